@@ -1,0 +1,26 @@
+-- What a browser's cookie stands for. One row is one browser.
+CREATE TABLE sessions (
+    id               BLOB    NOT NULL,              -- SHA-256 of the token in the cookie; the token itself is stored nowhere
+    user_id          INTEGER,                       -- who is logged in; NULL: a visitor's state
+    data             TEXT    NOT NULL DEFAULT '{}', -- the application's state, one JSON object
+    remember         INTEGER NOT NULL DEFAULT 0,    -- 1: "remember me" was ticked, the longer time-outs apply
+    created_at       INTEGER NOT NULL,              -- the absolute clock starts here
+    last_seen_at     INTEGER NOT NULL,              -- the idle clock starts here
+    expires_at       INTEGER NOT NULL,              -- the earlier end of the two
+    authenticated_at INTEGER,                       -- when the password was last given
+    ip_address       TEXT    NOT NULL DEFAULT '',
+    user_agent       TEXT    NOT NULL DEFAULT '',
+
+    CONSTRAINT sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT sessions_id_length CHECK (length(id) = 32),
+    CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
+    CONSTRAINT sessions_data_object CHECK (json_valid(data) AND json_type(data) = 'object'),
+    CONSTRAINT sessions_remember_bool CHECK (remember IN (0, 1)),
+    CONSTRAINT sessions_authenticated CHECK ((user_id IS NULL) = (authenticated_at IS NULL))
+) STRICT;
+
+-- "Where am I logged in" and "log out everywhere".
+CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE user_id IS NOT NULL;
+
+-- The sweep of expired rows.
+CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);

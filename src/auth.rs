@@ -1,0 +1,134 @@
+//! What a visitor can do: register, log in, log out.
+//!
+//! Each act is one function that pages, and an application of its own, call.
+//! No database connection is held while a password is hashed.
+
+use rocket::outcome::{Outcome, try_outcome};
+use rocket::request::{self, FromRequest, Request};
+use rocket_db_pools::Database;
+
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::error::Error;
+use crate::password::{Hasher, Password};
+use crate::session::Session;
+use crate::user::{self, Email};
+
+/// The acts, on behalf of the present visitor, as a request guard.
+///
+/// It _succeeds_ and _fails_ as [`&Session`](Session) does.
+#[derive(Debug)]
+pub struct Auth<'r> {
+    session: &'r Session,
+    db: &'r Db,
+    hasher: &'r Hasher,
+    clock: &'r Clock,
+}
+
+/// Why there is no new account.
+#[derive(Debug)]
+pub enum RegisterError {
+    /// The address has an account already.
+    EmailTaken,
+    /// Our side failed; nothing was stored.
+    Failed(Error),
+}
+
+impl From<Error> for RegisterError {
+    fn from(error: Error) -> Self {
+        match error.is_duplicate("users.email") {
+            true => RegisterError::EmailTaken,
+            false => RegisterError::Failed(error),
+        }
+    }
+}
+
+impl Auth<'_> {
+    /// Makes an account and logs it in, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, or the database or the hashing workers fail.
+    /// Nothing is stored then.
+    pub async fn register(&self, email: &Email, password: Password) -> Result<(), RegisterError> {
+        let hash = self.hasher.hash(password).await?;
+
+        let (mut tx, now) = (self.db.write().await?, self.clock.now());
+        let user_id = user::store::insert(&mut tx, email, &hash, now).await?;
+        let started = self.session.start(&mut tx, now, user_id, false).await?;
+        self.session.commit(tx, started).await?;
+        Ok(())
+    }
+
+    /// Logs in with address and password; `false` when they do not belong
+    /// together, whichever of them is wrong.
+    ///
+    /// `None` for the address stands for a text that is none: the same work is
+    /// done for it as for a known and for an unknown one.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the hashing workers fail. The session then stays
+    /// as it was.
+    pub async fn log_in(
+        &self,
+        email: Option<&Email>,
+        password: Password,
+        remember: bool,
+    ) -> Result<bool, Error> {
+        let account = match email {
+            Some(email) => user::store::find_by_email(&mut *self.db.read().await?, email).await?,
+            None => None,
+        };
+
+        let stored = account.as_ref().map(|(_, hash)| hash);
+        let verdict = self.hasher.verify(password.clone(), stored).await?;
+        let Some((user, stored)) = account.filter(|_| verdict.matches) else {
+            return Ok(false);
+        };
+
+        let current = match verdict.is_outdated {
+            true => self.hasher.hash(password).await?,
+            false => stored.clone(),
+        };
+
+        let (mut tx, now) = (self.db.write().await?, self.clock.now());
+        // The password may have been changed while it was being checked: a
+        // log-in with the old one must not outlive that.
+        if !user::store::confirm_password_hash(&mut tx, user.id, &stored, &current).await? {
+            return Ok(false);
+        }
+
+        let started = self.session.start(&mut tx, now, user.id, remember).await?;
+        self.session.commit(tx, started).await?;
+        Ok(true)
+    }
+
+    /// Ends the present session. Without one there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails: the visitor is then still logged in.
+    pub async fn log_out(&self) -> Result<(), Error> {
+        self.session.destroy(self.db).await
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Auth<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        fn state<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
+            request.rocket().state().expect("a sentinel checks that the stage is attached")
+        }
+
+        let session = try_outcome!(request.guard::<&Session>().await);
+        Outcome::Success(Auth {
+            session,
+            db: Db::fetch(request.rocket()).expect("a sentinel checks that the stage is attached"),
+            hasher: state(request),
+            clock: state(request),
+        })
+    }
+}

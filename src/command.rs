@@ -1,0 +1,68 @@
+//! What the command line does.
+
+mod secret_key;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rocket::Rocket;
+
+use crate::config::{self, Config};
+use crate::db::Pools;
+
+/// Sign-up, login and sessions, as a site.
+#[derive(Debug, Parser)]
+#[command(name = "rocket-login", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the site (the default)
+    Serve,
+    /// Bring the database up to date, and do nothing else
+    Migrate,
+    /// Print a new key for ROCKET_SECRET_KEY
+    SecretKey,
+}
+
+/// Runs the command line: exit code 0, 1 when it failed, 2 on wrong usage.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
+        Command::Serve => rocket::execute(serve()),
+        Command::Migrate => rocket::execute(migrate()),
+        Command::SecretKey => secret_key::print(),
+    };
+
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+async fn serve() -> Done {
+    let figment = crate::figment();
+    // Before Rocket looks: it would say the same in many lines.
+    config::check_top_level(&figment)?;
+    Config::from_figment(&figment)?;
+    rocket::Config::try_from(&figment).map_err(config::ConfigError::from)?;
+
+    let _: Rocket<_> = rocket::custom(figment).attach(crate::stage()).launch().await?;
+    Ok(())
+}
+
+async fn migrate() -> Done {
+    let config = Config::from_figment(&crate::figment())?;
+    let db = Pools::open(&config.database).await?;
+    db.migrate().await?;
+    println!("{} is up to date", config.database.display());
+    rocket_db_pools::Pool::close(&db).await;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! `secret-key`: what to put into `ROCKET_SECRET_KEY`.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+use super::Done;
+
+/// Prints 256 random bits, in base64.
+pub fn print() -> Done {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    println!("{}", BASE64_STANDARD.encode(key));
+    Ok(())
+}

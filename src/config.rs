@@ -1,0 +1,344 @@
+//! What `Rocket.toml` may say: one struct per table, and nothing unknown.
+//!
+//! A mistake stops the start with one line that names the key and the mend.
+
+mod duration;
+mod keys;
+mod password;
+mod session;
+mod site;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use rocket::figment::error::Kind;
+use rocket::figment::providers::{Env, Format, Serialized, Toml};
+use rocket::figment::value::{Dict, Value};
+use rocket::figment::{self, Figment, Profile};
+use serde::Deserialize;
+
+pub use keys::SecretKey;
+pub use password::PasswordConfig;
+pub use session::{SameSite, SessionConfig};
+pub use site::{AccountsConfig, MailConfig, Registration, SiteConfig, ThrottleConfig};
+
+/// The key that says where the tables live.
+const DATABASE_URL: &str = "databases.login.url";
+
+/// The tables of `Rocket.toml` that are ours.
+const TABLES: [&str; 6] = ["session", "accounts", "password", "throttle", "site", "mail"];
+
+/// Everything that is configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `true` in the `debug` profile, where convenience wins; any other
+    /// profile is held to what a public site needs.
+    pub debug: bool,
+    /// `databases.login.url`: where the tables live.
+    pub database: PathBuf,
+    /// `secret_key`: seals cookies. Generated at start in debug without one.
+    pub secret_key: SecretKey,
+    /// The table `session`.
+    pub session: SessionConfig,
+    /// The table `accounts`.
+    pub accounts: AccountsConfig,
+    /// The table `password`.
+    pub password: PasswordConfig,
+    /// The table `throttle`.
+    pub throttle: ThrottleConfig,
+    /// The table `site`.
+    pub site: SiteConfig,
+    /// The table `mail`.
+    pub mail: MailConfig,
+}
+
+/// A configuration that must not run, in one line.
+#[derive(Debug)]
+pub struct ConfigError {
+    key: String,
+    problem: String,
+}
+
+impl ConfigError {
+    /// `key` has `problem`, which also says the mend.
+    pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        ConfigError { key: key.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem.replace('\n', " "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<figment::Error> for ConfigError {
+    fn from(error: figment::Error) -> Self {
+        // A figment error is a list; the first is the one to mend first.
+        let Some(first) = error.into_iter().next() else {
+            return ConfigError::new("configuration", "cannot be read");
+        };
+
+        let mut path = first.path.clone();
+        let problem = match &first.kind {
+            Kind::UnknownField(name, known) => {
+                if path.last() != Some(name) {
+                    path.push(name.clone());
+                }
+                format!("is not a key; the keys here are {}", known.join(", "))
+            }
+            Kind::InvalidType(found, expected) => format!("is {found}; write {expected}"),
+            Kind::InvalidValue(found, expected) => format!("is {found}; write {expected}"),
+            Kind::UnknownVariant(found, known) => {
+                format!("is \"{found}\"; write one of {}", known.join(", "))
+            }
+            kind => kind.to_string(),
+        };
+
+        ConfigError::new(path.join("."), problem)
+    }
+}
+
+#[derive(Deserialize)]
+struct Tables {
+    #[serde(default)]
+    session: SessionConfig,
+    #[serde(default)]
+    accounts: AccountsConfig,
+    #[serde(default)]
+    password: PasswordConfig,
+    #[serde(default)]
+    throttle: ThrottleConfig,
+    #[serde(default)]
+    site: SiteConfig,
+    #[serde(default)]
+    mail: MailConfig,
+    secret_key: Option<SecretKey>,
+}
+
+impl Config {
+    /// Reads and checks everything of ours in `figment`.
+    ///
+    /// # Errors
+    ///
+    /// On an unknown key in one of our tables, a value out of range, or an
+    /// unsafe combination.
+    pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        refuse_misplaced_tables(figment)?;
+        let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
+        let tables: Tables = figment.extract()?;
+        tables.session.check(debug)?;
+        tables.accounts.check()?;
+        tables.password.check()?;
+        tables.site.check()?;
+
+        Ok(Config {
+            debug,
+            database: database_path(figment)?,
+            secret_key: secret_key(tables.secret_key, debug)?,
+            session: tables.session,
+            accounts: tables.accounts,
+            password: tables.password,
+            throttle: tables.throttle,
+            site: tables.site,
+            mail: tables.mail,
+        })
+    }
+
+    /// What is allowed here but deserves a line in the log at start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.unused_keys();
+        if !self.debug {
+            warnings.extend(self.session.warning());
+            warnings.extend(self.password.warning());
+        }
+        warnings
+    }
+
+    /// Keys of features that this version does not have yet. They are taken,
+    /// so that a file can be written for later versions, but nobody should
+    /// rely on them.
+    fn unused_keys(&self) -> Vec<String> {
+        [
+            ("session.reauthenticate_after", self.session.reauthenticate_after.is_some()),
+            ("accounts.reset_lifetime", self.accounts.reset_lifetime.is_some()),
+            ("accounts.verify_lifetime", self.accounts.verify_lifetime.is_some()),
+            ("throttle.enabled", self.throttle.enabled == Some(true)),
+            ("mail.url", self.mail.url.is_some()),
+            ("mail.from", self.mail.from.is_some()),
+            ("site.url", self.site.url.is_some()),
+        ]
+        .into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(key, _)| format!("{key} is set, but this version does not use it yet"))
+        .collect()
+    }
+}
+
+/// Where every configuration begins: an embedding application's as well.
+pub fn defaults() -> Figment {
+    Figment::from(Serialized::default("databases.login.url", "sqlite:data/login.db"))
+}
+
+/// The site's own choices over Rocket's defaults; `Rocket.toml` and `ROCKET_…`
+/// overrule them.
+pub fn site() -> Figment {
+    Figment::from(rocket::Config::default())
+        .merge(defaults())
+        // No version banner, and no header that lets a visitor name his own address.
+        .merge(Serialized::default("ident", false))
+        .merge(Serialized::default("ip_header", false))
+        // Four short fields; multipart is refused, but is bounded all the same.
+        .merge(Serialized::default("limits.form", "16KiB"))
+        .merge(Serialized::default("limits.data-form", "16KiB"))
+        // Longer than the longest a request may take: 2 s for a hashing worker
+        // and 2 s for the writer.
+        .merge(Serialized::default("shutdown.grace", 5))
+        .merge(Serialized::default("shutdown.mercy", 1))
+        .merge(Toml::file(Env::var_or("ROCKET_CONFIG", "Rocket.toml")).nested())
+        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
+        .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE))
+}
+
+/// Refuses top-level keys that neither Rocket nor this crate knows.
+///
+/// For the site only: an application that embeds the crate has keys of its own.
+///
+/// # Errors
+///
+/// On the first unknown key.
+pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
+    const ROCKET: [&str; 17] = [
+        "profile",
+        "config",
+        "address",
+        "port",
+        "workers",
+        "max_blocking",
+        "keep_alive",
+        "ident",
+        "ip_header",
+        "limits",
+        "tls",
+        "secret_key",
+        "temp_dir",
+        "log_level",
+        "shutdown",
+        "cli_colors",
+        "template_dir",
+    ];
+
+    let unknown = figment.extract::<Dict>()?.into_keys().find(|key| {
+        let key = key.as_str();
+        key != "databases" && !ROCKET.contains(&key) && !TABLES.contains(&key)
+    });
+
+    match unknown {
+        None => Ok(()),
+        Some(key) => Err(ConfigError::new(
+            key,
+            format!("is not a key; ours are databases, {}", TABLES.join(", ")),
+        )),
+    }
+}
+
+/// `[session]` at the top of `Rocket.toml` is a *profile* of that name, which
+/// nothing would ever read.
+fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
+    let misplaced = TABLES
+        .iter()
+        .chain(&["databases"])
+        .find(|table| figment.profiles().any(|profile| *profile == Profile::from(**table)));
+
+    match misplaced {
+        None => Ok(()),
+        Some(table) => Err(ConfigError::new(
+            *table,
+            format!("stands outside a profile; write [default.{table}] in Rocket.toml"),
+        )),
+    }
+}
+
+fn database_path(figment: &Figment) -> Result<PathBuf, ConfigError> {
+    let login: Dict = match figment.find_value("databases.login") {
+        Ok(Value::Dict(_, login)) => login,
+        _ => Dict::new(),
+    };
+
+    if let Some(key) = login.keys().find(|key| *key != "url") {
+        return Err(ConfigError::new(
+            format!("databases.login.{key}"),
+            "is not a key; the key here is url",
+        ));
+    }
+
+    match login.get("url") {
+        Some(Value::String(_, url)) => sqlite_path(url),
+        Some(_) => Err(ConfigError::new(DATABASE_URL, "is not a string; write \"sqlite:PATH\"")),
+        None => Err(ConfigError::new(DATABASE_URL, "is missing; write \"sqlite:PATH\"")),
+    }
+}
+
+/// The file that `sqlite:PATH` names.
+///
+/// # Errors
+///
+/// On any other scheme, which must never become a new file of that name, and
+/// on a database without a file.
+pub fn sqlite_path(url: &str) -> Result<PathBuf, ConfigError> {
+    // The URL may hold a password, so only its scheme is ever repeated.
+    let refuse = |problem: &str| {
+        Err(ConfigError::new(DATABASE_URL, format!("{problem}; write \"sqlite:PATH\"")))
+    };
+    let path = match url.split_once(':') {
+        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+        Some(("postgres" | "postgresql", _)) => {
+            return refuse("names PostgreSQL, which this version does not speak");
+        }
+        Some((scheme, _)) => return refuse(&format!("has the unknown scheme \"{scheme}\"")),
+        None => return refuse("has no scheme"),
+    };
+
+    // In memory each connection would get an empty database of its own.
+    if path.is_empty() || path.contains(":memory:") {
+        return refuse("needs a file");
+    }
+
+    if path.contains('?') {
+        return refuse("takes no parameters after \"?\", the settings are fixed");
+    }
+
+    Ok(PathBuf::from(path))
+}
+
+fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, ConfigError> {
+    const MEND: &str = "set ROCKET_SECRET_KEY to what `rocket-login secret-key` prints";
+    match configured {
+        Some(key) => match key.weakness() {
+            Some(weakness) if !debug => {
+                Err(ConfigError::new("secret_key", format!("{weakness}; {MEND}")))
+            }
+            _ => Ok(key),
+        },
+        // Logins end with the process; Rocket does the same.
+        None if debug => Ok(SecretKey::generate()),
+        None => Err(ConfigError::new("secret_key", format!("is missing; {MEND}"))),
+    }
+}
+
+/// An error unless `value` lies in `range`.
+fn check_range<T: PartialOrd + fmt::Display>(
+    key: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(ConfigError::new(
+            key,
+            format!("is {value}; write a number from {} to {}", range.start(), range.end()),
+        )),
+    }
+}

@@ -1,0 +1,135 @@
+//! The keys that seal cookies, read as Rocket reads `secret_key`.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use cookie::Key;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+/// Keys anybody can look up: the one in Rocket's documentation and the one in
+/// this repository's `[debug]` profile. Rocket itself only warns of the first.
+const KNOWN_KEYS: [&str; 2] = [
+    "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=",
+    "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=",
+];
+
+/// One cookie key: 32 bytes (44 characters of base64, or 64 hexadecimal
+/// digits) or 64 bytes (88 characters of base64).
+///
+/// Read exactly as Rocket reads `secret_key`, so that both seal cookies alike.
+/// It never prints itself.
+#[derive(Clone)]
+pub struct SecretKey {
+    key: Key,
+    weakness: Option<Weakness>,
+}
+
+#[derive(Clone, Copy)]
+enum Weakness {
+    Zero,
+    Known,
+}
+
+impl SecretKey {
+    /// A fresh key, for a debug run without a configured one.
+    pub fn generate() -> Self {
+        SecretKey { key: Key::generate(), weakness: None }
+    }
+
+    /// What makes this key no secret, if anything does.
+    pub fn weakness(&self) -> Option<&'static str> {
+        self.weakness.map(|weakness| match weakness {
+            Weakness::Zero => "is all zero",
+            Weakness::Known => "is published in documentation",
+        })
+    }
+
+    /// The key itself.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let bytes = match text.len() {
+            44 | 88 => BASE64_STANDARD.decode(text).ok()?,
+            64 => unhex(text)?,
+            _ => return None,
+        };
+
+        let known = KNOWN_KEYS.contains(&text).then_some(Weakness::Known);
+        Self::from_bytes(&bytes).map(|key| SecretKey { weakness: key.weakness.or(known), ..key })
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let weakness = bytes.iter().all(|b| *b == 0).then_some(Weakness::Zero);
+        let key = match bytes.len() {
+            ..32 => return None,
+            32..64 => Key::derive_from(bytes),
+            64.. => Key::from(bytes),
+        };
+
+        Some(SecretKey { key, weakness })
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|c| c.to_digit(16)).collect::<Option<Vec<_>>>()?;
+    Some(digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
+}
+
+impl<'de> Deserialize<'de> for SecretKey {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            Bytes(Vec<u8>),
+        }
+
+        // The value itself stays out of the message: it may be a key with a typing mistake.
+        match Form::deserialize(de)? {
+            Form::Text(text) => SecretKey::from_text(&text),
+            Form::Bytes(bytes) => SecretKey::from_bytes(&bytes),
+        }
+        .ok_or_else(|| {
+            D::Error::custom("expected 44 or 88 characters of base64, or 64 hexadecimal digits")
+        })
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_rocket_takes_is_taken() {
+        let base64 = BASE64_STANDARD.encode([7; 32]);
+        let hex = "07".repeat(32);
+        let (a, b) = (SecretKey::from_text(&base64).unwrap(), SecretKey::from_text(&hex).unwrap());
+        assert!(a.key() == b.key());
+        assert!(SecretKey::from_text(&BASE64_STANDARD.encode([7; 64])).unwrap().key() != a.key());
+    }
+
+    #[test]
+    fn a_key_of_another_length_or_alphabet_is_refused() {
+        for text in ["", "secret", &"0".repeat(63), &"g".repeat(64), &"!".repeat(44)] {
+            assert!(SecretKey::from_text(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_no_secret_are_known() {
+        assert!(
+            KNOWN_KEYS.iter().all(|key| SecretKey::from_text(key).unwrap().weakness().is_some())
+        );
+        assert!(SecretKey::from_bytes(&[0; 32]).unwrap().weakness().is_some());
+        assert!(SecretKey::from_bytes(&[7; 32]).unwrap().weakness().is_none());
+    }
+}

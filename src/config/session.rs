@@ -1,0 +1,208 @@
+//! The table `session`: the cookie and the two clocks.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, SecretKey};
+
+/// A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// The table `session`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// `idle_timeout` (2 hours): a session ends when unused for this long.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub idle_timeout: Duration,
+    /// `absolute_timeout` (24 hours): it ends in any case after this long.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub absolute_timeout: Duration,
+    /// `remember_idle_timeout` (14 days): with "remember me".
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub remember_idle_timeout: Duration,
+    /// `remember_absolute_timeout` (30 days, the most that NIST SP 800-63B-4,
+    /// section 2.1.3, advises): with "remember me".
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub remember_absolute_timeout: Duration,
+    /// `cookie_name`: `__Host-session` on a secure cookie, else `session`.
+    pub cookie_name: Option<String>,
+    /// `cookie_path` (`/`).
+    pub cookie_path: String,
+    /// `cookie_domain` (none: the cookie is for this host alone).
+    pub cookie_domain: Option<String>,
+    /// `partitioned` (`false`).
+    pub partitioned: bool,
+    /// `secure`: whether the cookie is for https only. Default: `false` in
+    /// the debug profile, else `true`.
+    pub secure: Option<bool>,
+    /// `same_site` (`lax`: a link in a mail arrives logged in, a foreign form
+    /// does not).
+    pub same_site: SameSite,
+    /// `previous_keys` (none): earlier values of `secret_key` whose cookies
+    /// are still accepted.
+    pub previous_keys: Vec<SecretKey>,
+    /// `reauthenticate_after` (10 minutes): how recent a log-in must be for a
+    /// sensitive change.
+    #[serde(deserialize_with = "optional_duration")]
+    pub reauthenticate_after: Option<Duration>,
+}
+
+/// The cookie attribute `SameSite`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// Sent on links from other sites, but not with their forms.
+    Lax,
+    /// Never sent when the request begins on another site.
+    Strict,
+    /// Always sent; needs `secure`.
+    None,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        SessionConfig {
+            idle_timeout: Duration::from_secs(2 * 60 * 60),
+            absolute_timeout: Duration::from_secs(24 * 60 * 60),
+            remember_idle_timeout: Duration::from_secs(14 * 24 * 60 * 60),
+            remember_absolute_timeout: Duration::from_secs(30 * 24 * 60 * 60),
+            cookie_name: None,
+            cookie_path: "/".into(),
+            cookie_domain: None,
+            partitioned: false,
+            secure: None,
+            same_site: SameSite::Lax,
+            previous_keys: Vec::new(),
+            reauthenticate_after: None,
+        }
+    }
+}
+
+impl SessionConfig {
+    /// Whether the cookie carries `Secure`.
+    pub fn is_secure(&self, debug: bool) -> bool {
+        self.secure.unwrap_or(!debug)
+    }
+
+    /// The cookie's name. `__Host-` makes the browser refuse a cookie of this
+    /// name from a sibling domain or over http: it cannot be planted.
+    pub fn cookie_name(&self, debug: bool) -> &str {
+        match &self.cookie_name {
+            Some(name) => name,
+            None if self.is_secure(debug) => "__Host-session",
+            None => "session",
+        }
+    }
+
+    pub(super) fn check(&self, debug: bool) -> Result<(), ConfigError> {
+        self.check_clocks()?;
+        self.check_cookie(debug)
+    }
+
+    pub(super) fn warning(&self) -> Option<String> {
+        (self.secure == Some(false)).then(|| {
+            "session.secure is false: anybody on the way can read the session cookie; \
+             serve https and remove the key"
+                .into()
+        })
+    }
+
+    fn check_clocks(&self) -> Result<(), ConfigError> {
+        let clocks = [
+            ("idle_timeout", self.idle_timeout, "absolute_timeout", self.absolute_timeout),
+            (
+                "remember_idle_timeout",
+                self.remember_idle_timeout,
+                "remember_absolute_timeout",
+                self.remember_absolute_timeout,
+            ),
+        ];
+
+        for (idle_key, idle, absolute_key, absolute) in clocks {
+            for (key, value) in [(idle_key, idle), (absolute_key, absolute)] {
+                if value.is_zero() || value > LONGEST_TIMEOUT {
+                    return Err(ConfigError::new(
+                        format!("session.{key}"),
+                        "is out of range; write a duration from \"1s\" to \"400d\"",
+                    ));
+                }
+            }
+
+            if idle > absolute {
+                return Err(ConfigError::new(
+                    format!("session.{idle_key}"),
+                    format!("is longer than session.{absolute_key}; write a shorter one"),
+                ));
+            }
+        }
+
+        Ok(())
+    }
+
+    fn check_cookie(&self, debug: bool) -> Result<(), ConfigError> {
+        const NAME: &str = "session.cookie_name";
+        let (name, secure) = (self.cookie_name(debug), self.is_secure(debug));
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(ConfigError::new(
+                NAME,
+                "is no cookie name; write letters, digits, - and _",
+            ));
+        }
+
+        let host = name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("__Host-"));
+        if host && (self.cookie_domain.is_some() || self.cookie_path != "/") {
+            return Err(ConfigError::new(
+                NAME,
+                format!(
+                    "is \"{name}\", which browsers refuse with a domain or a path; remove \
+                     session.cookie_domain and session.cookie_path, or write \"__Secure-session\""
+                ),
+            ));
+        }
+
+        let prefixed = name.get(..2).is_some_and(|start| start == "__");
+        if prefixed && !secure {
+            return Err(ConfigError::new(
+                NAME,
+                format!("is \"{name}\", which browsers refuse without session.secure = true"),
+            ));
+        }
+
+        if self.same_site == SameSite::None && !secure {
+            return Err(ConfigError::new(
+                "session.same_site",
+                "is \"none\", which browsers refuse without session.secure = true",
+            ));
+        }
+
+        if self.partitioned && !secure {
+            return Err(ConfigError::new(
+                "session.partitioned",
+                "is true, which browsers refuse without session.secure = true",
+            ));
+        }
+
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
+        if !self.cookie_path.starts_with('/') || !plain(&self.cookie_path) {
+            return Err(ConfigError::new("session.cookie_path", "is no path; write \"/\""));
+        }
+
+        if self.cookie_domain.as_deref().is_some_and(|domain| domain.is_empty() || !plain(domain)) {
+            return Err(ConfigError::new(
+                "session.cookie_domain",
+                "is no domain; write one, as in \"example.org\", or remove the key",
+            ));
+        }
+
+        Ok(())
+    }
+}
+
+pub(super) fn optional_duration<'de, D: serde::Deserializer<'de>>(
+    de: D,
+) -> Result<Option<Duration>, D::Error> {
+    super::duration::deserialize(de).map(Some)
+}

@@ -1,0 +1,155 @@
+//! Cookies that only this site can read or write.
+//!
+//! Like Rocket's private cookies, and in their format, but sealed with keys of
+//! our own, for two things Rocket's jar cannot do: former keys stay readable
+//! (rwf2/Rocket#1085), and a cookie set by a handler is sent whatever answers
+//! the request in the end. Rocket drops its queued cookies when a catcher
+//! answers, which would leave a session row without a cookie, or a visitor
+//! with the cookie of a row that is gone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cookie::{CookieJar, Key};
+use rocket::Request;
+use rocket::fairing::AdHoc;
+use rocket::http::{Cookie, Header, SameSite};
+
+use crate::config::{self, Config};
+
+/// Far above any cookie of ours; longer ones are not worth decrypting.
+const MAX_SEALED_LENGTH: usize = 2048;
+
+/// Seals, opens and removes cookies with the configured attributes.
+#[derive(Clone)]
+pub struct SealedCookies {
+    /// The current key first: it seals. All of them open.
+    keys: Vec<Key>,
+    path: String,
+    domain: Option<String>,
+    partitioned: bool,
+    secure: bool,
+    same_site: SameSite,
+}
+
+/// What an opened cookie holds.
+#[derive(Debug)]
+pub struct Opened {
+    pub value: String,
+    /// It was sealed under a former key and should be sent anew.
+    pub is_outdated: bool,
+}
+
+impl SealedCookies {
+    pub fn new(config: &Config) -> Self {
+        let session = &config.session;
+        let keys = std::iter::once(&config.secret_key).chain(&session.previous_keys);
+        SealedCookies {
+            keys: keys.map(|key| key.key().clone()).collect(),
+            path: session.cookie_path.clone(),
+            domain: session.cookie_domain.clone(),
+            partitioned: session.partitioned,
+            secure: session.is_secure(config.debug),
+            same_site: match session.same_site {
+                config::SameSite::Lax => SameSite::Lax,
+                config::SameSite::Strict => SameSite::Strict,
+                config::SameSite::None => SameSite::None,
+            },
+        }
+    }
+
+    /// The content of the request's cookie `name`.
+    ///
+    /// A cookie that is absent, over-long, tampered with or sealed by somebody
+    /// else is `None`: whoever sends it is a visitor without one.
+    pub fn open(&self, request: &Request<'_>, name: &str) -> Option<Opened> {
+        let sealed = request.cookies().get(name)?;
+        if sealed.value().len() > MAX_SEALED_LENGTH {
+            return None;
+        }
+
+        let jar = CookieJar::new();
+        self.keys.iter().enumerate().find_map(|(position, key)| {
+            let opened = jar.private(key).decrypt(sealed.clone())?;
+            Some(Opened { value: opened.value().to_owned(), is_outdated: position > 0 })
+        })
+    }
+
+    /// Seals `value`. Without `max_age` the browser keeps it until it closes.
+    pub fn seal(&self, name: &str, value: &str, max_age: Option<Duration>) -> Cookie<'static> {
+        let mut cookie = self.with_attributes(name, value);
+        if let Some(max_age) = max_age {
+            cookie.set_max_age(time::Duration::seconds(max_age.as_secs() as i64));
+        }
+
+        let mut jar = CookieJar::new();
+        let current = self.keys.first().expect("the secret key comes first");
+        jar.private_mut(current).add(cookie);
+        jar.get(name).expect("it was just added").clone()
+    }
+
+    /// Tells the browser to forget the cookie `name`.
+    ///
+    /// With the attributes it was set with: browsers ignore a removal of a
+    /// `__Host-` cookie that lacks `Secure`, and the log-out would not show.
+    pub fn removal(&self, name: &str) -> Cookie<'static> {
+        let mut cookie = self.with_attributes(name, "");
+        cookie.set_max_age(time::Duration::ZERO);
+        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
+        cookie
+    }
+
+    fn with_attributes(&self, name: &str, value: &str) -> Cookie<'static> {
+        let mut cookie = Cookie::build((name.to_owned(), value.to_owned()))
+            .path(self.path.clone())
+            .secure(self.secure)
+            .http_only(true)
+            .same_site(self.same_site)
+            .partitioned(self.partitioned);
+        if let Some(domain) = &self.domain {
+            cookie = cookie.domain(domain.clone());
+        }
+        cookie.build()
+    }
+}
+
+impl std::fmt::Debug for SealedCookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedCookies").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+/// The cookies that this request's response will set.
+#[derive(Debug, Clone, Default)]
+pub struct PendingCookies(Arc<Mutex<Vec<Cookie<'static>>>>);
+
+impl PendingCookies {
+    pub fn of(request: &Request<'_>) -> Self {
+        request.local_cache(PendingCookies::default).clone()
+    }
+
+    /// Sends `cookie` with the response, in place of an earlier one of its name.
+    pub fn set(&self, cookie: Cookie<'static>) {
+        let mut cookies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cookies.retain(|earlier| earlier.name() != cookie.name());
+        cookies.push(cookie);
+    }
+
+    fn take(&self) -> Vec<Cookie<'static>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes the pending cookies into the response, whoever produced it.
+///
+/// Such a response is nobody else's, so no cache may keep it.
+pub fn fairing() -> AdHoc {
+    AdHoc::on_response("Sealed Cookies", |request, response| {
+        Box::pin(async move {
+            for cookie in PendingCookies::of(request).take() {
+                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
+                response.set_header(Header::new("Cache-Control", "no-store"));
+            }
+        })
+    })
+}

@@ -1,0 +1,56 @@
+//! How many requests are being answered, so that the database closes last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::fairing::AdHoc;
+use rocket::tokio::sync::watch;
+use rocket::tokio::time::timeout;
+use rocket_db_pools::Database;
+
+use super::Db;
+
+/// A count that can be waited for.
+#[derive(Debug, Clone)]
+pub struct InFlight(Arc<watch::Sender<usize>>);
+
+/// One request; it is over when this is dropped, however the request ends.
+struct Guard(InFlight);
+
+impl Default for InFlight {
+    fn default() -> Self {
+        InFlight(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl InFlight {
+    fn enter(&self) -> Guard {
+        self.0.send_modify(|count| *count += 1);
+        Guard(self.clone())
+    }
+
+    /// Waits until no request is in flight, for `longest` at most.
+    pub async fn wait_for_none(&self, longest: Duration) {
+        let mut count = self.0.subscribe();
+        if timeout(longest, count.wait_for(|count| *count == 0)).await.is_err() {
+            log::warn!("closing the database under {} unfinished requests", *self.0.borrow());
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Counts each request from its start until it is dropped.
+pub fn fairing() -> AdHoc {
+    AdHoc::on_request("Requests in Flight", |request, _| {
+        Box::pin(async move {
+            if let Some(db) = Db::fetch(request.rocket()) {
+                request.local_cache(|| Some(db.in_flight.enter()));
+            }
+        })
+    })
+}

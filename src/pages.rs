@@ -1,0 +1,232 @@
+//! The pages: what each shows, and which act its form calls.
+
+mod account;
+mod assets;
+mod health;
+mod home;
+pub(crate) mod login;
+mod logout;
+mod register;
+mod templates;
+
+use std::collections::BTreeMap;
+
+use rocket::http::{ContentType, Status};
+use rocket::outcome::{Outcome, try_outcome};
+use rocket::request::{self, FromRequest, Request};
+use rocket::response::{self, Redirect, Responder, Response};
+use rocket::{Responder as DeriveResponder, Route, routes as routes_of};
+use rocket_dyn_templates::{Template, context};
+use serde::Serialize;
+
+use crate::config::{Config, Registration};
+use crate::cookies::PendingCookies;
+use crate::error::Error;
+use crate::session::Session;
+use crate::user::User;
+use crate::web::{FlashCookie, Problem, ReturnTo, prefers_json};
+
+pub use templates::fairing as templates;
+
+/// Every page.
+pub fn routes() -> Vec<Route> {
+    routes_of![
+        home::home,
+        register::form,
+        register::submit,
+        login::form,
+        login::submit,
+        logout::form,
+        logout::submit,
+        account::account,
+        health::healthz,
+        health::readyz,
+        assets::asset,
+        assets::favicon,
+    ]
+}
+
+/// A rendered page.
+///
+/// No browser and no proxy may keep it: the back button after a log-out must
+/// find nothing, and a shared cache nothing of anybody.
+#[derive(Debug)]
+pub struct Html(Template);
+
+/// A form that was refused, `422`: each message at its field, and what was
+/// typed kept, but never a password.
+#[derive(Debug)]
+pub struct Refused {
+    page: Html,
+    problem: Problem,
+}
+
+/// Why a submitted form led nowhere.
+#[derive(Debug, DeriveResponder)]
+pub enum Rejection {
+    /// The visitor can mend it.
+    Form(Refused),
+    /// Nobody may do this here.
+    #[response(status = 403)]
+    Closed(Html),
+    /// Our side failed: `503`.
+    Failed(Error),
+}
+
+impl From<Refused> for Rejection {
+    fn from(refused: Refused) -> Self {
+        Rejection::Form(refused)
+    }
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Rejection::Failed(error)
+    }
+}
+
+/// The messages of a refused form, by field; `form` is for the whole of it.
+pub type FieldErrors = BTreeMap<&'static str, String>;
+
+/// What every page shows beside its own content, as a request guard.
+///
+/// It _succeeds_ and _fails_ as [`&Session`](Session) does.
+#[derive(Debug)]
+pub struct Page<'r> {
+    user: Option<&'r User>,
+    config: &'r Config,
+    flash: &'r FlashCookie,
+    message: Option<String>,
+    pending: PendingCookies,
+}
+
+impl Page<'_> {
+    /// Whether anybody may sign up.
+    pub fn is_registration_open(&self) -> bool {
+        self.config.accounts.registration != Registration::Closed
+    }
+
+    /// The page made from the template `name` and `content`.
+    pub fn render(&self, name: &'static str, content: impl Serialize) -> Html {
+        self.render_with(name, &FieldErrors::new(), content)
+    }
+
+    /// The form again, with what is wrong with it.
+    pub fn refuse(
+        &self,
+        name: &'static str,
+        errors: FieldErrors,
+        content: impl Serialize,
+    ) -> Refused {
+        let page = self.render_with(name, &errors, content);
+        let problem = Problem::new(Status::UnprocessableEntity).with_errors(errors);
+        Refused { page, problem }
+    }
+
+    /// `303 See Other`, with a message for the page there.
+    pub fn redirect(&self, to: ReturnTo, message: &str) -> Redirect {
+        self.flash.set(&self.pending, message);
+        to.redirect()
+    }
+
+    fn render_with(
+        &self,
+        name: &'static str,
+        errors: &FieldErrors,
+        content: impl Serialize,
+    ) -> Html {
+        #[derive(Serialize)]
+        struct Whole<'p, C> {
+            user: Option<&'p User>,
+            message: Option<&'p str>,
+            is_registration_open: bool,
+            min_length: usize,
+            max_length: usize,
+            errors: &'p FieldErrors,
+            #[serde(flatten)]
+            content: C,
+        }
+
+        if self.message.is_some() {
+            self.flash.clear(&self.pending);
+        }
+
+        Html(Template::render(
+            name,
+            Whole {
+                user: self.user,
+                message: self.message.as_deref(),
+                is_registration_open: self.is_registration_open(),
+                min_length: self.config.password.min_length,
+                max_length: self.config.password.max_length,
+                errors,
+                content,
+            },
+        ))
+    }
+}
+
+/// The page of the error `status`. It asks nothing of the session: the
+/// database may be what is broken.
+pub fn error(status: Status) -> Html {
+    let (title, text) = match status.code {
+        400 => ("This request could not be read", "Go back and try it again."),
+        403 => (
+            "This was not done",
+            "The request came from another site, so it was refused and nothing was changed.",
+        ),
+        404 => ("Page not found", "There is nothing at this address."),
+        405 => ("This page cannot be used that way", "Go back and use the page's own form."),
+        408 => ("This took too long", "The form did not arrive in time. Try it again."),
+        413 => ("This is too large", "The form holds more than we take. Shorten what you typed."),
+        415 => ("This is not a form", "Go back and use the page's own form."),
+        422 => ("This form could not be read", "Go back, reload the page and try it again."),
+        429 => ("Too many attempts", "Wait a little and try it again."),
+        500 => ("Something went wrong", "It was our fault and has been logged. Try it again."),
+        503 => (
+            "We are busy at the moment",
+            "Nothing was lost, and you have not been logged out. Try it again in a few seconds.",
+        ),
+        _ => (status.reason_lossy(), "Go back and try it again."),
+    };
+
+    Html(Template::render("error", context! { status: status.code, title, text }))
+}
+
+impl<'r> Responder<'r, 'static> for Html {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        Response::build_from(self.0.respond_to(request)?)
+            .header(ContentType::HTML)
+            .raw_header("Cache-Control", "no-store")
+            .raw_header("Vary", "Cookie")
+            .ok()
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Refused {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match prefers_json(request) {
+            true => self.problem.respond_to(request),
+            false => (Status::UnprocessableEntity, self.page).respond_to(request),
+        }
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Page<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        const ATTACHED: &str = "a sentinel checks that the stage is attached";
+
+        let session = try_outcome!(request.guard::<&Session>().await);
+        let flash: &FlashCookie = request.rocket().state().expect(ATTACHED);
+        Outcome::Success(Page {
+            user: session.user(),
+            config: request.rocket().state().expect(ATTACHED),
+            flash,
+            message: flash.read(request),
+            pending: PendingCookies::of(request),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! The style sheet, the script and the icon, inside the binary.
+
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use rocket::http::{ContentType, Header};
+use rocket::{Responder, get};
+use sha2::{Digest, Sha256};
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
+
+/// The address of a file changes with its content, so it is good for ever.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// Asked for without its version, as a browser asks for the icon.
+const FOR_AN_HOUR: &str = "public, max-age=3600";
+
+#[derive(Responder)]
+pub struct Asset {
+    content: (ContentType, &'static [u8]),
+    cache: Header<'static>,
+}
+
+#[get("/static/<name>?<v>")]
+pub fn asset(name: &str, v: Option<&str>) -> Option<Asset> {
+    find(name, if v.is_some() && v == version(name).as_deref() { FOR_EVER } else { FOR_AN_HOUR })
+}
+
+/// Browsers ask for it whatever the page says.
+#[get("/favicon.ico")]
+pub fn favicon() -> Option<Asset> {
+    find("icon.svg", FOR_AN_HOUR)
+}
+
+/// The address of the file `name`, with its version.
+pub fn url(name: &str) -> Option<String> {
+    version(name).map(|version| format!("/static/{name}?v={version}"))
+}
+
+fn find(name: &str, cache: &'static str) -> Option<Asset> {
+    let file = FILES.get_file(name)?;
+    let extension = Path::new(name).extension()?.to_str()?;
+    Some(Asset {
+        content: (ContentType::from_extension(extension)?, file.contents()),
+        cache: Header::new("Cache-Control", cache),
+    })
+}
+
+fn version(name: &str) -> Option<String> {
+    let digest = Sha256::digest(FILES.get_file(name)?.contents());
+    Some(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,11 @@
+//! `/`: the way in, or who is logged in.
+
+use rocket::get;
+use rocket_dyn_templates::context;
+
+use super::{Html, Page};
+
+#[get("/")]
+pub fn home(page: Page<'_>) -> Html {
+    page.render("home", context! {})
+}

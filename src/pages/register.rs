@@ -1,0 +1,67 @@
+//! `/register`: a new account.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, State, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::{Auth, RegisterError};
+use crate::config::Config;
+use crate::password::Password;
+use crate::user::Email;
+use crate::web::{Posted, ReturnTo};
+
+/// What is typed into the form.
+#[derive(Debug, FromForm)]
+pub struct Registration {
+    #[field(default = String::new())]
+    email: String,
+    #[field(default = String::new())]
+    password: String,
+    next: Option<ReturnTo>,
+}
+
+#[get("/register?<next>")]
+pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Result<Html, Rejection> {
+    refuse_if_closed(&page)?;
+    Ok(page.render("register", context! { email: "", next }))
+}
+
+#[post("/register", data = "<form>")]
+pub async fn submit(
+    page: Page<'_>,
+    auth: Auth<'_>,
+    config: &State<Config>,
+    form: Posted<Registration>,
+) -> Result<Redirect, Rejection> {
+    refuse_if_closed(&page)?;
+
+    let Posted(Registration { email: typed, password, next }) = form;
+    let refuse = |errors| page.refuse("register", errors, context! { email: &typed, next: &next });
+
+    let mut errors = FieldErrors::new();
+    let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
+    let password = Password::parse(&password, &config.password)
+        .map_err(|error| errors.insert("password", error.to_string()));
+    let (Ok(email), Ok(password)) = (email, password) else {
+        return Err(refuse(errors).into());
+    };
+
+    match auth.register(&email, password).await {
+        Ok(()) => {}
+        Err(RegisterError::Failed(error)) => return Err(error.into()),
+        Err(RegisterError::EmailTaken) => {
+            let message = "This address already has an account. Log in instead.";
+            return Err(refuse(FieldErrors::from([("email", message.into())])).into());
+        }
+    }
+
+    Ok(page.redirect(next.unwrap_or_default(), "Welcome! Your account is ready."))
+}
+
+fn refuse_if_closed(page: &Page<'_>) -> Result<(), Rejection> {
+    match page.is_registration_open() {
+        true => Ok(()),
+        false => Err(Rejection::Closed(page.render("closed", context! {}))),
+    }
+}

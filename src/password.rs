@@ -1,0 +1,147 @@
+//! Passwords: what is accepted, and how they are hashed.
+
+mod hash;
+mod hasher;
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::config::PasswordConfig;
+
+pub use hash::PasswordHash;
+pub use hasher::Hasher;
+
+/// A password on its way to be hashed: normalised, wiped when dropped, and
+/// never printed.
+///
+/// Exactly as typed but for Unicode's NFC (NIST SP 800-63B-4, section
+/// 3.1.1.2): the same letter reaches us in two forms from two keyboards.
+/// Nothing is trimmed, folded or cut.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+/// Why a text may not become somebody's password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordError {
+    /// Nothing was typed.
+    Empty,
+    /// Fewer code points than this.
+    TooShort(usize),
+    /// More code points than this.
+    TooLong(usize),
+    /// NUL, or bytes that are no UTF-8.
+    Unreadable,
+}
+
+impl Password {
+    /// Takes what was typed to *check* it. It need not fit today's policy.
+    pub fn typed(text: &str) -> Self {
+        Password(Zeroizing::new(text.nfc().collect()))
+    }
+
+    /// Takes what was typed to *become* a password.
+    ///
+    /// Every code point counts as one, and there are no rules of composition
+    /// (ASVS 5.0, 6.2.5).
+    ///
+    /// # Errors
+    ///
+    /// When it is too short, too long or unreadable.
+    pub fn parse(text: &str, policy: &PasswordConfig) -> Result<Self, PasswordError> {
+        if text.is_empty() {
+            return Err(PasswordError::Empty);
+        }
+
+        // U+FFFD stands for bytes that could not be decoded: two different
+        // passwords would become the same one.
+        if text.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+            return Err(PasswordError::Unreadable);
+        }
+
+        let password = Password::typed(text);
+        match password.0.chars().count() {
+            length if length < policy.min_length => Err(PasswordError::TooShort(policy.min_length)),
+            length if length > policy.max_length => Err(PasswordError::TooLong(policy.max_length)),
+            _ => Ok(password),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl fmt::Display for PasswordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PasswordError::Empty => f.write_str("Choose a password."),
+            PasswordError::TooShort(min) => {
+                write!(f, "Choose a password of at least {min} characters.")
+            }
+            PasswordError::TooLong(max) => {
+                write!(f, "Choose a password of at most {max} characters.")
+            }
+            PasswordError::Unreadable => f.write_str(
+                "This password holds a character that cannot be typed again. Choose another.",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PasswordError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Password, PasswordError> {
+        Password::parse(text, &PasswordConfig::default())
+    }
+
+    #[test]
+    fn length_is_counted_in_code_points() {
+        assert!(matches!(parse(&"ä".repeat(11)), Err(PasswordError::TooShort(12))));
+        assert!(parse(&"🦀".repeat(12)).is_ok());
+        assert!(parse(&"🦀".repeat(128)).is_ok());
+        assert!(matches!(parse(&"a".repeat(129)), Err(PasswordError::TooLong(128))));
+    }
+
+    #[test]
+    fn nothing_is_required_but_length() {
+        for text in ["aaaaaaaaaaaa", "            ", "123456789012", "correct horse battery staple"]
+        {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn blanks_count_and_stay() {
+        assert_eq!(parse("  twelve chars  ").unwrap().as_bytes(), b"  twelve chars  ");
+    }
+
+    #[test]
+    fn both_forms_of_a_letter_are_one_password() {
+        let (composed, decomposed) = ("caf\u{e9} au lait!", "cafe\u{301} au lait!");
+        assert_eq!(parse(composed).unwrap().as_bytes(), parse(decomposed).unwrap().as_bytes());
+    }
+
+    #[test]
+    fn what_cannot_be_typed_again_is_refused() {
+        for text in ["twelve\0chars!", "twelve\u{fffd}chars!"] {
+            assert!(matches!(parse(text), Err(PasswordError::Unreadable)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_does_not_print_itself() {
+        assert_eq!(format!("{:?}", Password::typed("hunter2")), "Password");
+    }
+}

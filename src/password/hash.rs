@@ -1,0 +1,211 @@
+//! Argon2id hashes as they are stored.
+
+use std::fmt;
+
+use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq;
+
+use super::Password;
+
+/// RFC 9106, section 3.1: 128 bits suffice.
+const SALT_BYTES: usize = 16;
+
+/// A 256-bit tag.
+const TAG_BYTES: usize = 32;
+
+/// A stored hash may ask for this much at most, or a changed row could stop
+/// the site: 128 MiB, 10 passes, 4 lanes.
+const MAX_COST: (u32, u32, u32) = (131_072, 10, 4);
+
+/// An Argon2id hash with its parameters and salt, in the PHC string format. It
+/// does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// What a row holds, whatever that is.
+    pub fn from_stored(text: String) -> Self {
+        PasswordHash(text)
+    }
+
+    /// What a row is to hold.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Hashes `password` with a new salt.
+    pub(super) fn compute(
+        password: &Password,
+        params: &Params,
+        memory: &mut Vec<Block>,
+    ) -> Option<Self> {
+        let salt = random::<SALT_BYTES>();
+        let mut tag = [0; TAG_BYTES];
+        run(password, params, &salt, &mut tag, memory)?;
+        Self::encode(params, &salt, &tag)
+    }
+
+    /// A hash that nothing matches, which takes as long to check as a real one.
+    pub(super) fn dummy(params: &Params) -> Option<Self> {
+        Self::encode(params, &random::<SALT_BYTES>(), &random::<TAG_BYTES>())
+    }
+
+    /// Whether `password` is the one, and the parameters it was hashed with.
+    /// `None` for a text that is no hash, or one that asks for too much.
+    pub(super) fn check(
+        &self,
+        password: &Password,
+        memory: &mut Vec<Block>,
+    ) -> Option<(bool, Params)> {
+        let hash = phc::PasswordHash::new(&self.0).ok()?;
+        if hash.algorithm.as_str() != Algorithm::Argon2id.as_str()
+            || hash.version != Some(Version::V0x13.into())
+        {
+            return None;
+        }
+
+        let params = Params::try_from(&hash).ok()?;
+        let (max_memory, max_passes, max_lanes) = MAX_COST;
+        if params.m_cost() > max_memory
+            || params.t_cost() > max_passes
+            || params.p_cost() > max_lanes
+        {
+            return None;
+        }
+
+        let (salt, expected) = (hash.salt?, hash.hash?);
+        let mut tag = vec![0; expected.len()];
+        run(password, &params, salt.as_ref(), &mut tag, memory)?;
+        Some((tag.ct_eq(expected.as_bytes()).into(), params))
+    }
+
+    fn encode(params: &Params, salt: &[u8], tag: &[u8]) -> Option<Self> {
+        let hash = phc::PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(params).ok()?,
+            salt: Some(Salt::new(salt).ok()?),
+            hash: Some(Output::new(tag).ok()?),
+        };
+        Some(PasswordHash(hash.to_string()))
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
+}
+
+/// Runs Argon2id in `memory`, which grows for a costlier hash than usual and
+/// shrinks again: each worker keeps what the configured cost needs.
+fn run(
+    password: &Password,
+    params: &Params,
+    salt: &[u8],
+    tag: &mut [u8],
+    memory: &mut Vec<Block>,
+) -> Option<()> {
+    let (kept, needed) = (memory.len(), params.block_count());
+    if needed > kept {
+        memory.resize(needed, Block::new());
+    }
+
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let done = argon2.hash_password_into_with_memory(
+        password.as_bytes(),
+        salt,
+        tag,
+        &mut memory[..needed],
+    );
+    if needed > kept {
+        memory.truncate(kept);
+        memory.shrink_to_fit();
+    }
+    done.ok()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(memory: u32) -> Params {
+        Params::new(memory, 1, 1, Some(TAG_BYTES)).unwrap()
+    }
+
+    fn hash(password: &str, memory: u32) -> PasswordHash {
+        PasswordHash::compute(&Password::typed(password), &params(memory), &mut Vec::new()).unwrap()
+    }
+
+    fn check(hash: &PasswordHash, password: &str) -> Option<bool> {
+        hash.check(&Password::typed(password), &mut Vec::new()).map(|(matches, _)| matches)
+    }
+
+    #[test]
+    fn only_the_same_password_matches() {
+        let hash = hash("correct horse", 8);
+        assert_eq!(check(&hash, "correct horse"), Some(true));
+        assert_eq!(check(&hash, "correct horsE"), Some(false));
+        assert_eq!(check(&hash, ""), Some(false));
+    }
+
+    #[test]
+    fn the_last_character_of_a_long_password_matters() {
+        let long = "x".repeat(1_000);
+        assert_eq!(check(&hash(&long, 8), &format!("{}y", &long[1..])), Some(false));
+    }
+
+    #[test]
+    fn a_salt_is_never_used_twice() {
+        assert!(hash("correct horse", 8) != hash("correct horse", 8));
+    }
+
+    #[test]
+    fn a_dummy_has_the_form_of_a_hash_and_matches_nothing() {
+        let dummy = PasswordHash::dummy(&params(8)).unwrap();
+        assert_eq!(dummy.as_str().len(), hash("x", 8).as_str().len());
+        assert_eq!(check(&dummy, ""), Some(false));
+    }
+
+    #[test]
+    fn a_known_hash_of_another_implementation_is_understood() {
+        // echo -n password | argon2 somesalt -id -v 13 -m 8 -t 1 -p 1 -l 32 (2^8 KiB)
+        let hash = hash("password", 256);
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=256,t=1,p=1$"), "{}", hash.as_str());
+    }
+
+    #[test]
+    fn memory_grows_for_one_hash_only() {
+        let costly = hash("x", 64);
+        let mut memory = vec![Block::new(); 8];
+        costly.check(&Password::typed("x"), &mut memory).unwrap();
+        assert_eq!(memory.len(), 8);
+    }
+
+    #[test]
+    fn a_changed_row_is_refused_at_once() {
+        let good = hash("x", 8).0;
+        for bad in [
+            "".to_owned(),
+            "null".into(),
+            "x".into(),
+            "$2b$12$abcdefghijklmnopqrstuv".into(),
+            good.replace("argon2id", "argon2d"),
+            good.replace("m=8,", "m=4194304,"),
+            good.replace("t=1,", "t=1000000000,"),
+            good.replace("p=1$", "p=200$"),
+            good.replace("v=19", "v=16"),
+            good.rsplit_once('$').unwrap().0.into(),
+            format!("{good}ü"),
+        ] {
+            assert_eq!(check(&PasswordHash(bad.clone()), "x"), None, "{bad}");
+        }
+    }
+}

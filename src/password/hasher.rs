@@ -1,0 +1,164 @@
+//! The hashing service: a fixed number of threads, each with its own memory.
+//!
+//! Hashing is the one expensive thing a stranger can ask for. On Tokio's
+//! blocking threads, even behind a semaphore, it was seen to take 1 GiB with
+//! eight clients, since every thread has an allocator arena of its own. Here
+//! the memory is taken once, and who cannot be served soon is told so.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argon2::{Block, Params};
+use rocket::tokio::sync::oneshot;
+
+use super::{Password, PasswordHash};
+use crate::config::PasswordConfig;
+use crate::error::Error;
+
+/// How long a job may wait for a worker.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Jobs that may wait, per worker: about as many as one hashes in that time.
+const QUEUE_PER_WORKER: usize = 64;
+
+/// Hashes and verifies passwords, in managed state.
+#[derive(Debug)]
+pub struct Hasher {
+    queue: SyncSender<Job>,
+    dummy: PasswordHash,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The password is the one.
+    pub matches: bool,
+    /// The hash was made with other parameters than are configured now.
+    pub is_outdated: bool,
+}
+
+enum Task {
+    Hash(oneshot::Sender<Option<PasswordHash>>),
+    Verify(PasswordHash, oneshot::Sender<Verdict>),
+}
+
+struct Job {
+    password: Password,
+    task: Task,
+    deadline: Instant,
+}
+
+impl Job {
+    /// Nobody is waiting any longer.
+    fn is_over(&self) -> bool {
+        let is_closed = match &self.task {
+            Task::Hash(reply) => reply.is_closed(),
+            Task::Verify(_, reply) => reply.is_closed(),
+        };
+        is_closed || Instant::now() > self.deadline
+    }
+}
+
+impl Hasher {
+    /// Starts the workers. They end when the hasher is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started, or the parameters are not Argon2's.
+    pub fn start(config: &PasswordConfig) -> std::io::Result<Self> {
+        let params = Params::new(config.memory_kib, config.iterations, config.parallelism, None)
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+        let dummy = PasswordHash::dummy(&params)
+            .ok_or_else(|| std::io::Error::other("no dummy hash with these parameters"))?;
+
+        let (queue, jobs) = sync_channel(QUEUE_PER_WORKER * config.concurrent_hashes);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..config.concurrent_hashes {
+            let (jobs, params) = (jobs.clone(), params.clone());
+            thread::Builder::new()
+                .name(format!("hasher-{number}"))
+                .spawn(move || work(&jobs, &params))?;
+        }
+
+        Ok(Hasher { queue, dummy })
+    }
+
+    /// Hashes a password that is to be stored.
+    ///
+    /// # Errors
+    ///
+    /// When no worker was free within two seconds.
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(password, Task::Hash(reply))?;
+        answer.await.ok().flatten().ok_or_else(Error::overloaded)
+    }
+
+    /// Checks a password against a stored hash; without one, against a dummy:
+    /// the work for an unknown address is the work for a known one, or the
+    /// time would tell who has an account.
+    ///
+    /// # Errors
+    ///
+    /// When no worker was free within two seconds.
+    pub async fn verify(
+        &self,
+        password: Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<Verdict, Error> {
+        let (reply, answer) = oneshot::channel();
+        let hash = hash.unwrap_or(&self.dummy).clone();
+        self.enqueue(password, Task::Verify(hash, reply))?;
+        answer.await.map_err(|_| Error::overloaded())
+    }
+
+    fn enqueue(&self, password: Password, task: Task) -> Result<(), Error> {
+        let job = Job { password, task, deadline: Instant::now() + LONGEST_WAIT };
+        self.queue.try_send(job).map_err(|_| Error::overloaded())
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, params: &Params) {
+    let mut memory = vec![Block::new(); params.block_count()];
+    loop {
+        // The lock is held while waiting: one worker waits for the next job,
+        // the others for their turn to.
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        if job.is_over() {
+            continue;
+        }
+
+        let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, params, &mut memory)));
+        if done.is_err() {
+            log::error!("a hashing worker panicked and goes on with the next password");
+        }
+    }
+}
+
+fn run(job: Job, params: &Params, memory: &mut Vec<Block>) {
+    match job.task {
+        Task::Hash(reply) => {
+            let _ = reply.send(PasswordHash::compute(&job.password, params, memory));
+        }
+        Task::Verify(hash, reply) => {
+            let verdict = match hash.check(&job.password, memory) {
+                Some((matches, used)) => {
+                    Verdict { matches, is_outdated: !same_cost(&used, params) }
+                }
+                None => {
+                    log::error!("a stored password hash cannot be read; its account cannot log in");
+                    Verdict { matches: false, is_outdated: false }
+                }
+            };
+            let _ = reply.send(verdict);
+        }
+    }
+}
+
+fn same_cost(a: &Params, b: &Params) -> bool {
+    (a.m_cost(), a.t_cost(), a.p_cost()) == (b.m_cost(), b.t_cost(), b.p_cost())
+}

@@ -1,0 +1,55 @@
+//! Where a request comes from, as far as it can be believed.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rocket::Request;
+
+/// Browsers send 100 to 200 characters; a longer value is somebody's test.
+const MAX_USER_AGENT_LENGTH: usize = 255;
+
+/// The address and the program a request comes from.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Empty when unknown, as on a Unix socket.
+    pub ip_address: String,
+    /// What the browser says it is: anything, but bounded and printable.
+    pub user_agent: String,
+}
+
+impl Client {
+    pub fn of(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Self {
+        let agent = request.headers().get_one("User-Agent").unwrap_or_default();
+        Client {
+            ip_address: address(request, trusted_proxies)
+                .map_or_else(String::new, |ip| ip.to_string()),
+            user_agent: agent
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_USER_AGENT_LENGTH)
+                .collect(),
+        }
+    }
+}
+
+/// The socket's address, unless a trusted proxy is there: then the right-most
+/// entry of `X-Forwarded-For` that no trusted proxy added. Entries left of it
+/// are whatever the client wrote, so a forged header changes nothing.
+fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+    let trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
+    let mut address = request.remote()?.ip().to_canonical();
+    let forwarded: Vec<&str> =
+        request.headers().get("X-Forwarded-For").flat_map(|h| h.split(',')).collect();
+    for entry in forwarded.into_iter().rev() {
+        if !trusted(&address) {
+            break;
+        }
+
+        match entry.trim().parse::<IpAddr>() {
+            Ok(ip) => address = ip.to_canonical(),
+            Err(_) => break,
+        }
+    }
+
+    Some(address)
+}

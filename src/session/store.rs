@@ -1,0 +1,140 @@
+//! The rows of `sessions`.
+//!
+//! Insert, touch and delete are different statements. A touch that finds no
+//! row reports so and never makes one: an upsert would log a visitor back in
+//! who logged out while a slower request was running.
+
+use sqlx::SqliteConnection;
+
+use super::client::Client;
+use super::token::SessionId;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::user::User;
+
+/// A session's row, without its state.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub id: SessionId,
+    pub remember: bool,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub authenticated_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    remember: bool,
+    created_at: Timestamp,
+    last_seen_at: Timestamp,
+    expires_at: Timestamp,
+    authenticated_at: Option<Timestamp>,
+    user_id: Option<i64>,
+    email: Option<String>,
+    user_created_at: Option<Timestamp>,
+}
+
+/// The session `id` with its user, if it is there and has not expired at `now`.
+pub async fn find(
+    db: &mut SqliteConnection,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<(Record, Option<User>)>, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT s.remember, s.created_at, s.last_seen_at, s.expires_at, s.authenticated_at,
+                s.user_id, u.email, u.created_at AS user_created_at
+         FROM sessions s LEFT JOIN users u ON u.id = s.user_id
+         WHERE s.id = $1 AND s.expires_at > $2",
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+
+    Ok(row.map(|row| {
+        let user = match (row.user_id, row.email, row.user_created_at) {
+            (Some(id), Some(email), Some(created_at)) => Some(User { id, email, created_at }),
+            _ => None,
+        };
+
+        let record = Record {
+            id,
+            remember: row.remember,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            expires_at: row.expires_at,
+            authenticated_at: row.authenticated_at,
+        };
+
+        (record, user)
+    }))
+}
+
+/// Adds a row. A repeated id is an error, never an overwritten session.
+pub async fn insert(
+    db: &mut SqliteConnection,
+    record: &Record,
+    user_id: i64,
+    client: &Client,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO sessions (id, user_id, remember, created_at, last_seen_at, expires_at,
+                               authenticated_at, ip_address, user_agent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(record.id)
+    .bind(user_id)
+    .bind(record.remember)
+    .bind(record.created_at)
+    .bind(record.last_seen_at)
+    .bind(record.expires_at)
+    .bind(record.authenticated_at)
+    .bind(&client.ip_address)
+    .bind(&client.user_agent)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves the idle clock. `false`: the session has ended meanwhile.
+pub async fn touch(
+    db: &mut SqliteConnection,
+    id: SessionId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<bool, Error> {
+    let touched = sqlx::query(
+        "UPDATE sessions SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND expires_at > $2",
+    )
+    .bind(id)
+    .bind(now)
+    .bind(expires_at)
+    .execute(db)
+    .await?;
+    Ok(touched.rows_affected() == 1)
+}
+
+/// Ends a session. `false`: it had ended already.
+pub async fn delete(db: &mut SqliteConnection, id: SessionId) -> Result<bool, Error> {
+    let deleted = sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id).execute(db).await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// Deletes at most `limit` sessions that have expired at `now`, and says how
+/// many it were.
+pub async fn delete_expired(
+    db: &mut SqliteConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(now)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,72 @@
+//! Expired rows are deleted in the background.
+//!
+//! Nothing relies on it: a look-up passes over an expired row by itself.
+
+use std::time::Duration;
+
+use rocket::fairing::AdHoc;
+use rocket::tokio::{self, time::sleep};
+use rocket_db_pools::Database;
+
+use super::store;
+use crate::clock::Clock;
+use crate::db::{Db, Pools};
+use crate::error::Error;
+
+/// From the end of one sweep to the start of the next.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Rows per transaction: about 7 ms of the writer's time. One statement for
+/// all was seen to block a large table's writers for half a minute.
+const BATCH: u32 = 100;
+
+/// Between two batches, so that log-ins get their turn.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Deletes every expired session, batch by batch, and says how many it were.
+///
+/// # Errors
+///
+/// When the database fails; the batches before are done.
+pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
+    let mut swept = 0;
+    loop {
+        let mut tx = db.write().await?;
+        let deleted = store::delete_expired(&mut tx, clock.now(), BATCH).await?;
+        tx.commit().await?;
+        swept += deleted;
+        if deleted < u64::from(BATCH) {
+            return Ok(swept);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Sweeps from lift-off to shutdown. An error is logged and the next round
+/// tries again: a locked file must not end the sweep for good.
+pub fn fairing() -> AdHoc {
+    AdHoc::on_liftoff("Session Sweep", |rocket| {
+        Box::pin(async move {
+            let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
+            let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
+            let mut shutdown = rocket.shutdown();
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        _ = &mut shutdown => break,
+                        swept = sweep(&db, &clock) => match swept {
+                            Ok(0) => {}
+                            Ok(swept) => log::info!("swept {swept} expired sessions"),
+                            Err(error) => log::warn!("the session sweep will try again: {error}"),
+                        }
+                    }
+
+                    tokio::select! {
+                        _ = &mut shutdown => break,
+                        _ = sleep(INTERVAL) => {}
+                    }
+                }
+            });
+        })
+    })
+}

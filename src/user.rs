@@ -1,0 +1,75 @@
+//! Who can log in.
+
+mod email;
+pub(crate) mod store;
+
+use rocket::http::Status;
+use rocket::outcome::{Outcome, try_outcome};
+use rocket::request::{self, FromRequest, Request};
+use rocket::{Ignite, Rocket, Sentinel};
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::session::Session;
+
+pub use email::{Email, EmailError};
+
+/// The logged-in user, as the request guard `&User`.
+///
+/// The guard
+///
+///   * _succeeds_ when the session belongs to a user;
+///   * _forwards_ with `401 Unauthorized` when nobody is logged in. If no
+///     other route matches, the registered catcher sends a browser to the
+///     log-in page and back afterwards;
+///   * _fails_ with `503 Service Unavailable` when the database does not
+///     answer: an outage is not "not logged in".
+///
+/// `Option<&User>` is for pages that everybody may see. It is `None` during an
+/// outage as well; where that matters, take [`&Session`](Session) and ask its
+/// [`user()`](Session::user()).
+///
+/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not
+/// attached.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::get;
+/// use rocket_login::User;
+///
+/// #[get("/dashboard")]
+/// fn dashboard(user: &User) -> String {
+///     format!("Hello, {}!", user.email)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct User {
+    /// Never used again for another account.
+    pub id: i64,
+    /// The address, in the case it was typed in at sign-up.
+    pub email: String,
+    /// When the account was made, in seconds since 1970.
+    pub created_at: Timestamp,
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for &'r User {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let session = try_outcome!(request.guard::<&Session>().await);
+        match session.user() {
+            Some(user) => Outcome::Success(user),
+            None => Outcome::Forward(Status::Unauthorized),
+        }
+    }
+}
+
+impl Sentinel for User {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        Session::abort(rocket)
+    }
+}

@@ -1,0 +1,18 @@
+//! The wire: what is the same for every page, and for every route that an
+//! application adds.
+
+mod catchers;
+mod flash;
+mod form;
+mod headers;
+mod problem;
+mod return_to;
+mod same_origin;
+
+pub use catchers::catchers;
+pub use flash::FlashCookie;
+pub use form::Posted;
+pub use headers::fairing as headers;
+pub use problem::{Problem, prefers_json};
+pub use return_to::ReturnTo;
+pub use same_origin::{SameOrigin, routes};

@@ -1,0 +1,112 @@
+//! The pages of everything that went wrong, and the way to the log-in page.
+
+use rocket::http::uri::Origin;
+use rocket::http::{Method, Status};
+use rocket::response::{self, Redirect, Responder, Response};
+use rocket::{Catcher, Request, catch, catchers as catchers_of, uri};
+
+use super::problem::{Problem, prefers_json};
+use super::return_to::ReturnTo;
+use crate::pages::{self, Html};
+
+/// When to come back, in seconds: a restart or a busy moment is over by then.
+const RETRY_AFTER: &str = "5";
+
+pub fn catchers() -> Vec<Catcher> {
+    catchers_of![default]
+}
+
+/// Every error, as a page or as JSON.
+enum Caught {
+    LogIn(Redirect),
+    Page(Status, Html),
+    Problem(Problem),
+}
+
+/// An error with the headers that go with its status.
+struct Answer {
+    caught: Caught,
+    headers: Vec<(&'static str, String)>,
+}
+
+#[catch(default)]
+fn default(status: Status, request: &Request<'_>) -> Answer {
+    let allowed = if status == Status::NotFound { other_methods(request) } else { Vec::new() };
+    let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
+    let headers = match status {
+        Status::MethodNotAllowed => vec![("Allow", allowed.join(", "))],
+        Status::ServiceUnavailable => vec![("Retry-After", RETRY_AFTER.into())],
+        _ => Vec::new(),
+    };
+
+    let caught = match status {
+        _ if prefers_json(request) => Caught::Problem(Problem::new(status)),
+        Status::Unauthorized => Caught::LogIn(log_in(request)),
+        _ => Caught::Page(status, pages::error(status)),
+    };
+
+    Answer { caught, headers }
+}
+
+/// To the log-in page, and back here afterwards if here can be come back to.
+fn log_in(request: &Request<'_>) -> Redirect {
+    let next = match request.method() {
+        Method::Get | Method::Head => ReturnTo::parse(&request.uri().to_string()),
+        _ => None,
+    };
+
+    Redirect::to(uri!(pages::login::form(next = next)))
+}
+
+/// The methods under which the request's path exists, if none of them is the
+/// request's own. Rocket answers 404 for a path under another method.
+fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
+    let mut methods = Vec::new();
+    for route in request.rocket().routes().filter(|route| covers(&route.uri, request.uri())) {
+        if route.method == request.method() {
+            return Vec::new();
+        }
+
+        // A route that answers GET answers HEAD.
+        let implied = if route.method == Method::Get { Method::Head } else { route.method };
+        for method in [route.method, implied] {
+            if !methods.contains(&method.as_str()) {
+                methods.push(method.as_str());
+            }
+        }
+    }
+
+    methods
+}
+
+/// Whether the route's path, `<dynamic>` segments included, is the request's.
+fn covers(route: &rocket::route::RouteUri<'_>, uri: &Origin<'_>) -> bool {
+    let path = route.path();
+    let mut expected = path.split('/').filter(|segment| !segment.is_empty());
+    let mut actual = uri.path().segments().filter(|segment| !segment.is_empty());
+    loop {
+        match (expected.next(), actual.next()) {
+            (None, None) => return true,
+            (Some(segment), _) if segment.starts_with('<') && segment.ends_with("..>") => {
+                return true;
+            }
+            (Some(expected), Some(actual)) if expected.starts_with('<') || expected == actual => {}
+            _ => return false,
+        }
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Answer {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let mut response: Response<'static> = match self.caught {
+            Caught::LogIn(redirect) => redirect.respond_to(request),
+            Caught::Page(status, page) => (status, page).respond_to(request),
+            Caught::Problem(problem) => problem.respond_to(request),
+        }?;
+
+        for (name, value) in self.headers {
+            response.set_raw_header(name, value);
+        }
+        Ok(response)
+    }
+}
