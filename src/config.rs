@@ -315,13 +315,11 @@ pub fn sqlite_path(url: &str) -> Result<PathBuf, ConfigError> {
 
 fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, ConfigError> {
     const MEND: &str = "set ROCKET_SECRET_KEY to what `rocket-login secret-key` prints";
-    match configured {
-        Some(key) => match key.weakness() {
-            Some(weakness) if !debug => {
-                Err(ConfigError::new("secret_key", format!("{weakness}; {MEND}")))
-            }
-            _ => Ok(key),
-        },
+    match configured.filter(|key| !key.is_zero()) {
+        Some(key) if key.is_published() && !debug => {
+            Err(ConfigError::new("secret_key", format!("is published in documentation; {MEND}")))
+        }
+        Some(key) => Ok(key),
         // Logins end with the process; Rocket does the same.
         None if debug => Ok(SecretKey::generate()),
         None => Err(ConfigError::new("secret_key", format!("is missing; {MEND}"))),

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error};
 
 /// Keys anybody can look up: the one in Rocket's documentation and the one in
 /// this repository's `[debug]` profile. Rocket itself only warns of the first.
-const KNOWN_KEYS: [&str; 2] = [
+const PUBLISHED: [&str; 2] = [
     "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=",
     "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=",
 ];
@@ -22,27 +22,24 @@ const KNOWN_KEYS: [&str; 2] = [
 #[derive(Clone)]
 pub struct SecretKey {
     key: Key,
-    weakness: Option<Weakness>,
-}
-
-#[derive(Clone, Copy)]
-enum Weakness {
-    Zero,
-    Known,
+    is_zero: bool,
+    is_published: bool,
 }
 
 impl SecretKey {
     /// A fresh key, for a debug run without a configured one.
     pub fn generate() -> Self {
-        SecretKey { key: Key::generate(), weakness: None }
+        SecretKey { key: Key::generate(), is_zero: false, is_published: false }
     }
 
-    /// What makes this key no secret, if anything does.
-    pub fn weakness(&self) -> Option<&'static str> {
-        self.weakness.map(|weakness| match weakness {
-            Weakness::Zero => "is all zero",
-            Weakness::Known => "is published in documentation",
-        })
+    /// All zero: what Rocket's own defaults hold where no key is configured.
+    pub fn is_zero(&self) -> bool {
+        self.is_zero
+    }
+
+    /// Anybody can look this key up.
+    pub fn is_published(&self) -> bool {
+        self.is_published
     }
 
     /// The key itself.
@@ -57,19 +54,19 @@ impl SecretKey {
             _ => return None,
         };
 
-        let known = KNOWN_KEYS.contains(&text).then_some(Weakness::Known);
-        Self::from_bytes(&bytes).map(|key| SecretKey { weakness: key.weakness.or(known), ..key })
+        let key = Self::from_bytes(&bytes)?;
+        Some(SecretKey { is_published: PUBLISHED.contains(&text), ..key })
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let weakness = bytes.iter().all(|b| *b == 0).then_some(Weakness::Zero);
+        let is_zero = bytes.iter().all(|b| *b == 0);
         let key = match bytes.len() {
             ..32 => return None,
             32..64 => Key::derive_from(bytes),
             64.. => Key::from(bytes),
         };
 
-        Some(SecretKey { key, weakness })
+        Some(SecretKey { key, is_zero, is_published: false })
     }
 }
 
@@ -126,10 +123,9 @@ mod tests {
 
     #[test]
     fn keys_that_are_no_secret_are_known() {
-        assert!(
-            KNOWN_KEYS.iter().all(|key| SecretKey::from_text(key).unwrap().weakness().is_some())
-        );
-        assert!(SecretKey::from_bytes(&[0; 32]).unwrap().weakness().is_some());
-        assert!(SecretKey::from_bytes(&[7; 32]).unwrap().weakness().is_none());
+        assert!(PUBLISHED.iter().all(|key| SecretKey::from_text(key).unwrap().is_published()));
+        assert!(SecretKey::from_bytes(&[0; 32]).unwrap().is_zero());
+        let good = SecretKey::from_bytes(&[7; 32]).unwrap();
+        assert!(!good.is_zero() && !good.is_published());
     }
 }

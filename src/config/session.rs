@@ -98,7 +98,17 @@ impl SessionConfig {
 
     pub(super) fn check(&self, debug: bool) -> Result<(), ConfigError> {
         self.check_clocks()?;
-        self.check_cookie(debug)
+        self.check_cookie(debug)?;
+
+        // Whoever knows a key that opens cookies can seal some.
+        let is_open = |key: &SecretKey| key.is_zero() || (key.is_published() && !debug);
+        match self.previous_keys.iter().any(is_open) {
+            true => Err(ConfigError::new(
+                "session.previous_keys",
+                "holds a key that is no secret; remove it",
+            )),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn warning(&self) -> Option<String> {

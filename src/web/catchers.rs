@@ -70,12 +70,12 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
         // A route that answers GET answers HEAD.
         let implied = if route.method == Method::Get { Method::Head } else { route.method };
         for method in [route.method, implied] {
-            if !methods.contains(&method.as_str()) {
-                methods.push(method.as_str());
-            }
+            methods.push(method.as_str());
         }
     }
 
+    methods.sort_unstable();
+    methods.dedup();
     methods
 }
 

@@ -23,7 +23,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 ///   * `413 Payload Too Large` above the limit `form`, `16KiB` by default;
 ///   * `408 Request Timeout` when the body takes longer than five seconds;
 ///   * `400 Bad Request` when it breaks off or is not UTF-8;
-///   * `422 Unprocessable Entity` when a field comes twice or is malformed.
+///   * `422 Unprocessable Entity` when a field comes twice or is not a plain one.
 #[derive(Debug)]
 pub struct Posted<T>(pub T);
 
@@ -61,14 +61,16 @@ async fn read<T: for<'f> FromForm<'f> + 'static>(
     let body = body.into_inner();
     let text = std::str::from_utf8(&body).map_err(|_| Status::BadRequest)?;
 
-    // "First for the check, last for the use" begins with a repeated field.
+    // "First for the check, last for the use" begins with a repeated field, and
+    // Rocket takes `email[]` for one more `email`.
     let mut names = HashSet::new();
-    let is_unique = text
+    let is_plain = text
         .split('&')
         .filter(|field| !field.is_empty())
         .map(|field| field.split_once('=').map_or(field, |(name, _)| name))
-        .all(|name| names.insert(RawStr::new(name).url_decode_lossy()));
-    if !is_unique {
+        .map(|name| RawStr::new(name).url_decode_lossy())
+        .all(|name| !name.contains(['.', '[', ']']) && names.insert(name));
+    if !is_plain {
         return Err(Status::UnprocessableEntity);
     }
 

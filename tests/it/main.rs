@@ -1,1 +1,20 @@
-fn main() {}
+//! The site and the crate, through Rocket's local client, the public API and
+//! the binary itself.
+
+mod support;
+
+mod bad_input;
+mod binary;
+mod config;
+mod cookie;
+mod errors;
+mod headers;
+mod login;
+mod logout;
+mod migrations;
+mod outage;
+mod register;
+mod return_to;
+mod routes;
+mod same_origin;
+mod session;

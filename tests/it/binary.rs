@@ -1,0 +1,223 @@
+//! The program itself, in an empty folder.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The program, as a newcomer starts it: nothing configured but the port.
+fn program(dir: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
+    command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
+    command
+}
+
+fn run(dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = program(dir);
+    command.args(arguments).envs(variables.iter().copied()).output().expect("it runs")
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, start: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.starts_with(&format!("Error: {start}")), "{error}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A running site; killed when dropped.
+struct Site {
+    child: Child,
+    port: u16,
+}
+
+impl Site {
+    fn start(dir: &TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = program(dir);
+        command.env("ROCKET_PORT", "0").envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+
+        // Rocket says which port it was given.
+        let mut stdout = child.stdout.take().unwrap();
+        let mut seen = Vec::new();
+        let port = loop {
+            let mut byte = [0];
+            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+            let text = String::from_utf8_lossy(&seen);
+            if let Some((_, port)) =
+                text.strip_suffix('\n').and_then(|t| t.rsplit_once("http://127.0.0.1:"))
+            {
+                break port.trim().parse().unwrap();
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Site { child, port }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// One request on a connection of its own; the whole response.
+    fn request(&self, head: &str, cookie: Option<&str>, body: &str) -> String {
+        let mut stream = self.connect();
+        send(&mut stream, head, cookie, body);
+        receive(&mut stream)
+    }
+
+    #[cfg(unix)]
+    fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        (self.child.wait().unwrap().code(), start.elapsed())
+    }
+}
+
+fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str) {
+    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+}
+
+fn receive(stream: &mut TcpStream) -> String {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const REGISTER: &str = "email=ada%40example.org&password=correct+horse+battery";
+
+fn session_cookie(response: &str) -> String {
+    let line = response.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    line.split(';').next().unwrap().to_owned()
+}
+
+/// The key that the checkout's `Rocket.toml` gives the debug profile.
+const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=");
+
+#[cfg(unix)]
+#[test]
+fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(&dir, &[KEY]);
+    let registered = site.request("POST /register", None, REGISTER);
+    assert!(registered.starts_with("HTTP/1.1 303"), "{registered}");
+    assert!(dir.path().join("data/login.db").is_file());
+
+    let cookie = session_cookie(&registered);
+    let (code, _) = site.terminate();
+    assert_eq!(code, Some(0));
+    // Closed cleanly: nothing is left outside the file.
+    assert!(!dir.path().join("data/login.db-wal").exists());
+
+    let site = Site::start(&dir, &[KEY]);
+    let account = site.request("GET /account", Some(&cookie), "");
+    assert!(account.contains("ada@example.org"), "{account}");
+    assert!(!account.to_lowercase().contains("server:"), "{account}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_request_in_flight_is_answered_before_the_end() {
+    // Slow enough to be in flight when the signal comes.
+    let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=10,concurrent_hashes=1}");
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(&dir, &[KEY, slow]);
+    let mut stream = site.connect();
+    send(&mut stream, "POST /register", None, REGISTER);
+    // The site answers others meanwhile; so the form has reached the hashing.
+    for _ in 0..20 {
+        assert!(site.request("GET /healthz", None, "").contains("ok"));
+    }
+
+    let answer = std::thread::spawn(move || receive(&mut stream));
+    let (code, took) = site.terminate();
+    let answer = answer.join().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_one_line() {
+    let dir = TempDir::new().unwrap();
+    for (variables, start) in [
+        (("ROCKET_SESSION", "{idle_timout=5}"), "session.idle_timout: is not a key"),
+        (("ROCKET_SESION", "{idle_timeout=5}"), "sesion: is not a key"),
+        (("ROCKET_PASSWORD", "{min_length=4}"), "password.min_length: is 4"),
+        (
+            ("ROCKET_DATABASES", "{login={url=\"mysql://x\"}}"),
+            "databases.login.url: has the unknown scheme",
+        ),
+        (("ROCKET_PROFILE", "release"), "secret_key: is missing; set ROCKET_SECRET_KEY"),
+        (("ROCKET_PORT", "many"), "port: "),
+    ] {
+        assert_refused(&run(&dir, &[], &[variables]), start);
+        assert_refused(&run(&dir, &["serve"], &[variables]), start);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_database_that_cannot_be_made_is_named() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:file/login.db\"}}");
+    let output = run(&dir, &["migrate"], &[url]);
+    assert_refused(&output, "databases.login.url: cannot open file/login.db: ");
+}
+
+#[test]
+fn migrating_twice_is_migrating_once() {
+    let dir = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let output = run(&dir, &["migrate"], &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "data/login.db is up to date\n");
+    }
+}
+
+#[test]
+fn a_secret_key_is_new_each_time_and_good_for_release() {
+    let dir = TempDir::new().unwrap();
+    let key = || {
+        let output = run(&dir, &["secret-key"], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    let (one, other) = (key(), key());
+    assert_eq!(one.len(), 44);
+    assert_ne!(one, other);
+
+    let release = [("ROCKET_PROFILE", "release"), ("ROCKET_SECRET_KEY", one.as_str())];
+    let site = Site::start(&dir, &release);
+    let front = site.request("GET /", None, "");
+    assert!(front.contains("strict-transport-security: max-age=63072000"), "{front}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let dir = TempDir::new().unwrap();
+    for arguments in [&["nonsense"] as &[_], &["serve", "nonsense"], &["--nonsense"]] {
+        assert_eq!(run(&dir, arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+}

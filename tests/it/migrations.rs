@@ -1,0 +1,122 @@
+//! The schema.
+
+use rocket::futures::future::join_all;
+use sqlx::Row;
+use sqlx::migrate::Migrator;
+
+use crate::support::TestApp;
+
+/// As `sqlx migrate run` reads them.
+async fn migrator() -> Migrator {
+    Migrator::new(std::path::Path::new("migrations")).await.unwrap()
+}
+
+#[rocket::async_test]
+async fn starting_twice_migrates_once() {
+    let app = TestApp::new().await;
+    let applied = app.count("SELECT count(*) FROM _sqlx_migrations").await;
+    let app = app.restarted(|figment| figment).await;
+    assert_eq!(app.count("SELECT count(*) FROM _sqlx_migrations").await, applied);
+}
+
+#[rocket::async_test]
+async fn the_command_line_tool_may_come_after() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    migrator().await.run(&mut app.db().await).await.unwrap();
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn the_command_line_tool_may_come_before() {
+    let app = TestApp::new().await;
+    app.execute("DROP TABLE sessions; DROP TABLE users; DROP TABLE _sqlx_migrations").await;
+    migrator().await.run(&mut app.db().await).await.unwrap();
+    let app = app.restarted(|figment| figment).await;
+    assert!(app.registered("ada@example.org").await.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn several_sites_may_start_on_an_empty_file_at_once() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let starts = (0..5).map(|_| {
+        rocket::custom(crate::support::figment(&dir)).attach(rocket_login::stage()).ignite()
+    });
+    for ignited in join_all(starts).await {
+        ignited.expect("each of them starts");
+    }
+}
+
+#[rocket::async_test]
+async fn an_applications_own_migrations_are_left_alone() {
+    let app = TestApp::new().await;
+    app.execute(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (1, 'notes', TRUE, x'00', 0)",
+    )
+    .await;
+    let app = app.restarted(|figment| figment).await;
+    app.visitor().get("/").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn every_table_is_strict() {
+    let app = TestApp::new().await;
+    let loose = "SELECT count(*) FROM pragma_table_list
+         WHERE schema = 'main' AND type = 'table' AND NOT strict
+           AND name NOT LIKE 'sqlite_%' AND name <> '_sqlx_migrations'";
+    assert_eq!(app.count(loose).await, 0);
+}
+
+#[rocket::async_test]
+async fn the_column_itself_knows_that_case_does_not_matter() {
+    let app = TestApp::new().await;
+    app.registered("ada@example.org").await;
+    let insert =
+        "INSERT INTO users (email, password_hash, created_at) VALUES ('ADA@Example.ORG', '', 0)";
+    let error = sqlx::query(insert).execute(&mut app.db().await).await.unwrap_err();
+    assert!(error.to_string().contains("UNIQUE constraint failed: users.email"), "{error}");
+}
+
+#[rocket::async_test]
+async fn every_look_up_has_an_index() {
+    let app = TestApp::new().await;
+    for sql in [
+        "EXPLAIN QUERY PLAN SELECT * FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = x'00' AND s.expires_at > 0",
+        "EXPLAIN QUERY PLAN SELECT * FROM users WHERE email = 'a'",
+        "EXPLAIN QUERY PLAN DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= 0 ORDER BY expires_at LIMIT 100)",
+        "EXPLAIN QUERY PLAN DELETE FROM sessions WHERE user_id = 1",
+    ] {
+        for row in sqlx::query(sql).fetch_all(&mut app.db().await).await.unwrap() {
+            let step: String = row.get("detail");
+            assert!(!step.starts_with("SCAN"), "{sql}: {step}");
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn the_file_is_set_up_for_safety() {
+    let app = TestApp::new().await;
+    let mut db = app.db().await;
+    let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut db).await.unwrap().get(0);
+    assert_eq!(mode, "wal");
+    let vacuum: i64 = sqlx::query("PRAGMA auto_vacuum").fetch_one(&mut db).await.unwrap().get(0);
+    assert_eq!(vacuum, 2);
+}
+
+#[cfg(unix)]
+#[rocket::async_test]
+async fn nobody_else_can_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let app = TestApp::with(|figment| {
+        let url: String = figment.extract_inner("databases.login.url").unwrap();
+        figment.merge(("databases.login.url", url.replace("login.db", "new/login.db")))
+    })
+    .await;
+    let mode =
+        |name: &str| app.dir.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("new"), 0o700);
+    assert_eq!(mode("new/login.db"), 0o600);
+    assert_eq!(mode("new/login.db-wal"), 0o600);
+}

@@ -1,0 +1,126 @@
+//! When the database does not answer: 503, the cookie stays, nothing is
+//! reported as done.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rocket::{get, routes};
+use rocket_login::{Session, User};
+use sqlx::Connection;
+
+use crate::support::TestApp;
+
+#[get("/optional")]
+fn optional(session: &Session) -> &'static str {
+    if session.user().is_some() { "somebody" } else { "nobody" }
+}
+
+#[get("/private")]
+fn private(_user: &User) -> &'static str {
+    "private"
+}
+
+#[rocket::async_test]
+async fn a_dead_database_is_503_and_not_anonymous() {
+    let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![optional, private])).await;
+    let ada = app.registered("ada@example.org").await;
+    app.execute("ALTER TABLE sessions RENAME TO elsewhere").await;
+    for path in ["/", "/account", "/optional", "/private", "/login"] {
+        let answer = ada.get(path).await;
+        answer.assert_status(503).assert_no_text("elsewhere").assert_no_text("no such table");
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+        assert!(answer.header("retry-after").is_some());
+    }
+
+    app.execute("ALTER TABLE elsewhere RENAME TO sessions").await;
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn pages_without_a_session_go_on_working() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    app.execute("ALTER TABLE sessions RENAME TO elsewhere").await;
+    app.visitor().get("/").await.assert_status(200);
+    app.visitor().get("/login").await.assert_status(200);
+    ada.get("/healthz").await.assert_status(200);
+    ada.get("/static/style.css").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn a_log_out_that_cannot_be_stored_is_not_reported_as_done() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    app.execute("CREATE TRIGGER full BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        .await;
+    let answer = ada.log_out().await;
+    answer.assert_status(503).assert_no_text("disk is full");
+    assert_eq!(answer.header("set-cookie"), None);
+    assert_eq!(answer.header("clear-site-data"), None);
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_log_in_that_cannot_be_stored_changes_nothing() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let before = ada.session_cookie();
+    app.execute("CREATE TRIGGER full BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        .await;
+    ada.log_in("ada@example.org").await.assert_status(503);
+    assert_eq!(ada.session_cookie(), before);
+    assert!(ada.is_logged_in().await);
+
+    app.visitor().register("bob@example.org").await.assert_status(503);
+    assert_eq!(app.users().await, 1);
+}
+
+#[rocket::async_test]
+async fn a_database_file_that_is_gone_takes_no_writes() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    ada.get("/readyz").await.assert_status(200).assert_text("ok");
+    fs::rename(app.dir.path().join("login.db"), app.dir.path().join("moved.db")).unwrap();
+    ada.get("/readyz").await.assert_status(503);
+    ada.get("/healthz").await.assert_status(200);
+    app.visitor().register("bob@example.org").await.assert_status(503);
+    ada.log_out().await.assert_status(503);
+
+    fs::rename(app.dir.path().join("moved.db"), app.dir.path().join("login.db")).unwrap();
+    ada.get("/readyz").await.assert_status(200);
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_replaced_or_ruined_database_file_is_not_ready() {
+    let app = TestApp::new().await;
+    let (path, copy) = (app.dir.path().join("login.db"), app.dir.path().join("copy.db"));
+    fs::copy(&path, &copy).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    app.visitor().get("/readyz").await.assert_status(503);
+
+    let app = TestApp::new().await;
+    use std::io::Write;
+    let mut file =
+        fs::OpenOptions::new().write(true).open(app.dir.path().join("login.db")).unwrap();
+    file.write_all(&[7; 100]).unwrap();
+    app.visitor().get("/readyz").await.assert_status(503);
+}
+
+#[rocket::async_test]
+async fn a_locked_file_stops_writes_and_not_reads() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    app.advance(60);
+    let mut other = app.db().await;
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+
+    // The page wants to write its last-seen time and does not wait for it.
+    let start = Instant::now();
+    assert!(ada.is_logged_in().await);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    ada.get("/readyz").await.assert_status(503);
+
+    lock.rollback().await.unwrap();
+    ada.log_out().await.assert_redirect("/");
+}

@@ -1,0 +1,93 @@
+//! What holds for every route, read from the route table.
+
+use rocket::http::Method;
+use rocket::{get, routes};
+use rocket_login::{Session, User};
+
+use crate::support::{TestApp, figment};
+
+/// The routes that anybody may use without being logged in. Whoever adds one
+/// decides that here.
+const PUBLIC: [(Method, &str); 13] = [
+    (Method::Get, "/"),
+    (Method::Get, "/register"),
+    (Method::Post, "/register"),
+    (Method::Get, "/login"),
+    (Method::Post, "/login"),
+    (Method::Get, "/logout"),
+    (Method::Post, "/logout"),
+    (Method::Get, "/healthz"),
+    (Method::Get, "/readyz"),
+    (Method::Get, "/static/<name>"),
+    (Method::Get, "/favicon.ico"),
+    (Method::Get, "/.refused/cross-site"),
+    (Method::Get, "/.refused/method-override"),
+];
+
+#[rocket::async_test]
+async fn every_route_off_the_public_list_sends_a_visitor_to_the_log_in() {
+    let app = TestApp::new().await;
+    let mut private = 0;
+    for route in app.client.rocket().routes() {
+        let path = route.uri.path().to_string();
+        if PUBLIC.contains(&(route.method, path.as_str())) {
+            continue;
+        }
+
+        private += 1;
+        let path = path.replace(['<', '>'], "");
+        let answer = app.visitor().send(app.client.req(route.method, path.clone())).await;
+        answer.assert_status(303);
+        let location = answer.header("location").unwrap();
+        assert!(location.starts_with("/login"), "{path} leads to {location}");
+    }
+    assert!(private > 0, "no route is private");
+}
+
+#[rocket::async_test]
+async fn the_public_list_names_only_routes_that_exist() {
+    let app = TestApp::new().await;
+    for (method, path) in PUBLIC {
+        let exists =
+            app.client.rocket().routes().any(|r| r.method == method && r.uri.path() == path);
+        assert!(exists, "{method} {path}");
+    }
+}
+
+#[get("/private")]
+fn private(user: &User) -> String {
+    user.email.clone()
+}
+
+#[get("/public")]
+fn public(session: &Session) -> String {
+    session.user().map_or("nobody".into(), |user| user.email.clone())
+}
+
+#[get("/both")]
+fn both(user: Option<&User>, session: &Session, again: Option<&User>) -> String {
+    format!("{} {} {}", user.is_some(), session.user().is_some(), again.is_some())
+}
+
+#[rocket::async_test]
+async fn an_applications_own_routes_use_the_guards() {
+    let app =
+        TestApp::built(|f| f, |rocket| rocket.mount("/", routes![private, public, both])).await;
+    let visitor = app.visitor();
+    visitor.get("/public").await.assert_text("nobody");
+    visitor.get("/both").await.assert_text("false false false");
+    visitor.get("/private").await.assert_redirect("/login?next=%2Fprivate");
+    visitor.register("ada@example.org").await;
+    visitor.get("/public").await.assert_text("ada@example.org");
+    visitor.get("/both").await.assert_text("true true true");
+    visitor.get("/private").await.assert_text("ada@example.org");
+}
+
+#[rocket::async_test]
+async fn a_forgotten_stage_stops_the_launch() {
+    let dir = tempfile::TempDir::new().unwrap();
+    for routes in [routes![private], routes![public], routes![both]] {
+        let error = rocket::custom(figment(&dir)).mount("/", routes).ignite().await.unwrap_err();
+        assert!(matches!(error.kind(), rocket::error::ErrorKind::SentinelAborts(_)), "{error:?}");
+    }
+}

@@ -1,0 +1,356 @@
+//! How long a session lives, and which cookie is one.
+
+use rocket::figment::Figment;
+use rocket_db_pools::Database;
+use rocket_login::{Db, sweep};
+use sqlx::Row;
+
+use crate::support::{TestApp, Visitor};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+async fn remembered<'a>(app: &'a TestApp, email: &str) -> Visitor<'a> {
+    let visitor = app.registered(email).await;
+    visitor.log_in_remembered(email).await.assert_status(303);
+    visitor
+}
+
+#[rocket::async_test]
+async fn a_visitor_who_only_reads_has_neither_cookie_nor_row() {
+    let app = TestApp::new().await;
+    let visitor = app.visitor();
+    for path in ["/", "/login", "/register", "/logout", "/account", "/healthz", "/nowhere"] {
+        let answer = visitor.get(path).await;
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+    }
+    visitor.log_in("nobody@example.org").await.assert_status(422);
+    visitor.register("no address").await.assert_status(422);
+    visitor.log_out().await.assert_status(303);
+    assert_eq!(app.sessions().await, 0);
+}
+
+#[rocket::async_test]
+async fn a_session_ends_when_unused_for_two_hours() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    app.advance(2 * HOUR - 1);
+    assert!(ada.is_logged_in().await);
+    app.advance(2 * HOUR - 1);
+    assert!(ada.is_logged_in().await);
+    app.advance(2 * HOUR);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_session_ends_after_a_day_however_much_it_is_used() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    for _ in 0..23 {
+        app.advance(HOUR);
+        assert!(ada.is_logged_in().await);
+    }
+    app.advance(HOUR - 1);
+    assert!(ada.is_logged_in().await);
+    app.advance(1);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn who_is_remembered_comes_back_within_two_weeks() {
+    let app = TestApp::new().await;
+    let ada = remembered(&app, "ada@example.org").await;
+    app.advance(14 * DAY - 1);
+    assert!(ada.is_logged_in().await);
+    app.advance(14 * DAY);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn who_is_remembered_logs_in_again_after_thirty_days() {
+    let app = TestApp::new().await;
+    let ada = remembered(&app, "ada@example.org").await;
+    for _ in 0..29 {
+        app.advance(DAY);
+        assert!(ada.is_logged_in().await);
+    }
+    app.advance(DAY);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn the_time_outs_are_configurable() {
+    let configure = |figment: Figment| {
+        figment.merge(("session.idle_timeout", 10)).merge(("session.absolute_timeout", "15s"))
+    };
+    let app = TestApp::with(configure).await;
+    let ada = app.registered("ada@example.org").await;
+    app.advance(9);
+    assert!(ada.is_logged_in().await);
+    app.advance(5);
+    assert!(ada.is_logged_in().await);
+    app.advance(1);
+    assert!(!ada.is_logged_in().await);
+
+    ada.log_in("ada@example.org").await;
+    app.advance(10);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn reading_writes_the_last_seen_time_once_a_minute() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let last_seen = async || app.count("SELECT last_seen_at FROM sessions").await;
+    let start = last_seen().await;
+    app.advance(MINUTE - 1);
+    ada.get("/account").await;
+    assert_eq!(last_seen().await, start);
+    app.advance(1);
+    ada.get("/account").await;
+    assert_eq!(last_seen().await, start + 60);
+}
+
+#[rocket::async_test]
+async fn a_cookie_that_was_replaced_or_logged_out_is_worth_nothing() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let mut old = vec![ada.session_cookie()];
+    ada.log_in("ada@example.org").await;
+    old.push(ada.session_cookie());
+    ada.log_out().await;
+    ada.log_in_remembered("ada@example.org").await;
+    for cookie in old {
+        let thief = app.visitor();
+        thief.set_cookie("session", cookie);
+        assert!(!thief.is_logged_in().await);
+    }
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_planted_session_stays_the_planters() {
+    let app = TestApp::new().await;
+    let eve = app.registered("eve@example.org").await;
+    app.registered("ada@example.org").await.log_out().await;
+
+    let planted = eve.session_cookie();
+    let ada = app.visitor();
+    ada.set_cookie("session", planted.clone());
+    ada.log_in("ada@example.org").await.assert_status(303);
+    assert_ne!(ada.session_cookie(), planted);
+    // The planted session went with the log-in, whoever it belonged to.
+    assert!(!eve.is_logged_in().await);
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_cookie_we_did_not_seal_is_an_anonymous_visitor() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let good = ada.session_cookie();
+    let elsewhere = TestApp::with(|figment| figment.merge(("secret_key", "07".repeat(32)))).await;
+    let foreign = elsewhere.registered("ada@example.org").await.session_cookie();
+    let unsealed = "A".repeat(43);
+    let mut bad = vec![
+        String::new(),
+        "x".into(),
+        unsealed,
+        foreign,
+        good[1..].into(),
+        good[..good.len() - 4].into(),
+        format!("{good}AAAA"),
+        good.to_lowercase(),
+        "A".repeat(8 * 1024),
+        "\0\r\n".into(),
+        "%".into(),
+        "ü".into(),
+    ];
+    // Each character changed once.
+    bad.extend((0..good.len()).map(|position| {
+        let mut changed = good.clone().into_bytes();
+        changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(changed).unwrap()
+    }));
+    // The last character's low bits may be padding, which is not part of the value.
+    bad.retain(|cookie| *cookie != good);
+
+    for cookie in bad {
+        let visitor = app.visitor();
+        visitor.set_cookie("session", cookie.clone());
+        let answer = visitor.get("/").await;
+        answer.assert_status(200).assert_no_text("ada@");
+        assert_eq!(answer.header("set-cookie"), None, "{cookie}");
+        visitor.get("/account").await.assert_redirect("/login?next=%2Faccount");
+    }
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn another_cookie_of_ours_is_no_session() {
+    let app = TestApp::new().await;
+    let ada = app.visitor();
+    let registered = ada.register("ada@example.org").await;
+    assert!(registered.set_cookie("flash").is_some());
+    let session = ada.session_cookie();
+
+    // A sealed cookie is bound to its name.
+    let visitor = app.visitor();
+    visitor.set_cookie("flash", session);
+    visitor.get("/").await.assert_no_text("class=\"message\"");
+}
+
+#[rocket::async_test]
+async fn a_value_the_server_did_not_issue_is_never_adopted() {
+    let app = TestApp::new().await;
+    app.registered("ada@example.org").await.log_out().await;
+    let chosen = "A".repeat(43);
+    let visitor = app.visitor();
+    visitor.set_cookie("session", chosen.clone());
+    visitor.log_in("ada@example.org").await.assert_status(303);
+    assert_ne!(visitor.session_cookie(), chosen);
+    assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn the_table_holds_nothing_that_logs_in() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let id: Vec<u8> =
+        sqlx::query("SELECT id FROM sessions").fetch_one(&mut app.db().await).await.unwrap().get(0);
+    assert_eq!(id.len(), 32);
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    for value in [hex, String::from_utf8_lossy(&id).into_owned()] {
+        let thief = app.visitor();
+        thief.set_cookie("session", value);
+        assert!(!thief.is_logged_in().await);
+    }
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn the_row_says_whose_it_is_and_where_it_came_from() {
+    let app = TestApp::new().await;
+    let agent = format!("Browser/1.0\u{7}{}", "x".repeat(500));
+    let request = app
+        .client
+        .post("/register")
+        .header(rocket::http::ContentType::Form)
+        .header(rocket::http::Header::new("User-Agent", agent))
+        .header(rocket::http::Header::new("X-Forwarded-For", "6.6.6.6"))
+        .header(rocket::http::Header::new("X-Real-IP", "6.6.6.6"))
+        .remote("[2001:db8::7]:4711".parse().unwrap())
+        .body("email=ada%40example.org&password=correct+horse+battery");
+    app.visitor().send(request).await.assert_status(303);
+
+    let row = sqlx::query(
+        "SELECT s.user_id = u.id, ip_address, user_agent, authenticated_at, data FROM sessions s, users u",
+    )
+    .fetch_one(&mut app.db().await)
+    .await
+    .unwrap();
+    assert!(row.get::<bool, _>(0));
+    assert_eq!(row.get::<String, _>(1), "2001:db8::7");
+    assert_eq!(row.get::<String, _>(2), format!("Browser/1.0{}", "x".repeat(244)));
+    assert_eq!(row.get::<i64, _>(3), app.clock.now());
+    assert_eq!(row.get::<String, _>(4), "{}");
+}
+
+#[rocket::async_test]
+async fn only_a_trusted_proxy_says_where_a_request_came_from() {
+    let trusting =
+        |figment: Figment| figment.merge(("site.trusted_proxies", ["10.0.0.0/8", "::1"]));
+    for (remote, forwarded, expected) in [
+        ("10.0.0.1:1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1:1", "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1:1", "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("[::1]:1", "2001:db8::9", "2001:db8::9"),
+        ("[::ffff:10.0.0.1]:1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1:1", "6.6.6.6, nonsense", "10.0.0.1"),
+        ("10.0.0.1:1", "", "10.0.0.1"),
+        ("192.0.2.1:1", "203.0.113.9", "192.0.2.1"),
+    ] {
+        let app = TestApp::with(trusting).await;
+        let request = app
+            .client
+            .post("/register")
+            .header(rocket::http::ContentType::Form)
+            .header(rocket::http::Header::new("X-Forwarded-For", forwarded))
+            .remote(remote.parse().unwrap())
+            .body("email=ada%40example.org&password=correct+horse+battery");
+        app.visitor().send(request).await.assert_status(303);
+        let row =
+            sqlx::query("SELECT ip_address FROM sessions").fetch_one(&mut app.db().await).await;
+        assert_eq!(row.unwrap().get::<String, _>(0), expected, "{remote} {forwarded}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew() {
+    const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
+    let app = TestApp::new().await;
+    let old = app.registered("ada@example.org").await.session_cookie();
+
+    let rotated = |figment: Figment| {
+        figment.merge(("secret_key", NEW)).merge(("session.previous_keys", [OLD]))
+    };
+    let app = app.restarted(rotated).await;
+    let ada = app.visitor();
+    ada.set_cookie("session", old.clone());
+    assert!(ada.is_logged_in().await);
+    let new = ada.session_cookie();
+    assert_ne!(new, old);
+
+    let app = app.restarted(|figment| figment.merge(("secret_key", NEW))).await;
+    let ada = app.visitor();
+    ada.set_cookie("session", new);
+    assert!(ada.is_logged_in().await);
+    ada.set_cookie("session", old);
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn expired_rows_are_swept_and_no_others() {
+    let app = TestApp::new().await;
+    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+         INSERT INTO sessions (id, created_at, last_seen_at, expires_at)
+         SELECT randomblob(32), 0, 0, 1767225600 FROM n";
+    app.execute(insert).await;
+    let ada = app.registered("ada@example.org").await;
+
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    assert_eq!(sweep(db, &app.clock).await.unwrap(), 250);
+    assert_eq!(sweep(db, &app.clock).await.unwrap(), 0);
+    assert_eq!(app.sessions().await, 1);
+    assert!(ada.is_logged_in().await);
+
+    app.advance(2 * HOUR);
+    assert_eq!(sweep(db, &app.clock).await.unwrap(), 1);
+}
+
+#[rocket::async_test]
+async fn the_sweep_runs_by_itself() {
+    let app = TestApp::new().await;
+    app.registered("ada@example.org").await;
+    app.advance(DAY);
+    let app = app.restarted(|figment| figment).await;
+    for _ in 0..100 {
+        if app.sessions().await == 0 {
+            return;
+        }
+        rocket::tokio::task::yield_now().await;
+        app.visitor().get("/healthz").await;
+    }
+    panic!("the expired session is still there");
+}
+
+#[rocket::async_test]
+async fn a_deleted_users_sessions_are_gone() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    app.execute("PRAGMA foreign_keys = ON; DELETE FROM users").await;
+    assert_eq!(app.sessions().await, 0);
+    assert!(!ada.is_logged_in().await);
+}
