@@ -1,1 +1,356 @@
-fn main() {}
+//! The site as a person meets it: in Chromium.
+
+mod support;
+
+use rocket::figment::Figment;
+use rocket::response::content::RawHtml;
+use rocket::{State, get, routes};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromeCapabilities, Key};
+
+use support::{Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_with, serve};
+
+const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+#[rocket::async_test]
+async fn a_person_signs_up_logs_out_and_logs_in() {
+    run(async |_, browser| {
+        browser.open("/").await;
+        browser.find("a[href='/register']").await.click().await.unwrap();
+        browser.wait_for_path("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", PASSWORD).await;
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+        let text = browser.text().await;
+        assert!(text.contains("ada@example.org") && text.contains("1 January 2026"), "{text}");
+
+        browser.log_out().await;
+        assert!(browser.text().await.contains("You are logged out."));
+        assert!(!browser.is_logged_in().await);
+
+        browser.log_in("ada@example.org").await;
+        assert!(browser.text().await.contains("You are logged in."));
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_wrong_password_keeps_the_address_and_can_be_mended() {
+    run(async |_, browser| {
+        browser.register("ada@example.org").await;
+        browser.log_out().await;
+        browser.open("/login?next=%2Faccount%3Ftab%3D1").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", "wrong horse battery").await;
+        browser.submit().await;
+        let alert = browser.find("[role=alert]").await.text().await.unwrap();
+        assert_eq!(alert, "E-mail address or password is wrong.");
+        assert!(browser.driver.title().await.unwrap().starts_with("Error: "));
+        let email = browser.find("input[name=email]").await.value().await.unwrap();
+        assert_eq!(email.as_deref(), Some("ada@example.org"));
+        let password = browser.find("input[name=password]").await;
+        assert_eq!(password.value().await.unwrap().as_deref(), Some(""));
+
+        // The password has the focus: typing goes on at once.
+        let focused = browser.driver.active_element().await.unwrap();
+        assert_eq!(focused.attr("name").await.unwrap().as_deref(), Some("password"));
+        focused.send_keys(PASSWORD).await.unwrap();
+        browser.submit().await;
+        browser.wait_for_path("/account?tab=1").await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn the_back_button_after_log_out_shows_nothing_private() {
+    run(async |_, browser| {
+        browser.register("ada@example.org").await;
+        browser.open("/").await;
+        browser.open("/account").await;
+        browser.log_out().await;
+        for _ in 0..3 {
+            browser.driver.back().await.unwrap();
+            let text = browser.text().await;
+            assert!(!text.contains("ada@"), "{} {text}", browser.path().await);
+        }
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn who_is_remembered_comes_back_tomorrow_and_others_do_not() {
+    run(async |site, browser| {
+        browser.register("ada@example.org").await;
+        for (remember, comes_back) in [(true, true), (false, false)] {
+            let profile = TempDir::new().unwrap();
+            in_browser(site, profile.path(), ChromeCapabilities::new(), async |browser| {
+                browser.open("/login").await;
+                browser.fill("email", "ada@example.org").await;
+                browser.fill("password", PASSWORD).await;
+                if remember {
+                    browser.find("input[name=remember]").await.click().await.unwrap();
+                }
+                browser.submit().await;
+                browser.wait_for_path("/account").await;
+            })
+            .await;
+
+            site.clock.advance(DAY - std::time::Duration::from_secs(60));
+            in_browser(site, profile.path(), ChromeCapabilities::new(), async |browser| {
+                assert_eq!(browser.is_logged_in().await, comes_back, "remember: {remember}");
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn the_keyboard_is_enough() {
+    run(async |_, browser| {
+        let press = async |key: Key| {
+            browser.driver.action_chain().send_keys(key).perform().await.unwrap();
+        };
+        let write = async |text: &str| {
+            browser.driver.action_chain().send_keys(text).perform().await.unwrap();
+        };
+        let tab_to = async |css: &str| {
+            for _ in 0..20 {
+                press(Key::Tab).await;
+                if browser.exists(&format!("{css}:focus")).await {
+                    // What has the focus shows it.
+                    let outline = browser
+                        .evaluate("return getComputedStyle(document.activeElement).outlineStyle");
+                    assert_eq!(outline.await, "solid", "{css}");
+                    return;
+                }
+            }
+            panic!("{css} cannot be reached");
+        };
+
+        browser.open("/").await;
+        tab_to(".skip").await;
+        tab_to("a[href='/register']").await;
+        press(Key::Enter).await;
+        browser.wait_for_path("/register").await;
+
+        // The first field has the focus.
+        write("ada@example.org").await;
+        press(Key::Tab).await;
+        write(PASSWORD).await;
+        press(Key::Tab).await;
+        press(Key::Space).await;
+        browser.find("input[name=password][type=text]").await;
+        press(Key::Space).await;
+        browser.find("input[name=password][type=password]").await;
+        press(Key::Tab).await;
+        press(Key::Enter).await;
+        browser.wait_for_path("/account").await;
+
+        tab_to("header form button").await;
+        press(Key::Enter).await;
+        browser.wait_for_path("/").await;
+
+        browser.open("/login").await;
+        write("ada@example.org").await;
+        press(Key::Tab).await;
+        write(PASSWORD).await;
+        tab_to("input[name=remember]").await;
+        press(Key::Space).await;
+        browser.find("input[name=remember]:checked").await;
+        press(Key::Enter).await;
+        browser.wait_for_path("/account").await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn without_script_everything_works_and_nothing_is_promised() {
+    let mut caps = ChromeCapabilities::new();
+    let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    caps.add_experimental_option("prefs", preferences).unwrap();
+    run_with(caps, async |_, browser| {
+        browser.open("/register").await;
+        browser.find("input[name=password]").await;
+        assert!(!browser.exists("button[type=button]").await);
+        browser.register("ada@example.org").await;
+        browser.log_out().await;
+        browser.log_in("ada@example.org").await;
+        browser.open("/logout").await;
+        browser.submit().await;
+        browser.wait_for_path("/").await;
+        assert!(!browser.is_logged_in().await);
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn the_password_can_be_shown_and_is_sent_hidden() {
+    run(async |_, browser| {
+        browser.open("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", PASSWORD).await;
+        let button = browser.find(".reveal button").await;
+        assert_eq!(button.attr("aria-label").await.unwrap().as_deref(), Some("Show password"));
+        button.click().await.unwrap();
+        browser.find("input[name=password][type=text]").await;
+        assert_eq!(button.attr("aria-label").await.unwrap().as_deref(), Some("Hide password"));
+
+        // Whether the browser may refuse to submit or not, the field is hidden again by then.
+        browser.evaluate("document.forms[0].addEventListener('submit', (e) => {
+            e.preventDefault(); document.title = document.querySelector('[name=password]').type; })").await;
+        browser.submit().await;
+        assert_eq!(browser.driver.title().await.unwrap(), "password");
+    })
+    .await;
+}
+
+/// A page of somebody else, on another port: another origin on the same site.
+#[get("/<page>")]
+fn attack(page: &str, site: &State<String>) -> RawHtml<String> {
+    let fields = "<input name=email value=eve@example.org>\
+         <input name=password value='correct horse battery'>";
+    RawHtml(format!(
+        "<form action='{}/{page}' method=post>{fields}<button>Win a prize</button></form>",
+        site.inner()
+    ))
+}
+
+#[rocket::async_test]
+async fn a_form_on_another_port_can_neither_log_in_nor_out() {
+    run(async |site, browser| {
+        browser.register("eve@example.org").await;
+        browser.log_out().await;
+        let elsewhere = rocket::custom(quiet(Figment::from(rocket::Config::debug_default())));
+        let elsewhere = serve(elsewhere.manage(site.url.clone()).mount("/", routes![attack])).await;
+        let attack = async |page: &str| {
+            browser.driver.goto(format!("{elsewhere}/{page}")).await.unwrap();
+            browser.find("button").await.click().await.unwrap();
+            browser.wait_for_path(&format!("/{page}")).await;
+            let text = browser.text().await;
+            assert!(text.contains("The request came from another site"), "{text}");
+        };
+
+        attack("login").await;
+        assert!(!browser.is_logged_in().await);
+        browser.register("ada@example.org").await;
+        attack("logout").await;
+        attack("login").await;
+        attack("register").await;
+        assert!(browser.is_logged_in().await);
+        assert!(browser.text().await.contains("ada@example.org"));
+        // The other page itself is not ours to complain about.
+        browser.driver.browser_log().await.unwrap();
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn two_browsers_have_two_sessions() {
+    run(async |site, one| {
+        one.register("ada@example.org").await;
+        let profile = TempDir::new().unwrap();
+        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
+            other.log_in("ada@example.org").await;
+            one.log_out().await;
+            assert!(other.is_logged_in().await);
+            assert!(!one.is_logged_in().await);
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Brings the browser to each page and each state of it, and looks at it.
+async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str)) {
+    let long =
+        format!("{}@{}.example.org", "ada-lovelace-".repeat(4), "a-long-department-name".repeat(2));
+    for path in [
+        "/",
+        "/register",
+        "/login",
+        "/login?next=%2Faccount",
+        "/logout",
+        "/nowhere",
+        "/.refused/cross-site",
+    ] {
+        browser.open(path).await;
+        look(path).await;
+    }
+
+    browser.open("/login").await;
+    browser.fill("email", &long).await;
+    browser.fill("password", PASSWORD).await;
+    browser.submit().await;
+    browser.find("[role=alert]").await;
+    look("a refused log-in").await;
+
+    browser.open("/register").await;
+    browser.evaluate("document.forms[0].noValidate = true").await;
+    browser.fill("email", "no address").await;
+    browser.submit().await;
+    browser.find("#password-error").await;
+    look("a refused sign-up").await;
+
+    browser.register(&long).await;
+    look("the account with its message").await;
+    for path in ["/", "/account", "/login", "/register", "/logout"] {
+        browser.open(path).await;
+        look(&format!("{path}, logged in")).await;
+    }
+    assert!(browser.text().await.contains(&long) || site.url.is_empty());
+}
+
+#[rocket::async_test]
+async fn every_page_fits_320_pixels() {
+    run(async |site, browser| {
+        let phone = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+        browser.devtools("Emulation.setDeviceMetricsOverride", phone).await;
+        on_every_page(site, browser, async |what| {
+            let size = browser.evaluate("return [document.documentElement.scrollWidth, innerWidth]");
+            assert_eq!(size.await, json!([320, 320]), "{what}");
+
+            // A finger is 24 pixels wide at the least (WCAG 2.2, 2.5.8); links in a
+            // sentence are exempt there, not here.
+            let small = browser.evaluate(
+                "return [...document.querySelectorAll('a:not(.skip), button, input:not([type=hidden])')]
+                     .filter(e => { const r = e.getBoundingClientRect(); return r.height < 24 || r.width < 24; })
+                     .map(e => e.outerHTML)",
+            );
+            assert_eq!(small.await, json!([]), "{what}");
+        })
+        .await;
+    })
+    .await;
+}
+
+async fn assert_accessible(scheme: &str) {
+    let Some(axe) = axe() else { return };
+    run(async |site, browser| {
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        browser.devtools("Emulation.setEmulatedMedia", media).await;
+        on_every_page(site, browser, async |what| {
+            let dark = browser.evaluate("return matchMedia('(prefers-color-scheme: dark)').matches");
+            assert_eq!(dark.await, scheme == "dark");
+            let script = format!("{axe}; const done = arguments[0]; axe.run().then(r => done(r.violations
+                .map(v => [v.id, v.help, ...v.nodes.map(n => n.html + n.failureSummary)])), e => done([String(e)]))");
+            let found = browser.driver.execute_async(script, vec![]).await.unwrap();
+            assert_eq!(*found.json(), Value::Array(vec![]), "{what}");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn axe_finds_nothing_in_light() {
+    assert_accessible("light").await;
+}
+
+#[rocket::async_test]
+async fn axe_finds_nothing_in_dark() {
+    assert_accessible("dark").await;
+}

@@ -1,0 +1,294 @@
+//! A running site and a real browser per test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::Duration;
+
+use rocket::fairing::AdHoc;
+use rocket::figment::Figment;
+use rocket::futures::FutureExt;
+use rocket::tokio::sync::oneshot;
+use rocket::tokio::{self, time};
+use rocket::{Build, Rocket};
+use rocket_login::Clock;
+use serde_json::json;
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use thirtyfour::{Capabilities, ChromeCapabilities};
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// How long a page may take to come: far longer than it does.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A site on a port of its own.
+pub struct Site {
+    pub url: String,
+    pub clock: Clock,
+    _dir: TempDir,
+}
+
+impl Site {
+    pub async fn start() -> Self {
+        let (dir, clock) = (TempDir::new().unwrap(), Clock::manual(1_767_225_600));
+        let figment = Figment::from(rocket::Config::debug_default())
+            .select("debug")
+            .merge(("databases.login.url", format!("sqlite:{}/login.db", dir.path().display())))
+            .merge(("password.memory_kib", 8))
+            .merge(("password.iterations", 1));
+        let rocket = rocket::custom(quiet(figment)).manage(clock.clone());
+        let url = serve(rocket.attach(rocket_login::stage())).await;
+        Site { url, clock, _dir: dir }
+    }
+}
+
+/// Serves `rocket` until the test ends; its address.
+pub async fn serve(rocket: Rocket<Build>) -> String {
+    let (started, port) = oneshot::channel();
+    let started = std::sync::Mutex::new(Some(started));
+    let liftoff = AdHoc::on_liftoff("Port", move |rocket| {
+        let (port, started) = (rocket.config().port, started.lock().unwrap().take());
+        Box::pin(async move { started.unwrap().send(port).unwrap() })
+    });
+
+    tokio::spawn(rocket.attach(liftoff).launch());
+    format!("http://127.0.0.1:{}", port.await.expect("the site starts"))
+}
+
+pub fn quiet(figment: Figment) -> Figment {
+    figment.merge(("port", 0)).merge(("log_level", "off")).merge(("shutdown.ctrlc", false))
+}
+
+/// A browser with a profile of its own.
+pub struct Browser {
+    pub driver: WebDriver,
+    pub site: String,
+    _chromedriver: Chromedriver,
+}
+
+struct Chromedriver {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Chromedriver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Chromedriver {
+    fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        let mut child = command.arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        Chromedriver { child, port: port.expect("chromedriver says its port") }
+    }
+}
+
+/// Runs `test` on a fresh site in a fresh browser, if there is one to run.
+pub async fn run(test: impl AsyncFnOnce(&Site, &Browser)) {
+    run_with(ChromeCapabilities::new(), test).await;
+}
+
+/// The same with other settings of the browser.
+pub async fn run_with(caps: ChromeCapabilities, test: impl AsyncFnOnce(&Site, &Browser)) {
+    if !is_installed() {
+        return;
+    }
+
+    let (site, profile) = (Site::start().await, TempDir::new().unwrap());
+    in_browser(&site, profile.path(), caps, async |browser| test(&site, browser).await).await;
+}
+
+/// Opens a browser on `profile`, closes it whatever happens, and fails on
+/// anything it complained of.
+pub async fn in_browser(
+    site: &Site,
+    profile: &Path,
+    mut caps: ChromeCapabilities,
+    test: impl AsyncFnOnce(&Browser),
+) {
+    for argument in [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1000,900",
+    ] {
+        caps.add_arg(argument).unwrap();
+    }
+    caps.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
+    caps.set("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
+
+    let chromedriver = Chromedriver::start();
+    let url = format!("http://127.0.0.1:{}", chromedriver.port);
+    let driver = WebDriver::new(url, Capabilities::from(caps)).await.expect("a browser starts");
+    let browser = Browser { driver, site: site.url.clone(), _chromedriver: chromedriver };
+
+    let ran = AssertUnwindSafe(async {
+        test(&browser).await;
+        browser.assert_no_complaint().await;
+    });
+    let ran = time::timeout(Duration::from_secs(180), ran.catch_unwind()).await;
+    let _ = browser.driver.clone().quit().await;
+    match ran {
+        Ok(Ok(())) => {}
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => panic!("the browser test takes too long"),
+    }
+}
+
+impl Browser {
+    pub async fn open(&self, path: &str) {
+        self.driver.goto(format!("{}{path}", self.site)).await.unwrap();
+    }
+
+    pub async fn path(&self) -> String {
+        let url = self.driver.current_url().await.unwrap();
+        url.as_str().strip_prefix(&self.site).unwrap_or(url.as_str()).to_owned()
+    }
+
+    #[track_caller]
+    pub fn wait_for_path(&self, path: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let arrived = time::timeout(PATIENCE, async {
+                while self.path().await != path {
+                    time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+            if arrived.await.is_err() {
+                panic!(
+                    "at {} instead of {path} ({caller}):\n{}",
+                    self.path().await,
+                    self.text().await
+                );
+            }
+        }
+    }
+
+    /// Waits for an element that `css` selects and gives it back.
+    pub async fn find(&self, css: &str) -> WebElement {
+        let query = self.driver.query(By::Css(css.to_owned()));
+        query.wait(PATIENCE, Duration::from_millis(20)).first().await.unwrap_or_else(|error| {
+            panic!("nothing is {css}: {error}");
+        })
+    }
+
+    pub async fn exists(&self, css: &str) -> bool {
+        !self.driver.find_all(By::Css(css.to_owned())).await.unwrap().is_empty()
+    }
+
+    /// What a person can read.
+    pub async fn text(&self) -> String {
+        self.find("body").await.text().await.unwrap()
+    }
+
+    pub async fn fill(&self, name: &str, value: &str) {
+        let input = self.find(&format!("input[name={name}]")).await;
+        input.clear().await.unwrap();
+        input.send_keys(value).await.unwrap();
+    }
+
+    /// Presses the button of the page's own form.
+    pub async fn submit(&self) {
+        self.find("main form button[type=submit]").await.click().await.unwrap();
+    }
+
+    /// Presses "Log out" in the bar.
+    pub async fn log_out(&self) {
+        self.find("header form button[type=submit]").await.click().await.unwrap();
+        self.wait_for_path("/").await;
+    }
+
+    pub async fn register(&self, email: &str) {
+        self.open("/register").await;
+        self.fill("email", email).await;
+        self.fill("password", PASSWORD).await;
+        self.submit().await;
+        self.wait_for_path("/account").await;
+    }
+
+    pub async fn log_in(&self, email: &str) {
+        self.open("/login").await;
+        self.fill("email", email).await;
+        self.fill("password", PASSWORD).await;
+        self.submit().await;
+        self.wait_for_path("/account").await;
+    }
+
+    pub async fn is_logged_in(&self) -> bool {
+        self.open("/account").await;
+        self.path().await == "/account"
+    }
+
+    /// A command of the Chrome DevTools Protocol.
+    pub async fn devtools(&self, method: &str, parameters: serde_json::Value) -> serde_json::Value {
+        self.driver.cdp().send_raw(method, parameters).await.unwrap()
+    }
+
+    pub async fn evaluate(&self, script: &str) -> serde_json::Value {
+        self.driver.execute(script, vec![]).await.unwrap().json().clone()
+    }
+
+    /// Fails on errors in the console and on violations of the content
+    /// security policy. That a refused form answers 4xx is no complaint.
+    pub async fn assert_no_complaint(&self) {
+        let entries = self.driver.browser_log().await.unwrap();
+        let complaints: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.level != "INFO")
+            .map(|entry| format!("{entry:?}"))
+            .filter(|entry| !entry.contains("the server responded with a status of 4"))
+            .collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
+
+/// Whether the browser tests can run. In CI they must; elsewhere one line says
+/// that they did not.
+fn is_installed() -> bool {
+    let missing: Vec<_> =
+        ["chromium", "chromedriver"].into_iter().filter(|n| !is_on_path(n)).collect();
+    report_missing(&missing)
+}
+
+/// axe-core, if `npm ci` has put it beside these tests.
+pub fn axe() -> Option<String> {
+    let file = PathBuf::from("tests/browser/node_modules/axe-core/axe.min.js");
+    let axe = std::fs::read_to_string(file).ok();
+    report_missing(if axe.is_some() { &[] } else { &["axe-core (npm ci in tests/browser)"] });
+    axe
+}
+
+fn report_missing(missing: &[&str]) -> bool {
+    static REPORTED: Once = Once::new();
+
+    if missing.is_empty() {
+        return true;
+    }
+
+    let line = format!("NOT RUN: browser tests, for want of {}\n", missing.join(" and "));
+    assert!(std::env::var_os("CI").is_none(), "{line}");
+    // Past the test harness, which keeps what a passing test prints to itself.
+    REPORTED.call_once(|| std::io::stderr().write_all(line.as_bytes()).unwrap());
+    false
+}
+
+fn is_on_path(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|directory| directory.join(name).is_file())
+}
