@@ -354,3 +354,27 @@ async fn axe_finds_nothing_in_light() {
 async fn axe_finds_nothing_in_dark() {
     assert_accessible("dark").await;
 }
+
+/// Not a test: pictures of every page and state for a person to look at.
+#[rocket::async_test]
+#[ignore = "writes pictures to target/pictures: `just pictures`"]
+async fn pictures() {
+    for (name, width, scheme) in
+        [("light", 1000, "light"), ("dark", 1000, "dark"), ("phone", 320, "light")]
+    {
+        run(async |site, browser| {
+            let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            browser.devtools("Emulation.setEmulatedMedia", media).await;
+            let screen = json!({ "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": width < 500 });
+            browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+            std::fs::create_dir_all("target/pictures").unwrap();
+            on_every_page(site, browser, async |what| {
+                let what: String = what.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ').collect();
+                let file = format!("target/pictures/{name} {what}.png");
+                browser.driver.screenshot(std::path::Path::new(&file)).await.unwrap();
+            })
+            .await;
+        })
+        .await;
+    }
+}
