@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rocket::Rocket;
+use rocket_db_pools::Pool;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::db::Pools;
 
 /// Sign-up, login and sessions, as a site.
@@ -49,10 +50,11 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 
 async fn serve() -> Done {
     let figment = crate::figment();
-    // Before Rocket looks: it would say the same in many lines.
+    // Before Rocket looks: it says the same in many lines.
     config::check_top_level(&figment)?;
-    Config::from_figment(&figment)?;
-    rocket::Config::try_from(&figment).map_err(config::ConfigError::from)?;
+    let config = Config::from_figment(&figment)?;
+    rocket::Config::try_from(&figment).map_err(ConfigError::from)?;
+    prepare(&config).await?;
 
     let _: Rocket<_> = rocket::custom(figment).attach(crate::stage()).launch().await?;
     Ok(())
@@ -60,9 +62,15 @@ async fn serve() -> Done {
 
 async fn migrate() -> Done {
     let config = Config::from_figment(&crate::figment())?;
-    let db = Pools::open(&config.database).await?;
-    db.migrate().await?;
+    prepare(&config).await?;
     println!("{} is up to date", config.database.display());
-    rocket_db_pools::Pool::close(&db).await;
     Ok(())
+}
+
+/// Makes the database if it is not there, and brings it up to date.
+async fn prepare(config: &Config) -> Done {
+    let db = Pools::open(&config.database).await?;
+    let migrated = db.migrate().await;
+    db.close().await;
+    Ok(migrated?)
 }

@@ -37,7 +37,7 @@
 mod auth;
 mod clock;
 pub mod command;
-mod config;
+pub mod config;
 mod cookies;
 mod db;
 mod error;
@@ -54,11 +54,11 @@ use rocket::figment::Figment;
 use rocket::{Build, Rocket};
 use rocket_db_pools::Database;
 
+use config::Config;
 use cookies::SealedCookies;
 
 pub use auth::{Auth, RegisterError};
 pub use clock::{Clock, Timestamp};
-pub use config::{Config, ConfigError};
 pub use db::Db;
 pub use error::Error;
 pub use password::{Password, PasswordError};

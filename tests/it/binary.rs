@@ -182,8 +182,10 @@ fn a_database_that_cannot_be_made_is_named() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:file/login.db\"}}");
-    let output = run(&dir, &["migrate"], &[url]);
-    assert_refused(&output, "databases.login.url: cannot open file/login.db: ");
+    for command in ["migrate", "serve"] {
+        let output = run(&dir, &[command], &[url]);
+        assert_refused(&output, "databases.login.url: cannot open file/login.db: ");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What stops the start, in one line that names the key and the mend.
 
 use rocket::figment::Figment;
-use rocket_login::Config;
+use rocket_login::config::Config;
 use tempfile::TempDir;
 
 use crate::support::{TestApp, figment};

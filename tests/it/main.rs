@@ -8,6 +8,7 @@ mod binary;
 mod config;
 mod cookie;
 mod errors;
+mod hashing;
 mod headers;
 mod login;
 mod logout;
