@@ -250,7 +250,7 @@ fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
     let misplaced = TABLES
         .iter()
         .chain(&["databases"])
-        .find(|table| figment.profiles().any(|profile| *profile == Profile::from(**table)));
+        .find(|table| figment.profiles().any(|profile| *profile == **table));
 
     match misplaced {
         None => Ok(()),

@@ -95,6 +95,11 @@ pub fn stage() -> AdHoc {
     AdHoc::try_on_ignite("Login", ignite)
 }
 
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 async fn ignite(rocket: Rocket<Build>) -> fairing::Result {
     let figment = rocket.figment().clone().join(config::defaults());
     let parts =

@@ -51,7 +51,7 @@ pub fn routes() -> Vec<Route> {
 /// No browser and no proxy may keep it: the back button after a log-out must
 /// find nothing, and a shared cache nothing of anybody.
 #[derive(Debug)]
-pub struct Html(Template);
+pub struct Html(Box<Template>);
 
 /// A form that was refused, `422`: each message at its field, and what was
 /// typed kept, but never a password.
@@ -151,7 +151,7 @@ impl Page<'_> {
             self.flash.clear(&self.pending);
         }
 
-        Html(Template::render(
+        Html::new(
             name,
             Whole {
                 user: self.user,
@@ -162,7 +162,7 @@ impl Page<'_> {
                 errors,
                 content,
             },
-        ))
+        )
     }
 }
 
@@ -190,7 +190,13 @@ pub fn error(status: Status) -> Html {
         _ => (status.reason_lossy(), "Go back and try it again."),
     };
 
-    Html(Template::render("error", context! { status: status.code, title, text }))
+    Html::new("error", context! { status: status.code, title, text })
+}
+
+impl Html {
+    fn new(name: &'static str, content: impl Serialize) -> Self {
+        Html(Box::new(Template::render(name, content)))
+    }
 }
 
 impl<'r> Responder<'r, 'static> for Html {

@@ -2,12 +2,12 @@
 
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
-use rocket::response::{self, Redirect, Responder, Response};
+use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, catch, catchers as catchers_of, uri};
 
 use super::problem::{Problem, prefers_json};
 use super::return_to::ReturnTo;
-use crate::pages::{self, Html};
+use crate::pages;
 
 /// When to come back, in seconds: a restart or a busy moment is over by then.
 const RETRY_AFTER: &str = "5";
@@ -16,36 +16,36 @@ pub fn catchers() -> Vec<Catcher> {
     catchers_of![default]
 }
 
-/// Every error, as a page or as JSON.
-enum Caught {
-    LogIn(Redirect),
-    Page(Status, Html),
-    Problem(Problem),
-}
-
-/// An error with the headers that go with its status.
-struct Answer {
-    caught: Caught,
-    headers: Vec<(&'static str, String)>,
-}
-
 #[catch(default)]
-fn default(status: Status, request: &Request<'_>) -> Answer {
-    let allowed = if status == Status::NotFound { other_methods(request) } else { Vec::new() };
-    let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
-    let headers = match status {
-        Status::MethodNotAllowed => vec![("Allow", allowed.join(", "))],
-        Status::ServiceUnavailable => vec![("Retry-After", RETRY_AFTER.into())],
-        _ => Vec::new(),
-    };
+fn default(status: Status, _: &Request<'_>) -> Caught {
+    Caught(status)
+}
 
-    let caught = match status {
-        _ if prefers_json(request) => Caught::Problem(Problem::new(status)),
-        Status::Unauthorized => Caught::LogIn(log_in(request)),
-        _ => Caught::Page(status, pages::error(status)),
-    };
+/// An error as a page or as JSON, with the headers that go with its status.
+struct Caught(Status);
 
-    Answer { caught, headers }
+impl<'r> Responder<'r, 'static> for Caught {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let Caught(status) = self;
+        let allowed = match status {
+            Status::NotFound => other_methods(request),
+            _ => Vec::new(),
+        };
+
+        let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
+        let mut response = match status {
+            _ if prefers_json(request) => Problem::new(status).respond_to(request),
+            Status::Unauthorized => log_in(request).respond_to(request),
+            _ => (status, pages::error(status)).respond_to(request),
+        }?;
+
+        match status {
+            Status::MethodNotAllowed => response.set_raw_header("Allow", allowed.join(", ")),
+            Status::ServiceUnavailable => response.set_raw_header("Retry-After", RETRY_AFTER),
+            _ => false,
+        };
+        Ok(response)
+    }
 }
 
 /// To the log-in page, and back here afterwards if here can be come back to.
@@ -93,20 +93,5 @@ fn covers(route: &rocket::route::RouteUri<'_>, uri: &Origin<'_>) -> bool {
             (Some(expected), Some(actual)) if expected.starts_with('<') || expected == actual => {}
             _ => return false,
         }
-    }
-}
-
-impl<'r> Responder<'r, 'static> for Answer {
-    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let mut response: Response<'static> = match self.caught {
-            Caught::LogIn(redirect) => redirect.respond_to(request),
-            Caught::Page(status, page) => (status, page).respond_to(request),
-            Caught::Problem(problem) => problem.respond_to(request),
-        }?;
-
-        for (name, value) in self.headers {
-            response.set_raw_header(name, value);
-        }
-        Ok(response)
     }
 }

@@ -96,7 +96,7 @@ async fn each_field_twice() {
         for field in FIELDS {
             for again in [
                 format!("{field}=x"),
-                format!("{field}"),
+                field.to_string(),
                 format!("%{:02x}{}=x", field.as_bytes()[0], &field[1..]),
             ] {
                 let answer =
