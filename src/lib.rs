@@ -61,7 +61,7 @@ pub use auth::{Auth, RegisterError};
 pub use clock::{Clock, Timestamp};
 pub use db::Db;
 pub use error::Error;
-pub use password::{Password, PasswordError};
+pub use password::{Hasher, Password, PasswordError, PasswordHash, Verdict};
 pub use session::{Session, sweep};
 pub use user::{Email, EmailError, User};
 pub use web::ReturnTo;

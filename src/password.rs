@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::config::PasswordConfig;
 
 pub use hash::PasswordHash;
-pub use hasher::Hasher;
+pub use hasher::{Hasher, Verdict};
 
 /// A password on its way to be hashed: normalised, wiped when dropped, and
 /// never printed.

@@ -6,6 +6,7 @@
 //! the memory is taken once, and who cannot be served soon is told so.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,6 +30,7 @@ const QUEUE_PER_WORKER: usize = 64;
 pub struct Hasher {
     queue: SyncSender<Job>,
     dummy: PasswordHash,
+    count: Arc<AtomicU64>,
 }
 
 /// What a check found.
@@ -75,15 +77,20 @@ impl Hasher {
             .ok_or_else(|| std::io::Error::other("no dummy hash with these parameters"))?;
 
         let (queue, jobs) = sync_channel(QUEUE_PER_WORKER * config.concurrent_hashes);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (jobs, count) = (Arc::new(Mutex::new(jobs)), Arc::new(AtomicU64::new(0)));
         for number in 0..config.concurrent_hashes {
-            let (jobs, params) = (jobs.clone(), params.clone());
+            let (jobs, params, count) = (jobs.clone(), params.clone(), count.clone());
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || work(&jobs, &params))?;
+                .spawn(move || work(&jobs, &params, &count))?;
         }
 
-        Ok(Hasher { queue, dummy })
+        Ok(Hasher { queue, dummy, count })
+    }
+
+    /// How many passwords have been hashed since the start.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Hashes a password that is to be stored.
@@ -121,7 +128,7 @@ impl Hasher {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, params: &Params) {
+fn work(jobs: &Mutex<Receiver<Job>>, params: &Params, count: &AtomicU64) {
     let mut memory = vec![Block::new(); params.block_count()];
     loop {
         // The lock is held while waiting: one worker waits for the next job,
@@ -132,6 +139,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, params: &Params) {
             continue;
         }
 
+        count.fetch_add(1, Ordering::Relaxed);
         let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, params, &mut memory)));
         if done.is_err() {
             log::error!("a hashing worker panicked and goes on with the next password");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rocket::futures::future::{join, join_all};
+use rocket_login::Hasher;
 
 use crate::support::{PASSWORD, TestApp};
 
@@ -18,9 +19,12 @@ async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
     .await;
 
     let start = Instant::now();
-    let visitors: Vec<_> = (0..40).map(|_| app.visitor()).collect();
+    let visitors: Vec<_> = (0..100).map(|_| app.visitor()).collect();
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
-    let log_ins = join_all(visitors.iter().map(|visitor| visitor.post("/login", &fields)));
+    let log_ins = join_all(visitors.iter().map(async |visitor| {
+        let answer = visitor.post("/login", &fields).await;
+        (answer, start.elapsed())
+    }));
     let page = async {
         let page = app.visitor().get("/").await;
         (page.status.code, start.elapsed())
@@ -32,12 +36,16 @@ async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
     assert!(page_took < took / 2, "a page took {page_took:?} of {took:?}");
 
     let (served, refused): (Vec<_>, Vec<_>) =
-        answers.iter().partition(|answer| answer.status.code == 422);
+        answers.iter().partition(|(answer, _)| answer.status.code == 422);
     assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
-    for answer in refused {
+    for (answer, _) in &refused {
         answer.assert_status(503);
         assert_eq!(answer.header("retry-after"), Some("5"));
     }
+
+    // Who finds the queue full does not wait at all.
+    let at_once = refused.iter().filter(|(_, after)| *after < Duration::from_secs(1)).count();
+    assert!(at_once >= 100 - 64 - served.len() - 1, "{at_once} of {} at once", refused.len());
     // Nobody waits longer than two seconds and the hash that is under way.
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
@@ -49,4 +57,33 @@ async fn a_short_rush_is_served_whole() {
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
     let answers = join_all(visitors.iter().map(|visitor| visitor.post("/login", &fields))).await;
     assert!(answers.iter().all(|answer| answer.status.code == 422));
+}
+
+#[rocket::async_test]
+async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
+    let app = TestApp::new().await;
+    let hasher: &Hasher = app.client.rocket().state().unwrap();
+    app.registered("ada@example.org").await;
+    assert_eq!(hasher.count(), 1);
+    for (number, email) in [
+        "ada@example.org",
+        "ADA@example.org",
+        "bob@example.org",
+        "no address",
+        "müller@example.org",
+        "a\0",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fields = [("email", email), ("password", "wrong horse battery")];
+        app.visitor().post("/login", &fields).await.assert_status(422);
+        assert_eq!(hasher.count(), number as u64 + 2, "{email:?}");
+    }
+
+    app.visitor().log_in("ada@example.org").await.assert_status(303);
+    assert_eq!(hasher.count(), 8);
+    // A taken address and a free one cost the same as well.
+    app.visitor().register("ada@example.org").await.assert_status(422);
+    assert_eq!(hasher.count(), 9);
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rocket::{get, routes};
-use rocket_login::{Session, User};
+use rocket_db_pools::Database;
+use rocket_login::{Db, Session, User};
 use sqlx::Connection;
 
 use crate::support::TestApp;
@@ -123,4 +124,16 @@ async fn a_locked_file_stops_writes_and_not_reads() {
 
     lock.rollback().await.unwrap();
     ada.log_out().await.assert_redirect("/");
+}
+
+#[rocket::async_test]
+async fn a_write_transaction_has_the_lock_from_its_start() {
+    let app = TestApp::new().await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let tx = db.write().await.unwrap();
+    let mut other = app.db().await;
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
+    let error = other.begin_with("BEGIN IMMEDIATE").await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("locked"), "{error}");
+    drop(tx);
 }
