@@ -5,12 +5,14 @@
 
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
-use rocket_db_pools::Database;
+use rocket::{Ignite, Rocket, Sentinel};
 
+use crate::attached;
 use crate::clock::Clock;
+use crate::config::{Config, Registration};
 use crate::db::Db;
 use crate::error::Error;
-use crate::password::{Hasher, Password};
+use crate::password::{Hasher, NewPassword, Password};
 use crate::session::Session;
 use crate::user::{self, Email};
 
@@ -20,6 +22,7 @@ use crate::user::{self, Email};
 #[derive(Debug)]
 pub struct Auth<'r> {
     session: &'r Session,
+    config: &'r Config,
     db: &'r Db,
     hasher: &'r Hasher,
     clock: &'r Clock,
@@ -28,6 +31,8 @@ pub struct Auth<'r> {
 /// Why there is no new account.
 #[derive(Debug)]
 pub enum RegisterError {
+    /// `accounts.registration` is `closed`.
+    Closed,
     /// The address has an account already.
     EmailTaken,
     /// Our side failed; nothing was stored.
@@ -44,14 +49,27 @@ impl From<Error> for RegisterError {
 }
 
 impl Auth<'_> {
+    /// Whether anybody may sign up.
+    pub fn is_registration_open(&self) -> bool {
+        self.config.accounts.registration != Registration::Closed
+    }
+
     /// Makes an account and logs it in, in one transaction.
     ///
     /// # Errors
     ///
-    /// When the address is taken, or the database or the hashing workers fail.
-    /// Nothing is stored then.
-    pub async fn register(&self, email: &Email, password: Password) -> Result<(), RegisterError> {
-        let hash = self.hasher.hash(password).await?;
+    /// When sign-up is closed, the address is taken, or the database or the
+    /// hashing workers fail. Nothing is stored then.
+    pub async fn register(
+        &self,
+        email: &Email,
+        password: NewPassword,
+    ) -> Result<(), RegisterError> {
+        if !self.is_registration_open() {
+            return Err(RegisterError::Closed);
+        }
+
+        let hash = self.hasher.hash(password.into()).await?;
 
         let (mut tx, now) = (self.db.write().await?, self.clock.now());
         let user_id = user::store::insert(&mut tx, email, &hash, now).await?;
@@ -119,16 +137,19 @@ impl<'r> FromRequest<'r> for Auth<'r> {
     type Error = &'r Error;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        fn state<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
-            request.rocket().state().expect("a sentinel checks that the stage is attached")
-        }
-
         let session = try_outcome!(request.guard::<&Session>().await);
         Outcome::Success(Auth {
             session,
-            db: Db::fetch(request.rocket()).expect("a sentinel checks that the stage is attached"),
-            hasher: state(request),
-            clock: state(request),
+            config: attached(request),
+            db: attached(request),
+            hasher: attached(request),
+            clock: attached(request),
         })
+    }
+}
+
+impl Sentinel for Auth<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        Session::abort(rocket)
     }
 }

@@ -150,8 +150,8 @@ impl Config {
     /// What is allowed here but deserves a line in the log at start.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.unused_keys();
+        warnings.extend(self.session.warnings(self.debug));
         if !self.debug {
-            warnings.extend(self.session.warning());
             warnings.extend(self.password.warning());
         }
         warnings
@@ -193,9 +193,11 @@ pub fn site() -> Figment {
         // Four short fields; multipart is refused, but is bounded all the same.
         .merge(Serialized::default("limits.form", "16KiB"))
         .merge(Serialized::default("limits.data-form", "16KiB"))
-        // Longer than the longest a request may take: 2 s for a hashing worker
-        // and 2 s for the writer.
-        .merge(Serialized::default("shutdown.grace", 5))
+        // Time for what is in flight: 5 s for a body, 2 s for a worker, 2 s for
+        // the writer. While developing, Ctrl-C should not wait that long for a
+        // browser's idle connection.
+        .merge(Serialized::default("shutdown.grace", 10))
+        .merge(Serialized::default("shutdown.grace", 3).profile(rocket::Config::DEBUG_PROFILE))
         .merge(Serialized::default("shutdown.mercy", 1))
         .merge(Toml::file(Env::var_or("ROCKET_CONFIG", "Rocket.toml")).nested())
         .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
@@ -210,7 +212,7 @@ pub fn site() -> Figment {
 ///
 /// On the first unknown key.
 pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
-    const ROCKET: [&str; 17] = [
+    const ROCKET: [&str; 16] = [
         "profile",
         "config",
         "address",
@@ -221,7 +223,6 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
         "ident",
         "ip_header",
         "limits",
-        "tls",
         "secret_key",
         "temp_dir",
         "log_level",
@@ -230,16 +231,27 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
         "template_dir",
     ];
 
-    let unknown = figment.extract::<Dict>()?.into_keys().find(|key| {
-        let key = key.as_str();
-        key != "databases" && !ROCKET.contains(&key) && !TABLES.contains(&key)
-    });
+    // This build of Rocket would serve http all the same.
+    if figment.contains("tls") {
+        return Err(ConfigError::new("tls", "is not for us; serve https at the proxy"));
+    }
 
-    match unknown {
+    let keys = figment.extract::<Dict>()?;
+    let is_known = |key: &str| key == "databases" || ROCKET.contains(&key) || TABLES.contains(&key);
+    if let Some(key) = keys.keys().find(|key| !is_known(key)) {
+        let ours = TABLES.join(", ");
+        return Err(ConfigError::new(key, format!("is not a key; ours are databases, {ours}")));
+    }
+
+    match keys
+        .get("databases")
+        .and_then(Value::as_dict)
+        .and_then(|databases| databases.keys().find(|name| *name != "login"))
+    {
         None => Ok(()),
-        Some(key) => Err(ConfigError::new(
-            key,
-            format!("is not a key; ours are databases, {}", TABLES.join(", ")),
+        Some(name) => Err(ConfigError::new(
+            format!("databases.{name}"),
+            "is not a key; the key here is login",
         )),
     }
 }

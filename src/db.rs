@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
+use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::timeout;
 use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
@@ -23,7 +24,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
 use crate::config::{ConfigError, sqlite_path};
 use crate::error::Error;
@@ -42,8 +43,8 @@ const READER_TIMEOUT: Duration = Duration::from_secs(1);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the shutdown lets requests in flight finish before the database
-/// closes. Shorter than `shutdown.grace`.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
+/// closes under them. Shorter than the site's `shutdown.grace`.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A healthy database answers a probe far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -111,17 +112,27 @@ impl Pools {
     }
 
     /// Whether the database would serve a request now: the file is in place
-    /// and is a database, a reader reads, and the writer gets the write lock.
+    /// and reads as a database, and the writer gets the write lock.
     pub async fn is_ready(&self) -> bool {
+        let options = self.read.connect_options();
+        let path = options.get_filename().to_owned();
         let probe = async {
-            let mut reader = self.read().await?;
-            sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut *reader).await?;
-            drop(reader);
+            let is_database = spawn_blocking(move || file::is_database(&path)).await;
+            if !is_database.unwrap_or(false) {
+                return Err(Error::file_gone());
+            }
+
+            // A connection of its own: the readers would go on with the pages
+            // they have cached.
+            let mut fresh = SqliteConnection::connect_with(&options).await?;
+            sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
+            sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
+            fresh.close().await?;
             self.write().await?.rollback().await?;
             Ok::<_, Error>(())
         };
 
-        self.file.is_database() && matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
+        matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
     }
 
     /// Opens the file at `path`, made with its directory if it is missing.
@@ -256,8 +267,10 @@ impl Pool for Pools {
     /// answered; they keep their database until they are done.
     async fn close(&self) {
         self.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
-        self.read.close().await;
-        self.write.close().await;
+        let close = async { (self.read.close().await, self.write.close().await) };
+        if timeout(PROBE_TIMEOUT, close).await.is_err() {
+            log::warn!("the database is closed with a statement under way");
+        }
     }
 }
 

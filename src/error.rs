@@ -33,11 +33,6 @@ impl Error {
         Error(Kind::FileGone)
     }
 
-    /// Whether the hashing workers were too busy, rather than the database.
-    pub fn is_overloaded(&self) -> bool {
-        matches!(self.0, Kind::Overloaded)
-    }
-
     /// Whether the statement broke the unique constraint of `column`, as in
     /// `users.email`.
     pub(crate) fn is_duplicate(&self, column: &str) -> bool {

@@ -51,7 +51,7 @@ use std::sync::Arc;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
-use rocket::{Build, Rocket};
+use rocket::{Build, Request, Rocket};
 use rocket_db_pools::Database;
 
 use config::Config;
@@ -59,9 +59,9 @@ use cookies::SealedCookies;
 
 pub use auth::{Auth, RegisterError};
 pub use clock::{Clock, Timestamp};
-pub use db::Db;
+pub use db::{Db, Pools};
 pub use error::Error;
-pub use password::{Hasher, Password, PasswordError, PasswordHash, Verdict};
+pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
 pub use session::{Session, sweep};
 pub use user::{Email, EmailError, User};
 pub use web::ReturnTo;
@@ -100,6 +100,12 @@ pub fn stage() -> AdHoc {
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+/// A part of the stage, from a guard whose [`Sentinel`](rocket::Sentinel) has
+/// seen to it that the stage is attached.
+fn attached<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
+    request.rocket().state().expect("a sentinel checks that the stage is attached")
+}
+
 async fn ignite(rocket: Rocket<Build>) -> fairing::Result {
     let figment = rocket.figment().clone().join(config::defaults());
     let parts =
@@ -133,7 +139,7 @@ async fn ignite(rocket: Rocket<Build>) -> fairing::Result {
         .manage(Arc::new(session::Sessions::new(&config, cookies.clone())))
         .manage(web::FlashCookie::new(&config, cookies))
         .manage(hasher)
-        .attach(web::headers(&config))
+        .attach(web::security_headers())
         .attach(web::SameOrigin::new(&config.site.trusted_origins))
         .attach(Db::init())
         .attach(db::migrations())

@@ -19,6 +19,7 @@ use rocket::{Responder as DeriveResponder, Route, routes as routes_of};
 use rocket_dyn_templates::{Template, context};
 use serde::Serialize;
 
+use crate::attached;
 use crate::config::{Config, Registration};
 use crate::cookies::PendingCookies;
 use crate::error::Error;
@@ -53,10 +54,11 @@ pub fn routes() -> Vec<Route> {
 #[derive(Debug)]
 pub struct Html(Box<Template>);
 
-/// A form that was refused, `422`: each message at its field, and what was
-/// typed kept, but never a password.
+/// A page that says no, to a program as a problem. For a form, `422`: each
+/// message at its field, and what was typed kept, but never a password.
 #[derive(Debug)]
 pub struct Refused {
+    status: Status,
     page: Html,
     problem: Problem,
 }
@@ -64,18 +66,15 @@ pub struct Refused {
 /// Why a submitted form led nowhere.
 #[derive(Debug, DeriveResponder)]
 pub enum Rejection {
-    /// The visitor can mend it.
-    Form(Refused),
-    /// Nobody may do this here.
-    #[response(status = 403)]
-    Closed(Html),
+    /// The visitor's doing.
+    Refused(Refused),
     /// Our side failed: `503`.
     Failed(Error),
 }
 
 impl From<Refused> for Rejection {
     fn from(refused: Refused) -> Self {
-        Rejection::Form(refused)
+        Rejection::Refused(refused)
     }
 }
 
@@ -118,9 +117,15 @@ impl Page<'_> {
         errors: FieldErrors,
         content: impl Serialize,
     ) -> Refused {
+        let status = Status::UnprocessableEntity;
         let page = self.render_with(name, &errors, content);
-        let problem = Problem::new(Status::UnprocessableEntity).with_errors(errors);
-        Refused { page, problem }
+        Refused { status, page, problem: Problem::new(status).with_errors(errors) }
+    }
+
+    /// Nobody may do this here; the template `name` says why.
+    pub fn forbid(&self, name: &'static str) -> Refused {
+        let (status, page) = (Status::Forbidden, self.render(name, context! {}));
+        Refused { status, page, problem: Problem::new(status) }
     }
 
     /// `303 See Other`, with a message for the page there.
@@ -141,7 +146,6 @@ impl Page<'_> {
             message: Option<&'p str>,
             is_registration_open: bool,
             min_length: usize,
-            max_length: usize,
             errors: &'p FieldErrors,
             #[serde(flatten)]
             content: C,
@@ -158,7 +162,6 @@ impl Page<'_> {
                 message: self.message.as_deref(),
                 is_registration_open: self.is_registration_open(),
                 min_length: self.config.password.min_length,
-                max_length: self.config.password.max_length,
                 errors,
                 content,
             },
@@ -171,10 +174,7 @@ impl Page<'_> {
 pub fn error(status: Status) -> Html {
     let (title, text) = match status.code {
         400 => ("This request could not be read", "Go back and try it again."),
-        403 => (
-            "This was not done",
-            "The request came from another site, so it was refused and nothing was changed.",
-        ),
+        403 => ("This is not allowed", "You may not do this."),
         404 => ("Page not found", "There is nothing at this address."),
         405 => ("This page cannot be used that way", "Go back and use the page's own form."),
         408 => ("This took too long", "The form did not arrive in time. Try it again."),
@@ -190,6 +190,16 @@ pub fn error(status: Status) -> Html {
         _ => (status.reason_lossy(), "Go back and try it again."),
     };
 
+    error_with(status, title, text)
+}
+
+/// The page of a request that another site made.
+pub fn cross_site_error() -> Html {
+    let text = "The request came from another site, so it was refused and nothing was changed.";
+    error_with(Status::Forbidden, "This was not done", text)
+}
+
+fn error_with(status: Status, title: &str, text: &str) -> Html {
     Html::new("error", context! { status: status.code, title, text })
 }
 
@@ -213,7 +223,7 @@ impl<'r> Responder<'r, 'static> for Refused {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         match prefers_json(request) {
             true => self.problem.respond_to(request),
-            false => (Status::UnprocessableEntity, self.page).respond_to(request),
+            false => (self.status, self.page).respond_to(request),
         }
     }
 }
@@ -223,13 +233,11 @@ impl<'r> FromRequest<'r> for Page<'r> {
     type Error = &'r Error;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        const ATTACHED: &str = "a sentinel checks that the stage is attached";
-
         let session = try_outcome!(request.guard::<&Session>().await);
-        let flash: &FlashCookie = request.rocket().state().expect(ATTACHED);
+        let flash: &FlashCookie = attached(request);
         Outcome::Success(Page {
             user: session.user(),
-            config: request.rocket().state().expect(ATTACHED),
+            config: attached(request),
             flash,
             message: flash.read(request),
             pending: PendingCookies::of(request),

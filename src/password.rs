@@ -22,6 +22,10 @@ pub use hasher::{Hasher, Verdict};
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
+/// A password that may become somebody's: it has passed the policy.
+#[derive(Debug, Clone)]
+pub struct NewPassword(Password);
+
 /// Why a text may not become somebody's password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordError {
@@ -36,12 +40,18 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Takes what was typed to *check* it. It need not fit today's policy.
+    /// Takes what was typed, to check it. It need not fit today's policy.
     pub fn typed(text: &str) -> Self {
         Password(Zeroizing::new(text.nfc().collect()))
     }
 
-    /// Takes what was typed to *become* a password.
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl NewPassword {
+    /// Takes what was typed, to store it.
     ///
     /// Every code point counts as one, and there are no rules of composition
     /// (ASVS 5.0, 6.2.5).
@@ -64,12 +74,14 @@ impl Password {
         match password.0.chars().count() {
             length if length < policy.min_length => Err(PasswordError::TooShort(policy.min_length)),
             length if length > policy.max_length => Err(PasswordError::TooLong(policy.max_length)),
-            _ => Ok(password),
+            _ => Ok(NewPassword(password)),
         }
     }
+}
 
-    fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+impl From<NewPassword> for Password {
+    fn from(new: NewPassword) -> Self {
+        new.0
     }
 }
 
@@ -103,7 +115,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Password, PasswordError> {
-        Password::parse(text, &PasswordConfig::default())
+        NewPassword::parse(text, &PasswordConfig::default()).map(Password::from)
     }
 
     #[test]

@@ -14,9 +14,9 @@ use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::tokio::{self, time::timeout};
 use rocket::{Ignite, Rocket, Sentinel};
-use rocket_db_pools::Database;
 use sqlx::{Sqlite, Transaction};
 
+use crate::attached;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookies};
@@ -197,8 +197,8 @@ impl Session {
     }
 
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
-        let sessions = state::<Arc<Sessions>>(request);
-        let (db, now) = (db(request), state::<Clock>(request).now());
+        let sessions: &Arc<Sessions> = attached(request);
+        let (db, now) = (attached::<Db>(request), attached::<Clock>(request).now());
         let mut session = Session {
             sessions: sessions.clone(),
             pending: PendingCookies::of(request),
@@ -222,7 +222,7 @@ impl Session {
         let mut renew = opened.is_outdated;
         if sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
             let expires_at = sessions.clocks.expiry(record.created_at, now, record.remember);
-            if touch(db, record.id, now, expires_at).await {
+            if touch(db, &record, now, expires_at).await {
                 record = Record { last_seen_at: now, expires_at, ..record };
                 renew |= record.remember;
             }
@@ -239,12 +239,13 @@ impl Session {
     }
 }
 
-/// Writes the last-seen time; `true` when it was seen to be written.
-async fn touch(db: &Pools, id: SessionId, now: Timestamp, expires_at: Timestamp) -> bool {
-    let db = db.clone();
+/// Writes the last-seen time. `true`: it is written, or is about to be. On a
+/// slow disk the cookie would otherwise never be renewed.
+async fn touch(db: &Pools, read: &Record, now: Timestamp, expires_at: Timestamp) -> bool {
+    let (db, read) = (db.clone(), read.clone());
     let write = tokio::spawn(async move {
         let mut tx = db.write().await?;
-        let touched = store::touch(&mut tx, id, now, expires_at).await?;
+        let touched = store::touch(&mut tx, &read, now, expires_at).await?;
         tx.commit().await?;
         Ok::<_, Error>(touched)
     });
@@ -255,16 +256,9 @@ async fn touch(db: &Pools, id: SessionId, now: Timestamp, expires_at: Timestamp)
             log::warn!("a session's last-seen time was not written: {error}");
             false
         }
-        _ => false,
+        Ok(Err(_)) => false,
+        Err(_) => true,
     }
-}
-
-fn state<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
-    request.rocket().state().expect("a sentinel checks that the stage is attached")
-}
-
-fn db<'r>(request: &'r Request<'_>) -> &'r Pools {
-    Db::fetch(request.rocket()).expect("a sentinel checks that the stage is attached")
 }
 
 #[rocket::async_trait]

@@ -12,7 +12,7 @@ mod same_origin;
 pub use catchers::catchers;
 pub use flash::FlashCookie;
 pub use form::Posted;
-pub use headers::fairing as headers;
+pub use headers::fairing as security_headers;
 pub use problem::{Problem, prefers_json};
 pub use return_to::ReturnTo;
 pub use same_origin::{SameOrigin, routes};

@@ -111,12 +111,16 @@ impl SessionConfig {
         }
     }
 
-    pub(super) fn warning(&self) -> Option<String> {
-        (self.secure == Some(false)).then(|| {
+    pub(super) fn warnings(&self, debug: bool) -> impl Iterator<Item = String> {
+        let secure = (self.secure == Some(false) && !debug).then(|| {
             "session.secure is false: anybody on the way can read the session cookie; \
              serve https and remove the key"
-                .into()
-        })
+                .to_owned()
+        });
+        let path = (self.cookie_path != "/").then(|| {
+            format!("session.cookie_path: nobody is logged in outside {}", self.cookie_path)
+        });
+        secure.into_iter().chain(path)
     }
 
     fn check_clocks(&self) -> Result<(), ConfigError> {

@@ -1,5 +1,6 @@
 //! The tables `site`, `accounts`, `throttle` and `mail`.
 
+use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -89,14 +90,20 @@ pub struct ThrottleConfig {
     pub enabled: Option<bool>,
 }
 
-/// The table `mail`.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The table `mail`. The URL may hold a password, so it does not print itself.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailConfig {
     /// `url`: the mail server.
     pub url: Option<String>,
     /// `from`: the sender's address.
     pub from: Option<String>,
+}
+
+impl fmt::Debug for MailConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailConfig").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 /// Addresses (`10.0.0.1`) and networks (`10.0.0.0/8`) alike.

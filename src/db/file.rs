@@ -17,7 +17,21 @@ pub fn create(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.create(true).append(true).open(path).map(drop)
+    let file = options.create(true).append(true).open(path)?;
+
+    // Another tool may have made it, with the usual rights.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if file.metadata()?.permissions().mode() & 0o077 != 0
+            && let Err(error) = file.set_permissions(fs::Permissions::from_mode(0o600))
+        {
+            log::warn!("others can read {}: {error}", path.display());
+        }
+    }
+
+    drop(file);
+    Ok(())
 }
 
 /// Which file was opened, to notice when it is deleted, moved or replaced.
@@ -36,14 +50,14 @@ impl FileIdentity {
     pub fn is_in_place(&self) -> bool {
         self.opened.is_none() || identity(&self.path) == self.opened
     }
+}
 
-    /// Whether it is in place and begins as an SQLite database does. SQLite
-    /// itself would go on with the pages it has cached.
-    pub fn is_database(&self) -> bool {
-        let mut start = [0; 16];
-        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut start));
-        read.is_ok() && start == *b"SQLite format 3\0" && self.is_in_place()
-    }
+/// Whether the file at `path` begins as an SQLite database does. SQLite itself
+/// would go on as long as it finds the pages in its log.
+pub fn is_database(path: &Path) -> bool {
+    let mut start = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"SQLite format 3\0"
 }
 
 #[cfg(unix)]

@@ -1,8 +1,10 @@
 //! The style sheet, the script and the icon, inside the binary.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 use rocket::http::{ContentType, Header};
 use rocket::{Responder, get};
 use sha2::{Digest, Sha256};
@@ -23,7 +25,7 @@ pub struct Asset {
 
 #[get("/static/<name>?<v>")]
 pub fn asset(name: &str, v: Option<&str>) -> Option<Asset> {
-    find(name, if v.is_some() && v == version(name).as_deref() { FOR_EVER } else { FOR_AN_HOUR })
+    find(name, if v.is_some() && v == version(name) { FOR_EVER } else { FOR_AN_HOUR })
 }
 
 /// Browsers ask for it whatever the page says.
@@ -46,7 +48,14 @@ fn find(name: &str, cache: &'static str) -> Option<Asset> {
     })
 }
 
-fn version(name: &str) -> Option<String> {
-    let digest = Sha256::digest(FILES.get_file(name)?.contents());
-    Some(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+fn version(name: &str) -> Option<&'static str> {
+    static VERSIONS: LazyLock<HashMap<&Path, String>> = LazyLock::new(|| {
+        let version = |file: &File<'_>| {
+            let digest = Sha256::digest(file.contents());
+            digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        FILES.files().map(|file| (file.path(), version(file))).collect()
+    });
+
+    VERSIONS.get(Path::new(name)).map(String::as_str)
 }

@@ -14,7 +14,7 @@ use crate::web::{Posted, ReturnTo};
 const WRONG: &str = "E-mail address or password is wrong.";
 
 /// What is typed into the form.
-#[derive(Debug, FromForm)]
+#[derive(FromForm)]
 pub struct Login {
     #[field(default = String::new())]
     email: String,

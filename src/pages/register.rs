@@ -7,12 +7,12 @@ use rocket_dyn_templates::context;
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, RegisterError};
 use crate::config::Config;
-use crate::password::Password;
+use crate::password::NewPassword;
 use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
 
 /// What is typed into the form.
-#[derive(Debug, FromForm)]
+#[derive(FromForm)]
 pub struct Registration {
     #[field(default = String::new())]
     email: String,
@@ -23,8 +23,10 @@ pub struct Registration {
 
 #[get("/register?<next>")]
 pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Result<Html, Rejection> {
-    refuse_if_closed(&page)?;
-    Ok(page.render("register", context! { email: "", next }))
+    match page.is_registration_open() {
+        true => Ok(page.render("register", context! { email: "", next })),
+        false => Err(page.forbid("closed").into()),
+    }
 }
 
 #[post("/register", data = "<form>")]
@@ -34,14 +36,17 @@ pub async fn submit(
     config: &State<Config>,
     form: Posted<Registration>,
 ) -> Result<Redirect, Rejection> {
-    refuse_if_closed(&page)?;
+    // Before the fields are looked at: nobody should mend a form for nothing.
+    if !auth.is_registration_open() {
+        return Err(page.forbid("closed").into());
+    }
 
     let Posted(Registration { email: typed, password, next }) = form;
     let refuse = |errors| page.refuse("register", errors, context! { email: &typed, next: &next });
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
-    let password = Password::parse(&password, &config.password)
+    let password = NewPassword::parse(&password, &config.password)
         .map_err(|error| errors.insert("password", error.to_string()));
     let (Ok(email), Ok(password)) = (email, password) else {
         return Err(refuse(errors).into());
@@ -49,6 +54,7 @@ pub async fn submit(
 
     match auth.register(&email, password).await {
         Ok(()) => {}
+        Err(RegisterError::Closed) => return Err(page.forbid("closed").into()),
         Err(RegisterError::Failed(error)) => return Err(error.into()),
         Err(RegisterError::EmailTaken) => {
             let message = "This address already has an account. Log in instead.";
@@ -57,11 +63,4 @@ pub async fn submit(
     }
 
     Ok(page.redirect(next.unwrap_or_default(), "Welcome! Your account is ready."))
-}
-
-fn refuse_if_closed(page: &Page<'_>) -> Result<(), Rejection> {
-    match page.is_registration_open() {
-        true => Ok(()),
-        false => Err(Rejection::Closed(page.render("closed", context! {}))),
-    }
 }

@@ -1,7 +1,7 @@
 //! The templates: built in, and replaced by files of the same name.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use rocket::fairing::AdHoc;
@@ -13,25 +13,27 @@ use super::assets;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// Only these are escaped; a page under another name would be an injection.
+/// How our templates' files end.
 const SUFFIX: &str = ".html.tera";
+
+/// What `rocket_dyn_templates` escapes, kept for the application's templates.
+const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".htm", ".xml"];
 
 /// Renders pages from `template_dir`, and from inside the binary what is not
 /// there.
 pub fn fairing() -> AdHoc {
     AdHoc::on_ignite("Templates", |rocket| async {
-        // `Template` wants a path that exists. Where there is no directory it
-        // gets one without templates in it: the program's own file.
-        let directory: PathBuf =
-            rocket.figment().extract_inner("template_dir").unwrap_or_else(|_| "templates".into());
-        let program = std::env::current_exe().unwrap_or_else(|_| "/".into());
-        let rocket = match directory.is_dir() {
-            true => rocket,
-            false => {
-                let figment =
-                    rocket.figment().clone().merge(Serialized::global("template_dir", program));
+        // `Template` stops the launch when its directory is missing. Where none
+        // is configured or present, it gets a path that exists and holds no
+        // templates: the program's own file.
+        let figment = rocket.figment();
+        let is_given = figment.contains("template_dir") || Path::new("templates").is_dir();
+        let rocket = match std::env::current_exe() {
+            Ok(program) if !is_given => {
+                let figment = figment.clone().merge(Serialized::global("template_dir", program));
                 rocket.configure(figment)
             }
+            _ => rocket,
         };
 
         rocket.attach(Template::try_custom(|engines| Ok(add_built_in(&mut engines.tera)?)))
@@ -44,7 +46,7 @@ fn add_built_in(tera: &mut Tera) -> tera::Result<()> {
         built_in().filter(|(name, _)| present.iter().all(|present| present != name)).collect();
 
     // Built-in names carry no suffix, so they are listed to be escaped.
-    let escaped = missing.iter().map(|(name, _)| *name).chain([SUFFIX, ".html", ".xml"]).collect();
+    let escaped = missing.iter().map(|(name, _)| *name).chain(ESCAPED).collect();
     tera.autoescape_on(escaped);
     tera.add_raw_templates(missing)?;
     tera.register_function("asset", Asset);

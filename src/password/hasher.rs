@@ -6,14 +6,15 @@
 //! the memory is taken once, and who cannot be served soon is told so.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argon2::{Block, Params};
 use rocket::tokio::sync::oneshot;
+use rocket::tokio::time::timeout;
 
 use super::{Password, PasswordHash};
 use crate::config::PasswordConfig;
@@ -50,17 +51,19 @@ enum Task {
 struct Job {
     password: Password,
     task: Task,
-    deadline: Instant,
+    /// Set by whoever comes first: the worker that starts it, or the caller
+    /// who has waited long enough.
+    is_taken: Arc<AtomicBool>,
 }
 
 impl Job {
-    /// Nobody is waiting any longer.
-    fn is_over(&self) -> bool {
-        let is_closed = match &self.task {
+    /// Whether to work on it: nobody has given it up.
+    fn take(&self) -> bool {
+        let is_given_up = match &self.task {
             Task::Hash(reply) => reply.is_closed(),
             Task::Verify(_, reply) => reply.is_closed(),
         };
-        is_closed || Instant::now() > self.deadline
+        !is_given_up && !self.is_taken.swap(true, Ordering::SeqCst)
     }
 }
 
@@ -100,8 +103,7 @@ impl Hasher {
     /// When no worker was free within two seconds.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(password, Task::Hash(reply))?;
-        answer.await.ok().flatten().ok_or_else(Error::overloaded)
+        self.run(password, Task::Hash(reply), answer).await?.ok_or_else(Error::overloaded)
     }
 
     /// Checks a password against a stored hash; without one, against a dummy:
@@ -118,13 +120,27 @@ impl Hasher {
     ) -> Result<Verdict, Error> {
         let (reply, answer) = oneshot::channel();
         let hash = hash.unwrap_or(&self.dummy).clone();
-        self.enqueue(password, Task::Verify(hash, reply))?;
-        answer.await.map_err(|_| Error::overloaded())
+        self.run(password, Task::Verify(hash, reply), answer).await
     }
 
-    fn enqueue(&self, password: Password, task: Task) -> Result<(), Error> {
-        let job = Job { password, task, deadline: Instant::now() + LONGEST_WAIT };
-        self.queue.try_send(job).map_err(|_| Error::overloaded())
+    /// Queues the task and waits for its answer; for a worker to start on it,
+    /// no longer than [`LONGEST_WAIT`].
+    async fn run<T>(
+        &self,
+        password: Password,
+        task: Task,
+        mut answer: oneshot::Receiver<T>,
+    ) -> Result<T, Error> {
+        let is_taken = Arc::new(AtomicBool::new(false));
+        let job = Job { password, task, is_taken: is_taken.clone() };
+        self.queue.try_send(job).map_err(|_| Error::overloaded())?;
+
+        let answered = match timeout(LONGEST_WAIT, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) if !is_taken.swap(true, Ordering::SeqCst) => return Err(Error::overloaded()),
+            Err(_) => answer.await,
+        };
+        answered.map_err(|_| Error::overloaded())
     }
 }
 
@@ -135,7 +151,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, params: &Params, count: &AtomicU64) {
         // the others for their turn to.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        if job.is_over() {
+        if !job.take() {
             continue;
         }
 

@@ -97,28 +97,31 @@ pub async fn insert(
     Ok(())
 }
 
-/// Moves the idle clock. `false`: the session has ended meanwhile.
+/// Moves the idle clock of the session as it was read. `false`: a request at
+/// the same time has moved it already, or the session has ended.
 pub async fn touch(
     db: &mut SqliteConnection,
-    id: SessionId,
+    read: &Record,
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
     let touched = sqlx::query(
-        "UPDATE sessions SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND expires_at > $2",
+        "UPDATE sessions SET last_seen_at = $2, expires_at = $3
+         WHERE id = $1 AND expires_at > $2 AND last_seen_at = $4",
     )
-    .bind(id)
+    .bind(read.id)
     .bind(now)
     .bind(expires_at)
+    .bind(read.last_seen_at)
     .execute(db)
     .await?;
     Ok(touched.rows_affected() == 1)
 }
 
-/// Ends a session. `false`: it had ended already.
-pub async fn delete(db: &mut SqliteConnection, id: SessionId) -> Result<bool, Error> {
-    let deleted = sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id).execute(db).await?;
-    Ok(deleted.rows_affected() == 1)
+/// Ends a session, if it has not ended already.
+pub async fn delete(db: &mut SqliteConnection, id: SessionId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
 }
 
 /// Deletes at most `limit` sessions that have expired at `now`, and says how

@@ -36,10 +36,18 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         tx.commit().await?;
         swept += deleted;
         if deleted < u64::from(BATCH) {
-            return Ok(swept);
+            break;
         }
         sleep(PAUSE).await;
     }
+
+    if swept > 0 {
+        let mut tx = db.write().await?;
+        sqlx::query("PRAGMA incremental_vacuum(200)").execute(&mut *tx).await?;
+        tx.commit().await?;
+    }
+
+    Ok(swept)
 }
 
 /// Sweeps from lift-off to shutdown. An error is logged and the next round

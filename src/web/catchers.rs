@@ -5,8 +5,10 @@ use rocket::http::{Method, Status};
 use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, catch, catchers as catchers_of, uri};
 
+use super::headers::secure;
 use super::problem::{Problem, prefers_json};
 use super::return_to::ReturnTo;
+use super::same_origin::is_refused;
 use crate::pages;
 
 /// When to come back, in seconds: a restart or a busy moment is over by then.
@@ -36,6 +38,7 @@ impl<'r> Responder<'r, 'static> for Caught {
         let mut response = match status {
             _ if prefers_json(request) => Problem::new(status).respond_to(request),
             Status::Unauthorized => log_in(request).respond_to(request),
+            _ if is_refused(request) => (status, pages::cross_site_error()).respond_to(request),
             _ => (status, pages::error(status)).respond_to(request),
         }?;
 
@@ -44,6 +47,7 @@ impl<'r> Responder<'r, 'static> for Caught {
             Status::ServiceUnavailable => response.set_raw_header("Retry-After", RETRY_AFTER),
             _ => false,
         };
+        secure(request, &mut response);
         Ok(response)
     }
 }

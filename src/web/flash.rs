@@ -16,29 +16,30 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// session, so that a visitor who has just logged out can be told so.
 #[derive(Debug)]
 pub struct FlashCookie {
-    name: &'static str,
+    name: String,
     cookies: SealedCookies,
 }
 
 impl FlashCookie {
     pub fn new(config: &Config, cookies: SealedCookies) -> Self {
-        let is_host = config.session.cookie_name(config.debug).starts_with("__Host-");
-        FlashCookie { name: if is_host { "__Host-flash" } else { "flash" }, cookies }
+        // Never the session's own name, and with its prefix.
+        let name = format!("{}-flash", config.session.cookie_name(config.debug));
+        FlashCookie { name, cookies }
     }
 
     /// The waiting message. It stays until [`Self::clear()`].
     pub fn read(&self, request: &Request<'_>) -> Option<String> {
-        self.cookies.open(request, self.name).map(|opened| opened.value)
+        self.cookies.open(request, &self.name).map(|opened| opened.value)
     }
 
     /// Forgets the message: a page shows it. Requests that show none, such as
     /// the style sheet's, leave it alone.
     pub fn clear(&self, pending: &PendingCookies) {
-        pending.set(self.cookies.removal(self.name));
+        pending.set(self.cookies.removal(&self.name));
     }
 
     /// Leaves `message` for the next page.
     pub fn set(&self, pending: &PendingCookies, message: &str) {
-        pending.set(self.cookies.seal(self.name, message, Some(LIFETIME)));
+        pending.set(self.cookies.seal(&self.name, message, Some(LIFETIME)));
     }
 }

@@ -24,7 +24,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 ///   * `408 Request Timeout` when the body takes longer than five seconds;
 ///   * `400 Bad Request` when it breaks off or is not UTF-8;
 ///   * `422 Unprocessable Entity` when a field comes twice or is not a plain one.
-#[derive(Debug)]
 pub struct Posted<T>(pub T);
 
 #[rocket::async_trait]

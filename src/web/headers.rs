@@ -1,6 +1,6 @@
 //! The headers of every response, errors and static files included.
 
-use rocket::fairing::{Fairing, Info, Kind};
+use rocket::fairing::AdHoc;
 use rocket::http::Header;
 use rocket::{Request, Response};
 
@@ -27,28 +27,22 @@ const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
 
 /// Sets them; a header that a route set itself stays as it is.
-pub fn fairing(config: &Config) -> impl Fairing {
-    Headers { is_https: config.session.is_secure(config.debug) && !config.debug }
+pub fn fairing() -> AdHoc {
+    AdHoc::on_response("Security Headers", |request, response| {
+        Box::pin(async move { secure(request, response) })
+    })
 }
 
-struct Headers {
-    is_https: bool,
-}
-
-#[rocket::async_trait]
-impl Fairing for Headers {
-    fn info(&self) -> Info {
-        Info { name: "Security Headers", kind: Kind::Response | Kind::Singleton }
-    }
-
-    async fn on_response<'r>(&self, _: &'r Request<'_>, response: &mut Response<'r>) {
-        let https = self.is_https.then_some(STRICT_TRANSPORT_SECURITY);
-        for (name, value) in HEADERS.into_iter().chain(https) {
-            // Rocket's own shield has set weaker ones of the same name.
-            let from_shield = matches!(name, "X-Frame-Options" | "Permissions-Policy");
-            if from_shield || !response.headers().contains(name) {
-                response.set_header(Header::new(name, value));
-            }
+/// Sets them on one response. The catchers do so too: Rocket answers a request
+/// it cannot parse without asking the fairings.
+pub fn secure(request: &Request<'_>, response: &mut Response<'_>) {
+    let debug = request.rocket().state().is_some_and(|config: &Config| config.debug);
+    let https = (!debug).then_some(STRICT_TRANSPORT_SECURITY);
+    for (name, value) in HEADERS.into_iter().chain(https) {
+        // Rocket's own shield has set weaker ones of the same name.
+        let from_shield = matches!(name, "X-Frame-Options" | "Permissions-Policy");
+        if from_shield || !response.headers().contains(name) {
+            response.set_header(Header::new(name, value));
         }
     }
 }

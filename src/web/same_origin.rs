@@ -65,12 +65,13 @@ impl Fairing for SameOrigin {
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
         // A fairing cannot answer, so the request goes where it is answered.
-        let safe = matches!(request.method(), Method::Get | Method::Head | Method::Options);
-        if overrides_method(request, data).await {
-            request.set_uri(uri!("/.refused", method_override()));
-            request.set_method(Method::Get);
-        } else if !safe && self.is_cross_site(request) {
+        let is_overridden = overrides_method(request, data).await;
+        let is_safe = matches!(request.method(), Method::Get | Method::Head | Method::Options);
+        if (is_overridden || !is_safe) && self.is_cross_site(request) {
             request.set_uri(uri!("/.refused", cross_site()));
+            request.set_method(Method::Get);
+        } else if is_overridden {
+            request.set_uri(uri!("/.refused", method_override()));
             request.set_method(Method::Get);
         }
     }
@@ -92,6 +93,11 @@ async fn overrides_method(request: &Request<'_>, data: &mut Data<'_>) -> bool {
 /// Where refused requests end. Asked for directly, they answer the same.
 pub fn routes() -> Vec<Route> {
     routes_of![cross_site, method_override]
+}
+
+/// Whether the request was refused for coming from another site.
+pub fn is_refused(request: &Request<'_>) -> bool {
+    request.uri().path() == "/.refused/cross-site"
 }
 
 #[get("/cross-site")]

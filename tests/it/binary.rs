@@ -170,6 +170,9 @@ fn a_wrong_configuration_ends_with_one_line() {
         ),
         (("ROCKET_PROFILE", "release"), "secret_key: is missing; set ROCKET_SECRET_KEY"),
         (("ROCKET_PORT", "many"), "port: "),
+        (("ROCKET_TLS", "{certs=\"c\",key=\"k\"}"), "tls: is not for us; serve https at the proxy"),
+        (("ROCKET_DATABASES", "{lgoin={url=\"sqlite:x\"}}"), "databases.lgoin: is not a key"),
+        (("ROCKET_SECRET_KEY", "12345"), "secret_key: expected a key"),
     ] {
         assert_refused(&run(&dir, &[], &[variables]), start);
         assert_refused(&run(&dir, &["serve"], &[variables]), start);
@@ -222,4 +225,45 @@ fn wrong_usage_is_exit_code_2() {
     for arguments in [&["nonsense"] as &[_], &["serve", "nonsense"], &["--nonsense"]] {
         assert_eq!(run(&dir, arguments, &[]).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_request_that_cannot_be_parsed_gets_the_headers_too() {
+    let dir = TempDir::new().unwrap();
+    let site = Site::start(&dir, &[]);
+    let answer = site.request("FOO /", None, "").to_lowercase();
+    assert!(answer.starts_with("http/1.1 400"), "{answer}");
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff"]
+    {
+        assert!(answer.contains(header), "{answer}");
+    }
+}
+
+#[test]
+fn slow_forms_hold_nothing_up_and_are_given_up() {
+    let dir = TempDir::new().unwrap();
+    let site = Site::start(&dir, &[]);
+    // More than there are database connections.
+    let mut slow: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = site.connect();
+            write!(
+                stream,
+                "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1000\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\n\r\nemail=ada%40example.org&"
+            )
+            .unwrap();
+            stream
+        })
+        .collect();
+
+    let start = Instant::now();
+    assert!(site.request("POST /register", None, REGISTER).starts_with("HTTP/1.1 303"));
+    assert!(site.request("GET /readyz", None, "").ends_with("ok"));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    for stream in &mut slow {
+        let answer = receive(stream);
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
 }

@@ -55,12 +55,12 @@ async fn the_message_cookie_is_as_careful() {
     let visitor = app.visitor();
     let set = visitor.register("ada@example.org").await;
     assert_eq!(
-        set.cookie_attributes("__Host-flash"),
+        set.cookie_attributes("__Host-session-flash"),
         ["HttpOnly", "Max-Age=60", "Path=/", "SameSite=Lax", "Secure"]
     );
     let shown = visitor.get("/account").await;
     shown.assert_text("Welcome!");
-    assert!(shown.cookie_attributes("__Host-flash").contains(&"Secure"));
+    assert!(shown.cookie_attributes("__Host-session-flash").contains(&"Secure"));
     visitor.get("/account").await.assert_no_text("Welcome!");
 }
 

@@ -24,7 +24,7 @@ async fn every_error_has_a_page_of_its_own() {
     let app = app().await;
     for (code, text) in [
         (400, "This request could not be read"),
-        (403, "This was not done"),
+        (403, "This is not allowed"),
         (404, "Page not found"),
         (405, "This page cannot be used that way"),
         (408, "This took too long"),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rocket::figment::Figment;
 use rocket::futures::future::{join, join_all};
+use rocket::tokio::task::yield_now;
 use rocket_login::Hasher;
 
 use crate::support::{PASSWORD, TestApp};
@@ -86,4 +88,26 @@ async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
     // A taken address and a free one cost the same as well.
     app.visitor().register("ada@example.org").await.assert_status(422);
     assert_eq!(hasher.count(), 9);
+}
+
+#[rocket::async_test]
+async fn a_log_in_with_a_password_that_is_changed_meanwhile_is_refused() {
+    let slow = |figment: Figment| {
+        figment.merge(("password.memory_kib", 65_536)).merge(("password.iterations", 10))
+    };
+    let app = TestApp::with(slow).await;
+    app.registered("ada@example.org").await.log_out().await;
+    let hasher: &Hasher = app.client.rocket().state().unwrap();
+    let before = hasher.count();
+
+    let visitor = app.visitor();
+    let change = async {
+        while hasher.count() == before {
+            yield_now().await;
+        }
+        app.execute("UPDATE users SET password_hash = 'another'").await;
+    };
+    let (answer, ()) = join(visitor.log_in("ada@example.org"), change).await;
+    answer.assert_status(422);
+    assert_eq!(app.sessions().await, 0);
 }

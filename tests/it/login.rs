@@ -45,6 +45,11 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
     let known = answer("ada@example.org").await;
     known.assert_status(422).assert_text("E-mail address or password is wrong.");
     known.assert_no_text("wrong horse").assert_text(" checked");
+    // The message is tied to both fields.
+    assert_eq!(
+        known.body.matches(r#"aria-invalid="true" aria-describedby="form-error ""#).count(),
+        2
+    );
     for email in ["bob@example.org", "no address", "ada@example.org\0", "müller@example.org"] {
         let other = answer(email).await;
         assert_eq!(other.status, known.status);

@@ -120,3 +120,16 @@ async fn nobody_else_can_read_the_file() {
     assert_eq!(mode("new/login.db"), 0o600);
     assert_eq!(mode("new/login.db-wal"), 0o600);
 }
+
+#[cfg(unix)]
+#[rocket::async_test]
+async fn a_file_that_another_tool_made_is_closed_to_others_as_well() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let app = TestApp::new().await;
+    let path = app.dir.path().join("login.db");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let app = app.restarted(|figment| figment).await;
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    app.visitor().get("/readyz").await.assert_status(200);
+}

@@ -2,6 +2,7 @@
 //! reported as done.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 use rocket::{get, routes};
@@ -101,10 +102,18 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
     app.visitor().get("/readyz").await.assert_status(503);
 
     let app = TestApp::new().await;
-    use std::io::Write;
     let mut file =
         fs::OpenOptions::new().write(true).open(app.dir.path().join("login.db")).unwrap();
     file.write_all(&[7; 100]).unwrap();
+    app.visitor().get("/readyz").await.assert_status(503);
+
+    // All but its first page.
+    let app = TestApp::new().await;
+    app.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let path = app.dir.path().join("login.db");
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(4096)).unwrap();
+    file.write_all(&vec![7; path.metadata().unwrap().len() as usize - 4096]).unwrap();
     app.visitor().get("/readyz").await.assert_status(503);
 }
 

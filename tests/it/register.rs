@@ -120,6 +120,19 @@ async fn where_sign_up_is_closed_there_is_no_link_and_no_way() {
         visitor.get(page).await.assert_status(200).assert_no_text("/register");
     }
     assert_eq!(app.users().await, 0);
+
+    let request = app.client.get("/register").header(rocket::http::Accept::JSON);
+    let problem = visitor.send(request).await;
+    assert!(problem.assert_status(403).is_json());
+}
+
+#[rocket::async_test]
+async fn a_wrong_password_alone_has_the_focus() {
+    let app = TestApp::new().await;
+    let fields = [("email", "ada@example.org"), ("password", "x")];
+    let refused = app.visitor().post("/register", &fields).await;
+    assert_eq!(refused.body.matches(" autofocus").count(), 1);
+    refused.assert_text(r#"aria-describedby="password-error password-hint" autofocus"#);
 }
 
 #[rocket::async_test]

@@ -2,7 +2,7 @@
 
 use rocket::http::Method;
 use rocket::{get, routes};
-use rocket_login::{Session, User};
+use rocket_login::{Auth, Session, User};
 
 use crate::support::{TestApp, figment};
 
@@ -64,6 +64,9 @@ fn public(session: &Session) -> String {
     session.user().map_or("nobody".into(), |user| user.email.clone())
 }
 
+#[get("/act")]
+fn act(_auth: Auth<'_>) {}
+
 #[get("/both")]
 fn both(user: Option<&User>, session: &Session, again: Option<&User>) -> String {
     // One session, loaded once: the guards hand out the same user.
@@ -89,7 +92,7 @@ async fn an_applications_own_routes_use_the_guards() {
 #[rocket::async_test]
 async fn a_forgotten_stage_stops_the_launch() {
     let dir = tempfile::TempDir::new().unwrap();
-    for routes in [routes![private], routes![public], routes![both]] {
+    for routes in [routes![private], routes![public], routes![both], routes![act]] {
         let error = rocket::custom(figment(&dir)).mount("/", routes).ignite().await.unwrap_err();
         assert!(matches!(error.kind(), rocket::error::ErrorKind::SentinelAborts(_)), "{error:?}");
     }

@@ -118,15 +118,20 @@ async fn a_form_cannot_pass_for_another_method() {
         ("application/x-www-form-urlencoded", "%5fmethod=get"),
         ("multipart/form-data; boundary=x", "_method=put&x"),
     ] {
-        for site in ["same-origin", "cross-site"] {
+        // Encoded or in another kind of body, Rocket does not see it.
+        let status = match content_type {
+            "application/x-www-form-urlencoded" if body.starts_with('%') => 422,
+            "application/x-www-form-urlencoded" => 400,
+            _ => 415,
+        };
+        for (site, status) in [("same-origin", status), ("cross-site", 403)] {
             let request = app
                 .client
                 .post("/login")
                 .header(Header::new("Content-Type", content_type))
                 .header(header("Sec-Fetch-Site", site))
                 .body(body);
-            let answer = app.visitor().send(request).await;
-            assert!(answer.status.class().is_client_error(), "{body}: {}", answer.status);
+            app.visitor().send(request).await.assert_status(status);
         }
     }
 }

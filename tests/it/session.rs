@@ -1,9 +1,11 @@
 //! How long a session lives, and which cookie is one.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use cookie::{CookieJar, Key};
 use rocket::figment::Figment;
 use rocket_db_pools::Database;
 use rocket_login::{Db, sweep};
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
 use crate::support::{TestApp, Visitor};
 
@@ -15,6 +17,14 @@ async fn remembered<'a>(app: &'a TestApp, email: &str) -> Visitor<'a> {
     let visitor = app.registered(email).await;
     visitor.log_in_remembered(email).await.assert_status(303);
     visitor
+}
+
+/// `value` as the cookie `name`, sealed with the tests' key.
+fn sealed(name: &'static str, value: &str) -> String {
+    let key: Vec<u8> = (0..32).collect();
+    let mut jar = CookieJar::new();
+    jar.private_mut(&Key::derive_from(&key)).add((name, value.to_owned()));
+    jar.get(name).unwrap().value().to_owned()
 }
 
 #[rocket::async_test]
@@ -192,12 +202,12 @@ async fn another_cookie_of_ours_is_no_session() {
     let app = TestApp::new().await;
     let ada = app.visitor();
     let registered = ada.register("ada@example.org").await;
-    assert!(registered.set_cookie("flash").is_some());
+    assert!(registered.set_cookie("session-flash").is_some());
     let session = ada.session_cookie();
 
     // A sealed cookie is bound to its name.
     let visitor = app.visitor();
-    visitor.set_cookie("flash", session);
+    visitor.set_cookie("session-flash", session);
     visitor.get("/").await.assert_no_text("class=\"message\"");
 }
 
@@ -205,9 +215,11 @@ async fn another_cookie_of_ours_is_no_session() {
 async fn a_value_the_server_did_not_issue_is_never_adopted() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await.log_out().await;
-    let chosen = "A".repeat(43);
+    // Of the right shape, and sealed: only the table can tell.
+    let chosen = sealed("session", &"A".repeat(43));
     let visitor = app.visitor();
     visitor.set_cookie("session", chosen.clone());
+    assert!(!visitor.is_logged_in().await);
     visitor.log_in("ada@example.org").await.assert_status(303);
     assert_ne!(visitor.session_cookie(), chosen);
     assert_eq!(app.sessions().await, 1);
@@ -220,10 +232,11 @@ async fn the_table_holds_nothing_that_logs_in() {
     let id: Vec<u8> =
         sqlx::query("SELECT id FROM sessions").fetch_one(&mut app.db().await).await.unwrap().get(0);
     assert_eq!(id.len(), 32);
+    // Not even for somebody who can seal cookies as we do.
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    for value in [hex, String::from_utf8_lossy(&id).into_owned()] {
+    for value in [hex, BASE64_URL_SAFE_NO_PAD.encode(&id)] {
         let thief = app.visitor();
-        thief.set_cookie("session", value);
+        thief.set_cookie("session", sealed("session", &value));
         assert!(!thief.is_logged_in().await);
     }
     assert!(ada.is_logged_in().await);
@@ -328,6 +341,29 @@ async fn expired_rows_are_swept_and_no_others() {
     assert!(ada.is_logged_in().await);
 
     app.advance(2 * HOUR);
+    assert_eq!(sweep(db, &app.clock).await.unwrap(), 1);
+}
+
+#[rocket::async_test]
+async fn the_test_seals_as_the_site_does() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let visitor = app.visitor();
+    visitor.set_cookie("session-flash", sealed("session-flash", "from the test"));
+    visitor.get("/").await.assert_text("from the test");
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_sweep_survives_a_locked_file() {
+    let app = TestApp::new().await;
+    app.registered("ada@example.org").await;
+    app.advance(DAY);
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let mut other = app.db().await;
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    assert!(sweep(db, &app.clock).await.is_err());
+    lock.rollback().await.unwrap();
     assert_eq!(sweep(db, &app.clock).await.unwrap(), 1);
 }
 
