@@ -9,6 +9,7 @@ CREATE TABLE sessions (
     expires_at       INTEGER NOT NULL,              -- the earlier end of the two
     authenticated_at INTEGER,                       -- when the password was last given
     ip_address       TEXT    NOT NULL DEFAULT '',
+    ip_network       TEXT    NOT NULL DEFAULT '',   -- the address itself, or the /64 of an IPv6 address
     user_agent       TEXT    NOT NULL DEFAULT '',
 
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
@@ -24,3 +25,6 @@ CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE user_id IS NOT NUL
 
 -- The sweep of expired rows.
 CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
+
+-- How many visitors' sessions one network has begun lately.
+CREATE INDEX sessions_visitors_idx ON sessions (ip_network, created_at) WHERE user_id IS NULL;

@@ -73,7 +73,7 @@ impl Auth<'_> {
 
         let (mut tx, now) = (self.db.write().await?, self.clock.now());
         let user_id = user::store::insert(&mut tx, email, &hash, now).await?;
-        let started = self.session.start(&mut tx, now, user_id, false).await?;
+        let started = self.session.start(&mut tx, user_id, false).await?;
         self.session.commit(tx, started).await?;
         Ok(())
     }
@@ -110,14 +110,14 @@ impl Auth<'_> {
             false => stored.clone(),
         };
 
-        let (mut tx, now) = (self.db.write().await?, self.clock.now());
+        let mut tx = self.db.write().await?;
         // The password may have been changed while it was being checked: a
         // log-in with the old one must not outlive that.
         if !user::store::confirm_password_hash(&mut tx, user.id, &stored, &current).await? {
             return Ok(false);
         }
 
-        let started = self.session.start(&mut tx, now, user.id, remember).await?;
+        let started = self.session.start(&mut tx, user.id, remember).await?;
         self.session.commit(tx, started).await?;
         Ok(true)
     }
@@ -128,7 +128,7 @@ impl Auth<'_> {
     ///
     /// When the database fails: the visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
-        self.session.destroy(self.db).await
+        self.session.log_out().await
     }
 }
 

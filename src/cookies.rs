@@ -7,13 +7,13 @@
 //! answers, which would leave a session row without a cookie, or a visitor
 //! with the cookie of a row that is gone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cookie::{CookieJar, Key};
-use rocket::Request;
 use rocket::fairing::AdHoc;
 use rocket::http::{Cookie, Header, SameSite};
+use rocket::{Request, Response};
 
 use crate::config::{self, Config};
 
@@ -58,19 +58,18 @@ impl SealedCookies {
         }
     }
 
-    /// The content of the request's cookie `name`.
+    /// The content of `cookie`, as a request has brought it.
     ///
-    /// A cookie that is absent, over-long, tampered with or sealed by somebody
-    /// else is `None`: whoever sends it is a visitor without one.
-    pub fn open(&self, request: &Request<'_>, name: &str) -> Option<Opened> {
-        let sealed = request.cookies().get(name)?;
-        if sealed.value().len() > MAX_SEALED_LENGTH {
+    /// One that is over-long, tampered with or sealed by somebody else is
+    /// `None`: whoever sends it is a visitor without one.
+    pub fn open(&self, cookie: &Cookie<'static>) -> Option<Opened> {
+        if cookie.value().len() > MAX_SEALED_LENGTH {
             return None;
         }
 
         let jar = CookieJar::new();
         self.keys.iter().enumerate().find_map(|(position, key)| {
-            let opened = jar.private(key).decrypt(sealed.clone())?;
+            let opened = jar.private(key).decrypt(cookie.clone())?;
             Some(Opened { value: opened.value().to_owned(), is_outdated: position > 0 })
         })
     }
@@ -120,8 +119,20 @@ impl std::fmt::Debug for SealedCookies {
 }
 
 /// The cookies that this request's response will set.
-#[derive(Debug, Clone, Default)]
-pub struct PendingCookies(Arc<Mutex<Vec<Cookie<'static>>>>);
+#[derive(Clone, Default)]
+pub struct PendingCookies(Arc<Mutex<Pending>>);
+
+#[derive(Default)]
+struct Pending {
+    cookies: Vec<Pend>,
+    are_sent: bool,
+}
+
+struct Pend {
+    cookie: Cookie<'static>,
+    /// Only with a page, not with a redirect or a failure.
+    if_shown: bool,
+}
 
 impl PendingCookies {
     pub fn of(request: &Request<'_>) -> Self {
@@ -130,13 +141,50 @@ impl PendingCookies {
 
     /// Sends `cookie` with the response, in place of an earlier one of its name.
     pub fn set(&self, cookie: Cookie<'static>) {
-        let mut cookies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cookies.retain(|earlier| earlier.name() != cookie.name());
-        cookies.push(cookie);
+        self.push(cookie, false);
     }
 
-    fn take(&self) -> Vec<Cookie<'static>> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The same, but only with a response that shows something.
+    pub fn set_if_shown(&self, cookie: Cookie<'static>) {
+        self.push(cookie, true);
+    }
+
+    /// Whether the response's head is on its way, so that nothing can be set
+    /// any longer.
+    pub fn are_sent(&self) -> bool {
+        self.lock().are_sent
+    }
+
+    fn push(&self, cookie: Cookie<'static>, if_shown: bool) {
+        let mut pending = self.lock();
+        pending.cookies.retain(|earlier| earlier.cookie.name() != cookie.name());
+        pending.cookies.push(Pend { cookie, if_shown });
+    }
+
+    fn send(&self, response: &mut Response<'_>) {
+        let class = response.status().class();
+        let is_shown = class.is_success() || class.is_client_error();
+        let mut pending = self.lock();
+        pending.are_sent = true;
+        for Pend { cookie, .. } in std::mem::take(&mut pending.cookies)
+            .into_iter()
+            .filter(|pend| is_shown || !pend.if_shown)
+        {
+            response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
+            response.set_header(Header::new("Cache-Control", "no-store"));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for PendingCookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> =
+            self.lock().cookies.iter().map(|p| p.cookie.name().to_owned()).collect();
+        f.debug_tuple("PendingCookies").field(&names).finish()
     }
 }
 
@@ -145,11 +193,6 @@ impl PendingCookies {
 /// Such a response is nobody else's, so no cache may keep it.
 pub fn fairing() -> AdHoc {
     AdHoc::on_response("Sealed Cookies", |request, response| {
-        Box::pin(async move {
-            for cookie in PendingCookies::of(request).take() {
-                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
-                response.set_header(Header::new("Cache-Control", "no-store"));
-            }
-        })
+        Box::pin(async move { PendingCookies::of(request).send(response) })
     })
 }

@@ -2,16 +2,24 @@
 
 use std::fmt;
 
+use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
-use rocket::{Request, Response};
 
-/// A failure that is not the visitor's: the database or the hashing workers
-/// did not answer in time.
+/// Why an act on a session or an account failed.
 ///
-/// As a [`Responder`] it is logged once and answered with `503` by the
-/// registered catcher. It never means "not found" or "not logged in": those
-/// are `Ok(None)`.
+/// Absent is never an error: "not found" and "not logged in" are `Ok(None)`.
+///
+/// As a [`Responder`] it is logged once and answered by the registered catcher:
+///
+///   * `503 Service Unavailable` when the database or the hashing workers did
+///     not answer in time;
+///   * `409 Conflict` when the session was ended while the request ran;
+///   * `413 Payload Too Large` when the session's state would grow too large;
+///   * `429 Too Many Requests` when too many visitors' sessions were begun from
+///     one address;
+///   * `500 Internal Server Error` when a value is not of the type asked for,
+///     or a session would begin after the response has.
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -20,9 +28,57 @@ enum Kind {
     Database(sqlx::Error),
     FileGone,
     Overloaded,
+    Ended,
+    TooLarge,
+    TooMany,
+    TooLate,
+    Value(String, serde_json::Error),
 }
 
 impl Error {
+    /// Whether the session was ended while the request ran: by a log-out, on
+    /// another device, or by its time-out.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.0, Kind::Ended)
+    }
+
+    /// Whether the session's state would be larger than `session.state_limit`.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.0, Kind::TooLarge)
+    }
+
+    /// Whether the visitor's address has begun more sessions within an hour
+    /// than `session.visitor_limit`.
+    pub fn is_too_many(&self) -> bool {
+        matches!(self.0, Kind::TooMany)
+    }
+
+    /// Whether a stored value is not of the type asked for, or a value cannot
+    /// be stored as JSON.
+    pub fn is_value(&self) -> bool {
+        matches!(self.0, Kind::Value(..))
+    }
+
+    pub(crate) fn ended() -> Self {
+        Error(Kind::Ended)
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Error(Kind::TooLarge)
+    }
+
+    pub(crate) fn too_many() -> Self {
+        Error(Kind::TooMany)
+    }
+
+    pub(crate) fn too_late() -> Self {
+        Error(Kind::TooLate)
+    }
+
+    pub(crate) fn value(key: &str, error: serde_json::Error) -> Self {
+        Error(Kind::Value(key.to_owned(), error))
+    }
+
     /// Every hashing worker stayed busy for as long as a request may wait.
     pub(crate) fn overloaded() -> Self {
         Error(Kind::Overloaded)
@@ -43,6 +99,17 @@ impl Error {
             _ => false,
         }
     }
+
+    /// What a visitor is answered.
+    pub fn status(&self) -> Status {
+        match self.0 {
+            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => Status::ServiceUnavailable,
+            Kind::Ended => Status::Conflict,
+            Kind::TooLarge => Status::PayloadTooLarge,
+            Kind::TooMany => Status::TooManyRequests,
+            Kind::TooLate | Kind::Value(..) => Status::InternalServerError,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -51,6 +118,11 @@ impl fmt::Display for Error {
             Kind::Database(error) => write!(f, "the database failed: {error}"),
             Kind::FileGone => f.write_str("the database file was removed or replaced"),
             Kind::Overloaded => f.write_str("the password workers are busy"),
+            Kind::Ended => f.write_str("the session was ended meanwhile"),
+            Kind::TooLarge => f.write_str("the session's state would be too large"),
+            Kind::TooMany => f.write_str("too many sessions were begun from one address"),
+            Kind::TooLate => f.write_str("a session cannot begin after the response has"),
+            Kind::Value(key, error) => write!(f, "the session's value {key:?}: {error}"),
         }
     }
 }
@@ -59,6 +131,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Database(error) => Some(error),
+            Kind::Value(_, error) => Some(error),
             _ => None,
         }
     }
@@ -70,10 +143,14 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Logs the error and answers `503 Service Unavailable`.
+/// Logs the error and answers with its [`status()`](Error::status()).
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        log::error!("{self}");
-        Err::<Response<'static>, _>(Status::ServiceUnavailable)
+        let status = self.status();
+        match status.class().is_server_error() {
+            true => log::error!("{self}"),
+            false => log::warn!("{self}"),
+        }
+        Err(status)
     }
 }

@@ -56,13 +56,14 @@ use rocket_db_pools::Database;
 
 use config::Config;
 use cookies::SealedCookies;
+use pages::Base;
 
 pub use auth::{Auth, RegisterError};
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pools};
 pub use error::Error;
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
-pub use session::{Session, sweep};
+pub use session::{Flash, Session, sweep};
 pub use user::{Email, EmailError, User};
 pub use web::ReturnTo;
 
@@ -76,11 +77,50 @@ pub fn rocket() -> Rocket<Build> {
     rocket::custom(figment()).attach(stage())
 }
 
-/// Attaches everything: configuration, database and its migrations, sessions,
-/// pages, error pages, security headers and the cross-site check.
+/// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for
+/// any application. No pages, no users.
 ///
-/// What is configured wrongly, or a database that cannot be opened, stops the
-/// launch with one line in the log that names the key and the mend.
+/// It reads the table `session`, `databases.login.url` and `secret_key`, makes
+/// and migrates the tables `users` and `sessions`, sends the cookie and sweeps
+/// expired rows. What is configured wrongly, or a database that cannot be
+/// opened, stops the launch with one line in the log that names the key and the
+/// mend.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::{get, launch, routes};
+/// use rocket_login::{Error, Session};
+///
+/// #[get("/views")]
+/// async fn views(session: &Session) -> Result<String, Error> {
+///     let views = session.update("views", |views| views.unwrap_or(0) + 1).await?;
+///     Ok(views.to_string())
+/// }
+///
+/// #[launch]
+/// fn rocket() -> _ {
+///     rocket::build().attach(rocket_login::sessions()).mount("/", routes![views])
+/// }
+/// ```
+pub fn sessions() -> AdHoc {
+    AdHoc::try_on_ignite("Sessions", |rocket| async {
+        match Config::from_figment(&rocket.figment().clone().join(config::defaults())) {
+            Ok(config) => Ok(attach_sessions(rocket, config)),
+            Err(error) => {
+                log::error!("{error}");
+                Err(rocket)
+            }
+        }
+    })
+}
+
+/// Attaches everything: [`sessions()`], users, pages at `/`, error pages,
+/// security headers and the cross-site check.
+///
+/// An application's own route for `/` or for a file in `/static`, and its own
+/// default catcher, come before ours. Templates of the same name in its
+/// `template_dir` replace ours.
 ///
 /// # Examples
 ///
@@ -92,7 +132,13 @@ pub fn rocket() -> Rocket<Build> {
 /// }
 /// ```
 pub fn stage() -> AdHoc {
-    AdHoc::try_on_ignite("Login", ignite)
+    stage_at("/")
+}
+
+/// The same with the pages under `base`: `/auth/login` for `"/auth"`.
+pub fn stage_at(base: &str) -> AdHoc {
+    let base = Base::new(base);
+    AdHoc::try_on_ignite("Login", |rocket| attach_login(rocket, base))
 }
 
 /// The README's programs compile.
@@ -106,14 +152,42 @@ fn attached<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
     request.rocket().state().expect("a sentinel checks that the stage is attached")
 }
 
-async fn ignite(rocket: Rocket<Build>) -> fairing::Result {
+/// The session layer, unless it is there already.
+fn attach_sessions(rocket: Rocket<Build>, config: Config) -> Rocket<Build> {
+    if rocket.state::<Arc<session::Sessions>>().is_some() {
+        return rocket;
+    }
+
     let figment = rocket.figment().clone().join(config::defaults());
-    let parts =
-        Config::from_figment(&figment).map_err(|error| error.to_string()).and_then(|config| {
-            let hasher = password::Hasher::start(&config.password)
-                .map_err(|error| format!("password.concurrent_hashes: {error}"))?;
-            Ok((config, hasher))
-        });
+    let cookies = SealedCookies::new(&config);
+    let rocket = match rocket.state::<Clock>() {
+        Some(_) => rocket,
+        None => rocket.manage(Clock::system()),
+    };
+
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+
+    rocket
+        .configure(figment)
+        .manage(Arc::new(session::Sessions::new(&config, cookies.clone())))
+        .manage(session::FlashCookie::new(&config, cookies))
+        .manage(config)
+        .attach(Db::init())
+        .attach(db::migrations())
+        .attach(db::in_flight())
+        .attach(cookies::fairing())
+        .attach(session::sweeper())
+}
+
+async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
+    let figment = rocket.figment().clone().join(config::defaults());
+    let parts = Config::from_figment(&figment).map_err(|error| error.to_string());
+    let parts = parts.and_then(|config| match Hasher::start(&config.password) {
+        Ok(hasher) => Ok((config, hasher)),
+        Err(error) => Err(format!("password.concurrent_hashes: {error}")),
+    });
 
     let (config, hasher) = match parts {
         Ok(parts) => parts,
@@ -123,32 +197,21 @@ async fn ignite(rocket: Rocket<Build>) -> fairing::Result {
         }
     };
 
-    for warning in config.warnings() {
-        log::warn!("{warning}");
-    }
+    // Two default catchers for one path would stop the launch.
+    let has_catcher = rocket.catchers().any(|c| c.code.is_none() && c.base.path() == "/");
+    let catchers = if has_catcher { Vec::new() } else { web::catchers() };
+    let mount = base.join(if base.join("").is_empty() { "/" } else { "" });
 
-    let clock = rocket.state::<Clock>().cloned();
-    let rocket = match clock {
-        Some(_) => rocket,
-        None => rocket.manage(Clock::system()),
-    };
-
-    let cookies = SealedCookies::new(&config);
-    Ok(rocket
-        .configure(figment)
-        .manage(Arc::new(session::Sessions::new(&config, cookies.clone())))
-        .manage(web::FlashCookie::new(&config, cookies))
-        .manage(hasher)
-        .attach(web::security_headers())
-        .attach(web::SameOrigin::new(&config.site.trusted_origins))
-        .attach(Db::init())
-        .attach(db::migrations())
-        .attach(db::in_flight())
-        .attach(cookies::fairing())
-        .attach(session::sweeper())
-        .attach(pages::templates())
-        .mount("/", pages::routes())
-        .mount("/.refused", web::routes())
-        .register("/", web::catchers())
-        .manage(config))
+    Ok(attach_sessions(
+        rocket
+            .attach(web::security_headers())
+            .attach(web::SameOrigin::new(&config.site.trusted_origins)),
+        config,
+    )
+    .manage(hasher)
+    .manage(base.clone())
+    .attach(pages::templates(base))
+    .mount(mount, pages::routes())
+    .mount("/.refused", web::routes())
+    .register("/", catchers))
 }

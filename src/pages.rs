@@ -10,6 +10,7 @@ mod register;
 mod templates;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use rocket::http::{ContentType, Status};
 use rocket::outcome::{Outcome, try_outcome};
@@ -21,11 +22,10 @@ use serde::Serialize;
 
 use crate::attached;
 use crate::config::{Config, Registration};
-use crate::cookies::PendingCookies;
 use crate::error::Error;
-use crate::session::Session;
+use crate::session::{Flash, Session};
 use crate::user::User;
-use crate::web::{FlashCookie, Problem, ReturnTo, prefers_json};
+use crate::web::{Problem, ReturnTo, prefers_json};
 
 pub use templates::fairing as templates;
 
@@ -94,9 +94,23 @@ pub type FieldErrors = BTreeMap<&'static str, String>;
 pub struct Page<'r> {
     user: Option<&'r User>,
     config: &'r Config,
-    flash: &'r FlashCookie,
-    message: Option<String>,
-    pending: PendingCookies,
+    base: &'r Base,
+    flash: Flash<'r>,
+}
+
+/// Where the pages are mounted: nothing, or a path such as `/auth`.
+#[derive(Debug, Clone)]
+pub struct Base(String);
+
+impl Base {
+    pub fn new(path: &str) -> Self {
+        Base(path.trim_end_matches('/').to_owned())
+    }
+
+    /// The address of our page or file `path`.
+    pub fn join(&self, path: impl Display) -> String {
+        format!("{}{path}", self.0)
+    }
 }
 
 impl Page<'_> {
@@ -128,10 +142,17 @@ impl Page<'_> {
         Refused { status, page, problem: Problem::new(status) }
     }
 
-    /// `303 See Other`, with a message for the page there.
-    pub fn redirect(&self, to: ReturnTo, message: &str) -> Redirect {
-        self.flash.set(&self.pending, message);
-        to.redirect()
+    /// `303 See Other` to `next`, or to the account page, with a message for
+    /// the page there.
+    pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to(next.map_or_else(|| self.base.join("/account"), |next| next.to_string()))
+    }
+
+    /// The same to the front page, which may be an application's.
+    pub fn redirect_home(&self, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to("/")
     }
 
     fn render_with(
@@ -142,8 +163,9 @@ impl Page<'_> {
     ) -> Html {
         #[derive(Serialize)]
         struct Whole<'p, C> {
+            base: &'p str,
             user: Option<&'p User>,
-            message: Option<&'p str>,
+            message: Option<String>,
             is_registration_open: bool,
             min_length: usize,
             errors: &'p FieldErrors,
@@ -151,15 +173,12 @@ impl Page<'_> {
             content: C,
         }
 
-        if self.message.is_some() {
-            self.flash.clear(&self.pending);
-        }
-
         Html::new(
             name,
             Whole {
+                base: &self.base.0,
                 user: self.user,
-                message: self.message.as_deref(),
+                message: self.flash.take(),
                 is_registration_open: self.is_registration_open(),
                 min_length: self.config.password.min_length,
                 errors,
@@ -171,12 +190,15 @@ impl Page<'_> {
 
 /// The page of the error `status`. It asks nothing of the session: the
 /// database may be what is broken.
-pub fn error(status: Status) -> Html {
+pub fn error(status: Status, base: &Base) -> Html {
     let (title, text) = match status.code {
         400 => ("This request could not be read", "Go back and try it again."),
         403 => ("This is not allowed", "You may not do this."),
         404 => ("Page not found", "There is nothing at this address."),
         405 => ("This page cannot be used that way", "Go back and use the page's own form."),
+        409 => {
+            ("Your session has ended", "It was ended elsewhere meanwhile. Log in and try it again.")
+        }
         408 => ("This took too long", "The form did not arrive in time. Try it again."),
         413 => ("This is too large", "The form holds more than we take. Shorten what you typed."),
         415 => ("This is not a form", "Go back and use the page's own form."),
@@ -190,17 +212,17 @@ pub fn error(status: Status) -> Html {
         _ => (status.reason_lossy(), "Go back and try it again."),
     };
 
-    error_with(status, title, text)
+    error_with(status, base, title, text)
 }
 
 /// The page of a request that another site made.
-pub fn cross_site_error() -> Html {
+pub fn cross_site_error(base: &Base) -> Html {
     let text = "The request came from another site, so it was refused and nothing was changed.";
-    error_with(Status::Forbidden, "This was not done", text)
+    error_with(Status::Forbidden, base, "This was not done", text)
 }
 
-fn error_with(status: Status, title: &str, text: &str) -> Html {
-    Html::new("error", context! { status: status.code, title, text })
+fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
+    Html::new("error", context! { base: &base.0, status: status.code, title, text })
 }
 
 impl Html {
@@ -234,13 +256,11 @@ impl<'r> FromRequest<'r> for Page<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let session = try_outcome!(request.guard::<&Session>().await);
-        let flash: &FlashCookie = attached(request);
         Outcome::Success(Page {
             user: session.user(),
             config: attached(request),
-            flash,
-            message: flash.read(request),
-            pending: PendingCookies::of(request),
+            base: attached(request),
+            flash: Flash::of(request),
         })
     }
 }

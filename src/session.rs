@@ -2,11 +2,15 @@
 
 mod client;
 mod clocks;
+mod flash;
+mod life;
+mod state;
 mod store;
 mod sweep;
 mod token;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rocket::http::Status;
@@ -14,22 +18,23 @@ use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::tokio::{self, time::timeout};
 use rocket::{Ignite, Rocket, Sentinel};
-use sqlx::{Sqlite, Transaction};
 
 use crate::attached;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::cookies::{PendingCookies, SealedCookies};
+use crate::cookies::{Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::user::User;
 use client::Client;
 use clocks::Clocks;
 use ipnet::IpNet;
+use state::State;
 use store::Record;
 
+pub use flash::{Flash, FlashCookie};
 pub use sweep::{fairing as sweeper, sweep};
-pub use token::{SessionId, SessionToken};
+use token::SessionToken;
 
 /// How long a page waits for its last-seen time to be written. A locked file
 /// must not slow reading down; the write itself goes on meanwhile.
@@ -42,6 +47,10 @@ pub struct Sessions {
     cookies: SealedCookies,
     clocks: Clocks,
     trusted_proxies: Vec<IpNet>,
+    keep_state: bool,
+    visitor_keys: Vec<String>,
+    state_limit: usize,
+    visitor_limit: i64,
 }
 
 impl Sessions {
@@ -51,6 +60,10 @@ impl Sessions {
             cookies,
             clocks: Clocks::new(&config.session),
             trusted_proxies: config.site.trusted_proxies.clone(),
+            keep_state: config.session.keep_state,
+            visitor_keys: config.session.visitor_keys.clone(),
+            state_limit: config.session.state_limit,
+            visitor_limit: config.session.visitor_limit,
         }
     }
 }
@@ -58,7 +71,8 @@ impl Sessions {
 /// The visitor's session, as the request guard `&Session`.
 ///
 /// It is loaded once per request, with one query, however many guards ask for
-/// it. A visitor who only reads has neither a cookie nor a row.
+/// it. A visitor who only reads has neither a cookie nor a row: both come with
+/// the first write, together and whatever status the request ends with.
 ///
 /// The guard
 ///
@@ -67,8 +81,8 @@ impl Sessions {
 ///   * _fails_ with `503 Service Unavailable` when the database does not
 ///     answer. The cookie stays: nobody is logged out by an outage.
 ///
-/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not
-/// attached.
+/// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
+/// nor [`stage()`](crate::stage()) is attached.
 ///
 /// # Examples
 ///
@@ -77,29 +91,32 @@ impl Sessions {
 /// use rocket_login::Session;
 ///
 /// #[get("/hello")]
-/// fn hello(session: &Session) -> String {
-///     match session.user() {
-///         Some(user) => format!("Hello, {}!", user.email),
-///         None => "Hello!".into(),
-///     }
+/// async fn hello(session: &Session) -> Result<String, rocket_login::Error> {
+///     let visits = session.update("visits", |visits| visits.unwrap_or(0) + 1).await?;
+///     Ok(match session.user() {
+///         Some(user) => format!("Hello, {}! Visit {visits}.", user.email),
+///         None => format!("Hello! Visit {visits}."),
+///     })
 /// }
 /// ```
-#[derive(Debug)]
 pub struct Session {
     sessions: Arc<Sessions>,
+    db: Pools,
+    clock: Clock,
     pending: PendingCookies,
     client: Client,
-    /// The row that the next act replaces or ends.
-    current: Mutex<Option<Record>>,
+    /// The row as this request knows it.
+    current: Mutex<Option<Current>>,
+    /// Held while a write is under way.
+    writing: tokio::sync::Mutex<()>,
     user: Option<User>,
 }
 
-/// A session whose row is written but not yet committed.
-#[must_use = "the browser gets its cookie when this is committed"]
-#[derive(Debug)]
-pub(crate) struct Started {
-    token: SessionToken,
+struct Current {
+    token: Arc<SessionToken>,
     record: Record,
+    state: State,
+    is_new: bool,
 }
 
 impl Session {
@@ -108,134 +125,76 @@ impl Session {
         self.user.as_ref()
     }
 
-    /// Starts a session for the user `user_id`, in place of the present one,
-    /// whoever that belonged to.
-    ///
-    /// Always a new token and a new row, the old row gone in the same
-    /// transaction: a token that somebody planted or saw before the log-in is
-    /// worth nothing after it (session fixation; ASVS 5.0, 7.2.4).
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub(crate) async fn start(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-        now: Timestamp,
-        user_id: i64,
-        remember: bool,
-    ) -> Result<Started, Error> {
-        if let Some(id) = self.current_id() {
-            store::delete(tx, id).await?;
-        }
-
-        let token = SessionToken::generate();
-        let record = Record {
-            id: token.id(),
-            remember,
-            created_at: now,
-            last_seen_at: now,
-            expires_at: self.sessions.clocks.expiry(now, now, remember),
-            authenticated_at: Some(now),
-        };
-
-        store::insert(tx, &record, user_id, &self.client).await?;
-        Ok(Started { token, record })
-    }
-
-    /// Commits `tx`, and then hands the browser the cookie of the session that
-    /// was started in it: there is never a cookie without a row.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails. The session then stays as it was.
-    pub(crate) async fn commit(
-        &self,
-        tx: Transaction<'static, Sqlite>,
-        started: Started,
-    ) -> Result<(), Error> {
-        tx.commit().await?;
-        self.send_cookie(&started.token, &started.record);
-        self.set_current(Some(started.record));
-        Ok(())
-    }
-
-    /// Ends the session: the row first, then the cookie. Without a session it
-    /// does nothing but make the browser forget a stale cookie.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails. The session then goes on, and so does the
-    /// cookie: a log-out that may not have happened is never reported as done.
-    pub(crate) async fn destroy(&self, db: &Db) -> Result<(), Error> {
-        if let Some(id) = self.current_id() {
-            let mut tx = db.write().await?;
-            store::delete(&mut tx, id).await?;
-            tx.commit().await?;
-        }
-
-        self.set_current(None);
-        self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));
-        Ok(())
-    }
-
-    fn current_id(&self) -> Option<SessionId> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().map(|record| record.id)
-    }
-
-    fn set_current(&self, record: Option<Record>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record;
-    }
-
-    fn send_cookie(&self, token: &SessionToken, record: &Record) {
-        // Without "remember me" the browser forgets it when it is closed.
-        let left = (record.expires_at - record.last_seen_at).max(0) as u64;
-        let max_age = record.remember.then_some(Duration::from_secs(left));
-        let Sessions { cookies, cookie_name, .. } = &*self.sessions;
-        self.pending.set(cookies.seal(cookie_name, &token.to_text(), max_age));
-    }
-
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
         let sessions: &Arc<Sessions> = attached(request);
-        let (db, now) = (attached::<Db>(request), attached::<Clock>(request).now());
-        let mut session = Session {
+        let session = Session {
             sessions: sessions.clone(),
+            db: Pools::clone(attached::<Db>(request)),
+            clock: attached::<Clock>(request).clone(),
             pending: PendingCookies::of(request),
             client: Client::of(request, &sessions.trusted_proxies),
             current: Mutex::new(None),
+            writing: tokio::sync::Mutex::new(()),
             user: None,
         };
 
+        let cookie = request.cookies().get(&sessions.cookie_name);
+        session.opened(cookie.and_then(|cookie| sessions.cookies.open(cookie))).await
+    }
+
+    /// The session that belongs to the cookie `opened`, if one does.
+    async fn opened(mut self, opened: Option<Opened>) -> Result<Session, Error> {
         // The shape is checked before the database is asked: guessing costs it nothing.
-        let opened = sessions.cookies.open(request, &sessions.cookie_name);
         let token = opened.as_ref().and_then(|opened| SessionToken::parse(&opened.value));
         let (Some(opened), Some(token)) = (opened, token) else {
-            return Ok(session);
+            return Ok(self);
         };
 
-        let found = store::find(&mut *db.read().await?, token.id(), now).await?;
-        let Some((mut record, user)) = found else {
-            return Ok(session);
+        let (id, now) = (token.id(), self.clock.now());
+        let found = store::find(&mut *self.db.read().await?, id, now).await?;
+        let Some(found) = found else {
+            return Ok(self);
         };
 
+        let Some(state) = state::parse(&found.data) else {
+            log::error!("a session's state cannot be read, so the session is dropped");
+            self.current = Mutex::new(Some(Current::new(token, found.record, State::new())));
+            self.destroy().await?;
+            return Ok(self);
+        };
+
+        let mut current = Current::new(token, found.record, state);
         let mut renew = opened.is_outdated;
-        if sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
-            let expires_at = sessions.clocks.expiry(record.created_at, now, record.remember);
-            if touch(db, &record, now, expires_at).await {
-                record = Record { last_seen_at: now, expires_at, ..record };
+        let record = &mut current.record;
+        if self.sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
+            let expires_at = self.sessions.clocks.expiry(record.created_at, now, record.remember);
+            if touch(&self.db, record, now, expires_at).await {
+                (record.last_seen_at, record.expires_at) = (now, expires_at);
                 renew |= record.remember;
             }
         }
 
         // The cookie's life follows the row's.
         if renew {
-            session.send_cookie(&token, &record);
+            self.send_cookie(&current);
         }
 
-        session.current = Mutex::new(Some(record));
-        session.user = user;
-        Ok(session)
+        self.current = Mutex::new(Some(current));
+        self.user = found.user;
+        Ok(self)
+    }
+}
+
+impl Current {
+    fn new(token: SessionToken, record: Record, state: State) -> Self {
+        Current { token: Arc::new(token), record, state, is_new: false }
+    }
+}
+
+/// Neither the token nor the state: both may be secrets.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("handle", &self.handle()).finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,6 @@
 //! application adds.
 
 mod catchers;
-mod flash;
 mod form;
 mod headers;
 mod problem;
@@ -10,7 +9,6 @@ mod return_to;
 mod same_origin;
 
 pub use catchers::catchers;
-pub use flash::FlashCookie;
 pub use form::Posted;
 pub use headers::fairing as security_headers;
 pub use problem::{Problem, prefers_json};

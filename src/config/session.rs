@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, SecretKey};
+use super::{ConfigError, SecretKey, check_range};
 
 /// A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -43,6 +43,18 @@ pub struct SessionConfig {
     /// `previous_keys` (none): earlier values of `secret_key` whose cookies
     /// are still accepted.
     pub previous_keys: Vec<SecretKey>,
+    /// `keep_state` (`true`): whether a log-in keeps the state of the visitor,
+    /// or of the same user, that was there before.
+    pub keep_state: bool,
+    /// `visitor_keys` (none): the keys of the state that are the visitor's own,
+    /// such as a language or a basket. They outlast a log-out and another
+    /// user's log-in.
+    pub visitor_keys: Vec<String>,
+    /// `state_limit` (65536): the most bytes that one session's state may take.
+    pub state_limit: usize,
+    /// `visitor_limit` (1000): the most sessions that visitors from one address
+    /// (an IPv6 /64) may begin in an hour.
+    pub visitor_limit: i64,
     /// `reauthenticate_after` (10 minutes): how recent a log-in must be for a
     /// sensitive change.
     #[serde(deserialize_with = "optional_duration")]
@@ -75,6 +87,10 @@ impl Default for SessionConfig {
             secure: None,
             same_site: SameSite::Lax,
             previous_keys: Vec::new(),
+            keep_state: true,
+            visitor_keys: Vec::new(),
+            state_limit: 64 * 1024,
+            visitor_limit: 1000,
             reauthenticate_after: None,
         }
     }
@@ -99,6 +115,8 @@ impl SessionConfig {
     pub(super) fn check(&self, debug: bool) -> Result<(), ConfigError> {
         self.check_clocks()?;
         self.check_cookie(debug)?;
+        check_range("session.state_limit", self.state_limit, 2..=16 * 1024 * 1024)?;
+        check_range("session.visitor_limit", self.visitor_limit, 0..=1_000_000_000)?;
 
         // Whoever knows a key that opens cookies can seal some.
         let is_open = |key: &SecretKey| key.is_zero() || (key.is_published() && !debug);

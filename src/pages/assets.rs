@@ -9,6 +9,8 @@ use rocket::http::{ContentType, Header};
 use rocket::{Responder, get};
 use sha2::{Digest, Sha256};
 
+use super::Base;
+
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 
 /// The address of a file changes with its content, so it is good for ever.
@@ -23,20 +25,21 @@ pub struct Asset {
     cache: Header<'static>,
 }
 
-#[get("/static/<name>?<v>")]
+/// An application's own files come before ours.
+#[get("/static/<name>?<v>", rank = 100)]
 pub fn asset(name: &str, v: Option<&str>) -> Option<Asset> {
     find(name, if v.is_some() && v == version(name) { FOR_EVER } else { FOR_AN_HOUR })
 }
 
 /// Browsers ask for it whatever the page says.
-#[get("/favicon.ico")]
+#[get("/favicon.ico", rank = 100)]
 pub fn favicon() -> Option<Asset> {
     find("icon.svg", FOR_AN_HOUR)
 }
 
 /// The address of the file `name`, with its version.
-pub fn url(name: &str) -> Option<String> {
-    version(name).map(|version| format!("/static/{name}?v={version}"))
+pub fn url(base: &Base, name: &str) -> Option<String> {
+    version(name).map(|version| base.join(format_args!("/static/{name}?v={version}")))
 }
 
 fn find(name: &str, cache: &'static str) -> Option<Asset> {

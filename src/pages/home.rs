@@ -5,7 +5,8 @@ use rocket_dyn_templates::context;
 
 use super::{Html, Page};
 
-#[get("/")]
+/// An application's own front page comes before it.
+#[get("/", rank = 100)]
 pub fn home(page: Page<'_>) -> Html {
     page.render("home", context! {})
 }

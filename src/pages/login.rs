@@ -56,5 +56,5 @@ pub async fn submit(
         return Err(refuse(FieldErrors::from([("form", WRONG.into())])).into());
     }
 
-    Ok(page.redirect(next.unwrap_or_default(), "You are logged in."))
+    Ok(page.redirect(next, "You are logged in."))
 }

@@ -8,7 +8,6 @@ use rocket_dyn_templates::context;
 use super::{Html, Page};
 use crate::auth::Auth;
 use crate::error::Error;
-use crate::web::ReturnTo;
 
 /// To the front page, and nothing private left in the browser.
 #[derive(Responder)]
@@ -27,7 +26,7 @@ pub fn form(page: Page<'_>) -> Html {
 pub async fn submit(page: Page<'_>, auth: Auth<'_>) -> Result<LoggedOut, Error> {
     auth.log_out().await?;
     Ok(LoggedOut {
-        redirect: page.redirect(ReturnTo::home(), "You are logged out."),
+        redirect: page.redirect_home("You are logged out."),
         clear: Header::new("Clear-Site-Data", r#""cache", "storage""#),
     })
 }

@@ -62,5 +62,5 @@ pub async fn submit(
         }
     }
 
-    Ok(page.redirect(next.unwrap_or_default(), "Welcome! Your account is ready."))
+    Ok(page.redirect(next, "Welcome! Your account is ready."))
 }

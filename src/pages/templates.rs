@@ -1,15 +1,19 @@
 //! The templates: built in, and replaced by files of the same name.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use include_dir::{Dir, include_dir};
-use rocket::fairing::AdHoc;
+use rocket::fairing::{self, AdHoc};
 use rocket::figment::providers::Serialized;
+use rocket::figment::value::magic::RelativePathBuf;
+use rocket::{Build, Rocket};
 use rocket_dyn_templates::Template;
 use rocket_dyn_templates::tera::{self, Function, Tera, Value};
+use tempfile::TempDir;
 
-use super::assets;
+use super::{Base, assets};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
@@ -21,59 +25,107 @@ const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".h
 
 /// Renders pages from `template_dir`, and from inside the binary what is not
 /// there.
-pub fn fairing() -> AdHoc {
-    AdHoc::on_ignite("Templates", |rocket| async {
-        // `Template` stops the launch when its directory is missing. Where none
-        // is configured or present, it gets a path that exists and holds no
-        // templates: the program's own file.
-        let figment = rocket.figment();
-        let is_given = figment.contains("template_dir") || Path::new("templates").is_dir();
-        let rocket = match std::env::current_exe() {
-            Ok(program) if !is_given => {
-                let figment = figment.clone().merge(Serialized::global("template_dir", program));
-                rocket.configure(figment)
-            }
-            _ => rocket,
-        };
+pub fn fairing(base: Base) -> AdHoc {
+    AdHoc::try_on_ignite("Templates", |rocket| async move { ignite(rocket, base) })
+}
 
-        rocket.attach(Template::try_custom(|engines| Ok(add_built_in(&mut engines.tera)?)))
-    })
+fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
+    let configured = rocket.figment().extract_inner::<RelativePathBuf>("template_dir");
+    let directory = match &configured {
+        Ok(path) => path.relative(),
+        Err(_) => PathBuf::from("templates"),
+    };
+
+    let (rocket, path) = match directory.is_dir() {
+        // `Template` itself refuses a directory that is configured and missing.
+        false if configured.is_ok() => (rocket, None),
+        // It wants a path that exists: here the program's own file, which has no
+        // templates in it. All of them come from inside.
+        false => (rocket, std::env::current_exe().ok()),
+        true if built_in().all(|(file, _)| directory.join(file).is_file()) => (rocket, None),
+        // A template there may extend one of ours, and then both must be files.
+        true => match merge(&directory) {
+            Ok(merged) => {
+                let path = merged.path().to_owned();
+                (rocket.manage(merged), Some(path))
+            }
+            Err(error) => {
+                log::error!("template_dir: cannot be joined with the built-in templates: {error}");
+                return Err(rocket);
+            }
+        },
+    };
+
+    let rocket = match path {
+        None => rocket,
+        Some(path) => {
+            let given = Serialized::global("template_dir", path);
+            let figment = rocket.figment().clone().merge(given);
+            rocket.configure(figment)
+        }
+    };
+
+    Ok(rocket.attach(Template::try_custom(move |engines| {
+        engines.tera.register_function("asset", Asset(base.clone()));
+        Ok(add_built_in(&mut engines.tera)?)
+    })))
+}
+
+/// A directory with the application's templates, and ours where it has none of
+/// that name. It goes when the site ends.
+fn merge(directory: &Path) -> io::Result<TempDir> {
+    let merged = tempfile::Builder::new().prefix("rocket-login-templates").tempdir()?;
+    for (file, content) in built_in() {
+        fs::write(merged.path().join(file), content)?;
+    }
+
+    copy(directory, merged.path())?;
+    Ok(merged)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        match path.is_dir() {
+            true => copy(&path, &target)?,
+            false => fs::copy(&path, &target).map(drop)?,
+        }
+    }
+    Ok(())
 }
 
 fn add_built_in(tera: &mut Tera) -> tera::Result<()> {
     let present: Vec<String> = tera.get_template_names().map(str::to_owned).collect();
-    let missing: Vec<(&str, &str)> =
-        built_in().filter(|(name, _)| present.iter().all(|present| present != name)).collect();
+    let missing: Vec<(&str, &str)> = built_in()
+        .filter_map(|(file, content)| Some((file.strip_suffix(SUFFIX)?, content)))
+        .filter(|(name, _)| present.iter().all(|present| present != name))
+        .collect();
 
     // Built-in names carry no suffix, so they are listed to be escaped.
     let escaped = missing.iter().map(|(name, _)| *name).chain(ESCAPED).collect();
     tera.autoescape_on(escaped);
-    tera.add_raw_templates(missing)?;
-    tera.register_function("asset", Asset);
-    Ok(())
+    tera.add_raw_templates(missing)
 }
 
 fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
-    BUILT_IN.files().filter_map(|file| {
-        let name = file.path().to_str()?.strip_suffix(SUFFIX)?;
-        Some((name, file.contents_utf8()?))
-    })
+    BUILT_IN.files().filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
 }
 
 /// `{{ asset(name="style.css") }}`: the address of a static file.
-struct Asset;
+struct Asset(Base);
 
 impl Function for Asset {
     fn call(&self, arguments: &HashMap<String, Value>) -> tera::Result<Value> {
         arguments
             .get("name")
             .and_then(Value::as_str)
-            .and_then(assets::url)
+            .and_then(|name| assets::url(&self.0, name))
             .map(Value::String)
             .ok_or_else(|| tera::Error::msg("asset() needs the name of a file in static/"))
     }
 
-    /// It is made of a file's name and a hash.
+    /// It is made of a path, a file's name and a hash.
     fn is_safe(&self) -> bool {
         true
     }

@@ -1,6 +1,6 @@
 //! Where a request comes from, as far as it can be believed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use rocket::Request;
@@ -13,6 +13,8 @@ const MAX_USER_AGENT_LENGTH: usize = 255;
 pub struct Client {
     /// Empty when unknown, as on a Unix socket.
     pub ip_address: String,
+    /// What one subscriber has: the address, or the /64 around an IPv6 address.
+    pub network: String,
     /// What the browser says it is: anything, but bounded and printable.
     pub user_agent: String,
 }
@@ -20,15 +22,23 @@ pub struct Client {
 impl Client {
     pub fn of(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Self {
         let agent = request.headers().get_one("User-Agent").unwrap_or_default();
+        let address = address(request, trusted_proxies);
         Client {
-            ip_address: address(request, trusted_proxies)
-                .map_or_else(String::new, |ip| ip.to_string()),
+            ip_address: address.map_or_else(String::new, |ip| ip.to_string()),
+            network: address.map_or_else(String::new, |ip| network(ip).to_string()),
             user_agent: agent
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(MAX_USER_AGENT_LENGTH)
                 .collect(),
         }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -12,10 +12,11 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::User;
 
-/// A session's row, without its state.
+/// A session's row, without its state and its origin.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub id: SessionId,
+    pub user_id: Option<i64>,
     pub remember: bool,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
@@ -23,14 +24,23 @@ pub struct Record {
     pub authenticated_at: Option<Timestamp>,
 }
 
+/// What a look-up finds.
+#[derive(Debug)]
+pub struct Found {
+    pub record: Record,
+    pub user: Option<User>,
+    pub data: String,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
+    user_id: Option<i64>,
+    data: String,
     remember: bool,
     created_at: Timestamp,
     last_seen_at: Timestamp,
     expires_at: Timestamp,
     authenticated_at: Option<Timestamp>,
-    user_id: Option<i64>,
     email: Option<String>,
     user_created_at: Option<Timestamp>,
 }
@@ -40,10 +50,10 @@ pub async fn find(
     db: &mut SqliteConnection,
     id: SessionId,
     now: Timestamp,
-) -> Result<Option<(Record, Option<User>)>, Error> {
+) -> Result<Option<Found>, Error> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT s.remember, s.created_at, s.last_seen_at, s.expires_at, s.authenticated_at,
-                s.user_id, u.email, u.created_at AS user_created_at
+        "SELECT s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
+                s.authenticated_at, u.email, u.created_at AS user_created_at
          FROM sessions s LEFT JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND s.expires_at > $2",
     )
@@ -60,6 +70,7 @@ pub async fn find(
 
         let record = Record {
             id,
+            user_id: row.user_id,
             remember: row.remember,
             created_at: row.created_at,
             last_seen_at: row.last_seen_at,
@@ -67,30 +78,108 @@ pub async fn find(
             authenticated_at: row.authenticated_at,
         };
 
-        (record, user)
+        Found { record, user, data: row.data }
     }))
+}
+
+/// The state of the session `id`. `None`: it has ended.
+pub async fn find_state(
+    db: &mut SqliteConnection,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let data = sqlx::query_scalar("SELECT data FROM sessions WHERE id = $1 AND expires_at > $2")
+        .bind(id)
+        .bind(now)
+        .fetch_optional(db)
+        .await?;
+    Ok(data)
+}
+
+/// Replaces the state of a session that was found in the same transaction.
+pub async fn update_state(
+    db: &mut SqliteConnection,
+    id: SessionId,
+    data: &str,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE sessions SET data = $2 WHERE id = $1")
+        .bind(id)
+        .bind(data)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// How many visitors' sessions were begun from `network` after `since`.
+pub async fn count_visitors(
+    db: &mut SqliteConnection,
+    network: &str,
+    since: Timestamp,
+) -> Result<i64, Error> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM sessions
+         WHERE user_id IS NULL AND ip_network = $1 AND created_at > $2",
+    )
+    .bind(network)
+    .bind(since)
+    .fetch_one(db)
+    .await?;
+    Ok(count)
+}
+
+/// Gives the session `old` the id `new`. `false`: it has ended.
+pub async fn change_id(
+    db: &mut SqliteConnection,
+    old: SessionId,
+    new: SessionId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let changed = sqlx::query("UPDATE sessions SET id = $2 WHERE id = $1 AND expires_at > $3")
+        .bind(old)
+        .bind(new)
+        .bind(now)
+        .execute(db)
+        .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Sets both clocks as `record` has them. `false`: the session has ended.
+pub async fn prolong(db: &mut SqliteConnection, record: &Record) -> Result<bool, Error> {
+    let changed = sqlx::query(
+        "UPDATE sessions SET remember = $2, last_seen_at = $3, expires_at = $4
+         WHERE id = $1 AND expires_at > $3",
+    )
+    .bind(record.id)
+    .bind(record.remember)
+    .bind(record.last_seen_at)
+    .bind(record.expires_at)
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() == 1)
 }
 
 /// Adds a row. A repeated id is an error, never an overwritten session.
 pub async fn insert(
     db: &mut SqliteConnection,
     record: &Record,
-    user_id: i64,
+    data: &str,
     client: &Client,
 ) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO sessions (id, user_id, remember, created_at, last_seen_at, expires_at,
-                               authenticated_at, ip_address, user_agent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO sessions (id, user_id, data, remember, created_at, last_seen_at, expires_at,
+                               authenticated_at, ip_address, ip_network, user_agent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(record.id)
-    .bind(user_id)
+    .bind(record.user_id)
+    .bind(data)
     .bind(record.remember)
     .bind(record.created_at)
     .bind(record.last_seen_at)
     .bind(record.expires_at)
     .bind(record.authenticated_at)
     .bind(&client.ip_address)
+    .bind(&client.network)
     .bind(&client.user_agent)
     .execute(db)
     .await?;

@@ -9,7 +9,8 @@ use super::headers::secure;
 use super::problem::{Problem, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
-use crate::pages;
+use crate::attached;
+use crate::pages::{self, Base};
 
 /// When to come back, in seconds: a restart or a busy moment is over by then.
 const RETRY_AFTER: &str = "5";
@@ -28,7 +29,7 @@ struct Caught(Status);
 
 impl<'r> Responder<'r, 'static> for Caught {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let Caught(status) = self;
+        let (Caught(status), base) = (self, attached(request));
         let allowed = match status {
             Status::NotFound => other_methods(request),
             _ => Vec::new(),
@@ -37,9 +38,9 @@ impl<'r> Responder<'r, 'static> for Caught {
         let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
         let mut response = match status {
             _ if prefers_json(request) => Problem::new(status).respond_to(request),
-            Status::Unauthorized => log_in(request).respond_to(request),
-            _ if is_refused(request) => (status, pages::cross_site_error()).respond_to(request),
-            _ => (status, pages::error(status)).respond_to(request),
+            Status::Unauthorized => log_in(request, base).respond_to(request),
+            _ if is_refused(request) => (status, pages::cross_site_error(base)).respond_to(request),
+            _ => (status, pages::error(status, base)).respond_to(request),
         }?;
 
         match status {
@@ -53,13 +54,13 @@ impl<'r> Responder<'r, 'static> for Caught {
 }
 
 /// To the log-in page, and back here afterwards if here can be come back to.
-fn log_in(request: &Request<'_>) -> Redirect {
+fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
     let next = match request.method() {
         Method::Get | Method::Head => ReturnTo::parse(&request.uri().to_string()),
         _ => None,
     };
 
-    Redirect::to(uri!(pages::login::form(next = next)))
+    Redirect::to(base.join(uri!(pages::login::form(next = next))))
 }
 
 /// The methods under which the request's path exists, if none of them is the

@@ -6,7 +6,6 @@ use rocket::UriDisplayQuery;
 use rocket::form::{self, FromFormField, ValueField};
 use rocket::http::RawStr;
 use rocket::http::uri::Origin;
-use rocket::response::Redirect;
 use serde::Serialize;
 
 /// Longer paths are nobody's page.
@@ -25,7 +24,6 @@ const MAX_LENGTH: usize = 2048;
 ///
 /// assert!(ReturnTo::parse("/notes?page=2").is_some());
 /// assert!(ReturnTo::parse("//evil.example").is_none());
-/// assert_eq!(ReturnTo::default().to_string(), "/account");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, UriDisplayQuery)]
 #[serde(transparent)]
@@ -51,23 +49,6 @@ impl ReturnTo {
             && Origin::parse(text).is_ok();
         is_safe.then(|| ReturnTo(text.to_owned()))
     }
-
-    /// The front page.
-    pub fn home() -> Self {
-        ReturnTo("/".into())
-    }
-
-    /// `303 See Other` to this path.
-    pub fn redirect(self) -> Redirect {
-        Redirect::to(self.0)
-    }
-}
-
-/// The account page.
-impl Default for ReturnTo {
-    fn default() -> Self {
-        ReturnTo("/account".into())
-    }
 }
 
 impl fmt::Display for ReturnTo {
@@ -78,7 +59,7 @@ impl fmt::Display for ReturnTo {
 
 impl<'v> FromFormField<'v> for ReturnTo {
     fn from_value(field: ValueField<'v>) -> form::Result<'v, Self> {
-        Ok(ReturnTo::parse(field.value).unwrap_or_default())
+        ReturnTo::parse(field.value).ok_or_else(|| form::Error::validation("no path here").into())
     }
 }
 

@@ -1,0 +1,109 @@
+//! One message, shown once, on the page after an act.
+
+use std::time::Duration;
+
+use rocket::outcome::Outcome;
+use rocket::request::{self, FromRequest, Request};
+use rocket::{Ignite, Rocket, Sentinel};
+
+use crate::attached;
+use crate::config::Config;
+use crate::cookies::{PendingCookies, SealedCookies};
+
+/// The next page comes at once; an old message would only confuse.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// The cookie that carries the message, in managed state.
+///
+/// Sealed, so that nobody can put words into our pages; apart from the
+/// session, so that a visitor who has just logged out can be told so.
+#[derive(Debug)]
+pub struct FlashCookie {
+    name: String,
+    cookies: SealedCookies,
+}
+
+impl FlashCookie {
+    pub(crate) fn new(config: &Config, cookies: SealedCookies) -> Self {
+        // Never the session's own name, and with its prefix.
+        let name = format!("{}-flash", config.session.cookie_name(config.debug));
+        FlashCookie { name, cookies }
+    }
+}
+
+/// A message from one page to the next, as a request guard that always
+/// succeeds.
+///
+/// It waits, for a minute, until a page shows it. Requests that do not ask for
+/// it leave it alone, however many run meanwhile, and so does a redirect or a
+/// failure of a page that did ask.
+///
+/// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
+/// nor [`stage()`](crate::stage()) is attached.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::{get, post};
+/// use rocket::response::Redirect;
+/// use rocket_login::Flash;
+///
+/// #[post("/notes")]
+/// fn add(flash: Flash<'_>) -> Redirect {
+///     flash.set("The note is saved.");
+///     Redirect::to("/notes")
+/// }
+///
+/// #[get("/notes")]
+/// fn list(flash: Flash<'_>) -> String {
+///     flash.take().unwrap_or_default()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Flash<'r> {
+    cookie: &'r FlashCookie,
+    message: Option<String>,
+    pending: PendingCookies,
+}
+
+impl<'r> Flash<'r> {
+    pub(crate) fn of(request: &'r Request<'_>) -> Self {
+        let cookie: &FlashCookie = attached(request);
+        let waiting = request.cookies().get(&cookie.name);
+        Flash {
+            cookie,
+            message: waiting.and_then(|waiting| cookie.cookies.open(waiting)).map(|o| o.value),
+            pending: PendingCookies::of(request),
+        }
+    }
+
+    /// Leaves `message` for the next page, in place of one that waits.
+    pub fn set(&self, message: &str) {
+        let FlashCookie { name, cookies } = self.cookie;
+        self.pending.set(cookies.seal(name, message, Some(LIFETIME)));
+    }
+
+    /// The waiting message, to be shown now.
+    pub fn take(&self) -> Option<String> {
+        let FlashCookie { name, cookies } = self.cookie;
+        if self.message.is_some() {
+            self.pending.set_if_shown(cookies.removal(name));
+        }
+        self.message.clone()
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Flash<'r> {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        Outcome::Success(Flash::of(request))
+    }
+}
+
+impl Sentinel for Flash<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<FlashCookie>().is_none()
+    }
+}

@@ -1,0 +1,286 @@
+//! How a session begins, goes on and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::{Sqlite, Transaction};
+
+use super::state::{self, State};
+use super::store::{self, Record};
+use super::token::{SessionId, SessionToken};
+use super::{Current, Session, Sessions};
+use crate::clock::Timestamp;
+use crate::error::Error;
+
+/// A session whose row is written but not yet committed.
+#[must_use = "the browser gets its cookie when this is committed"]
+pub(crate) struct Started(Current);
+
+impl Session {
+    /// Whether the session was started by this request.
+    pub fn is_new(&self) -> bool {
+        self.current().as_ref().is_some_and(|current| current.is_new)
+    }
+
+    /// When the session ends if it is not used again, in seconds since 1970.
+    /// `None`: there is no session.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.current().as_ref().map(|current| current.record.expires_at)
+    }
+
+    /// A name for the session that is no secret: it may be logged, shown and
+    /// put into a path. 16 hexadecimal digits; `None`: there is no session.
+    pub fn handle(&self) -> Option<String> {
+        self.current_id().map(handle)
+    }
+
+    /// Replaces the token, and keeps state, user and both clocks. The old
+    /// token is dead at once.
+    ///
+    /// Call it when what the session may do changes. Log-in does so by itself.
+    /// Without a session there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
+    /// otherwise when the database fails.
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "renew")]
+    #[doc(alias = "rotate")]
+    pub async fn regenerate(&self) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        let Some(old) = self.current_id() else { return Ok(()) };
+
+        let token = SessionToken::generate();
+        let mut tx = self.db.write().await?;
+        if !store::change_id(&mut tx, old, token.id(), self.clock.now()).await? {
+            return Err(Error::ended());
+        }
+        tx.commit().await?;
+
+        if let Some(current) = self.current().as_mut() {
+            current.record.id = token.id();
+            current.token = Arc::new(token);
+            self.send_cookie(current);
+        }
+        Ok(())
+    }
+
+    /// Ends the session: the row first, then the cookie. Without a session it
+    /// does nothing but make the browser forget a stale cookie.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. The session then goes on, and so does the
+    /// cookie: an end that may not have happened is never reported as done.
+    #[doc(alias = "invalidate")]
+    #[doc(alias = "flush")]
+    pub async fn destroy(&self) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        if let Some(id) = self.current_id() {
+            let mut tx = self.db.write().await?;
+            store::delete(&mut tx, id).await?;
+            tx.commit().await?;
+        }
+
+        self.forget();
+        Ok(())
+    }
+
+    /// Reads the state anew, as other requests have left it.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
+    /// otherwise when the database fails.
+    pub async fn reload(&self) -> Result<(), Error> {
+        let Some(id) = self.current_id() else { return Ok(()) };
+        let mut db = self.db.read().await?;
+        let data = store::find_state(&mut db, id, self.clock.now()).await?;
+        let state = data.as_deref().and_then(state::parse).ok_or_else(Error::ended)?;
+        if let Some(current) = self.current().as_mut() {
+            current.state = state;
+        }
+        Ok(())
+    }
+
+    /// Moves the idle clock now. A request does so by itself, once a minute.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
+    /// otherwise when the database fails.
+    pub async fn touch(&self) -> Result<(), Error> {
+        let remember = self.current().as_ref().is_some_and(|current| current.record.remember);
+        self.prolong(remember).await
+    }
+
+    /// Lets the session live for the longer time-outs of "remember me", or for
+    /// the shorter ones. The idle clock starts again, the absolute one goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`touch()`](Session::touch()).
+    pub async fn set_remember(&self, remember: bool) -> Result<(), Error> {
+        self.prolong(remember).await
+    }
+
+    async fn prolong(&self, remember: bool) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        let (now, clocks) = (self.clock.now(), &self.sessions.clocks);
+        let record = match self.current().as_ref() {
+            None => return Ok(()),
+            Some(Current { record, .. }) => Record {
+                remember,
+                last_seen_at: now,
+                expires_at: clocks.expiry(record.created_at, now, remember),
+                ..record.clone()
+            },
+        };
+
+        let mut tx = self.db.write().await?;
+        if !store::prolong(&mut tx, &record).await? {
+            return Err(Error::ended());
+        }
+        tx.commit().await?;
+
+        if let Some(current) = self.current().as_mut() {
+            // The browser must also learn that it need not remember any longer.
+            let is_told = current.record.remember == remember && !remember;
+            current.record = record;
+            if !is_told {
+                self.send_cookie(current);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a session for the user `user_id`, in place of the present one,
+    /// whoever that belonged to.
+    ///
+    /// Always a new token and a new row, the old row gone in the same
+    /// transaction: a token that somebody planted or saw before the log-in is
+    /// worth nothing after it (session fixation; ASVS 5.0, 7.2.4). The state of
+    /// a visitor or of the same user is kept, if so configured; of another
+    /// user's only the visitor's own keys.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub(crate) async fn start(
+        &self,
+        tx: &mut Transaction<'static, Sqlite>,
+        user_id: i64,
+        remember: bool,
+    ) -> Result<Started, Error> {
+        let state = self.end(tx, Some(user_id)).await?;
+        self.insert(tx, Some(user_id), remember, state).await
+    }
+
+    /// Ends the session, and starts a visitor's with the keys that are the
+    /// visitor's own, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As [`destroy()`](Session::destroy()).
+    pub(crate) async fn log_out(&self) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        if self.current_id().is_some() {
+            let mut tx = self.db.write().await?;
+            let state = self.end(&mut tx, None).await?;
+            if !state.is_empty() {
+                let started = self.insert(&mut tx, None, false, state).await?;
+                return self.commit(tx, started).await;
+            }
+            tx.commit().await?;
+        }
+
+        self.forget();
+        Ok(())
+    }
+
+    /// Deletes the present row, and returns what of its state goes over to a
+    /// session of `user_id`.
+    async fn end(
+        &self,
+        tx: &mut Transaction<'static, Sqlite>,
+        user_id: Option<i64>,
+    ) -> Result<State, Error> {
+        let Some(id) = self.current_id() else { return Ok(State::new()) };
+        let owner = self.current().as_ref().and_then(|current| current.record.user_id);
+        let data = store::find_state(tx, id, self.clock.now()).await?;
+        let mut state = data.as_deref().and_then(state::parse).unwrap_or_default();
+        store::delete(tx, id).await?;
+
+        let is_same = user_id.is_some() && (owner.is_none() || owner == user_id);
+        if !(is_same && self.sessions.keep_state) {
+            state.retain(|key, _| self.sessions.visitor_keys.contains(key));
+        }
+        Ok(state)
+    }
+
+    pub(super) async fn insert(
+        &self,
+        tx: &mut Transaction<'static, Sqlite>,
+        user_id: Option<i64>,
+        remember: bool,
+        state: State,
+    ) -> Result<Started, Error> {
+        let (token, now) = (SessionToken::generate(), self.clock.now());
+        let record = Record {
+            id: token.id(),
+            user_id,
+            remember,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: self.sessions.clocks.expiry(now, now, remember),
+            authenticated_at: user_id.map(|_| now),
+        };
+
+        store::insert(tx, &record, &self.serialize(&state)?, &self.client).await?;
+        Ok(Started(Current { token: Arc::new(token), record, state, is_new: true }))
+    }
+
+    /// Commits `tx`, and then hands the browser the cookie of the session that
+    /// was started in it: there is never a cookie without a row.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. The session then stays as it was.
+    pub(crate) async fn commit(
+        &self,
+        tx: Transaction<'static, Sqlite>,
+        Started(current): Started,
+    ) -> Result<(), Error> {
+        tx.commit().await?;
+        self.send_cookie(&current);
+        *self.current() = Some(current);
+        Ok(())
+    }
+
+    pub(super) fn current_id(&self) -> Option<SessionId> {
+        self.current().as_ref().map(|current| current.record.id)
+    }
+
+    pub(super) fn send_cookie(&self, current: &Current) {
+        // Without "remember me" the browser forgets it when it is closed.
+        let record = &current.record;
+        let left = (record.expires_at - record.last_seen_at).max(0) as u64;
+        let max_age = record.remember.then_some(Duration::from_secs(left));
+        let Sessions { cookies, cookie_name, .. } = &*self.sessions;
+        self.pending.set(cookies.seal(cookie_name, &current.token.to_text(), max_age));
+    }
+
+    pub(super) fn forget(&self) {
+        *self.current() = None;
+        self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));
+    }
+}
+
+/// Of the id, so it says nothing of the token; hashed, so it does not even lead
+/// to the row's key.
+fn handle(id: SessionId) -> String {
+    let digest = Sha256::new_with_prefix("handle").chain_update(id.as_bytes()).finalize();
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
