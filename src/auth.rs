@@ -140,10 +140,10 @@ impl<'r> FromRequest<'r> for Auth<'r> {
         let session = try_outcome!(request.guard::<&Session>().await);
         Outcome::Success(Auth {
             session,
-            config: attached(request),
-            db: attached(request),
-            hasher: attached(request),
-            clock: attached(request),
+            config: attached(request.rocket()),
+            db: attached(request.rocket()),
+            hasher: attached(request.rocket()),
+            clock: attached(request.rocket()),
         })
     }
 }

@@ -155,6 +155,12 @@ impl PendingCookies {
         self.lock().are_sent
     }
 
+    /// What would be sent.
+    #[cfg(feature = "testing")]
+    pub fn take(&self) -> Vec<Cookie<'static>> {
+        std::mem::take(&mut self.lock().cookies).into_iter().map(|pend| pend.cookie).collect()
+    }
+
     fn push(&self, cookie: Cookie<'static>, if_shown: bool) {
         let mut pending = self.lock();
         pending.cookies.retain(|earlier| earlier.cookie.name() != cookie.name());

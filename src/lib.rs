@@ -44,6 +44,8 @@ mod error;
 mod pages;
 mod password;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod user;
 mod web;
 
@@ -51,7 +53,7 @@ use std::sync::Arc;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
-use rocket::{Build, Request, Rocket};
+use rocket::{Build, Orbit, Rocket};
 use rocket_db_pools::Database;
 
 use config::Config;
@@ -146,10 +148,10 @@ pub fn stage_at(base: &str) -> AdHoc {
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
-/// A part of the stage, from a guard whose [`Sentinel`](rocket::Sentinel) has
+/// A part of the stage, for a guard whose [`Sentinel`](rocket::Sentinel) has
 /// seen to it that the stage is attached.
-fn attached<'r, T: Send + Sync + 'static>(request: &'r Request<'_>) -> &'r T {
-    request.rocket().state().expect("a sentinel checks that the stage is attached")
+fn attached<T: Send + Sync + 'static>(rocket: &Rocket<Orbit>) -> &T {
+    rocket.state().expect("a sentinel checks that the stage is attached")
 }
 
 /// The session layer, unless it is there already.

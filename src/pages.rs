@@ -258,8 +258,8 @@ impl<'r> FromRequest<'r> for Page<'r> {
         let session = try_outcome!(request.guard::<&Session>().await);
         Outcome::Success(Page {
             user: session.user(),
-            config: attached(request),
-            base: attached(request),
+            config: attached(request.rocket()),
+            base: attached(request.rocket()),
             flash: Flash::of(request),
         })
     }

@@ -4,20 +4,20 @@ mod client;
 mod clocks;
 mod flash;
 mod life;
-mod state;
-mod store;
+pub(crate) mod state;
+pub(crate) mod store;
 mod sweep;
-mod token;
+pub(crate) mod token;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rocket::http::Status;
+use rocket::http::{Cookie, Status};
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::tokio::{self, time::timeout};
-use rocket::{Ignite, Rocket, Sentinel};
+use rocket::{Ignite, Orbit, Rocket, Sentinel};
 
 use crate::attached;
 use crate::clock::{Clock, Timestamp};
@@ -26,7 +26,7 @@ use crate::cookies::{Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::user::User;
-use client::Client;
+pub(crate) use client::Client;
 use clocks::Clocks;
 use ipnet::IpNet;
 use state::State;
@@ -54,6 +54,12 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// The session cookie's name.
+    #[cfg(feature = "testing")]
+    pub fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+
     pub(crate) fn new(config: &Config, cookies: SealedCookies) -> Self {
         Sessions {
             cookie_name: config.session.cookie_name(config.debug).to_owned(),
@@ -126,19 +132,30 @@ impl Session {
     }
 
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
-        let sessions: &Arc<Sessions> = attached(request);
+        let sessions: &Arc<Sessions> = attached(request.rocket());
+        let client = Client::of(request, &sessions.trusted_proxies);
+        let cookie = request.cookies().get(&sessions.cookie_name);
+        Session::of(request.rocket(), PendingCookies::of(request), client, cookie).await
+    }
+
+    /// The session of whoever sends `cookie`; what it sets goes to `pending`.
+    pub(crate) async fn of(
+        rocket: &Rocket<Orbit>,
+        pending: PendingCookies,
+        client: Client,
+        cookie: Option<&Cookie<'static>>,
+    ) -> Result<Session, Error> {
+        let sessions: &Arc<Sessions> = attached(rocket);
         let session = Session {
             sessions: sessions.clone(),
-            db: Pools::clone(attached::<Db>(request)),
-            clock: attached::<Clock>(request).clone(),
-            pending: PendingCookies::of(request),
-            client: Client::of(request, &sessions.trusted_proxies),
+            db: Pools::clone(attached::<Db>(rocket)),
+            clock: attached::<Clock>(rocket).clone(),
+            pending,
+            client,
             current: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
             user: None,
         };
-
-        let cookie = request.cookies().get(&sessions.cookie_name);
         session.opened(cookie.and_then(|cookie| sessions.cookies.open(cookie))).await
     }
 

@@ -26,10 +26,10 @@ const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".h
 /// Renders pages from `template_dir`, and from inside the binary what is not
 /// there.
 pub fn fairing(base: Base) -> AdHoc {
-    AdHoc::try_on_ignite("Templates", |rocket| async move { ignite(rocket, base) })
+    AdHoc::try_on_ignite("Templates", |rocket| ignite(rocket, base))
 }
 
-fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
+async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     let configured = rocket.figment().extract_inner::<RelativePathBuf>("template_dir");
     let directory = match &configured {
         Ok(path) => path.relative(),

@@ -47,7 +47,7 @@ impl PasswordHash {
     }
 
     /// A hash that nothing matches, which takes as long to check as a real one.
-    pub(super) fn dummy(params: &Params) -> Option<Self> {
+    pub(crate) fn dummy(params: &Params) -> Option<Self> {
         Self::encode(params, &random::<SALT_BYTES>(), &random::<TAG_BYTES>())
     }
 

@@ -9,7 +9,7 @@ use rocket::Request;
 const MAX_USER_AGENT_LENGTH: usize = 255;
 
 /// The address and the program a request comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Client {
     /// Empty when unknown, as on a Unix socket.
     pub ip_address: String,

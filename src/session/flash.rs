@@ -68,7 +68,7 @@ pub struct Flash<'r> {
 
 impl<'r> Flash<'r> {
     pub(crate) fn of(request: &'r Request<'_>) -> Self {
-        let cookie: &FlashCookie = attached(request);
+        let cookie: &FlashCookie = attached(request.rocket());
         let waiting = request.cookies().get(&cookie.name);
         Flash {
             cookie,

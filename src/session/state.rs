@@ -53,10 +53,13 @@ impl Session {
         self.current().as_ref().is_some_and(|current| current.state.contains_key(key))
     }
 
-    /// The keys that have a value.
+    /// The keys that have a value, in alphabetical order.
     pub fn keys(&self) -> Vec<String> {
         let current = self.current();
-        current.as_ref().map_or_else(Vec::new, |current| current.state.keys().cloned().collect())
+        let mut keys: Vec<_> =
+            current.iter().flat_map(|current| current.state.keys().cloned()).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Gives `key` the value `value`.

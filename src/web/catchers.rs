@@ -29,7 +29,7 @@ struct Caught(Status);
 
 impl<'r> Responder<'r, 'static> for Caught {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let (Caught(status), base) = (self, attached(request));
+        let (Caught(status), base) = (self, attached(request.rocket()));
         let allowed = match status {
             Status::NotFound => other_methods(request),
             _ => Vec::new(),

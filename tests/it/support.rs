@@ -1,17 +1,19 @@
 //! A site per test, and visitors who make requests to it.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::ops::Deref;
 use std::time::Duration;
 
 use rocket::figment::Figment;
-use rocket::http::{ContentType, Cookie, Header, Status};
-use rocket::local::asynchronous::{Client, LocalRequest};
+use rocket::http::{Header, Status};
+use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket};
 use rocket_login::Clock;
+use rocket_login::testing::Browser;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use tempfile::TempDir;
+
+pub use rocket_login::testing::Answer;
 
 /// A password that the policy takes.
 pub const PASSWORD: &str = "correct horse battery";
@@ -62,7 +64,7 @@ impl TestApp {
     }
 
     pub fn visitor(&self) -> Visitor<'_> {
-        Visitor { app: self, cookies: Mutex::default() }
+        Visitor { browser: Browser::new(&self.client) }
     }
 
     /// A visitor who has signed up as `email`.
@@ -122,28 +124,20 @@ async fn launch(
     Client::untracked(build(rocket)).await.expect("the site starts")
 }
 
-/// Somebody with a browser: keeps cookies, follows nothing.
+/// Somebody with a browser and an address.
 pub struct Visitor<'a> {
-    pub app: &'a TestApp,
-    cookies: Mutex<BTreeMap<String, String>>,
+    browser: Browser<'a>,
 }
 
-impl<'a> Visitor<'a> {
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send(self.app.client.get(path.to_owned())).await
-    }
+impl<'a> Deref for Visitor<'a> {
+    type Target = Browser<'a>;
 
-    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body: Vec<_> =
-            fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        self.post_raw(path, body.join("&")).await
+    fn deref(&self) -> &Self::Target {
+        &self.browser
     }
+}
 
-    pub async fn post_raw(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
-        let request = self.app.client.post(path.to_owned()).header(ContentType::Form);
-        self.send(request.body(body)).await
-    }
-
+impl Visitor<'_> {
     pub async fn register(&self, email: &str) -> Answer {
         self.post("/register", &[("email", email), ("password", PASSWORD)]).await
     }
@@ -174,99 +168,13 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// Sends `request` with this visitor's cookies, and keeps those it sets.
-    pub async fn send(&self, request: LocalRequest<'a>) -> Answer {
-        let cookies = self.cookies.lock().unwrap().clone();
-        let response = request.cookies(cookies.into_iter().map(Cookie::from)).dispatch().await;
-        for cookie in response.cookies().iter() {
-            let mut kept = self.cookies.lock().unwrap();
-            match cookie.max_age() {
-                Some(age) if age.is_zero() => kept.remove(cookie.name()),
-                _ => kept.insert(cookie.name().into(), cookie.value().into()),
-            };
-        }
-
-        let headers = response.headers().iter();
-        Answer {
-            status: response.status(),
-            headers: headers.map(|h| (h.name().to_string(), h.value().to_owned())).collect(),
-            body: response.into_string().await.unwrap_or_default(),
-        }
-    }
-
     /// The cookie `session`, opened by nobody.
     pub fn session_cookie(&self) -> String {
-        self.cookies.lock().unwrap().get("session").expect("a session cookie").clone()
+        self.cookie("session").expect("a session cookie")
     }
 
     pub fn has_cookie(&self, name: &str) -> bool {
-        self.cookies.lock().unwrap().contains_key(name)
-    }
-
-    pub fn set_cookie(&self, name: &str, value: impl Into<String>) {
-        self.cookies.lock().unwrap().insert(name.into(), value.into());
-    }
-}
-
-/// What came back.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: Status,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none() || name == "set-cookie", "{name} was sent twice");
-        value
-    }
-
-    /// The `Set-Cookie` line of the cookie `name`.
-    pub fn set_cookie(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"))
-            .find_map(|(_, line)| line.starts_with(&format!("{name}=")).then_some(line.as_str()))
-    }
-
-    /// The attributes of the cookie `name`, without name and value, sorted.
-    pub fn cookie_attributes(&self, name: &str) -> Vec<&str> {
-        let line = self.set_cookie(name).unwrap_or_else(|| panic!("{name} is not set"));
-        let mut attributes: Vec<_> = line.split("; ").skip(1).collect();
-        attributes.sort_unstable();
-        attributes
-    }
-
-    pub fn is_json(&self) -> bool {
-        self.header("content-type") == Some("application/problem+json")
-    }
-
-    #[track_caller]
-    pub fn assert_status(&self, status: u16) -> &Self {
-        assert_eq!(self.status.code, status, "{}", self.body);
-        self
-    }
-
-    #[track_caller]
-    pub fn assert_redirect(&self, to: &str) -> &Self {
-        assert_eq!(self.status, Status::SeeOther, "{}", self.body);
-        assert_eq!(self.header("location"), Some(to));
-        self
-    }
-
-    #[track_caller]
-    pub fn assert_text(&self, text: &str) -> &Self {
-        assert!(self.body.contains(text), "no {text:?} in\n{}", self.body);
-        self
-    }
-
-    #[track_caller]
-    pub fn assert_no_text(&self, text: &str) -> &Self {
-        assert!(!self.body.contains(text), "{text:?} is in\n{}", self.body);
-        self
+        self.cookie(name).is_some()
     }
 }
 

@@ -1,0 +1,244 @@
+//! For an application's tests: a browser on Rocket's local client that can be
+//! signed in without the form, a look into its session, and the suite that
+//! every store of sessions passes.
+//!
+//! Behind the feature `testing`. Time is moved by a [`Clock`](crate::Clock)
+//! that the test manages:
+//!
+//! ```rust
+//! # use std::time::Duration;
+//! use rocket::local::asynchronous::Client;
+//! use rocket::{get, routes};
+//! use rocket_login::testing::Browser;
+//! use rocket_login::{Clock, User};
+//!
+//! #[get("/notes")]
+//! fn notes(user: &User) -> String {
+//!     format!("Notes of {}", user.email)
+//! }
+//!
+//! # async fn test() {
+//! let clock = Clock::manual(1_767_225_600);
+//! let rocket = rocket::build()
+//!     .manage(clock.clone())
+//!     .attach(rocket_login::stage())
+//!     .mount("/", routes![notes]);
+//! let client = Client::untracked(rocket).await.unwrap();
+//!
+//! let ada = Browser::new(&client);
+//! ada.sign_in("ada@example.org").await;
+//! assert_eq!(ada.get("/notes").await.body, "Notes of ada@example.org");
+//!
+//! clock.advance(Duration::from_secs(2 * 60 * 60));
+//! assert_eq!(ada.get("/notes").await.status.code, 303);
+//! # }
+//! ```
+
+mod conformance;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use argon2::Params;
+use rocket::http::{ContentType, Cookie, Status};
+use rocket::local::asynchronous::{Client, LocalRequest};
+
+use crate::cookies::PendingCookies;
+use crate::db::Db;
+use crate::password::PasswordHash;
+use crate::session::{self, Session, Sessions};
+use crate::user::{self, Email};
+use crate::{Clock, attached};
+
+pub use conformance::conformance;
+
+/// Somebody with a browser: keeps cookies, and follows no redirect.
+///
+/// Its client is best an untracked one; several browsers can share it.
+#[derive(Debug)]
+pub struct Browser<'c> {
+    client: &'c Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl<'c> Browser<'c> {
+    /// A browser without any cookie.
+    pub fn new(client: &'c Client) -> Self {
+        Browser { client, cookies: Mutex::default() }
+    }
+
+    /// Asks for `path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.client.get(path.to_owned())).await
+    }
+
+    /// Sends a form.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let encode =
+            |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        self.post_raw(path, fields.join("&")).await
+    }
+
+    /// Sends a form that is encoded already.
+    pub async fn post_raw(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let request = self.client.post(path.to_owned()).header(ContentType::Form);
+        self.send(request.body(body)).await
+    }
+
+    /// Sends `request` with this browser's cookies, and keeps those it sets.
+    pub async fn send(&self, request: LocalRequest<'c>) -> Answer {
+        let cookies = self.cookies().clone();
+        let response = request.cookies(cookies.into_iter().map(Cookie::from)).dispatch().await;
+        response.cookies().iter().for_each(|cookie| self.keep(cookie));
+
+        let headers = response.headers().iter();
+        Answer {
+            status: response.status(),
+            headers: headers.map(|h| (h.name().to_string(), h.value().to_owned())).collect(),
+            body: response.into_string().await.unwrap_or_default(),
+        }
+    }
+
+    /// Logs in as `email` without the form; makes the account if there is
+    /// none. Nobody can log in to that account with a password.
+    ///
+    /// # Panics
+    ///
+    /// When `email` is no address, or the database fails.
+    pub async fn sign_in(&self, email: &str) {
+        let email = Email::parse(email).expect("an e-mail address");
+        let rocket = self.client.rocket();
+        let (db, clock): (&Db, &Clock) = (attached(rocket), attached(rocket));
+        self.with_session(async |session| {
+            let mut tx = db.write().await.expect("the writer");
+            let id = match user::store::find_by_email(&mut tx, &email).await.expect("an answer") {
+                Some((user, _)) => user.id,
+                None => {
+                    let hash = PasswordHash::dummy(&Params::DEFAULT).expect("a hash");
+                    user::store::insert(&mut tx, &email, &hash, clock.now()).await.expect("a user")
+                }
+            };
+            let started = session.start(&mut tx, id, false).await.expect("a session");
+            session.commit(tx, started).await.expect("a commit");
+        })
+        .await;
+    }
+
+    /// Runs `act` on this browser's session, as a handler would: it reads and
+    /// writes the state, and a cookie that it sets is kept.
+    ///
+    /// # Panics
+    ///
+    /// When the database fails.
+    pub async fn with_session<R>(&self, act: impl AsyncFnOnce(&Session) -> R) -> R {
+        let rocket = self.client.rocket();
+        let sessions: &Arc<Sessions> = attached(rocket);
+        let cookie = self.cookie(sessions.cookie_name());
+        let cookie = cookie.map(|value| Cookie::new(sessions.cookie_name().to_owned(), value));
+
+        let pending = PendingCookies::default();
+        let client = session::Client::default();
+        let session = Session::of(rocket, pending.clone(), client, cookie.as_ref()).await;
+        let result = act(&session.expect("the session")).await;
+        pending.take().iter().for_each(|cookie| self.keep(cookie));
+        result
+    }
+
+    /// The value of the cookie `name`, still sealed.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies().get(name).cloned()
+    }
+
+    /// Puts a cookie into the browser.
+    pub fn set_cookie(&self, name: &str, value: impl Into<String>) {
+        self.cookies().insert(name.into(), value.into());
+    }
+
+    fn keep(&self, cookie: &Cookie<'_>) {
+        match cookie.max_age() {
+            Some(age) if age.is_zero() => self.cookies().remove(cookie.name()),
+            _ => self.cookies().insert(cookie.name().into(), cookie.value().into()),
+        };
+    }
+
+    fn cookies(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The status.
+    pub status: Status,
+    /// Every header, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body, if it is text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of the header `name`, the first if there are several.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The `Set-Cookie` line of the cookie `name`.
+    pub fn set_cookie(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"))
+            .find_map(|(_, line)| line.starts_with(&format!("{name}=")).then_some(line.as_str()))
+    }
+
+    /// The attributes of the cookie `name`, without name and value, sorted.
+    ///
+    /// # Panics
+    ///
+    /// When the answer does not set it.
+    #[track_caller]
+    pub fn cookie_attributes(&self, name: &str) -> Vec<&str> {
+        let line = self.set_cookie(name).unwrap_or_else(|| panic!("{name} is not set"));
+        let mut attributes: Vec<_> = line.split("; ").skip(1).collect();
+        attributes.sort_unstable();
+        attributes
+    }
+
+    /// Whether the body is a problem for a program (RFC 9457).
+    pub fn is_json(&self) -> bool {
+        self.header("content-type") == Some("application/problem+json")
+    }
+
+    /// Asserts the status.
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status.code, status, "{}", self.body);
+        self
+    }
+
+    /// Asserts `303 See Other` to `to`.
+    #[track_caller]
+    pub fn assert_redirect(&self, to: &str) -> &Self {
+        assert_eq!(self.status, Status::SeeOther, "{}", self.body);
+        assert_eq!(self.header("location"), Some(to));
+        self
+    }
+
+    /// Asserts that the body holds `text`.
+    #[track_caller]
+    pub fn assert_text(&self, text: &str) -> &Self {
+        assert!(self.body.contains(text), "no {text:?} in\n{}", self.body);
+        self
+    }
+
+    /// Asserts that the body does not hold `text`.
+    #[track_caller]
+    pub fn assert_no_text(&self, text: &str) -> &Self {
+        assert!(!self.body.contains(text), "{text:?} is in\n{}", self.body);
+        self
+    }
+}

@@ -1,0 +1,243 @@
+//! What every store of sessions must do, races included.
+
+use rocket::futures::future::join_all;
+use rocket::tokio;
+use serde_json::Value;
+
+use crate::Pools;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::session::store::{self, Record};
+use crate::session::token::{SessionId, SessionToken};
+use crate::session::{Client, state};
+
+const NOW: Timestamp = 1_000_000;
+const END: Timestamp = NOW + 100;
+
+/// Runs the suite on the sessions in `db`, whichever database it is.
+///
+/// It adds and ends sessions of its own, and may sweep others that ended before
+/// 1970-01-12.
+///
+/// # Panics
+///
+/// At the first behaviour that is not as it must be, with its name.
+pub async fn conformance(db: &Pools) {
+    an_id_is_inserted_once(db).await;
+    a_session_is_found_until_the_second_it_ends(db).await;
+    an_ended_session_is_never_made_again(db).await;
+    a_new_id_leaves_nothing_under_the_old(db).await;
+    of_parallel_new_ids_one_wins(db).await;
+    parallel_updates_all_count(db).await;
+    parallel_writes_of_different_keys_all_survive(db).await;
+    a_touch_counts_once(db).await;
+    a_rolled_back_write_changes_nothing(db).await;
+    only_an_object_is_a_state(db).await;
+    a_sweep_takes_what_has_ended_while_others_write(db).await;
+}
+
+fn record() -> Record {
+    Record {
+        id: SessionToken::generate().id(),
+        user_id: None,
+        remember: false,
+        created_at: NOW,
+        last_seen_at: NOW,
+        expires_at: END,
+        authenticated_at: None,
+    }
+}
+
+async fn insert(db: &Pools, record: &Record) -> Result<(), Error> {
+    let mut tx = db.write().await?;
+    store::insert(&mut tx, record, "{}", &Client::default()).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn inserted(db: &Pools) -> Record {
+    let record = record();
+    insert(db, &record).await.expect("a new session");
+    record
+}
+
+async fn delete(db: &Pools, id: SessionId) {
+    let mut tx = db.write().await.unwrap();
+    store::delete(&mut tx, id).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn exists(db: &Pools, id: SessionId, now: Timestamp) -> bool {
+    store::find(&mut db.read().await.unwrap(), id, now).await.unwrap().is_some()
+}
+
+async fn state_of(db: &Pools, id: SessionId) -> Value {
+    let data = store::find_state(&mut db.read().await.unwrap(), id, NOW).await.unwrap();
+    serde_json::from_str(&data.expect("the session is there")).unwrap()
+}
+
+/// Every statement that changes a session, at `now`: whether any found it.
+async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
+    let mut tx = db.write().await.unwrap();
+    let prolonged = Record { last_seen_at: now, expires_at: now + 100, ..record.clone() };
+    let touched = store::touch(&mut tx, record, now, now + 100).await.unwrap();
+    let prolonged = store::prolong(&mut tx, &prolonged).await.unwrap();
+    let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some();
+    let new = SessionToken::generate().id();
+    let renamed = store::change_id(&mut tx, record.id, new, now).await.unwrap();
+    tx.rollback().await.unwrap();
+    touched || prolonged || found || renamed
+}
+
+/// Sets `key` in the state as a request does.
+async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -> i64) {
+    let mut tx = db.write().await.unwrap();
+    let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session is there");
+    let mut state = state::parse(&data).unwrap();
+    let value = state.get(key).and_then(Value::as_i64).unwrap_or(0);
+    state.insert(key.into(), change(value).into());
+    store::update_state(&mut tx, id, &Value::Object(state).to_string()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn an_id_is_inserted_once(db: &Pools) {
+    let record = inserted(db).await;
+    update(db, record.id, "kept", |_| 1).await;
+    assert!(insert(db, &record).await.is_err(), "an id was inserted twice");
+    assert_eq!(state_of(db, record.id).await["kept"], 1, "a session was overwritten");
+
+    // Two at once, as with a broken source of randomness.
+    let record = self::record();
+    let results = join_all((0..8).map(|_| insert(db, &record))).await;
+    let inserted = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(inserted, 1, "an id was inserted {inserted} times at once");
+}
+
+async fn a_session_is_found_until_the_second_it_ends(db: &Pools) {
+    let record = inserted(db).await;
+    assert!(exists(db, record.id, END - 1).await, "a session ended early");
+    assert!(changes(db, &record, END - 1).await, "a session ended early for writing");
+    assert!(!exists(db, record.id, END).await, "a session outlived its end");
+    assert!(!changes(db, &record, END).await, "an ended session was changed");
+}
+
+async fn an_ended_session_is_never_made_again(db: &Pools) {
+    let record = inserted(db).await;
+    delete(db, record.id).await;
+    assert!(!changes(db, &record, NOW).await, "a deleted session was changed");
+    assert!(!exists(db, record.id, NOW).await, "a deleted session was made again");
+
+    // A deletion in the midst of writers.
+    for _ in 0..20 {
+        let record = inserted(db).await;
+        let touch = async {
+            let mut tx = db.write().await.unwrap();
+            store::touch(&mut tx, &record, NOW + 1, END + 1).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        tokio::join!(touch, delete(db, record.id));
+        assert!(!exists(db, record.id, NOW).await, "a touch made a deleted session again");
+    }
+}
+
+async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
+    let (old, new) = (inserted(db).await, SessionToken::generate().id());
+    update(db, old.id, "kept", |_| 1).await;
+    let mut tx = db.write().await.unwrap();
+    assert!(store::change_id(&mut tx, old.id, new, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(!exists(db, old.id, NOW).await, "the old id lives");
+    assert_eq!(state_of(db, new).await["kept"], 1, "the state was lost");
+}
+
+async fn of_parallel_new_ids_one_wins(db: &Pools) {
+    let old = inserted(db).await;
+    let results = join_all((0..8).map(async |_| {
+        let mut tx = db.write().await.unwrap();
+        let new = SessionToken::generate().id();
+        let changed = store::change_id(&mut tx, old.id, new, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        changed
+    }));
+    let won = results.await.into_iter().filter(|changed| *changed).count();
+    assert_eq!(won, 1, "one session became {won}");
+}
+
+async fn parallel_updates_all_count(db: &Pools) {
+    let record = inserted(db).await;
+    join_all((0..50).map(|_| update(db, record.id, "count", |count| count + 1))).await;
+    assert_eq!(state_of(db, record.id).await["count"], 50, "an update was lost");
+}
+
+async fn parallel_writes_of_different_keys_all_survive(db: &Pools) {
+    let record = inserted(db).await;
+    let keys: Vec<String> = (0..50).map(|number| format!("key {number} \"ü\" $.")).collect();
+    join_all(keys.iter().map(|key| update(db, record.id, key, |_| 1))).await;
+    let state = state_of(db, record.id).await;
+    assert!(keys.iter().all(|key| state[key] == 1), "a key was lost");
+}
+
+async fn a_touch_counts_once(db: &Pools) {
+    let record = inserted(db).await;
+    let results = join_all((0..8).map(async |_| {
+        let mut tx = db.write().await.unwrap();
+        let touched = store::touch(&mut tx, &record, NOW + 60, END + 60).await.unwrap();
+        tx.commit().await.unwrap();
+        touched
+    }));
+    let touched = results.await.into_iter().filter(|touched| *touched).count();
+    assert_eq!(touched, 1, "eight requests at once wrote {touched} times");
+    assert!(exists(db, record.id, END + 59).await, "a touch did not prolong");
+}
+
+async fn a_rolled_back_write_changes_nothing(db: &Pools) {
+    let record = record();
+    let mut tx = db.write().await.unwrap();
+    store::insert(&mut tx, &record, "{}", &Client::default()).await.unwrap();
+    drop(tx);
+    assert!(!exists(db, record.id, NOW).await, "an uncommitted session is there");
+}
+
+async fn only_an_object_is_a_state(db: &Pools) {
+    let record = inserted(db).await;
+    for data in ["", "[]", "1", "null", "{", "text"] {
+        let mut tx = db.write().await.unwrap();
+        let stored = store::update_state(&mut tx, record.id, data).await;
+        assert!(stored.is_err(), "{data:?} was stored as a state");
+    }
+    for data in ["", "[]", "1", "null", "{", "text"] {
+        assert!(state::parse(data).is_none(), "{data:?} was read as a state");
+    }
+}
+
+async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools) {
+    let live = inserted(db).await;
+    let mut ended = Vec::new();
+    for _ in 0..30 {
+        let record = Record { expires_at: NOW - 1, ..record() };
+        insert(db, &record).await.unwrap();
+        ended.push(record.id);
+    }
+
+    let sweep = async {
+        let mut swept = 0;
+        loop {
+            let mut tx = db.write().await.unwrap();
+            let deleted = store::delete_expired(&mut tx, NOW, 10).await.unwrap();
+            tx.commit().await.unwrap();
+            assert!(deleted <= 10, "a batch of 10 deleted {deleted}");
+            swept += deleted;
+            if deleted < 10 {
+                return swept;
+            }
+        }
+    };
+    let write = join_all((0..20).map(|_| update(db, live.id, "count", |count| count + 1)));
+    let (swept, _) = tokio::join!(sweep, write);
+
+    assert!(swept >= 30, "{swept} of 30 ended sessions were swept");
+    for id in ended {
+        let expired = store::find(&mut db.read().await.unwrap(), id, NOW - 2).await.unwrap();
+        assert!(expired.is_none(), "an ended session was left");
+    }
+    assert_eq!(state_of(db, live.id).await["count"], 20, "a sweep disturbed a live session");
+}

@@ -1,0 +1,262 @@
+//! How a session begins, goes on and ends, by an application's hand.
+
+use rocket::tokio;
+use rocket_db_pools::Database;
+use rocket_login::testing::{Browser, conformance};
+use rocket_login::{Db, Session};
+
+use crate::support::{START, TestApp};
+
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+
+/// A visitor with a session that holds `a`.
+async fn visitor(app: &TestApp) -> Browser<'_> {
+    let visitor = Browser::new(&app.client);
+    visitor.with_session(async |session| session.set("a", 1).await.unwrap()).await;
+    visitor
+}
+
+/// Another browser with the same cookies.
+fn twin<'a>(app: &'a TestApp, browser: &Browser<'_>) -> Browser<'a> {
+    let twin = Browser::new(&app.client);
+    twin.set_cookie("session", browser.cookie("session").unwrap());
+    twin
+}
+
+async fn a(browser: &Browser<'_>) -> Option<i64> {
+    browser.with_session(async |session| session.get("a").unwrap()).await
+}
+
+#[rocket::async_test]
+async fn the_store_passes_the_conformance_suite() {
+    let app = TestApp::new().await;
+    conformance(Db::fetch(app.client.rocket()).unwrap()).await;
+}
+
+#[rocket::async_test]
+async fn regenerate_gives_a_new_token_and_keeps_the_rest() {
+    let app = TestApp::new().await;
+    let ada = Browser::new(&app.client);
+    ada.sign_in("ada@example.org").await;
+    ada.with_session(async |session| session.set("a", 1).await.unwrap()).await;
+    let thief = twin(&app, &ada);
+    app.advance(HOUR);
+
+    let old = ada.cookie("session");
+    let row = "SELECT created_at FROM sessions";
+    let created = app.count(row).await;
+    ada.with_session(async |session| {
+        let handle = session.handle();
+        session.regenerate().await.unwrap();
+        assert_ne!(session.handle(), handle);
+        // It goes on under its new id.
+        session.set("b", 2).await.unwrap();
+    })
+    .await;
+    assert_ne!(ada.cookie("session"), old);
+    assert_eq!((a(&ada).await, app.count(row).await), (Some(1), created));
+    ada.get("/account").await.assert_status(200);
+    thief.get("/account").await.assert_status(303);
+    assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn of_two_regenerations_at_once_one_wins() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    let other = twin(&app, &visitor);
+    let loaded = tokio::sync::Barrier::new(2);
+    let regenerate = async |browser: &Browser<'_>| {
+        browser
+            .with_session(async |session| {
+                loaded.wait().await;
+                session.regenerate().await
+            })
+            .await
+    };
+    let (one, two) = tokio::join!(regenerate(&visitor), regenerate(&other));
+    assert!(one.is_ok() != two.is_ok());
+    assert!(one.err().or(two.err()).unwrap().is_ended());
+    assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn destroy_ends_it_for_every_browser_that_has_the_cookie() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    let other = twin(&app, &visitor);
+    visitor.with_session(async |session| session.destroy().await.unwrap()).await;
+    assert_eq!(visitor.cookie("session"), None);
+    assert_eq!((a(&other).await, app.sessions().await), (None, 0));
+
+    // What comes after is another session.
+    visitor
+        .with_session(async |session| {
+            session.set("a", 2).await.unwrap();
+            session.destroy().await.unwrap();
+            assert!(!session.contains("a"));
+            session.set("a", 3).await.unwrap();
+        })
+        .await;
+    assert_eq!((a(&visitor).await, app.sessions().await), (Some(3), 1));
+}
+
+#[rocket::async_test]
+async fn everything_says_so_when_the_session_has_ended_meanwhile() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    let other = twin(&app, &visitor);
+    visitor
+        .with_session(async |session: &Session| {
+            other.with_session(async |session| session.destroy().await.unwrap()).await;
+            let results = [
+                session.set("b", 1).await,
+                session.remove("a").await,
+                session.clear().await,
+                session.update("a", |a: Option<i64>| a.unwrap_or(0)).await.map(drop),
+                session.take::<i64>("a").await.map(drop),
+                session.reload().await,
+                session.touch().await,
+                session.set_remember(true).await,
+                session.regenerate().await,
+            ];
+            for (number, result) in results.into_iter().enumerate() {
+                let error = result.unwrap_err();
+                assert!(error.is_ended(), "{number}: {error}");
+                assert_eq!(error.status().code, 409);
+            }
+            // Ending it once more is no error.
+            session.destroy().await.unwrap();
+        })
+        .await;
+    assert_eq!(app.sessions().await, 0);
+}
+
+#[rocket::async_test]
+async fn reload_sees_what_others_have_written() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    let other = twin(&app, &visitor);
+    visitor
+        .with_session(async |session| {
+            other.with_session(async |session| session.set("a", 2).await.unwrap()).await;
+            assert_eq!(session.get("a").unwrap(), Some(1));
+            session.reload().await.unwrap();
+            assert_eq!(session.get("a").unwrap(), Some(2));
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn touch_moves_the_idle_clock_at_once() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    app.advance(30);
+    visitor
+        .with_session(async |session| {
+            // Too soon to be written by itself.
+            assert_eq!(session.expires_at(), Some(START + 2 * HOUR as i64));
+            session.touch().await.unwrap();
+            assert_eq!(session.expires_at(), Some(START + 30 + 2 * HOUR as i64));
+        })
+        .await;
+    assert_eq!(app.count("SELECT expires_at FROM sessions").await, START + 30 + 2 * HOUR as i64);
+}
+
+#[rocket::async_test]
+async fn remembering_can_be_switched_on_and_off() {
+    let app = TestApp::new().await;
+    let ada = Browser::new(&app.client);
+    ada.sign_in("ada@example.org").await;
+    ada.with_session(async |session| {
+        session.set_remember(true).await.unwrap();
+        assert_eq!(session.expires_at(), Some(START + 14 * DAY as i64));
+    })
+    .await;
+    app.advance(13 * DAY);
+    ada.get("/account").await.assert_status(200);
+
+    // The absolute clock goes on: 24 hours are long over.
+    ada.with_session(async |session| session.set_remember(false).await.unwrap()).await;
+    ada.get("/account").await.assert_status(303);
+}
+
+#[rocket::async_test]
+async fn a_session_knows_whether_it_is_new() {
+    let app = TestApp::new().await;
+    let visitor = Browser::new(&app.client);
+    visitor
+        .with_session(async |session| {
+            assert!(!session.is_new());
+            assert_eq!((session.expires_at(), session.handle()), (None, None));
+            session.set("a", 1).await.unwrap();
+            assert!(session.is_new());
+        })
+        .await;
+    visitor.with_session(async |session| assert!(!session.is_new())).await;
+}
+
+#[rocket::async_test]
+async fn without_a_session_there_is_nothing_to_do() {
+    let app = TestApp::new().await;
+    let visitor = Browser::new(&app.client);
+    visitor
+        .with_session(async |session| {
+            session.regenerate().await.unwrap();
+            session.reload().await.unwrap();
+            session.touch().await.unwrap();
+            session.set_remember(true).await.unwrap();
+            session.remove("a").await.unwrap();
+            session.clear().await.unwrap();
+            assert_eq!(session.take::<i64>("a").await.unwrap(), None);
+            session.destroy().await.unwrap();
+        })
+        .await;
+    assert_eq!((visitor.cookie("session"), app.sessions().await), (None, 0));
+}
+
+#[rocket::async_test]
+async fn the_handle_is_stable_and_no_secret() {
+    let app = TestApp::new().await;
+    let visitor = visitor(&app).await;
+    let handle = async || visitor.with_session(async |session| session.handle().unwrap()).await;
+    let first = handle().await;
+    assert_eq!(first.len(), 16);
+    assert_eq!(handle().await, first);
+
+    let thief = Browser::new(&app.client);
+    thief.set_cookie("session", first.clone());
+    assert_eq!(a(&thief).await, None);
+    let hex = "SELECT count(*) FROM sessions WHERE lower(hex(id)) LIKE '%' || ? || '%'";
+    let found: i64 =
+        sqlx::query_scalar(hex).bind(&first).fetch_one(&mut app.db().await).await.unwrap();
+    assert_eq!(found, 0);
+}
+
+#[rocket::async_test]
+async fn a_session_prints_neither_token_nor_state() {
+    let app = TestApp::new().await;
+    let visitor = Browser::new(&app.client);
+    visitor
+        .with_session(async |session| {
+            session.set("secret", "hunter2").await.unwrap();
+            let printed = format!("{session:?}");
+            let handle = session.handle().unwrap();
+            assert_eq!(printed, format!("Session {{ handle: Some({handle:?}), .. }}"));
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn a_browser_is_signed_in_without_the_form() {
+    let app = TestApp::new().await;
+    let ada = Browser::new(&app.client);
+    ada.sign_in("ada@example.org").await;
+    ada.get("/account").await.assert_status(200).assert_text("ada@example.org");
+    // Again, and as somebody else: as a log-in would.
+    ada.sign_in("ADA@example.org").await;
+    ada.sign_in("bob@example.org").await;
+    ada.get("/account").await.assert_text("bob@example.org");
+    assert_eq!((app.users().await, app.sessions().await), (2, 1));
+}

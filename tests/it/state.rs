@@ -1,0 +1,497 @@
+//! What an application keeps in a session.
+
+use rocket::figment::Figment;
+use rocket::futures::future::join_all;
+use rocket::http::Status;
+use rocket::response::stream::TextStream;
+use rocket::tokio::{self, sync::Notify};
+use rocket::{Build, Rocket, State, delete, get, post, routes};
+use rocket_login::testing::Browser;
+use rocket_login::{Error, Session};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{TestApp, header};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Basket {
+    items: Vec<String>,
+    total: f64,
+}
+
+#[get("/peek")]
+fn peek(session: &Session) -> String {
+    format!("{:?} {}", session.keys(), session.contains("a"))
+}
+
+#[post("/set/<key>/<value>")]
+async fn set(session: &Session, key: &str, value: &str) -> Result<(), Error> {
+    session.set(key, value).await
+}
+
+#[get("/get/<key>")]
+fn get(session: &Session, key: &str) -> Result<Option<String>, Error> {
+    session.get(key)
+}
+
+#[post("/count")]
+async fn count(session: &Session) -> Result<String, Error> {
+    Ok(session.update("count", |count| count.unwrap_or(0) + 1).await?.to_string())
+}
+
+#[post("/set-and-fail/<status>")]
+async fn set_and_fail(session: &Session, status: u16) -> Result<(), Status> {
+    session.set("a", "b").await.unwrap();
+    Err(Status::new(status))
+}
+
+#[post("/set-and-panic")]
+async fn set_and_panic(session: &Session) -> &'static str {
+    session.set("a", "b").await.unwrap();
+    panic!("after the write");
+}
+
+#[post("/two-at-once")]
+async fn two_at_once(session: &Session) -> Result<(), Error> {
+    let (one, two) = tokio::join!(session.set("a", 1), session.set("b", 2));
+    one.and(two)
+}
+
+#[get("/late")]
+fn late<'r>(session: &'r Session) -> TextStream![String + 'r] {
+    TextStream! {
+        yield "the head is sent; ".into();
+        yield format!("{:?}", session.set("a", "b").await.map_err(|error| error.to_string()));
+    }
+}
+
+/// Waits, with the session loaded, until it is told to write.
+#[post("/slow")]
+async fn slow(session: &Session, gate: &State<Gate>) -> Result<(), Error> {
+    gate.loaded.notify_one();
+    gate.go_on.notified().await;
+    session.set("slow", true).await
+}
+
+#[delete("/")]
+async fn destroy(session: &Session) -> Result<(), Error> {
+    session.destroy().await
+}
+
+#[derive(Default)]
+struct Gate {
+    loaded: Notify,
+    go_on: Notify,
+}
+
+fn application(rocket: Rocket<Build>) -> Rocket<Build> {
+    rocket.manage(Gate::default()).mount(
+        "/s",
+        routes![
+            peek,
+            set,
+            get,
+            count,
+            set_and_fail,
+            set_and_panic,
+            two_at_once,
+            late,
+            slow,
+            destroy
+        ],
+    )
+}
+
+async fn app() -> TestApp {
+    TestApp::built(|figment| figment, application).await
+}
+
+#[rocket::async_test]
+async fn the_row_and_the_cookie_come_with_the_first_write() {
+    let app = app().await;
+    let visitor = app.visitor();
+    let read = visitor.get("/s/peek").await;
+    read.assert_text("[] false");
+    assert_eq!((read.header("set-cookie"), app.sessions().await), (None, 0));
+
+    let written = visitor.post("/s/set/a/b", &[]).await;
+    written.assert_status(200);
+    assert!(written.set_cookie("session").is_some());
+    assert_eq!(app.sessions().await, 1);
+    visitor.get("/s/get/a").await.assert_status(200).assert_text("b");
+
+    // The session is there now: further writes set no cookie.
+    let again = visitor.post("/s/set/a/c", &[]).await;
+    assert_eq!((again.set_cookie("session"), app.sessions().await), (None, 1));
+    visitor.get("/s/get/a").await.assert_text("c");
+}
+
+#[rocket::async_test]
+async fn row_and_cookie_come_together_whatever_the_request_ends_with() {
+    let app = app().await;
+    for (number, path) in
+        ["set-and-fail/400", "set-and-fail/404", "set-and-fail/500", "set-and-panic"]
+            .iter()
+            .enumerate()
+    {
+        let visitor = app.visitor();
+        let answer = visitor.post(&format!("/s/{path}"), &[]).await;
+        assert!(answer.status.code >= 400);
+        assert!(answer.set_cookie("session").is_some(), "{path}");
+        assert_eq!(app.sessions().await, number as i64 + 1);
+        visitor.get("/s/get/a").await.assert_text("b");
+    }
+}
+
+#[rocket::async_test]
+async fn two_writes_of_one_request_make_one_session() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor.post("/s/two-at-once", &[]).await.assert_status(200);
+    assert_eq!(app.sessions().await, 1);
+    visitor.get("/s/peek").await.assert_text(r#"["a", "b"] true"#);
+}
+
+#[rocket::async_test]
+async fn a_session_cannot_begin_in_the_middle_of_a_response() {
+    let app = app().await;
+    let visitor = app.visitor();
+    let late = visitor.get("/s/late").await;
+    late.assert_text("a session cannot begin after the response has");
+    assert_eq!(app.sessions().await, 0);
+
+    // One that has begun can be written to.
+    visitor.post("/s/set/x/y", &[]).await.assert_status(200);
+    visitor.get("/s/late").await.assert_text("Ok(())");
+    visitor.get("/s/get/a").await.assert_text("b");
+}
+
+#[rocket::async_test]
+async fn values_keep_their_type() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor
+        .with_session(async |session| {
+            let basket = Basket { items: vec!["tea".into(), "a \"ü\" 🦀".into()], total: 12.5 };
+            session.set("basket", &basket).await.unwrap();
+            session.set("count", u64::MAX).await.unwrap();
+            session.set("none", None::<String>).await.unwrap();
+            assert_eq!(session.get::<Basket>("basket").unwrap(), Some(basket));
+        })
+        .await;
+    visitor
+        .with_session(async |session| {
+            assert_eq!(session.get::<Basket>("basket").unwrap().unwrap().total, 12.5);
+            assert_eq!(session.get::<u64>("count").unwrap(), Some(u64::MAX));
+            assert_eq!(session.get::<Option<String>>("none").unwrap(), Some(None));
+            assert_eq!(session.get::<u64>("nothing").unwrap(), None);
+
+            let error = session.get::<String>("count").unwrap_err();
+            assert!(error.is_value(), "{error}");
+            assert!(session.take::<String>("count").await.unwrap_err().is_value());
+            assert!(
+                session
+                    .update("count", |_: Option<String>| "x".into())
+                    .await
+                    .unwrap_err()
+                    .is_value()
+            );
+            assert!(session.contains("count"));
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn values_are_removed_taken_and_cleared() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor
+        .with_session(async |session| {
+            for key in ["a", "b", "c", "d"] {
+                session.set(key, key).await.unwrap();
+            }
+            session.remove("a").await.unwrap();
+            session.remove("nothing").await.unwrap();
+            assert_eq!(session.take::<String>("b").await.unwrap().as_deref(), Some("b"));
+            assert_eq!(session.take::<String>("b").await.unwrap(), None);
+            assert_eq!(session.keys(), ["c", "d"]);
+            session.clear().await.unwrap();
+            assert_eq!(session.keys(), [""; 0]);
+        })
+        .await;
+    // The session itself goes on.
+    assert_eq!(app.sessions().await, 1);
+    visitor.get("/s/peek").await.assert_text("[] false");
+}
+
+#[rocket::async_test]
+async fn of_parallel_takes_one_gets_the_value() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor.post("/s/set/ticket/one", &[]).await.assert_status(200);
+    let takes = (0..20).map(async |_| {
+        visitor.with_session(async |session| session.take::<String>("ticket").await.unwrap()).await
+    });
+    let won = join_all(takes).await.into_iter().flatten().count();
+    assert_eq!(won, 1);
+}
+
+#[rocket::async_test]
+async fn a_write_that_changes_nothing_writes_nothing() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor.post("/s/set/a/b", &[]).await;
+    let mut db = app.db().await;
+    let mut version = async || -> i64 {
+        sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut db).await.unwrap()
+    };
+    let before = version().await;
+    visitor.post("/s/set/a/b", &[]).await.assert_status(200);
+    visitor.get("/s/get/a").await.assert_status(200);
+    assert_eq!(version().await, before);
+    visitor.post("/s/set/a/c", &[]).await.assert_status(200);
+    assert_ne!(version().await, before);
+}
+
+#[rocket::async_test]
+async fn sixty_four_requests_at_once_lose_no_update_over_two_hundred_rounds() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor.post("/s/set/begun/yes", &[]).await.assert_status(200);
+    for round in 0..200 {
+        let requests = (0..64).map(async |number| match number % 4 {
+            0 => visitor.post(&format!("/s/set/key{number}/{round}"), &[]).await,
+            1 => visitor.get("/s/peek").await,
+            _ => visitor.post("/s/count", &[]).await,
+        });
+        for answer in join_all(requests).await {
+            answer.assert_status(200);
+            assert_eq!(answer.header("set-cookie"), None);
+        }
+    }
+
+    visitor
+        .with_session(async |session| {
+            assert_eq!(session.get::<u64>("count").unwrap(), Some(32 * 200));
+            for number in (0..64).step_by(4) {
+                let value: Option<String> = session.get(&format!("key{number}")).unwrap();
+                assert_eq!(value.as_deref(), Some("199"));
+            }
+        })
+        .await;
+    assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn a_slow_writer_never_brings_an_ended_session_back() {
+    let app = app().await;
+    let gate: &Gate = app.client.rocket().state().unwrap();
+    for round in 0..100 {
+        let visitor = Browser::new(&app.client);
+        // A visitor's session in one round, a user's in the next.
+        match round % 2 {
+            0 => drop(visitor.post("/s/set/a/b", &[]).await),
+            _ => visitor.sign_in("ada@example.org").await,
+        }
+        let cookie = visitor.cookie("session").unwrap();
+        let thief = Browser::new(&app.client);
+        thief.set_cookie("session", cookie);
+
+        let writer = visitor.post("/s/slow", &[]);
+        let end = async {
+            gate.loaded.notified().await;
+            let request = app.client.delete("/s");
+            let ended = match round % 2 {
+                0 => thief.send(request).await.status.code,
+                _ => thief.post("/logout", &[]).await.status.code,
+            };
+            gate.go_on.notify_one();
+            ended
+        };
+        let (written, ended) = tokio::join!(writer, end);
+        assert!(ended == 200 || ended == 303);
+        written.assert_status(409).assert_text("Your session has ended");
+        assert_eq!(written.set_cookie("session"), None);
+
+        visitor.get("/account").await.assert_status(303);
+        visitor.get("/s/peek").await.assert_text("[] false");
+        assert_eq!(app.sessions().await, 0);
+    }
+}
+
+#[rocket::async_test]
+async fn a_state_above_the_limit_is_refused_whole() {
+    let limited = |figment: Figment| figment.merge(("session.state_limit", 100));
+    let app = TestApp::built(limited, application).await;
+    let visitor = app.visitor();
+    visitor.post(&format!("/s/set/a/{}", "x".repeat(100)), &[]).await.assert_status(413);
+    assert_eq!(app.sessions().await, 0);
+
+    visitor.post(&format!("/s/set/a/{}", "x".repeat(80)), &[]).await.assert_status(200);
+    visitor.post("/s/set/b/twelve-more", &[]).await.assert_status(413);
+    visitor.get("/s/peek").await.assert_text(r#"["a"] true"#);
+    visitor
+        .with_session(async |session| {
+            let error = session.set("b", "twelve-more").await.unwrap_err();
+            assert!(error.is_too_large(), "{error}");
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn the_default_limit_is_64_kibibytes() {
+    let app = app().await;
+    app.visitor()
+        .with_session(async |session| {
+            // {"a":"…"} is eight bytes more than the value.
+            session.set("a", "x".repeat(65_536 - 8)).await.unwrap();
+            assert!(session.set("a", "x".repeat(65_536 - 7)).await.unwrap_err().is_too_large());
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn one_address_begins_so_many_sessions_in_an_hour() {
+    let limited = |figment: Figment| figment.merge(("session.visitor_limit", 3));
+    let app = TestApp::built(limited, application).await;
+    let begin = async |address: &str| {
+        let request = app.client.post("/s/count").remote(format!("{address}:1").parse().unwrap());
+        app.visitor().send(request).await.status.code
+    };
+
+    for _ in 0..3 {
+        assert_eq!(begin("192.0.2.1").await, 200);
+    }
+    assert_eq!(begin("192.0.2.1").await, 429);
+    assert_eq!(begin("192.0.2.2").await, 200);
+
+    // One subscriber has a whole /64 of IPv6.
+    for last in 1..4 {
+        assert_eq!(begin(&format!("[2001:db8::{last}]")).await, 200);
+    }
+    assert_eq!(begin("[2001:db8::ffff:1]").await, 429);
+    assert_eq!(begin("[2001:db8:0:1::1]").await, 200);
+
+    app.advance(60 * 60);
+    assert_eq!(begin("192.0.2.1").await, 200);
+}
+
+#[rocket::async_test]
+async fn a_user_is_not_counted_as_a_visitor() {
+    let limited = |figment: Figment| figment.merge(("session.visitor_limit", 0));
+    let app = TestApp::built(limited, application).await;
+    let ada = app.registered("ada@example.org").await;
+    ada.post("/s/count", &[]).await.assert_status(200).assert_text("1");
+    app.visitor().post("/s/count", &[]).await.assert_status(429);
+}
+
+#[rocket::async_test]
+async fn a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on() {
+    let app = app().await;
+    let ada = app.registered("ada@example.org").await;
+    app.execute("PRAGMA ignore_check_constraints = ON; UPDATE sessions SET data = '[broken'").await;
+    let answer = ada.get("/s/peek").await;
+    answer.assert_status(200).assert_text("[] false");
+    assert!(answer.cookie_attributes("session").contains(&"Max-Age=0"));
+    assert_eq!(app.sessions().await, 0);
+    ada.post("/s/count", &[]).await.assert_status(200).assert_text("1");
+}
+
+#[rocket::async_test]
+async fn a_failed_write_is_never_answered_as_success() {
+    let app = app().await;
+    let visitor = app.visitor();
+    visitor.post("/s/set/a/b", &[]).await;
+    app.execute("CREATE TRIGGER full BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        .await;
+    let failed = visitor.post("/s/set/a/c", &[]).await;
+    failed.assert_status(503).assert_no_text("disk is full");
+    assert_eq!(failed.header("set-cookie"), None);
+    assert!(failed.header("retry-after").is_some());
+    visitor.get("/s/get/a").await.assert_text("b");
+
+    app.execute("CREATE TRIGGER full_too BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        .await;
+    let failed = app.visitor().post("/s/set/a/c", &[]).await;
+    failed.assert_status(503);
+    assert_eq!(failed.header("set-cookie"), None);
+}
+
+#[rocket::async_test]
+async fn the_visitors_state_is_kept_at_log_in() {
+    let app = app().await;
+    let ada = app.visitor();
+    ada.post("/s/set/a/b", &[]).await;
+    ada.register("ada@example.org").await.assert_status(303);
+    ada.get("/s/get/a").await.assert_text("b");
+    // And of the same user.
+    ada.post("/s/set/a/c", &[]).await;
+    ada.log_in("ada@example.org").await.assert_status(303);
+    ada.get("/s/get/a").await.assert_text("c");
+    assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn another_users_state_is_dropped_at_log_in() {
+    let app = app().await;
+    app.registered("bob@example.org").await.log_out().await;
+    let visitor = app.registered("ada@example.org").await;
+    visitor.post("/s/set/a/b", &[]).await;
+    visitor.log_in("bob@example.org").await.assert_status(303);
+    visitor.get("/s/peek").await.assert_text("[] false");
+}
+
+#[rocket::async_test]
+async fn keeping_state_at_log_in_can_be_switched_off() {
+    let configure = |figment: Figment| figment.merge(("session.keep_state", false));
+    let app = TestApp::built(configure, application).await;
+    let ada = app.visitor();
+    ada.post("/s/set/a/b", &[]).await;
+    ada.register("ada@example.org").await;
+    ada.get("/s/peek").await.assert_text("[] false");
+}
+
+#[rocket::async_test]
+async fn the_visitors_own_keys_outlast_log_out_and_another_user() {
+    let configure = |figment: Figment| figment.merge(("session.visitor_keys", ["language"]));
+    let app = TestApp::built(configure, application).await;
+    app.registered("bob@example.org").await.log_out().await;
+    let visitor = app.registered("ada@example.org").await;
+    visitor.post("/s/set/language/cy", &[]).await;
+    visitor.post("/s/set/secret/x", &[]).await;
+    let adas = visitor.session_cookie();
+    let out = visitor.log_out().await;
+    out.assert_redirect("/");
+    assert!(!visitor.is_logged_in().await);
+    visitor.get("/s/peek").await.assert_text(r#"["language"]"#);
+    visitor.get("/s/get/language").await.assert_text("cy");
+
+    // Under a new token, of course.
+    assert_ne!(visitor.session_cookie(), adas);
+    visitor.set_cookie("session", adas);
+    visitor.get("/s/peek").await.assert_text("[] false");
+
+    let visitor = app.visitor();
+    visitor.log_in("ada@example.org").await;
+    visitor.post("/s/set/language/cy", &[]).await;
+    visitor.post("/s/set/secret/x", &[]).await;
+    visitor.log_in("bob@example.org").await;
+    visitor.get("/s/peek").await.assert_text(r#"["language"]"#);
+}
+
+#[rocket::async_test]
+async fn log_out_drops_the_state() {
+    let app = app().await;
+    let ada = app.registered("ada@example.org").await;
+    ada.post("/s/set/a/b", &[]).await;
+    ada.log_out().await;
+    assert_eq!(app.sessions().await, 0);
+    ada.get("/s/peek").await.assert_text("[] false");
+}
+
+#[rocket::async_test]
+async fn a_cross_site_request_writes_nothing() {
+    let app = app().await;
+    let request = app.client.post("/s/count").header(header("Sec-Fetch-Site", "cross-site"));
+    app.visitor().send(request).await.assert_status(403);
+    assert_eq!(app.sessions().await, 0);
+}
