@@ -41,6 +41,7 @@ pub mod config;
 mod cookies;
 mod db;
 mod error;
+pub mod metrics;
 mod pages;
 mod password;
 mod session;
@@ -66,6 +67,7 @@ pub use db::{Db, Pools};
 pub use error::Error;
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
 pub use session::{Flash, Session, sweep};
+pub use sqlx;
 pub use user::{Email, EmailError, User};
 pub use web::ReturnTo;
 

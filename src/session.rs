@@ -11,7 +11,7 @@ pub(crate) mod token;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rocket::http::{Cookie, Status};
 use rocket::outcome::Outcome;
@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::cookies::{Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
+use crate::metrics::{self, Event};
 use crate::user::User;
 pub(crate) use client::Client;
 use clocks::Clocks;
@@ -156,7 +157,11 @@ impl Session {
             writing: tokio::sync::Mutex::new(()),
             user: None,
         };
-        session.opened(cookie.and_then(|cookie| sessions.cookies.open(cookie))).await
+        let opened = cookie.and_then(|cookie| sessions.cookies.open(cookie));
+        if cookie.is_some() && opened.is_none() {
+            metrics::count(Event::Refused);
+        }
+        session.opened(opened).await
     }
 
     /// The session that belongs to the cookie `opened`, if one does.
@@ -167,14 +172,17 @@ impl Session {
             return Ok(self);
         };
 
-        let (id, now) = (token.id(), self.clock.now());
+        let (id, now, start) = (token.id(), self.clock.now(), Instant::now());
         let found = store::find(&mut *self.db.read().await?, id, now).await?;
+        metrics::looked_up(start);
         let Some(found) = found else {
+            metrics::count(Event::Refused);
             return Ok(self);
         };
 
         let Some(state) = state::parse(&found.data) else {
             log::error!("a session's state cannot be read, so the session is dropped");
+            metrics::count(Event::Dropped);
             self.current = Mutex::new(Some(Current::new(token, found.record, State::new())));
             self.destroy().await?;
             return Ok(self);

@@ -12,6 +12,7 @@ use super::token::{SessionId, SessionToken};
 use super::{Current, Session, Sessions};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::metrics::{self, Event};
 
 /// A session whose row is written but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
@@ -55,9 +56,10 @@ impl Session {
         let token = SessionToken::generate();
         let mut tx = self.db.write().await?;
         if !store::change_id(&mut tx, old, token.id(), self.clock.now()).await? {
-            return Err(Error::ended());
+            return Err(state::ended());
         }
         tx.commit().await?;
+        metrics::count(Event::Regenerated);
 
         if let Some(current) = self.current().as_mut() {
             current.record.id = token.id();
@@ -82,6 +84,7 @@ impl Session {
             let mut tx = self.db.write().await?;
             store::delete(&mut tx, id).await?;
             tx.commit().await?;
+            metrics::count(Event::Ended);
         }
 
         self.forget();
@@ -98,7 +101,7 @@ impl Session {
         let Some(id) = self.current_id() else { return Ok(()) };
         let mut db = self.db.read().await?;
         let data = store::find_state(&mut db, id, self.clock.now()).await?;
-        let state = data.as_deref().and_then(state::parse).ok_or_else(Error::ended)?;
+        let state = data.as_deref().and_then(state::parse).ok_or_else(state::ended)?;
         if let Some(current) = self.current().as_mut() {
             current.state = state;
         }
@@ -141,7 +144,7 @@ impl Session {
 
         let mut tx = self.db.write().await?;
         if !store::prolong(&mut tx, &record).await? {
-            return Err(Error::ended());
+            return Err(state::ended());
         }
         tx.commit().await?;
 
@@ -191,9 +194,12 @@ impl Session {
             let state = self.end(&mut tx, None).await?;
             if !state.is_empty() {
                 let started = self.insert(&mut tx, None, false, state).await?;
-                return self.commit(tx, started).await;
+                self.commit(tx, started).await?;
+                metrics::count(Event::Ended);
+                return Ok(());
             }
             tx.commit().await?;
+            metrics::count(Event::Ended);
         }
 
         self.forget();
@@ -254,6 +260,7 @@ impl Session {
         Started(current): Started,
     ) -> Result<(), Error> {
         tx.commit().await?;
+        metrics::count(Event::Created);
         self.send_cookie(&current);
         *self.current() = Some(current);
         Ok(())

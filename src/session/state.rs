@@ -5,6 +5,8 @@
 //! survive, and parallel updates of one key all count. Reading costs nothing:
 //! the state comes with the session.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -13,6 +15,7 @@ use sqlx::{Sqlite, Transaction};
 use super::store;
 use super::{Current, Session};
 use crate::error::Error;
+use crate::metrics::{self, Event};
 
 /// A session's values by key.
 pub type State = Map<String, Value>;
@@ -183,14 +186,16 @@ impl Session {
             return Ok(result);
         };
 
+        let start = Instant::now();
         let mut tx = self.db.write().await?;
         let before = store::find_state(&mut tx, id, self.clock.now()).await?;
-        let mut state = before.as_deref().and_then(parse).ok_or_else(Error::ended)?;
+        let mut state = before.as_deref().and_then(parse).ok_or_else(ended)?;
         let result = change(&mut state)?;
         let after = self.serialize(&state)?;
         if before.as_deref() != Some(&after) {
             store::update_state(&mut tx, id, &after).await?;
             tx.commit().await?;
+            metrics::written(start);
         }
 
         if let Some(current) = self.current().as_mut() {
@@ -241,6 +246,12 @@ impl Session {
     pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Another request, or another device, has ended the session.
+pub(super) fn ended() -> Error {
+    metrics::count(Event::Conflict);
+    Error::ended()
 }
 
 fn read<T: DeserializeOwned>(state: &State, key: &str) -> Result<Option<T>, Error> {

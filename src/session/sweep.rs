@@ -12,8 +12,11 @@ use super::store;
 use crate::clock::Clock;
 use crate::db::{Db, Pools};
 use crate::error::Error;
+use crate::metrics;
 
-/// From the end of one sweep to the start of the next.
+/// From the end of one sweep to the start of the next, on average. Each pause
+/// is between a half and one and a half of it, so that several instances do not
+/// sweep in step.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Rows per transaction: about 7 ms of the writer's time. One statement for
@@ -35,6 +38,7 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         let deleted = store::delete_expired(&mut tx, clock.now(), BATCH).await?;
         tx.commit().await?;
         swept += deleted;
+        metrics::swept(deleted);
         if deleted < u64::from(BATCH) {
             break;
         }
@@ -71,10 +75,15 @@ pub fn fairing() -> AdHoc {
 
                     tokio::select! {
                         _ = &mut shutdown => break,
-                        _ = sleep(INTERVAL) => {}
+                        _ = sleep(pause()) => {}
                     }
                 }
             });
         })
     })
+}
+
+fn pause() -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    INTERVAL.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX))
 }

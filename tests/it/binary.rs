@@ -1,17 +1,16 @@
 //! The program itself, in an empty folder.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::program::{Program, receive, send, session_cookie};
+
 /// The program, as a newcomer starts it: nothing configured but the port.
 fn program(dir: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
-    command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
-    command
+    crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), dir)
 }
 
 fn run(dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -28,88 +27,7 @@ fn assert_refused(output: &Output, start: &str) {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// A running site; killed when dropped.
-struct Site {
-    child: Child,
-    port: u16,
-}
-
-impl Site {
-    fn start(dir: &TempDir, variables: &[(&str, &str)]) -> Self {
-        let mut command = program(dir);
-        command.env("ROCKET_PORT", "0").envs(variables.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
-
-        // Rocket says which port it was given.
-        let mut stdout = child.stdout.take().unwrap();
-        let mut seen = Vec::new();
-        let port = loop {
-            let mut byte = [0];
-            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&seen));
-            seen.push(byte[0]);
-            let text = String::from_utf8_lossy(&seen);
-            if let Some((_, port)) =
-                text.strip_suffix('\n').and_then(|t| t.rsplit_once("http://127.0.0.1:"))
-            {
-                break port.trim().parse().unwrap();
-            }
-        };
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Site { child, port }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
-    }
-
-    /// One request on a connection of its own; the whole response.
-    fn request(&self, head: &str, cookie: Option<&str>, body: &str) -> String {
-        let mut stream = self.connect();
-        send(&mut stream, head, cookie, body);
-        receive(&mut stream)
-    }
-
-    #[cfg(unix)]
-    fn terminate(&mut self) -> (Option<i32>, Duration) {
-        let start = Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        (self.child.wait().unwrap().code(), start.elapsed())
-    }
-}
-
-fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str) {
-    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
-    write!(
-        stream,
-        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-}
-
-fn receive(stream: &mut TcpStream) -> String {
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    response
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 const REGISTER: &str = "email=ada%40example.org&password=correct+horse+battery";
-
-fn session_cookie(response: &str) -> String {
-    let line = response.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
-    line.split(';').next().unwrap().to_owned()
-}
 
 /// The key that the checkout's `Rocket.toml` gives the debug profile.
 const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=");
@@ -118,7 +36,7 @@ const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "bm90IGEgc2VjcmV0OiB0aGUgZGVidWc
 #[test]
 fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
     let dir = TempDir::new().unwrap();
-    let mut site = Site::start(&dir, &[KEY]);
+    let mut site = Program::start(program(&dir), &[KEY]);
     let registered = site.request("POST /register", None, REGISTER);
     assert!(registered.starts_with("HTTP/1.1 303"), "{registered}");
     assert!(dir.path().join("data/login.db").is_file());
@@ -129,7 +47,7 @@ fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
     // Closed cleanly: nothing is left outside the file.
     assert!(!dir.path().join("data/login.db-wal").exists());
 
-    let site = Site::start(&dir, &[KEY]);
+    let site = Program::start(program(&dir), &[KEY]);
     let account = site.request("GET /account", Some(&cookie), "");
     assert!(account.contains("ada@example.org"), "{account}");
     assert!(!account.to_lowercase().contains("server:"), "{account}");
@@ -141,7 +59,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
     // Slow enough to be in flight when the signal comes.
     let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=10,concurrent_hashes=1}");
     let dir = TempDir::new().unwrap();
-    let mut site = Site::start(&dir, &[KEY, slow]);
+    let mut site = Program::start(program(&dir), &[KEY, slow]);
     let mut stream = site.connect();
     send(&mut stream, "POST /register", None, REGISTER);
     // The site answers others meanwhile; so the form has reached the hashing.
@@ -214,7 +132,7 @@ fn a_secret_key_is_new_each_time_and_good_for_release() {
     assert_ne!(one, other);
 
     let release = [("ROCKET_PROFILE", "release"), ("ROCKET_SECRET_KEY", one.as_str())];
-    let site = Site::start(&dir, &release);
+    let site = Program::start(program(&dir), &release);
     let front = site.request("GET /", None, "");
     assert!(front.contains("strict-transport-security: max-age=63072000"), "{front}");
 }
@@ -230,7 +148,7 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn a_request_that_cannot_be_parsed_gets_the_headers_too() {
     let dir = TempDir::new().unwrap();
-    let site = Site::start(&dir, &[]);
+    let site = Program::start(program(&dir), &[]);
     let answer = site.request("FOO /", None, "").to_lowercase();
     assert!(answer.starts_with("http/1.1 400"), "{answer}");
     for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff"]
@@ -242,7 +160,7 @@ fn a_request_that_cannot_be_parsed_gets_the_headers_too() {
 #[test]
 fn slow_forms_hold_nothing_up_and_are_given_up() {
     let dir = TempDir::new().unwrap();
-    let site = Site::start(&dir, &[]);
+    let site = Program::start(program(&dir), &[]);
     // More than there are database connections.
     let mut slow: Vec<_> = (0..40)
         .map(|_| {

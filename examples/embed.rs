@@ -1,0 +1,92 @@
+//! Our login in somebody else's application: notes, to each person their own.
+//!
+//! ```console
+//! $ cargo run --example embed
+//! ```
+//!
+//! and open <http://127.0.0.1:8000/notes>. The pages are under `/auth`; the
+//! table `notes` is the application's, in the same database.
+
+use rocket::fairing::{self, AdHoc};
+use rocket::form::Form;
+use rocket::http::RawStr;
+use rocket::response::{Redirect, content::RawHtml};
+use rocket::{Build, FromForm, Rocket, get, launch, post, routes, uri};
+use rocket_db_pools::Database;
+use rocket_login::{Db, Error, Flash, Session, User, sqlx};
+
+#[get("/")]
+fn front(session: &Session) -> RawHtml<String> {
+    let who = session.user().map_or("nobody", |user| &user.email);
+    RawHtml(format!("<p>Hello, {}!</p><a href=/notes>Notes</a>", RawStr::new(who).html_escape()))
+}
+
+// `&User` sends whoever is not logged in to the log-in page, and back here.
+#[get("/notes")]
+async fn list(user: &User, db: &Db, flash: Flash<'_>) -> Result<RawHtml<String>, Error> {
+    let notes: Vec<String> = sqlx::query_scalar("SELECT text FROM notes WHERE user_id = $1")
+        .bind(user.id)
+        .fetch_all(&mut *db.read().await?)
+        .await?;
+    let notes: String =
+        notes.iter().map(|note| format!("<li>{}", RawStr::new(note).html_escape())).collect();
+    let message = flash.take().unwrap_or_default();
+    Ok(RawHtml(format!(
+        "<p>{message}</p><ul>{notes}</ul><form method=post><label>Note <input name=text></label>\
+         <button>Add</button></form><a href=/auth/account>Account</a>"
+    )))
+}
+
+#[derive(FromForm)]
+struct Note {
+    #[field(validate = len(1..1000))]
+    text: String,
+}
+
+#[post("/notes", data = "<note>")]
+async fn add(user: &User, note: Form<Note>, db: &Db, flash: Flash<'_>) -> Result<Redirect, Error> {
+    let mut tx = db.write().await?;
+    sqlx::query("INSERT INTO notes (user_id, text) VALUES ($1, $2)")
+        .bind(user.id)
+        .bind(&note.text)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    flash.set("The note is saved.");
+    Ok(Redirect::to(uri!(list)))
+}
+
+/// Fairings that the stage attaches at ignition come after those attached
+/// before it; this one is attached at ignition too, so it finds the database.
+fn tables() -> AdHoc {
+    AdHoc::on_ignite("Notes", |rocket| async {
+        rocket.attach(AdHoc::try_on_ignite("Tables of Notes", make_tables))
+    })
+}
+
+async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
+    const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
+        id      INTEGER PRIMARY KEY,
+        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        text    TEXT    NOT NULL
+    ) STRICT";
+
+    let db = Db::fetch(&rocket).expect("the stage is attached");
+    let made = async {
+        let mut tx = db.write().await?;
+        sqlx::query(TABLE).execute(&mut *tx).await?;
+        Ok::<_, Error>(tx.commit().await?)
+    };
+    match made.await {
+        Ok(()) => Ok(rocket),
+        Err(_) => Err(rocket),
+    }
+}
+
+#[launch]
+fn rocket() -> _ {
+    rocket::custom(rocket_login::figment())
+        .attach(rocket_login::stage_at("/auth"))
+        .attach(tables())
+        .mount("/", routes![front, list, add])
+}

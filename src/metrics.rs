@@ -1,0 +1,141 @@
+//! What happens to sessions, counted, through the [`metrics`] facade: they go
+//! to whatever recorder the application installs, and nowhere without one.
+//!
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `rocket_login_sessions_total` | counter | `event`: one of [`Event`] |
+//! | `rocket_login_sessions_swept_total` | counter | |
+//! | `rocket_login_session_lookup_seconds` | histogram | |
+//! | `rocket_login_session_write_seconds` | histogram | |
+//!
+//! No label holds anything of a visitor.
+
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+
+/// What can happen to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// `created`: a row was added, for a visitor or by a log-in.
+    Created,
+    /// `regenerated`: it got a new token.
+    Regenerated,
+    /// `ended`: its row was deleted by a log-out or by the application.
+    Ended,
+    /// `refused`: a cookie came that belongs to no session: tampered with,
+    /// expired or ended.
+    Refused,
+    /// `conflict`: a write found that the session had ended meanwhile.
+    Conflict,
+    /// `dropped`: its state could not be read.
+    Dropped,
+}
+
+pub(crate) fn count(event: Event) {
+    let name = match event {
+        Event::Created => "created",
+        Event::Regenerated => "regenerated",
+        Event::Ended => "ended",
+        Event::Refused => "refused",
+        Event::Conflict => "conflict",
+        Event::Dropped => "dropped",
+    };
+    counter!("rocket_login_sessions_total", "event" => name).increment(1);
+}
+
+pub(crate) fn swept(sessions: u64) {
+    counter!("rocket_login_sessions_swept_total").increment(sessions);
+}
+
+pub(crate) fn looked_up(start: Instant) {
+    histogram!("rocket_login_session_lookup_seconds").record(seconds(start.elapsed()));
+}
+
+pub(crate) fn written(start: Instant) {
+    histogram!("rocket_login_session_write_seconds").record(seconds(start.elapsed()));
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// Serves `GET /metrics` for Prometheus, to whoever knows `token`.
+///
+/// Anybody else, and any request without `Authorization: Bearer <token>`, gets
+/// `404`: that a site counts its log-ins is nobody's business. It installs the
+/// process's one recorder, so attach it once, and not beside another.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::launch;
+/// #[launch]
+/// fn rocket() -> _ {
+///     let token = std::env::var("METRICS_TOKEN").expect("a long random token");
+///     rocket_login::rocket().attach(rocket_login::metrics::prometheus(&token))
+/// }
+/// ```
+#[cfg(feature = "prometheus")]
+pub fn prometheus(token: &str) -> rocket::fairing::AdHoc {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use rocket::{fairing::AdHoc, routes};
+
+    let token = endpoint::Token::new(token);
+    AdHoc::try_on_ignite("Prometheus", |rocket| async {
+        match PrometheusBuilder::new().install_recorder() {
+            Ok(handle) => {
+                Ok(rocket.manage(handle).manage(token).mount("/", routes![endpoint::metrics]))
+            }
+            Err(error) => {
+                log::error!("prometheus: {error}");
+                Err(rocket)
+            }
+        }
+    })
+}
+
+#[cfg(feature = "prometheus")]
+mod endpoint {
+    use metrics_exporter_prometheus::PrometheusHandle;
+    use rocket::http::Status;
+    use rocket::outcome::Outcome;
+    use rocket::request::{self, FromRequest, Request};
+    use rocket::{State, get};
+    use sha2::{Digest, Sha256};
+    use subtle::ConstantTimeEq;
+
+    /// The SHA-256 of what must be sent, so that a comparison takes the same
+    /// time for a token of any length.
+    pub struct Token([u8; 32]);
+
+    impl Token {
+        pub fn new(token: &str) -> Self {
+            Token(Sha256::digest(token).into())
+        }
+    }
+
+    pub struct Scraper;
+
+    #[rocket::async_trait]
+    impl<'r> FromRequest<'r> for Scraper {
+        type Error = std::convert::Infallible;
+
+        async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+            let Token(expected) = crate::attached(request.rocket());
+            let sent = request.headers().get_one("Authorization").unwrap_or_default();
+            let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
+            let sent: [u8; 32] = Sha256::digest(sent).into();
+            match expected.ct_eq(&sent).into() {
+                true => Outcome::Success(Scraper),
+                false => Outcome::Forward(Status::NotFound),
+            }
+        }
+    }
+
+    #[get("/metrics")]
+    pub fn metrics(_scraper: Scraper, handle: &State<PrometheusHandle>) -> String {
+        handle.render()
+    }
+}

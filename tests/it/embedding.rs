@@ -1,0 +1,344 @@
+//! In somebody else's application.
+
+use std::fs;
+
+use rocket::error::ErrorKind;
+use rocket::fairing::AdHoc;
+use rocket::figment::Figment;
+use rocket::http::{Method, Status};
+use rocket::local::asynchronous::Client;
+use rocket::{Request, catch, catchers, get, post, routes};
+use rocket_db_pools::Database;
+use rocket_login::testing::Browser;
+use rocket_login::{Clock, Db, Error, Flash, Session, User};
+use sqlx::migrate::Migrator;
+use tempfile::TempDir;
+
+use crate::support::{PASSWORD, START, figment};
+
+const FIELDS: [(&str, &str); 2] = [("email", "ada@example.org"), ("password", PASSWORD)];
+
+#[get("/count")]
+async fn count(session: &Session) -> Result<String, Error> {
+    Ok(session.update("count", |count| count.unwrap_or(0) + 1).await?.to_string())
+}
+
+#[get("/")]
+fn front() -> &'static str {
+    "the application's own front page"
+}
+
+#[get("/notes")]
+fn notes(user: &User) -> String {
+    format!("Notes of {}", user.email)
+}
+
+#[catch(default)]
+fn own(status: Status, _: &Request<'_>) -> String {
+    format!("the application's own {}", status.code)
+}
+
+#[post("/message")]
+fn message(flash: Flash<'_>) {
+    flash.set("saved");
+}
+
+#[get("/show")]
+fn show(flash: Flash<'_>) -> String {
+    format!("{:?}", flash.take())
+}
+
+#[get("/fail")]
+fn fail(flash: Flash<'_>) -> Status {
+    flash.take();
+    Status::InternalServerError
+}
+
+#[get("/redirect")]
+fn redirect(flash: Flash<'_>) -> rocket::response::Redirect {
+    flash.take();
+    rocket::response::Redirect::to("/show")
+}
+
+#[get("/forward", rank = 1)]
+fn forward(flash: Flash<'_>, _user: &User) -> String {
+    format!("{:?}", flash.take())
+}
+
+#[get("/forward", rank = 2)]
+fn forwarded(flash: Flash<'_>) -> String {
+    format!("forwarded {:?}", flash.take())
+}
+
+async fn launch(
+    configure: impl FnOnce(Figment) -> Figment,
+    build: impl FnOnce(rocket::Rocket<rocket::Build>) -> rocket::Rocket<rocket::Build>,
+) -> (Client, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let rocket = rocket::custom(configure(figment(&dir))).manage(Clock::manual(START));
+    (Client::untracked(build(rocket)).await.expect("it starts"), dir)
+}
+
+#[rocket::async_test]
+async fn sessions_alone_bring_no_pages() {
+    let (client, _dir) =
+        launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![count])).await;
+    let visitor = Browser::new(&client);
+    for count in ["1", "2", "3"] {
+        assert_eq!(visitor.get("/count").await.body, count);
+    }
+    assert_eq!(Browser::new(&client).get("/count").await.body, "1");
+    for path in ["/", "/login", "/register", "/account", "/healthz", "/static/style.css"] {
+        visitor.get(path).await.assert_status(404);
+    }
+    assert_eq!(client.rocket().routes().count(), 1);
+}
+
+#[rocket::async_test]
+async fn sessions_and_login_may_both_be_attached_in_either_order() {
+    for login_first in [true, false] {
+        let (client, _dir) = launch(
+            |f| f,
+            |rocket| {
+                let rocket = rocket.mount("/", routes![count, notes]);
+                match login_first {
+                    true => rocket.attach(rocket_login::stage()).attach(rocket_login::sessions()),
+                    false => rocket.attach(rocket_login::sessions()).attach(rocket_login::stage()),
+                }
+            },
+        )
+        .await;
+        let ada = Browser::new(&client);
+        assert_eq!(ada.get("/count").await.body, "1");
+        ada.post("/register", &FIELDS).await.assert_redirect("/account");
+        assert_eq!(ada.get("/count").await.body, "2");
+        ada.get("/notes").await.assert_text("ada@example.org");
+    }
+}
+
+#[rocket::async_test]
+async fn the_pages_can_be_under_a_path_of_their_own() {
+    let (client, _dir) = launch(
+        |f| f,
+        |r| r.attach(rocket_login::stage_at("/auth")).mount("/", routes![front, notes]),
+    )
+    .await;
+    let ada = Browser::new(&client);
+    ada.get("/").await.assert_text("the application's own front page");
+    ada.get("/login").await.assert_status(404);
+    ada.get("/notes").await.assert_redirect("/auth/login?next=%2Fnotes");
+    ada.get("/auth/account").await.assert_redirect("/auth/login?next=%2Fauth%2Faccount");
+
+    // Every link and form stays under the path, and leads somewhere.
+    for page in ["/auth", "/auth/login?next=%2Fnotes", "/auth/register", "/auth/logout", "/auth/x"]
+    {
+        let page = ada.get(page).await;
+        for attribute in ["href=\"", "action=\"", "src=\""] {
+            for link in page.body.split(attribute).skip(1) {
+                let link = link.split('"').next().unwrap().replace("&#x2F;", "/");
+                assert!(link == "/" || link == "#main" || link.starts_with("/auth/"), "{link}");
+                let method = if attribute == "action=\"" { Method::Post } else { Method::Get };
+                let answer = ada.send(client.req(method, link.replace("#main", "/"))).await;
+                assert!(![404, 405].contains(&answer.status.code), "{method} {link}");
+            }
+        }
+    }
+
+    ada.post("/auth/register", &FIELDS).await.assert_redirect("/auth/account");
+    ada.get("/auth/account").await.assert_text("ada@example.org");
+    ada.get("/notes").await.assert_text("Notes of ada@example.org");
+    ada.post("/auth/logout", &[]).await.assert_redirect("/");
+    let fields = [FIELDS[0], FIELDS[1], ("next", "/notes")];
+    ada.post("/auth/login", &fields).await.assert_redirect("/notes");
+    let fields = [FIELDS[0], FIELDS[1], ("next", "//evil.example")];
+    ada.post("/auth/login", &fields).await.assert_redirect("/auth/account");
+}
+
+#[rocket::async_test]
+async fn an_applications_own_front_page_and_catcher_come_first() {
+    let (client, _dir) = launch(
+        |f| f,
+        |r| {
+            r.attach(rocket_login::stage()).mount("/", routes![front]).register("/", catchers![own])
+        },
+    )
+    .await;
+    let visitor = Browser::new(&client);
+    visitor.get("/").await.assert_text("the application's own front page");
+    visitor.get("/nowhere").await.assert_status(404).assert_text("the application's own 404");
+    visitor.get("/login").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
+    let own = TempDir::new().unwrap();
+    let template = r#"{% extends "base" %}{% import "macros" as macros %}
+        {% block title %}Own{% endblock %}
+        {% block content %}<h1>Our own log-in</h1><p>{{ email }}</p>
+        {{ macros::field(name="email", label="Who", type="email", autocomplete="username", errors=errors) }}
+        {% endblock %}"#;
+    fs::write(own.path().join("login.html.tera"), template).unwrap();
+    fs::create_dir(own.path().join("app")).unwrap();
+    let page = r#"{% extends "base" %}{% block content %}{{ text }}{% endblock %}"#;
+    fs::write(own.path().join("app/page.html.tera"), page).unwrap();
+
+    #[get("/page")]
+    fn page_route() -> rocket_dyn_templates::Template {
+        let context = rocket_dyn_templates::context! { base: "", text: "<b>bold</b>" };
+        rocket_dyn_templates::Template::render("app/page", context)
+    }
+
+    let (client, _dir) = launch(
+        |f| f.merge(("template_dir", own.path())),
+        |r| r.attach(rocket_login::stage()).mount("/", routes![page_route]),
+    )
+    .await;
+    let visitor = Browser::new(&client);
+    visitor.get("/login").await.assert_text("Our own log-in").assert_text("rocket-login</a>");
+    let refused = visitor.post("/login", &[("email", "<b>"), ("password", "x")]).await;
+    refused.assert_status(422).assert_text("&lt;b&gt;").assert_no_text("<b>");
+    visitor.get("/register").await.assert_text("<h1>Sign up</h1>");
+    // The application's own page extends our base, is HTML, and is escaped.
+    let page = visitor.get("/page").await;
+    page.assert_text("&lt;b&gt;bold&lt;&#x2F;b&gt;").assert_text("style.css");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+#[rocket::async_test]
+async fn without_a_directory_of_templates_the_built_in_ones_serve() {
+    let own = TempDir::new().unwrap();
+    let (client, _dir) =
+        launch(|f| f.merge(("template_dir", own.path())), |r| r.attach(rocket_login::stage()))
+            .await;
+    Browser::new(&client).get("/login").await.assert_text("<h1>Log in</h1>");
+}
+
+#[rocket::async_test]
+async fn a_directory_of_templates_that_is_not_there_stops_the_launch() {
+    let dir = TempDir::new().unwrap();
+    let figment = figment(&dir).merge(("template_dir", dir.path().join("nowhere")));
+    let error = rocket::custom(figment).attach(rocket_login::stage()).ignite().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
+}
+
+#[rocket::async_test]
+async fn an_application_keeps_its_own_tables_beside_ours() {
+    let own = TempDir::new().unwrap();
+    let sql = "CREATE TABLE notes (user_id INTEGER REFERENCES users (id) ON DELETE CASCADE) STRICT";
+    fs::write(own.path().join("1_notes.sql"), sql).unwrap();
+    let path = own.path().to_owned();
+    let migrate = AdHoc::on_ignite("Notes", move |rocket| async {
+        rocket.attach(AdHoc::try_on_ignite("Tables of Notes", move |rocket| async move {
+            let mut tx = Db::fetch(&rocket).unwrap().write().await.unwrap();
+            let mut migrator = Migrator::new(path.as_path()).await.unwrap();
+            migrator.set_ignore_missing(true).run_direct(None, &mut *tx, false).await.unwrap();
+            tx.commit().await.unwrap();
+            Ok(rocket)
+        }))
+    });
+
+    let (client, dir) = launch(|f| f, |r| r.attach(rocket_login::stage()).attach(migrate)).await;
+    let ada = Browser::new(&client);
+    ada.post("/register", &FIELDS).await.assert_redirect("/account");
+    let db = Db::fetch(client.rocket()).unwrap();
+    let mut tx = db.write().await.unwrap();
+    sqlx::query("INSERT INTO notes SELECT id FROM users").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    // And ours once more, beside theirs.
+    client.terminate().await;
+    let rocket = rocket::custom(figment(&dir)).attach(rocket_login::stage());
+    rocket.ignite().await.expect("it starts again");
+}
+
+#[rocket::async_test]
+async fn a_message_waits_for_the_page_that_shows_it() {
+    let (client, _dir) = launch(
+        |f| f,
+        |r| {
+            r.attach(rocket_login::sessions())
+                .mount("/", routes![message, show, fail, redirect, forward, forwarded, count])
+        },
+    )
+    .await;
+    let visitor = Browser::new(&client);
+    visitor.post("/message", &[]).await.assert_status(200);
+
+    // A parallel reader of the session, a failure and a redirect leave it.
+    visitor.get("/count").await.assert_status(200);
+    visitor.get("/fail").await.assert_status(500);
+    visitor.get("/redirect").await.assert_redirect("/show");
+    assert_eq!(visitor.get("/show").await.body, r#"Some("saved")"#);
+    assert_eq!(visitor.get("/show").await.body, "None");
+
+    // A route that forwards has not shown it.
+    visitor.post("/message", &[]).await;
+    assert_eq!(visitor.get("/forward").await.body, r#"forwarded Some("saved")"#);
+    assert_eq!(visitor.get("/show").await.body, "None");
+
+    // No session was needed.
+    assert_eq!(Browser::new(&client).post("/message", &[]).await.set_cookie("session"), None);
+}
+
+#[rocket::async_test]
+async fn a_message_cannot_be_planted() {
+    let (client, _dir) =
+        launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![show])).await;
+    let visitor = Browser::new(&client);
+    visitor.set_cookie("session-flash", "Call 0900 to unlock your account");
+    assert_eq!(visitor.get("/show").await.body, "None");
+}
+
+#[rocket::async_test]
+async fn a_forgotten_stage_is_noticed_for_messages_too() {
+    let dir = TempDir::new().unwrap();
+    let rocket = rocket::custom(figment(&dir)).mount("/", routes![show]);
+    let error = rocket.ignite().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error:?}");
+}
+
+#[cfg(feature = "prometheus")]
+#[rocket::async_test]
+async fn prometheus_reads_what_happened_to_sessions() {
+    let (client, _dir) = launch(
+        |f| f,
+        |r| {
+            r.attach(rocket_login::stage())
+                .attach(rocket_login::metrics::prometheus("a long random token"))
+                .mount("/", routes![count])
+        },
+    )
+    .await;
+    let visitor = Browser::new(&client);
+    visitor.get("/count").await;
+    visitor.with_session(async |session| session.regenerate().await.unwrap()).await;
+    visitor.get("/count").await;
+    visitor.with_session(async |session| session.destroy().await.unwrap()).await;
+    visitor.set_cookie("session", "tampered");
+    visitor.get("/count").await;
+
+    let scrape = async |token: Option<&str>| {
+        let request = client.get("/metrics");
+        let request = match token {
+            Some(token) => request
+                .header(rocket::http::Header::new("Authorization", format!("Bearer {token}"))),
+            None => request,
+        };
+        Browser::new(&client).send(request).await
+    };
+    for token in [None, Some(""), Some("wrong")] {
+        scrape(token).await.assert_status(404);
+    }
+    let metrics = scrape(Some("a long random token")).await;
+    metrics.assert_status(200);
+    for line in [
+        r#"rocket_login_sessions_total{event="created"} "#,
+        r#"rocket_login_sessions_total{event="regenerated"} "#,
+        r#"rocket_login_sessions_total{event="ended"} "#,
+        r#"rocket_login_sessions_total{event="refused"} "#,
+        "rocket_login_session_lookup_seconds_count ",
+        "rocket_login_session_write_seconds_count ",
+    ] {
+        metrics.assert_text(line);
+    }
+}

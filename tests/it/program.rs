@@ -1,0 +1,96 @@
+//! Programs of ours, started for real.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// `program` in the folder `dir`, with nothing configured.
+pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
+    command
+}
+
+/// A running program; killed when dropped.
+pub struct Program {
+    child: Child,
+    port: u16,
+}
+
+impl Program {
+    pub fn start(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        command.env("ROCKET_PORT", "0").envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+
+        // Rocket says which port it was given.
+        let mut stdout = child.stdout.take().unwrap();
+        let mut seen = Vec::new();
+        let port = loop {
+            let mut byte = [0];
+            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+            let text = String::from_utf8_lossy(&seen);
+            if let Some((_, port)) =
+                text.strip_suffix('\n').and_then(|t| t.rsplit_once("http://127.0.0.1:"))
+            {
+                break port.trim().parse().unwrap();
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Program { child, port }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// One request on a connection of its own; the whole response.
+    pub fn request(&self, head: &str, cookie: Option<&str>, body: &str) -> String {
+        let mut stream = self.connect();
+        send(&mut stream, head, cookie, body);
+        receive(&mut stream)
+    }
+
+    #[cfg(unix)]
+    pub fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        (self.child.wait().unwrap().code(), start.elapsed())
+    }
+}
+
+pub fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str) {
+    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+}
+
+pub fn receive(stream: &mut TcpStream) -> String {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn session_cookie(response: &str) -> String {
+    let line = response.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    line.split(';').next().unwrap().to_owned()
+}
