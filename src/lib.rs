@@ -145,6 +145,15 @@ pub fn stage_at(base: &str) -> AdHoc {
     AdHoc::try_on_ignite("Login", |rocket| attach_login(rocket, base))
 }
 
+/// Pages that are longer than a comment should be.
+pub mod _documentation {
+    #[doc = include_str!("../docs/express.md")]
+    pub mod express {}
+
+    #[doc = include_str!("../CHANGELOG.md")]
+    pub mod changelog {}
+}
+
 /// The README's programs compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

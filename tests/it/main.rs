@@ -7,6 +7,7 @@ mod bad_input;
 mod binary;
 mod config;
 mod cookie;
+mod docs;
 mod embedding;
 mod errors;
 mod examples;

@@ -384,6 +384,16 @@ async fn the_sweep_runs_by_itself() {
 }
 
 #[rocket::async_test]
+async fn deleting_all_rows_logs_everybody_out() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let bob = app.registered("bob@example.org").await;
+    app.execute("DELETE FROM sessions").await;
+    assert!(!ada.is_logged_in().await);
+    assert!(!bob.is_logged_in().await);
+}
+
+#[rocket::async_test]
 async fn a_deleted_users_sessions_are_gone() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
