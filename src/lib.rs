@@ -1,19 +1,26 @@
 //! Sign-up, login and database-persisted sessions for Rocket.
 //!
 //! A browser holds only an opaque random token, in a sealed cookie; a
-//! `sessions` table in SQLite holds the state. The request guards
+//! `sessions` table in SQLite holds the rest. The request guards
 //! [`&Session`](Session) and [`&User`](User) load both with one query, and the
-//! pages `/register`, `/login`, `/logout` and `/account` do the rest.
+//! pages `/register`, `/login`, `/logout` and `/account` do what is left.
 //!
 //! # Usage
 //!
 //!   1. Add the crate.
 //!
-//!   2. Attach the [`stage()`]:
+//!   2. Attach what you need: [`sessions()`] for sessions alone, [`stage()`] or
+//!      [`stage_at()`] for login as well.
 //!
 //!      ```rust,no_run
 //!      use rocket::{get, launch, routes};
-//!      use rocket_login::User;
+//!      use rocket_login::{Error, Session, User};
+//!
+//!      #[get("/views")]
+//!      async fn views(session: &Session) -> Result<String, Error> {
+//!          let views = session.update("views", |views| views.unwrap_or(0) + 1).await?;
+//!          Ok(views.to_string())
+//!      }
 //!
 //!      #[get("/notes")]
 //!      fn notes(user: &User) -> String {
@@ -22,17 +29,42 @@
 //!
 //!      #[launch]
 //!      fn rocket() -> _ {
-//!          rocket::build().attach(rocket_login::stage()).mount("/", routes![notes])
+//!          rocket::build().attach(rocket_login::stage()).mount("/", routes![views, notes])
 //!      }
 //!      ```
 //!
 //!      A visitor who is not logged in is sent from `/notes` to `/login`, and
-//!      back to `/notes` afterwards.
+//!      back to `/notes` afterwards. Forgetting to attach the stage stops the
+//!      launch.
 //!
-//!   3. Configure it in `Rocket.toml`. Every key has a default; the README
-//!      lists them all.
+//!   3. Configure it in `Rocket.toml`. Every key has a default; [`config`] has
+//!      a struct for each table. Outside the debug profile, `secret_key` is
+//!      required.
 //!
 //! [`rocket()`] is the whole site, as the binary `rocket-login` serves it.
+//!
+//! # Guards
+//!
+//! | guard | gives | fails |
+//! |---|---|---|
+//! | [`&Session`](Session) | the visitor's session and its state | 503 when the database does not answer |
+//! | [`&User`](User) | who is logged in | forwards with 401; 503 |
+//! | `Option<&User>` | the same, or nobody | never |
+//! | [`Flash`] | a message to the next page | never |
+//! | [`Auth`] | register, log in, log out, for pages of your own | 503 |
+//! | [`&Db`](Db) | the database, for tables of your own | never |
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//!   * `testing`: the module `testing`, for an application's tests.
+//!   * `prometheus`: `metrics::prometheus()`, an endpoint for Prometheus.
+//!
+//! # Further reading
+//!
+//! [Coming from express-session](_documentation::express), with every option
+//! and method of it; the [changelog](_documentation::changelog).
 
 mod auth;
 mod clock;

@@ -2,7 +2,7 @@
 //! signed in without the form, a look into its session, and the suite that
 //! every store of sessions passes.
 //!
-//! Behind the feature `testing`. Time is moved by a [`Clock`](crate::Clock)
+//! Behind the feature `testing`. Time is moved by a [`Clock`]
 //! that the test manages:
 //!
 //! ```rust

@@ -185,3 +185,24 @@ fn slow_forms_hold_nothing_up_and_are_given_up() {
     }
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
 }
+
+#[test]
+fn the_log_holds_no_secret() {
+    let dir = TempDir::new().unwrap();
+    let site = Program::start(program(&dir), &[KEY, ("ROCKET_LOG_LEVEL", "normal")]);
+    let registered = site.request("POST /register", None, REGISTER);
+    let cookie = session_cookie(&registered);
+    let wrong = REGISTER.replace("battery", "staple");
+    site.request("POST /login", None, &wrong);
+    site.request("GET /account", Some(&cookie), "");
+    site.request("GET /account", Some("session=tampered"), "");
+    site.request("POST /logout", Some(&cookie), "");
+
+    let log = site.output();
+    assert!(log.contains("POST /register"), "{log}");
+    let value = cookie.split_once('=').unwrap().1;
+    for secret in [value, "correct", "staple", "ada@example.org", "ada%40", "$argon2id", "tampered"]
+    {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}

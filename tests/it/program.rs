@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,6 +20,7 @@ pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
 pub struct Program {
     child: Child,
     port: u16,
+    output: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Program {
@@ -40,8 +42,20 @@ impl Program {
                 break port.trim().parse().unwrap();
             }
         };
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Program { child, port }
+        let output = Arc::new(Mutex::new(seen));
+        let log = output.clone();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut chunk) {
+                log.lock().unwrap().extend_from_slice(&chunk[..length]);
+            }
+        });
+        Program { child, port, output }
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
     }
 
     pub fn connect(&self) -> TcpStream {
