@@ -1,6 +1,7 @@
 -- What a browser's cookie stands for. One row is one browser.
 CREATE TABLE sessions (
     id               BLOB    NOT NULL,              -- SHA-256 of the token in the cookie; the token itself is stored nowhere
+    family           BLOB    NOT NULL,              -- the id it began with; a new token changes id and keeps this
     user_id          INTEGER,                       -- who is logged in; NULL: a visitor's state
     data             TEXT    NOT NULL DEFAULT '{}', -- the application's state, one JSON object
     remember         INTEGER NOT NULL DEFAULT 0,    -- 1: "remember me" was ticked, the longer time-outs apply
@@ -14,6 +15,7 @@ CREATE TABLE sessions (
 
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
     CONSTRAINT sessions_id_length CHECK (length(id) = 32),
+    CONSTRAINT sessions_family_key UNIQUE (family),
     CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT sessions_data_object CHECK (json_valid(data) AND json_type(data) = 'object'),
     CONSTRAINT sessions_remember_bool CHECK (remember IN (0, 1)),

@@ -18,7 +18,8 @@ use crate::user::{self, Email};
 
 /// The acts, on behalf of the present visitor, as a request guard.
 ///
-/// It _succeeds_ and _fails_ as [`&Session`](Session) does.
+/// It _succeeds_ and _fails_ as [`&Session`](Session) does. A [`Sentinel`] stops
+/// the launch when [`stage()`](crate::stage()) is not attached.
 #[derive(Debug)]
 pub struct Auth<'r> {
     session: &'r Session,
@@ -71,6 +72,7 @@ impl Auth<'_> {
 
         let hash = self.hasher.hash(password.into()).await?;
 
+        let _writing = self.session.writing().await;
         let (mut tx, now) = (self.db.write().await?, self.clock.now());
         let user_id = user::store::insert(&mut tx, email, &hash, now).await?;
         let started = self.session.start(&mut tx, user_id, false).await?;
@@ -110,6 +112,7 @@ impl Auth<'_> {
             false => stored.clone(),
         };
 
+        let _writing = self.session.writing().await;
         let mut tx = self.db.write().await?;
         // The password may have been changed while it was being checked: a
         // log-in with the old one must not outlive that.
@@ -150,6 +153,6 @@ impl<'r> FromRequest<'r> for Auth<'r> {
 
 impl Sentinel for Auth<'_> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        Session::abort(rocket)
+        rocket.state::<Hasher>().is_none()
     }
 }

@@ -101,21 +101,35 @@ impl From<figment::Error> for ConfigError {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Tables {
-    #[serde(default)]
     session: SessionConfig,
-    #[serde(default)]
     accounts: AccountsConfig,
-    #[serde(default)]
     password: PasswordConfig,
-    #[serde(default)]
     throttle: ThrottleConfig,
-    #[serde(default)]
     site: SiteConfig,
-    #[serde(default)]
     mail: MailConfig,
     secret_key: Option<SecretKey>,
+}
+
+impl Tables {
+    fn check(self, figment: &Figment) -> Result<Config, ConfigError> {
+        refuse_misplaced_tables(figment)?;
+        let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
+        self.session.check(debug)?;
+        Ok(Config {
+            debug,
+            database: database_path(figment)?,
+            secret_key: secret_key(self.secret_key, debug)?,
+            session: self.session,
+            accounts: self.accounts,
+            password: self.password,
+            throttle: self.throttle,
+            site: self.site,
+            mail: self.mail,
+        })
+    }
 }
 
 impl Config {
@@ -126,25 +140,45 @@ impl Config {
     /// On an unknown key in one of our tables, a value out of range, or an
     /// unsafe combination.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        refuse_misplaced_tables(figment)?;
-        let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
         let tables: Tables = figment.extract()?;
-        tables.session.check(debug)?;
         tables.accounts.check()?;
         tables.password.check()?;
         tables.site.check()?;
+        tables.check(figment)
+    }
 
-        Ok(Config {
-            debug,
-            database: database_path(figment)?,
-            secret_key: secret_key(tables.secret_key, debug)?,
-            session: tables.session,
-            accounts: tables.accounts,
-            password: tables.password,
-            throttle: tables.throttle,
-            site: tables.site,
-            mail: tables.mail,
-        })
+    /// The same for sessions alone: an application may have tables `site`,
+    /// `mail` and so on that mean something else.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_figment()`](Config::from_figment()), for what sessions use.
+    pub fn of_sessions(figment: &Figment) -> Result<Self, ConfigError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Site {
+            #[serde(deserialize_with = "site::networks")]
+            trusted_proxies: Vec<ipnet::IpNet>,
+        }
+
+        #[derive(Deserialize)]
+        struct Used {
+            #[serde(default)]
+            session: SessionConfig,
+            #[serde(default)]
+            site: Site,
+            secret_key: Option<SecretKey>,
+        }
+
+        let used: Used = figment.extract()?;
+        let site = SiteConfig { trusted_proxies: used.site.trusted_proxies, ..Default::default() };
+        let tables = Tables {
+            session: used.session,
+            site,
+            secret_key: used.secret_key,
+            ..Default::default()
+        };
+        tables.check(figment)
     }
 
     /// What is allowed here but deserves a line in the log at start.

@@ -11,14 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cookie::{CookieJar, Key};
+use rocket::Request;
 use rocket::fairing::AdHoc;
-use rocket::http::{Cookie, Header, SameSite};
-use rocket::{Request, Response};
+use rocket::http::{Cookie, Header, SameSite, Status};
 
 use crate::config::{self, Config};
+use crate::session::{self, SessionId};
 
-/// Far above any cookie of ours; longer ones are not worth decrypting.
-const MAX_SEALED_LENGTH: usize = 2048;
+/// The longest that browsers keep (RFC 6265bis, section 5.6).
+const MAX_SEALED_LENGTH: usize = 4096;
+
+/// When to come back after a 503: a restart or a busy moment is over by then.
+const BUSY_SECONDS: &str = "5";
+
+/// When to come back after a 429 that says nothing else.
+const THROTTLED_SECONDS: &str = "600";
 
 /// Seals, opens and removes cookies with the configured attributes.
 #[derive(Clone)]
@@ -125,6 +132,7 @@ pub struct PendingCookies(Arc<Mutex<Pending>>);
 #[derive(Default)]
 struct Pending {
     cookies: Vec<Pend>,
+    renewal: Option<(SessionId, Cookie<'static>)>,
     are_sent: bool,
 }
 
@@ -144,9 +152,19 @@ impl PendingCookies {
         self.push(cookie, false);
     }
 
-    /// The same, but only with a response that shows something.
+    /// Sends `cookie` only with a response that shows something, and only if
+    /// none of its name is to be sent already.
     pub fn set_if_shown(&self, cookie: Cookie<'static>) {
-        self.push(cookie, true);
+        if self.lock().cookies.iter().all(|earlier| earlier.cookie.name() != cookie.name()) {
+            self.push(cookie, true);
+        }
+    }
+
+    /// Sends `cookie` if nothing else is sent under its name, and if the session
+    /// `id` is still there by then. A slow response would otherwise put the
+    /// token back that a log-in has replaced meanwhile.
+    pub fn renew(&self, id: SessionId, cookie: Cookie<'static>) {
+        self.lock().renewal = Some((id, cookie));
     }
 
     /// Whether the response's head is on its way, so that nothing can be set
@@ -167,18 +185,18 @@ impl PendingCookies {
         pending.cookies.push(Pend { cookie, if_shown });
     }
 
-    fn send(&self, response: &mut Response<'_>) {
-        let class = response.status().class();
-        let is_shown = class.is_success() || class.is_client_error();
+    /// What goes with a response of this status.
+    fn send(&self, status: Status) -> (Vec<Cookie<'static>>, Option<(SessionId, Cookie<'static>)>) {
+        let is_shown = status.class().is_success() || status == Status::UnprocessableEntity;
         let mut pending = self.lock();
         pending.are_sent = true;
-        for Pend { cookie, .. } in std::mem::take(&mut pending.cookies)
-            .into_iter()
-            .filter(|pend| is_shown || !pend.if_shown)
-        {
-            response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
-            response.set_header(Header::new("Cache-Control", "no-store"));
-        }
+        let cookies = std::mem::take(&mut pending.cookies).into_iter();
+        let cookies: Vec<_> =
+            cookies.filter(|pend| is_shown || !pend.if_shown).map(|pend| pend.cookie).collect();
+        let renewal = pending.renewal.take();
+        let is_free = |cookie: &Cookie<'_>| cookies.iter().all(|c| c.name() != cookie.name());
+        let renewal = renewal.filter(|(_, cookie)| is_free(cookie));
+        (cookies, renewal)
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -194,11 +212,36 @@ impl std::fmt::Debug for PendingCookies {
     }
 }
 
-/// Writes the pending cookies into the response, whoever produced it.
+/// Writes the pending cookies into the response, whoever produced it, and when
+/// to come back after an error that passes.
 ///
 /// Such a response is nobody else's, so no cache may keep it.
 pub fn fairing() -> AdHoc {
-    AdHoc::on_response("Sealed Cookies", |request, response| {
-        Box::pin(async move { PendingCookies::of(request).send(response) })
+    AdHoc::on_response("Session", |request, response| {
+        Box::pin(async move {
+            let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
+            if let Some((id, cookie)) = renewal
+                && session::exists(request.rocket(), id).await
+            {
+                cookies.push(cookie);
+            }
+
+            // Whoever answers, an application's own catcher included.
+            let retry_after = match response.status() {
+                Status::ServiceUnavailable => Some(BUSY_SECONDS),
+                Status::TooManyRequests => Some(THROTTLED_SECONDS),
+                _ => None,
+            };
+            if let Some(seconds) =
+                retry_after.filter(|_| !response.headers().contains("Retry-After"))
+            {
+                response.set_header(Header::new("Retry-After", seconds));
+            }
+
+            for cookie in cookies {
+                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
+                response.set_header(Header::new("Cache-Control", "no-store"));
+            }
+        })
     })
 }

@@ -94,6 +94,9 @@ impl Pools {
 
     /// A write transaction. Dropped without a commit, it is rolled back.
     ///
+    /// There is one writer: commit or drop it before anything else that writes,
+    /// such as [`Session::set()`](crate::Session::set()), or that waits in vain.
+    ///
     /// It takes the write lock at once (`BEGIN IMMEDIATE`): a transaction that
     /// reads first and then writes fails with "locked" whatever the time-out.
     ///

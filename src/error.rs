@@ -19,7 +19,8 @@ use rocket::response::{self, Responder};
 ///   * `429 Too Many Requests` when too many visitors' sessions were begun from
 ///     one address;
 ///   * `500 Internal Server Error` when a value is not of the type asked for,
-///     or a session would begin after the response has.
+///     a statement of the application's own is mistaken, or a cookie would have
+///     to be set after the head of the response has gone.
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -32,7 +33,9 @@ enum Kind {
     TooLarge,
     TooMany,
     TooLate,
-    Value(String, serde_json::Error),
+    Value(String, &'static str),
+    /// A mistake in a statement, or in what it was given.
+    Statement(sqlx::Error),
 }
 
 impl Error {
@@ -75,8 +78,10 @@ impl Error {
         Error(Kind::TooLate)
     }
 
-    pub(crate) fn value(key: &str, error: serde_json::Error) -> Self {
-        Error(Kind::Value(key.to_owned(), error))
+    /// The value of `key` is no `T`. What it is instead stays unsaid: a value
+    /// may be a secret, and serde's own message quotes it.
+    pub(crate) fn value<T>(key: &str) -> Self {
+        Error(Kind::Value(key.to_owned(), std::any::type_name::<T>()))
     }
 
     /// Every hashing worker stayed busy for as long as a request may wait.
@@ -93,7 +98,7 @@ impl Error {
     /// `users.email`.
     pub(crate) fn is_duplicate(&self, column: &str) -> bool {
         match &self.0 {
-            Kind::Database(sqlx::Error::Database(error)) => {
+            Kind::Statement(sqlx::Error::Database(error)) => {
                 error.is_unique_violation() && error.message().contains(column)
             }
             _ => false,
@@ -107,7 +112,7 @@ impl Error {
             Kind::Ended => Status::Conflict,
             Kind::TooLarge => Status::PayloadTooLarge,
             Kind::TooMany => Status::TooManyRequests,
-            Kind::TooLate | Kind::Value(..) => Status::InternalServerError,
+            Kind::TooLate | Kind::Value(..) | Kind::Statement(_) => Status::InternalServerError,
         }
     }
 }
@@ -121,8 +126,9 @@ impl fmt::Display for Error {
             Kind::Ended => f.write_str("the session was ended meanwhile"),
             Kind::TooLarge => f.write_str("the session's state would be too large"),
             Kind::TooMany => f.write_str("too many sessions were begun from one address"),
-            Kind::TooLate => f.write_str("a session cannot begin after the response has"),
-            Kind::Value(key, error) => write!(f, "the session's value {key:?}: {error}"),
+            Kind::TooLate => f.write_str("a cookie cannot be set once the response has begun"),
+            Kind::Value(key, kind) => write!(f, "the session's value {key:?} is no {kind}"),
+            Kind::Statement(error) => write!(f, "a statement failed: {error}"),
         }
     }
 }
@@ -130,16 +136,27 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Database(error) => Some(error),
-            Kind::Value(_, error) => Some(error),
+            Kind::Database(error) | Kind::Statement(error) => Some(error),
             _ => None,
         }
     }
 }
 
+/// A missing row, a broken constraint or a value of another type is a mistake,
+/// `500`, where the application does not expect it; anything else is the
+/// database's failure, `503`.
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Error(Kind::Database(error))
+        use sqlx::Error::{ColumnDecode, ColumnNotFound, Database, Decode, Encode, RowNotFound};
+        use sqlx::error::ErrorKind::Other;
+
+        match &error {
+            RowNotFound | ColumnNotFound(_) | ColumnDecode { .. } | Decode(_) | Encode(_) => {
+                Error(Kind::Statement(error))
+            }
+            Database(inner) if !matches!(inner.kind(), Other) => Error(Kind::Statement(error)),
+            _ => Error(Kind::Database(error)),
+        }
     }
 }
 

@@ -87,7 +87,6 @@ use std::sync::Arc;
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
 use rocket::{Build, Orbit, Rocket};
-use rocket_db_pools::Database;
 
 use config::Config;
 use cookies::SealedCookies;
@@ -97,7 +96,9 @@ pub use auth::{Auth, RegisterError};
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pools};
 pub use error::Error;
+pub use pages::Customize;
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
+pub use rocket_db_pools::Database;
 pub use session::{Flash, Session, sweep};
 pub use sqlx;
 pub use user::{Email, EmailError, User};
@@ -116,9 +117,9 @@ pub fn rocket() -> Rocket<Build> {
 /// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for
 /// any application. No pages, no users.
 ///
-/// It reads the table `session`, `databases.login.url` and `secret_key`, makes
-/// and migrates the tables `users` and `sessions`, sends the cookie and sweeps
-/// expired rows. What is configured wrongly, or a database that cannot be
+/// It reads the table `session`, `site.trusted_proxies`, `databases.login.url`
+/// and `secret_key`, makes and migrates the tables `users` and `sessions`, sends
+/// the cookie and sweeps expired rows. What is configured wrongly, or a database that cannot be
 /// opened, stops the launch with one line in the log that names the key and the
 /// mend.
 ///
@@ -141,7 +142,7 @@ pub fn rocket() -> Rocket<Build> {
 /// ```
 pub fn sessions() -> AdHoc {
     AdHoc::try_on_ignite("Sessions", |rocket| async {
-        match Config::from_figment(&rocket.figment().clone().join(config::defaults())) {
+        match Config::of_sessions(&rocket.figment().clone().join(config::defaults())) {
             Ok(config) => Ok(attach_sessions(rocket, config)),
             Err(error) => {
                 log::error!("{error}");
@@ -156,7 +157,10 @@ pub fn sessions() -> AdHoc {
 ///
 /// An application's own route for `/` or for a file in `/static`, and its own
 /// default catcher, come before ours. Templates of the same name in its
-/// `template_dir` replace ours.
+/// `template_dir` replace ours: `base`, `macros`, `home`, `login`, `register`,
+/// `logout`, `account`, `closed`, `error`. The stage attaches
+/// [`Template`](rocket_dyn_templates::Template) itself, for the application's
+/// templates too; filters and functions go into [`Customize`].
 ///
 /// # Examples
 ///
@@ -242,9 +246,15 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         }
     };
 
-    // Two default catchers for one path would stop the launch.
-    let has_catcher = rocket.catchers().any(|c| c.code.is_none() && c.base.path() == "/");
-    let catchers = if has_catcher { Vec::new() } else { web::catchers() };
+    // Two catchers for one path and status would stop the launch.
+    let has_catcher = |code: Option<u16>| {
+        rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
+    };
+    let catchers = match (has_catcher(None), has_catcher(Some(401))) {
+        (false, _) => web::catchers(),
+        (true, false) => web::log_in_catcher(),
+        (true, true) => Vec::new(),
+    };
     let mount = base.join(if base.join("").is_empty() { "/" } else { "" });
 
     Ok(attach_sessions(
@@ -258,5 +268,6 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     .attach(pages::templates(base))
     .mount(mount, pages::routes())
     .mount("/.refused", web::routes())
-    .register("/", catchers))
+    .register("/", catchers)
+    .register("/.refused", web::catchers()))
 }

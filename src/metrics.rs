@@ -65,7 +65,8 @@ fn seconds(duration: Duration) -> f64 {
 ///
 /// Anybody else, and any request without `Authorization: Bearer <token>`, gets
 /// `404`: that a site counts its log-ins is nobody's business. It installs the
-/// process's one recorder, so attach it once, and not beside another.
+/// process's one recorder, so attach it once, and not beside another. A token
+/// of fewer than 16 characters stops the launch.
 ///
 /// # Examples
 ///
@@ -79,32 +80,61 @@ fn seconds(duration: Duration) -> f64 {
 /// ```
 #[cfg(feature = "prometheus")]
 pub fn prometheus(token: &str) -> rocket::fairing::AdHoc {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    use rocket::{fairing::AdHoc, routes};
+    use rocket::fairing::AdHoc;
 
-    let token = endpoint::Token::new(token);
-    AdHoc::try_on_ignite("Prometheus", |rocket| async {
-        match PrometheusBuilder::new().install_recorder() {
-            Ok(handle) => {
-                Ok(rocket.manage(handle).manage(token).mount("/", routes![endpoint::metrics]))
-            }
-            Err(error) => {
-                log::error!("prometheus: {error}");
-                Err(rocket)
-            }
-        }
-    })
+    let token = token.to_owned();
+    AdHoc::try_on_ignite("Prometheus", |rocket| endpoint::attach(rocket, token))
 }
 
 #[cfg(feature = "prometheus")]
 mod endpoint {
-    use metrics_exporter_prometheus::PrometheusHandle;
+    use std::time::Duration;
+
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+    use rocket::fairing::{self, AdHoc};
     use rocket::http::Status;
     use rocket::outcome::Outcome;
     use rocket::request::{self, FromRequest, Request};
-    use rocket::{State, get};
+    use rocket::tokio::{self, time::sleep};
+    use rocket::{Build, Rocket, State, get, routes};
     use sha2::{Digest, Sha256};
     use subtle::ConstantTimeEq;
+
+    /// What was measured is folded together this often; where nobody asks for
+    /// it, it would pile up.
+    const UPKEEP: Duration = Duration::from_secs(5);
+
+    pub async fn attach(rocket: Rocket<Build>, token: String) -> fairing::Result {
+        if token.len() < 16 {
+            log::error!("prometheus: the token is too short; take 16 random characters or more");
+            return Err(rocket);
+        }
+
+        let handle = match PrometheusBuilder::new().install_recorder() {
+            Ok(handle) => handle,
+            Err(error) => {
+                log::error!("prometheus: {error}");
+                return Err(rocket);
+            }
+        };
+
+        let upkeep = handle.clone();
+        Ok(rocket.manage(handle).manage(Token::new(&token)).mount("/", routes![metrics]).attach(
+            AdHoc::on_liftoff("Prometheus Upkeep", |rocket| {
+                let mut shutdown = rocket.shutdown();
+                Box::pin(async move {
+                    tokio::spawn(async move {
+                        loop {
+                            tokio::select! {
+                                _ = &mut shutdown => break,
+                                _ = sleep(UPKEEP) => upkeep.run_upkeep(),
+                            }
+                        }
+                    });
+                })
+            }),
+        ))
+    }
 
     /// The SHA-256 of what must be sent, so that a comparison takes the same
     /// time for a token of any length.

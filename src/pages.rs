@@ -27,7 +27,7 @@ use crate::session::{Flash, Session};
 use crate::user::User;
 use crate::web::{Problem, ReturnTo, prefers_json};
 
-pub use templates::fairing as templates;
+pub use templates::{Customize, fairing as templates};
 
 /// Every page.
 pub fn routes() -> Vec<Route> {

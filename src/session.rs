@@ -35,6 +35,7 @@ use store::Record;
 
 pub use flash::{Flash, FlashCookie};
 pub use sweep::{fairing as sweeper, sweep};
+pub(crate) use token::SessionId;
 use token::SessionToken;
 
 /// How long a page waits for its last-seen time to be written. A locked file
@@ -201,7 +202,7 @@ impl Session {
 
         // The cookie's life follows the row's.
         if renew {
-            self.send_cookie(&current);
+            self.pending.renew(current.record.id, self.cookie(&current));
         }
 
         self.current = Mutex::new(Some(current));
@@ -221,6 +222,13 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("handle", &self.handle()).finish_non_exhaustive()
     }
+}
+
+/// Whether the session `id` is there. Not when nobody can tell.
+pub(crate) async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
+    let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
+    let found = async { store::find_state(&mut *db.read().await?, id, now).await };
+    matches!(found.await, Ok(Some(_)))
 }
 
 /// Writes the last-seen time. `true`: it is written, or is about to be. On a

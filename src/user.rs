@@ -9,6 +9,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 use serde::Serialize;
 
+use crate::auth::Auth;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::session::Session;
@@ -70,6 +71,6 @@ impl<'r> FromRequest<'r> for &'r User {
 
 impl Sentinel for User {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        Session::abort(rocket)
+        Auth::abort(rocket)
     }
 }

@@ -8,7 +8,7 @@ mod problem;
 mod return_to;
 mod same_origin;
 
-pub use catchers::catchers;
+pub use catchers::{catchers, log_in_catcher};
 pub use form::Posted;
 pub use headers::fairing as security_headers;
 pub use problem::{Problem, prefers_json};

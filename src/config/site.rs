@@ -107,7 +107,7 @@ impl fmt::Debug for MailConfig {
 }
 
 /// Addresses (`10.0.0.1`) and networks (`10.0.0.0/8`) alike.
-fn networks<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<IpNet>, D::Error> {
+pub(super) fn networks<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<IpNet>, D::Error> {
     Vec::<String>::deserialize(de)?
         .into_iter()
         .map(|text| {

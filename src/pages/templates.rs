@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::sync::Arc;
+use std::{fmt, fs, io};
 
 use include_dir::{Dir, include_dir};
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::providers::Serialized;
 use rocket::figment::value::magic::RelativePathBuf;
 use rocket::{Build, Rocket};
-use rocket_dyn_templates::Template;
 use rocket_dyn_templates::tera::{self, Function, Tera, Value};
+use rocket_dyn_templates::{Engines, Template};
 use tempfile::TempDir;
 
 use super::{Base, assets};
@@ -22,6 +23,39 @@ const SUFFIX: &str = ".html.tera";
 
 /// What `rocket_dyn_templates` escapes, kept for the application's templates.
 const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".htm", ".xml"];
+
+/// An application's own filters and functions for templates, to be managed
+/// before the stage is attached.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::launch;
+/// use rocket_login::Customize;
+///
+/// #[launch]
+/// fn rocket() -> _ {
+///     rocket::build()
+///         .manage(Customize::new(|engines| engines.tera.autoescape_on(vec![".html.tera"])))
+///         .attach(rocket_login::stage())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Customize(Arc<dyn Fn(&mut Engines) + Send + Sync>);
+
+impl Customize {
+    /// Runs `customize` after our templates are added, and again whenever the
+    /// templates are reloaded.
+    pub fn new(customize: impl Fn(&mut Engines) + Send + Sync + 'static) -> Self {
+        Customize(Arc::new(customize))
+    }
+}
+
+impl fmt::Debug for Customize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Customize")
+    }
+}
 
 /// Renders pages from `template_dir`, and from inside the binary what is not
 /// there.
@@ -47,6 +81,10 @@ async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         true => match merge(&directory) {
             Ok(merged) => {
                 let path = merged.path().to_owned();
+                log::info!(
+                    "{} is joined with the built-in templates at start",
+                    directory.display()
+                );
                 (rocket.manage(merged), Some(path))
             }
             Err(error) => {
@@ -65,9 +103,14 @@ async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         }
     };
 
+    let customize = rocket.state::<Customize>().cloned();
     Ok(rocket.attach(Template::try_custom(move |engines| {
         engines.tera.register_function("asset", Asset(base.clone()));
-        Ok(add_built_in(&mut engines.tera)?)
+        add_built_in(&mut engines.tera)?;
+        if let Some(Customize(customize)) = &customize {
+            customize(engines);
+        }
+        Ok(())
     })))
 }
 

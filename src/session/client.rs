@@ -1,6 +1,7 @@
 //! Where a request comes from, as far as it can be believed.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Once;
 
 use ipnet::IpNet;
 use rocket::Request;
@@ -23,6 +24,7 @@ impl Client {
     pub fn of(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Self {
         let agent = request.headers().get_one("User-Agent").unwrap_or_default();
         let address = address(request, trusted_proxies);
+        warn_of_proxy(request, address);
         Client {
             ip_address: address.map_or_else(String::new, |ip| ip.to_string()),
             network: address.map_or_else(String::new, |ip| network(ip).to_string()),
@@ -32,6 +34,25 @@ impl Client {
                 .take(MAX_USER_AGENT_LENGTH)
                 .collect(),
         }
+    }
+}
+
+/// Behind a proxy that is not configured, all visitors have one address, and
+/// share one visitor's limits. Said once.
+fn warn_of_proxy(request: &Request<'_>, address: Option<IpAddr>) {
+    static WARNED: Once = Once::new();
+
+    let is_local = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    };
+    if address.is_some_and(is_local) && request.headers().contains("X-Forwarded-For") {
+        WARNED.call_once(|| {
+            log::warn!(
+                "site.trusted_proxies: requests come through a proxy that is not named there, so \
+                 all visitors seem to have one address"
+            );
+        });
     }
 }
 

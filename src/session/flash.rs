@@ -13,6 +13,9 @@ use crate::cookies::{PendingCookies, SealedCookies};
 /// The next page comes at once; an old message would only confuse.
 const LIFETIME: Duration = Duration::from_secs(60);
 
+/// A sentence or two; sealed and encoded it fits a cookie.
+const MAX_LENGTH: usize = 1000;
+
 /// The cookie that carries the message, in managed state.
 ///
 /// Sealed, so that nobody can put words into our pages; apart from the
@@ -34,9 +37,10 @@ impl FlashCookie {
 /// A message from one page to the next, as a request guard that always
 /// succeeds.
 ///
-/// It waits, for a minute, until a page shows it. Requests that do not ask for
-/// it leave it alone, however many run meanwhile, and so does a redirect or a
-/// failure of a page that did ask.
+/// It waits, for a minute, until a page shows it: a response of 2xx, or a
+/// refused form of 422. Requests that do not ask for it leave it alone, however
+/// many run meanwhile, and so does a redirect or an error of a page that did
+/// ask.
 ///
 /// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
 /// nor [`stage()`](crate::stage()) is attached.
@@ -77,9 +81,11 @@ impl<'r> Flash<'r> {
         }
     }
 
-    /// Leaves `message` for the next page, in place of one that waits.
+    /// Leaves `message` for the next page, in place of one that waits. What is
+    /// longer than 1,000 bytes is cut off.
     pub fn set(&self, message: &str) {
         let FlashCookie { name, cookies } = self.cookie;
+        let message = &message[..message.floor_char_boundary(MAX_LENGTH)];
         self.pending.set(cookies.seal(name, message, Some(LIFETIME)));
     }
 

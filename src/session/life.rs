@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocket::http::Cookie;
+use rocket::tokio::sync::MutexGuard;
 use sha2::{Digest, Sha256};
 use sqlx::{Sqlite, Transaction};
 
@@ -31,9 +33,10 @@ impl Session {
     }
 
     /// A name for the session that is no secret: it may be logged, shown and
-    /// put into a path. 16 hexadecimal digits; `None`: there is no session.
+    /// put into a path. It stays when the token changes. 16 hexadecimal digits;
+    /// `None`: there is no session.
     pub fn handle(&self) -> Option<String> {
-        self.current_id().map(handle)
+        self.current().as_ref().map(|current| handle(current.record.family))
     }
 
     /// Replaces the token, and keeps state, user and both clocks. The old
@@ -52,6 +55,7 @@ impl Session {
     pub async fn regenerate(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         let Some(old) = self.current_id() else { return Ok(()) };
+        self.check_head()?;
 
         let token = SessionToken::generate();
         let mut tx = self.db.write().await?;
@@ -80,9 +84,9 @@ impl Session {
     #[doc(alias = "flush")]
     pub async fn destroy(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
-        if let Some(id) = self.current_id() {
+        if let Some(family) = self.family() {
             let mut tx = self.db.write().await?;
-            store::delete(&mut tx, id).await?;
+            store::delete(&mut tx, family).await?;
             tx.commit().await?;
             metrics::count(Event::Ended);
         }
@@ -98,6 +102,7 @@ impl Session {
     /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
     /// otherwise when the database fails.
     pub async fn reload(&self) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
         let Some(id) = self.current_id() else { return Ok(()) };
         let mut db = self.db.read().await?;
         let data = store::find_state(&mut db, id, self.clock.now()).await?;
@@ -132,14 +137,21 @@ impl Session {
     async fn prolong(&self, remember: bool) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         let (now, clocks) = (self.clock.now(), &self.sessions.clocks);
-        let record = match self.current().as_ref() {
-            None => return Ok(()),
-            Some(Current { record, .. }) => Record {
-                remember,
-                last_seen_at: now,
-                expires_at: clocks.expiry(record.created_at, now, remember),
-                ..record.clone()
-            },
+        let Some(before) = self.current().as_ref().map(|current| current.record.clone()) else {
+            return Ok(());
+        };
+
+        // The browser must also learn that it need not remember any longer.
+        let tell = remember || before.remember;
+        if tell {
+            self.check_head()?;
+        }
+
+        let record = Record {
+            remember,
+            last_seen_at: now,
+            expires_at: clocks.expiry(before.created_at, now, remember),
+            ..before
         };
 
         let mut tx = self.db.write().await?;
@@ -149,10 +161,8 @@ impl Session {
         tx.commit().await?;
 
         if let Some(current) = self.current().as_mut() {
-            // The browser must also learn that it need not remember any longer.
-            let is_told = current.record.remember == remember && !remember;
             current.record = record;
-            if !is_told {
+            if tell {
                 self.send_cookie(current);
             }
         }
@@ -213,15 +223,31 @@ impl Session {
         tx: &mut Transaction<'static, Sqlite>,
         user_id: Option<i64>,
     ) -> Result<State, Error> {
-        let Some(id) = self.current_id() else { return Ok(State::new()) };
-        let owner = self.current().as_ref().and_then(|current| current.record.user_id);
-        let data = store::find_state(tx, id, self.clock.now()).await?;
-        let mut state = data.as_deref().and_then(state::parse).unwrap_or_default();
-        store::delete(tx, id).await?;
+        let Some((record, loaded)) =
+            self.current().as_ref().map(|current| (current.record.clone(), current.state.clone()))
+        else {
+            return Ok(State::new());
+        };
+
+        let owner = record.user_id;
+        let data = store::find_state(tx, record.id, self.clock.now()).await?;
+        let mut state = match data.as_deref().and_then(state::parse) {
+            Some(state) => state,
+            // Of two log-ins at once, as by a double click, the first has taken
+            // the visitor's row; the second must not lose the basket.
+            None if owner.is_none() => loaded,
+            None => State::new(),
+        };
+        store::delete(tx, record.family).await?;
 
         let is_same = user_id.is_some() && (owner.is_none() || owner == user_id);
         if !(is_same && self.sessions.keep_state) {
             state.retain(|key, _| self.sessions.visitor_keys.contains(key));
+        }
+
+        // Neither log-in nor log-out may fail for the size of what is left.
+        if state::serialize(&state)?.len() > self.sessions.state_limit {
+            state.clear();
         }
         Ok(state)
     }
@@ -233,9 +259,11 @@ impl Session {
         remember: bool,
         state: State,
     ) -> Result<Started, Error> {
+        self.check_head()?;
         let (token, now) = (SessionToken::generate(), self.clock.now());
         let record = Record {
             id: token.id(),
+            family: token.id(),
             user_id,
             remember,
             created_at: now,
@@ -244,7 +272,7 @@ impl Session {
             authenticated_at: user_id.map(|_| now),
         };
 
-        store::insert(tx, &record, &self.serialize(&state)?, &self.client).await?;
+        store::insert(tx, &record, &state::serialize(&state)?, &self.client).await?;
         Ok(Started(Current { token: Arc::new(token), record, state, is_new: true }))
     }
 
@@ -270,13 +298,36 @@ impl Session {
         self.current().as_ref().map(|current| current.record.id)
     }
 
-    pub(super) fn send_cookie(&self, current: &Current) {
+    fn family(&self) -> Option<SessionId> {
+        self.current().as_ref().map(|current| current.record.family)
+    }
+
+    /// Held from before the writer is asked for until after the commit, so that
+    /// two writes of one request do not make two sessions.
+    pub(crate) async fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().await
+    }
+
+    /// A cookie goes with the head of the response. A row that is made or
+    /// renamed later, by a streamed body, would be nobody's.
+    fn check_head(&self) -> Result<(), Error> {
+        match self.pending.are_sent() {
+            true => Err(Error::too_late()),
+            false => Ok(()),
+        }
+    }
+
+    fn send_cookie(&self, current: &Current) {
+        self.pending.set(self.cookie(current));
+    }
+
+    pub(super) fn cookie(&self, current: &Current) -> Cookie<'static> {
         // Without "remember me" the browser forgets it when it is closed.
         let record = &current.record;
-        let left = (record.expires_at - record.last_seen_at).max(0) as u64;
+        let left = (record.expires_at - self.clock.now()).max(0) as u64;
         let max_age = record.remember.then_some(Duration::from_secs(left));
         let Sessions { cookies, cookie_name, .. } = &*self.sessions;
-        self.pending.set(cookies.seal(cookie_name, &current.token.to_text(), max_age));
+        cookies.seal(cookie_name, &current.token.to_text(), max_age)
     }
 
     pub(super) fn forget(&self) {
@@ -285,9 +336,9 @@ impl Session {
     }
 }
 
-/// Of the id, so it says nothing of the token; hashed, so it does not even lead
+/// Of an id, so it says nothing of the token; hashed, so it does not even lead
 /// to the row's key.
-fn handle(id: SessionId) -> String {
-    let digest = Sha256::new_with_prefix("handle").chain_update(id.as_bytes()).finalize();
+fn handle(family: SessionId) -> String {
+    let digest = Sha256::new_with_prefix("handle").chain_update(family.as_bytes()).finalize();
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

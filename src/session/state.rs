@@ -87,7 +87,7 @@ impl Session {
     /// # Ok(()) }
     /// ```
     pub async fn set(&self, key: &str, value: impl Serialize) -> Result<(), Error> {
-        let value = serde_json::to_value(value).map_err(|error| Error::value(key, error))?;
+        let value = to_json(key, &value)?;
         self.write(|state| {
             state.insert(key.to_owned(), value);
             Ok(())
@@ -120,8 +120,7 @@ impl Session {
     {
         self.write(|state| {
             let value = change(read(state, key)?);
-            let json = serde_json::to_value(&value).map_err(|error| Error::value(key, error))?;
-            state.insert(key.to_owned(), json);
+            state.insert(key.to_owned(), to_json(key, &value)?);
             Ok(value)
         })
         .await
@@ -191,7 +190,12 @@ impl Session {
         let before = store::find_state(&mut tx, id, self.clock.now()).await?;
         let mut state = before.as_deref().and_then(parse).ok_or_else(ended)?;
         let result = change(&mut state)?;
-        let after = self.serialize(&state)?;
+        let after = serialize(&state)?;
+        // A state that is too large already, since the limit was lowered, may shrink.
+        let limit = self.sessions.state_limit.max(before.as_ref().map_or(0, String::len));
+        if after.len() > limit {
+            return Err(Error::too_large());
+        }
         if before.as_deref() != Some(&after) {
             store::update_state(&mut tx, id, &after).await?;
             tx.commit().await?;
@@ -206,10 +210,8 @@ impl Session {
 
     /// Starts a visitor's session with `state` in it.
     async fn begin(&self, state: State) -> Result<(), Error> {
-        // The cookie goes with the head of the response. A row made later, by a
-        // streamed body, would be nobody's.
-        if self.pending.are_sent() {
-            return Err(Error::too_late());
+        if serialize(&state)?.len() > self.sessions.state_limit {
+            return Err(Error::too_large());
         }
 
         let mut tx = self.db.write().await?;
@@ -226,20 +228,16 @@ impl Session {
     ) -> Result<(), Error> {
         const HOUR: i64 = 60 * 60;
 
+        // All who come over a socket without addresses would be one.
+        if self.client.network.is_empty() {
+            return Ok(());
+        }
+
         let since = self.clock.now() - HOUR;
         let begun = store::count_visitors(tx, &self.client.network, since).await?;
         match begun < self.sessions.visitor_limit {
             true => Ok(()),
             false => Err(Error::too_many()),
-        }
-    }
-
-    /// The state as it is stored, if it is not too large.
-    pub(super) fn serialize(&self, state: &State) -> Result<String, Error> {
-        let data = serde_json::to_string(state).map_err(|error| Error::value("state", error))?;
-        match data.len() <= self.sessions.state_limit {
-            true => Ok(data),
-            false => Err(Error::too_large()),
         }
     }
 
@@ -254,9 +252,18 @@ pub(super) fn ended() -> Error {
     Error::ended()
 }
 
+/// The state as it is stored. What could not be read back is refused: JSON
+/// nested deeper than 127 levels.
+pub(super) fn serialize(state: &State) -> Result<String, Error> {
+    let data = serde_json::to_string(state).ok().filter(|data| parse(data).is_some());
+    data.ok_or_else(|| Error::value::<State>("state"))
+}
+
+fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|_| Error::value::<T>(key))
+}
+
 fn read<T: DeserializeOwned>(state: &State, key: &str) -> Result<Option<T>, Error> {
-    state
-        .get(key)
-        .map(|value| T::deserialize(value).map_err(|error| Error::value(key, error)))
-        .transpose()
+    let value = state.get(key);
+    value.map(|value| T::deserialize(value).map_err(|_| Error::value::<T>(key))).transpose()
 }

@@ -16,6 +16,9 @@ use crate::user::User;
 #[derive(Debug, Clone)]
 pub struct Record {
     pub id: SessionId,
+    /// The id it began with. A log-out that has been overtaken by a new token
+    /// finds the row by it.
+    pub family: SessionId,
     pub user_id: Option<i64>,
     pub remember: bool,
     pub created_at: Timestamp,
@@ -34,6 +37,7 @@ pub struct Found {
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    family: SessionId,
     user_id: Option<i64>,
     data: String,
     remember: bool,
@@ -52,7 +56,7 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
+        "SELECT s.family, s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
                 s.authenticated_at, u.email, u.created_at AS user_created_at
          FROM sessions s LEFT JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND s.expires_at > $2",
@@ -70,6 +74,7 @@ pub async fn find(
 
         let record = Record {
             id,
+            family: row.family,
             user_id: row.user_id,
             remember: row.remember,
             created_at: row.created_at,
@@ -166,11 +171,12 @@ pub async fn insert(
     client: &Client,
 ) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO sessions (id, user_id, data, remember, created_at, last_seen_at, expires_at,
-                               authenticated_at, ip_address, ip_network, user_agent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
+                               expires_at, authenticated_at, ip_address, ip_network, user_agent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(record.id)
+    .bind(record.family)
     .bind(record.user_id)
     .bind(data)
     .bind(record.remember)
@@ -207,9 +213,10 @@ pub async fn touch(
     Ok(touched.rows_affected() == 1)
 }
 
-/// Ends a session, if it has not ended already.
-pub async fn delete(db: &mut SqliteConnection, id: SessionId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id).execute(db).await?;
+/// Ends the session that began with the id `family`, under whichever id it goes
+/// on, if it has not ended already.
+pub async fn delete(db: &mut SqliteConnection, family: SessionId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sessions WHERE family = $1").bind(family).execute(db).await?;
     Ok(())
 }
 

@@ -93,6 +93,13 @@ impl sqlx::Encode<'_, Sqlite> for SessionId {
     }
 }
 
+impl sqlx::Decode<'_, Sqlite> for SessionId {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
+        let bytes = <&[u8] as sqlx::Decode<Sqlite>>::decode(value)?;
+        Ok(SessionId(bytes.try_into()?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -15,30 +15,39 @@ use crate::session::{Client, state};
 const NOW: Timestamp = 4_000_000_000;
 const END: Timestamp = NOW + 100;
 
-/// Runs the suite on the sessions in `db`, whichever database it is.
+/// Runs the suite on the sessions of a database, whichever it is. `one` and
+/// `other` are two connections to it, as two processes have.
 ///
 /// Give it a database of its own: it sweeps what ends before the year 2096.
 ///
 /// # Panics
 ///
 /// At the first behaviour that is not as it must be, with its name.
-pub async fn conformance(db: &Pools) {
-    an_id_is_inserted_once(db).await;
-    a_session_is_found_until_the_second_it_ends(db).await;
-    an_ended_session_is_never_made_again(db).await;
-    a_new_id_leaves_nothing_under_the_old(db).await;
-    of_parallel_new_ids_one_wins(db).await;
-    parallel_updates_all_count(db).await;
-    parallel_writes_of_different_keys_all_survive(db).await;
-    a_touch_counts_once(db).await;
-    a_rolled_back_write_changes_nothing(db).await;
-    only_an_object_is_a_state(db).await;
-    a_sweep_takes_what_has_ended_while_others_write(db).await;
+pub async fn conformance(one: &Pools, other: &Pools) {
+    an_id_is_inserted_once(one, other).await;
+    a_session_is_found_until_the_second_it_ends(one).await;
+    an_ended_session_is_never_made_again(one, other).await;
+    a_new_id_leaves_nothing_under_the_old(one).await;
+    of_parallel_new_ids_one_wins(one, other).await;
+    an_end_finds_a_session_under_its_new_id(one, other).await;
+    parallel_updates_all_count(one, other).await;
+    parallel_writes_of_different_keys_all_survive(one, other).await;
+    a_touch_counts_once(one, other).await;
+    a_rolled_back_write_changes_nothing(one, other).await;
+    only_an_object_is_a_state(one).await;
+    a_sweep_takes_what_has_ended_while_others_write(one, other).await;
+}
+
+/// One of the two, in turn.
+fn turn<'p>(one: &'p Pools, other: &'p Pools, number: usize) -> &'p Pools {
+    if number.is_multiple_of(2) { one } else { other }
 }
 
 fn record() -> Record {
+    let id = SessionToken::generate().id();
     Record {
-        id: SessionToken::generate().id(),
+        id,
+        family: id,
         user_id: None,
         remember: false,
         created_at: NOW,
@@ -60,9 +69,9 @@ async fn inserted(db: &Pools) -> Record {
     record
 }
 
-async fn delete(db: &Pools, id: SessionId) {
+async fn delete(db: &Pools, family: SessionId) {
     let mut tx = db.write().await.unwrap();
-    store::delete(&mut tx, id).await.unwrap();
+    store::delete(&mut tx, family).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -99,7 +108,7 @@ async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -
     tx.commit().await.unwrap();
 }
 
-async fn an_id_is_inserted_once(db: &Pools) {
+async fn an_id_is_inserted_once(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
     update(db, record.id, "kept", |_| 1).await;
     assert!(insert(db, &record).await.is_err(), "an id was inserted twice");
@@ -107,7 +116,7 @@ async fn an_id_is_inserted_once(db: &Pools) {
 
     // Two at once, as with a broken source of randomness.
     let record = self::record();
-    let results = join_all((0..8).map(|_| insert(db, &record))).await;
+    let results = join_all((0..8).map(|i| insert(turn(db, other, i), &record))).await;
     let inserted = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(inserted, 1, "an id was inserted {inserted} times at once");
 }
@@ -120,21 +129,25 @@ async fn a_session_is_found_until_the_second_it_ends(db: &Pools) {
     assert!(!changes(db, &record, END).await, "an ended session was changed");
 }
 
-async fn an_ended_session_is_never_made_again(db: &Pools) {
+async fn an_ended_session_is_never_made_again(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
-    delete(db, record.id).await;
+    delete(db, record.family).await;
     assert!(!changes(db, &record, NOW).await, "a deleted session was changed");
     assert!(!exists(db, record.id, NOW).await, "a deleted session was made again");
 
-    // A deletion in the midst of writers.
-    for _ in 0..20 {
+    // A deletion by one process in the midst of another's writes.
+    for number in 0..20 {
         let record = inserted(db).await;
         let touch = async {
-            let mut tx = db.write().await.unwrap();
+            let mut tx = turn(db, other, number).write().await.unwrap();
             store::touch(&mut tx, &record, NOW + 1, END + 1).await.unwrap();
             tx.commit().await.unwrap();
         };
-        tokio::join!(touch, delete(db, record.id));
+        let delete = delete(turn(db, other, number + 1), record.family);
+        match number % 4 {
+            0 | 1 => drop(tokio::join!(touch, delete)),
+            _ => drop(tokio::join!(delete, touch)),
+        }
         assert!(!exists(db, record.id, NOW).await, "a touch made a deleted session again");
     }
 }
@@ -149,10 +162,10 @@ async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
     assert_eq!(state_of(db, new).await["kept"], 1, "the state was lost");
 }
 
-async fn of_parallel_new_ids_one_wins(db: &Pools) {
+async fn of_parallel_new_ids_one_wins(db: &Pools, other: &Pools) {
     let old = inserted(db).await;
-    let results = join_all((0..8).map(async |_| {
-        let mut tx = db.write().await.unwrap();
+    let results = join_all((0..8).map(async |i| {
+        let mut tx = turn(db, other, i).write().await.unwrap();
         let new = SessionToken::generate().id();
         let changed = store::change_id(&mut tx, old.id, new, NOW).await.unwrap();
         tx.commit().await.unwrap();
@@ -162,24 +175,36 @@ async fn of_parallel_new_ids_one_wins(db: &Pools) {
     assert_eq!(won, 1, "one session became {won}");
 }
 
-async fn parallel_updates_all_count(db: &Pools) {
+async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
+    let (old, new) = (inserted(db).await, SessionToken::generate().id());
+    let mut tx = db.write().await.unwrap();
+    assert!(store::change_id(&mut tx, old.id, new, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    // By a request that has loaded it before.
+    delete(other, old.family).await;
+    assert!(!exists(db, new, NOW).await, "a log-out missed a session with a new id");
+}
+
+async fn parallel_updates_all_count(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
-    join_all((0..50).map(|_| update(db, record.id, "count", |count| count + 1))).await;
+    let count = |i| update(turn(db, other, i), record.id, "count", |count| count + 1);
+    join_all((0..50).map(count)).await;
     assert_eq!(state_of(db, record.id).await["count"], 50, "an update was lost");
 }
 
-async fn parallel_writes_of_different_keys_all_survive(db: &Pools) {
+async fn parallel_writes_of_different_keys_all_survive(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
     let keys: Vec<String> = (0..50).map(|number| format!("key {number} \"ü\" $.")).collect();
-    join_all(keys.iter().map(|key| update(db, record.id, key, |_| 1))).await;
+    let set = |(i, key)| update(turn(db, other, i), record.id, key, |_| 1);
+    join_all(keys.iter().map(String::as_str).enumerate().map(set)).await;
     let state = state_of(db, record.id).await;
     assert!(keys.iter().all(|key| state[key] == 1), "a key was lost");
 }
 
-async fn a_touch_counts_once(db: &Pools) {
+async fn a_touch_counts_once(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
-    let results = join_all((0..8).map(async |_| {
-        let mut tx = db.write().await.unwrap();
+    let results = join_all((0..8).map(async |i| {
+        let mut tx = turn(db, other, i).write().await.unwrap();
         let touched = store::touch(&mut tx, &record, NOW + 60, END + 60).await.unwrap();
         tx.commit().await.unwrap();
         touched
@@ -189,10 +214,11 @@ async fn a_touch_counts_once(db: &Pools) {
     assert!(exists(db, record.id, END + 59).await, "a touch did not prolong");
 }
 
-async fn a_rolled_back_write_changes_nothing(db: &Pools) {
+async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
     let record = record();
     let mut tx = db.write().await.unwrap();
     store::insert(&mut tx, &record, "{}", &Client::default()).await.unwrap();
+    assert!(!exists(other, record.id, NOW).await, "an uncommitted session is seen");
     drop(tx);
     assert!(!exists(db, record.id, NOW).await, "an uncommitted session is there");
 }
@@ -209,7 +235,7 @@ async fn only_an_object_is_a_state(db: &Pools) {
     }
 }
 
-async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools) {
+async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools, other: &Pools) {
     let live = inserted(db).await;
     let mut ended = Vec::new();
     for _ in 0..30 {
@@ -231,7 +257,7 @@ async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools) {
             }
         }
     };
-    let write = join_all((0..20).map(|_| update(db, live.id, "count", |count| count + 1)));
+    let write = join_all((0..20).map(|_| update(other, live.id, "count", |count| count + 1)));
     let (swept, _) = tokio::join!(sweep, write);
 
     assert!(swept >= 30, "{swept} of 30 ended sessions were swept");

@@ -12,11 +12,19 @@ use super::same_origin::is_refused;
 use crate::attached;
 use crate::pages::{self, Base};
 
-/// When to come back, in seconds: a restart or a busy moment is over by then.
-const RETRY_AFTER: &str = "5";
-
+/// For every error.
 pub fn catchers() -> Vec<Catcher> {
     catchers_of![default]
+}
+
+/// For who is not logged in, where an application answers all other errors.
+pub fn log_in_catcher() -> Vec<Catcher> {
+    catchers_of![unauthorized]
+}
+
+#[catch(401)]
+fn unauthorized(status: Status, _: &Request<'_>) -> Caught {
+    Caught(status)
 }
 
 #[catch(default)]
@@ -45,7 +53,6 @@ impl<'r> Responder<'r, 'static> for Caught {
 
         match status {
             Status::MethodNotAllowed => response.set_raw_header("Allow", allowed.join(", ")),
-            Status::ServiceUnavailable => response.set_raw_header("Retry-After", RETRY_AFTER),
             _ => false,
         };
         secure(request, &mut response);

@@ -1,5 +1,6 @@
 //! In somebody else's application.
 
+use std::collections::HashMap;
 use std::fs;
 
 use rocket::error::ErrorKind;
@@ -7,10 +8,12 @@ use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
 use rocket::http::{Method, Status};
 use rocket::local::asynchronous::Client;
+use rocket::request::{self, FromRequest};
 use rocket::{Request, catch, catchers, get, post, routes};
 use rocket_db_pools::Database;
+use rocket_dyn_templates::tera::{self, Value};
 use rocket_login::testing::Browser;
-use rocket_login::{Clock, Db, Error, Flash, Session, User};
+use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Session, User};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 
@@ -54,14 +57,38 @@ fn fail(flash: Flash<'_>) -> Status {
     Status::InternalServerError
 }
 
+#[get("/take-and-miss")]
+fn take_and_miss(flash: Flash<'_>) -> Option<()> {
+    flash.take();
+    None
+}
+
+#[get("/take-and-set")]
+fn take_and_set(flash: Flash<'_>) -> String {
+    flash.set(&"ü".repeat(10_000));
+    format!("{:?}", flash.take())
+}
+
 #[get("/redirect")]
 fn redirect(flash: Flash<'_>) -> rocket::response::Redirect {
     flash.take();
     rocket::response::Redirect::to("/show")
 }
 
+/// A guard that sends everybody on to the next route.
+struct Nobody;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Nobody {
+    type Error = ();
+
+    async fn from_request(_: &'r Request<'_>) -> request::Outcome<Self, ()> {
+        request::Outcome::Forward(Status::NotFound)
+    }
+}
+
 #[get("/forward", rank = 1)]
-fn forward(flash: Flash<'_>, _user: &User) -> String {
+fn forward(flash: Flash<'_>, _nobody: Nobody) -> String {
     format!("{:?}", flash.take())
 }
 
@@ -167,6 +194,65 @@ async fn an_applications_own_front_page_and_catcher_come_first() {
     visitor.get("/").await.assert_text("the application's own front page");
     visitor.get("/nowhere").await.assert_status(404).assert_text("the application's own 404");
     visitor.get("/login").await.assert_status(200);
+    // The way to the log-in is ours all the same.
+    visitor.get("/account").await.assert_redirect("/login?next=%2Faccount");
+}
+
+#[rocket::async_test]
+async fn login_needs_more_than_sessions() {
+    #[get("/act")]
+    fn act(_auth: Auth<'_>) {}
+
+    for routes in [routes![notes], routes![act]] {
+        let dir = TempDir::new().unwrap();
+        let rocket = rocket::custom(figment(&dir)).attach(rocket_login::sessions());
+        let error = rocket.mount("/", routes).ignite().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error:?}");
+    }
+}
+
+#[rocket::async_test]
+async fn sessions_alone_say_when_to_come_back() {
+    let (client, dir) =
+        launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![count])).await;
+    let visitor = Browser::new(&client);
+    visitor.get("/count").await.assert_status(200);
+    fs::rename(dir.path().join("login.db"), dir.path().join("moved.db")).unwrap();
+    let busy = visitor.get("/count").await;
+    busy.assert_status(503);
+    assert_eq!((busy.header("retry-after"), busy.header("set-cookie")), (Some("5"), None));
+}
+
+#[rocket::async_test]
+async fn sessions_alone_leave_an_applications_own_tables_of_configuration() {
+    let foreign = |f: Figment| {
+        f.merge(("site.title", "Notes")).merge(("mail.host", "localhost")).merge(("password.x", 1))
+    };
+    let (client, _dir) =
+        launch(foreign, |r| r.attach(rocket_login::sessions()).mount("/", routes![count])).await;
+    Browser::new(&client).get("/count").await.assert_status(200);
+
+    let dir = TempDir::new().unwrap();
+    let own = figment(&dir).merge(("session.idle_timout", 5));
+    let error = rocket::custom(own).attach(rocket_login::sessions()).ignite().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
+}
+
+#[rocket::async_test]
+async fn an_application_adds_filters_of_its_own() {
+    fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
+        Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
+    }
+
+    let own = TempDir::new().unwrap();
+    fs::write(own.path().join("closed.html.tera"), "{{ 'quiet' | shout }}").unwrap();
+    let customize = Customize::new(|engines| engines.tera.register_filter("shout", shout));
+    let (client, _dir) = launch(
+        |f| f.merge(("template_dir", own.path())).merge(("accounts.registration", "closed")),
+        |r| r.manage(customize).attach(rocket_login::stage()),
+    )
+    .await;
+    Browser::new(&client).get("/register").await.assert_status(403).assert_text("QUIET");
 }
 
 #[rocket::async_test]
@@ -256,8 +342,20 @@ async fn a_message_waits_for_the_page_that_shows_it() {
     let (client, _dir) = launch(
         |f| f,
         |r| {
-            r.attach(rocket_login::sessions())
-                .mount("/", routes![message, show, fail, redirect, forward, forwarded, count])
+            r.attach(rocket_login::sessions()).mount(
+                "/",
+                routes![
+                    message,
+                    show,
+                    fail,
+                    redirect,
+                    forward,
+                    forwarded,
+                    count,
+                    take_and_miss,
+                    take_and_set
+                ],
+            )
         },
     )
     .await;
@@ -275,6 +373,12 @@ async fn a_message_waits_for_the_page_that_shows_it() {
     visitor.post("/message", &[]).await;
     assert_eq!(visitor.get("/forward").await.body, r#"forwarded Some("saved")"#);
     assert_eq!(visitor.get("/show").await.body, "None");
+
+    // Nor has one that was not found; and a newer message comes first.
+    visitor.post("/message", &[]).await;
+    visitor.get("/take-and-miss").await.assert_status(404);
+    visitor.get("/take-and-set").await.assert_text("saved");
+    assert_eq!(visitor.get("/show").await.body, format!("Some({:?})", "ü".repeat(500)));
 
     // No session was needed.
     assert_eq!(Browser::new(&client).post("/message", &[]).await.set_cookie("session"), None);
@@ -295,6 +399,18 @@ async fn a_forgotten_stage_is_noticed_for_messages_too() {
     let rocket = rocket::custom(figment(&dir)).mount("/", routes![show]);
     let error = rocket.ignite().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error:?}");
+}
+
+#[cfg(feature = "prometheus")]
+#[rocket::async_test]
+async fn prometheus_takes_no_token_that_can_be_guessed() {
+    for token in ["", "short"] {
+        let dir = TempDir::new().unwrap();
+        let rocket = rocket::custom(figment(&dir)).attach(rocket_login::stage());
+        let rocket = rocket.attach(rocket_login::metrics::prometheus(token));
+        let error = rocket.ignite().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
+    }
 }
 
 #[cfg(feature = "prometheus")]

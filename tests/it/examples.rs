@@ -35,6 +35,25 @@ fn views_counts_each_visitors_views() {
 }
 
 #[test]
+fn views_counts_every_view_of_many_at_once() {
+    let dir = TempDir::new().unwrap();
+    let site = Program::start(example("views", &dir), &[]);
+    let cookie = session_cookie(&site.request("GET /views", None, ""));
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let answer = site.request("GET /views", Some(&cookie), "");
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                }
+            });
+        }
+    });
+    let last = site.request("GET /views", Some(&cookie), "");
+    assert!(last.ends_with(&format!("views: {}", 1 + 16 * 50 + 1)), "{last}");
+}
+
+#[test]
 fn views_is_at_most_forty_lines() {
     assert!(include_str!("../../examples/views.rs").lines().count() <= 40);
 }

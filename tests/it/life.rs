@@ -1,9 +1,11 @@
 //! How a session begins, goes on and ends, by an application's hand.
 
-use rocket::tokio;
+use rocket::figment::Figment;
+use rocket::tokio::{self, sync::Notify};
+use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_login::testing::{Browser, conformance};
-use rocket_login::{Db, Session};
+use rocket_login::{Db, Pools, Session};
 
 use crate::support::{START, TestApp};
 
@@ -31,7 +33,8 @@ async fn a(browser: &Browser<'_>) -> Option<i64> {
 #[rocket::async_test]
 async fn the_store_passes_the_conformance_suite() {
     let app = TestApp::new().await;
-    conformance(Db::fetch(app.client.rocket()).unwrap()).await;
+    let other = Pools::open(&app.dir.path().join("login.db")).await.unwrap();
+    conformance(Db::fetch(app.client.rocket()).unwrap(), &other).await;
 }
 
 #[rocket::async_test]
@@ -49,7 +52,7 @@ async fn regenerate_gives_a_new_token_and_keeps_the_rest() {
     ada.with_session(async |session| {
         let handle = session.handle();
         session.regenerate().await.unwrap();
-        assert_ne!(session.handle(), handle);
+        assert_eq!(session.handle(), handle);
         // It goes on under its new id.
         session.set("b", 2).await.unwrap();
     })
@@ -79,6 +82,81 @@ async fn of_two_regenerations_at_once_one_wins() {
     assert!(one.is_ok() != two.is_ok());
     assert!(one.err().or(two.err()).unwrap().is_ended());
     assert_eq!(app.sessions().await, 1);
+}
+
+#[rocket::async_test]
+async fn a_log_out_finds_the_session_under_its_new_token() {
+    let app = TestApp::new().await;
+    let ada = Browser::new(&app.client);
+    ada.sign_in("ada@example.org").await;
+    let other = twin(&app, &ada);
+    // One request has loaded the session, another gives it a new token.
+    ada.with_session(async |session| {
+        other.with_session(async |session| session.regenerate().await.unwrap()).await;
+        session.destroy().await.unwrap();
+    })
+    .await;
+    assert_eq!(app.sessions().await, 0);
+    other.get("/account").await.assert_status(303);
+}
+
+#[post("/regenerate")]
+async fn regenerate(session: &Session) {
+    session.regenerate().await.unwrap();
+}
+
+#[rocket::async_test]
+async fn a_renewed_cookie_lives_as_long_as_its_row_at_any_moment() {
+    let app = TestApp::built(|f| f, |r| r.mount("/", routes![regenerate])).await;
+    let ada = app.registered("ada@example.org").await;
+    ada.log_in_remembered("ada@example.org").await;
+    app.advance(59);
+    let answer = ada.post("/regenerate", &[]).await;
+    let left = app.count("SELECT expires_at FROM sessions").await - app.clock.now();
+    let expected = format!("Max-Age={left}");
+    assert!(answer.cookie_attributes("session").contains(&expected.as_str()), "{expected}");
+}
+
+/// Lets a test know that a request has begun, and a request go on.
+#[derive(Default)]
+struct Gate {
+    begun: Notify,
+    go_on: Notify,
+}
+
+#[get("/slow")]
+async fn slow(_session: &Session, gate: &State<Gate>) {
+    gate.begun.notify_one();
+    gate.go_on.notified().await;
+}
+
+#[rocket::async_test]
+async fn a_slow_response_does_not_put_a_replaced_token_back() {
+    const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
+
+    // The key is rotated, so each response seals its token anew.
+    let old = TestApp::new().await;
+    let cookie = old.registered("ada@example.org").await.session_cookie();
+    let url = format!("sqlite:{}", old.dir.path().join("login.db").display());
+    let rotated = |f: Figment| {
+        f.merge(("secret_key", NEW))
+            .merge(("session.previous_keys", [OLD]))
+            .merge(("databases.login.url", url))
+    };
+    let build = |r: Rocket<Build>| r.manage(Gate::default()).mount("/", routes![slow]);
+    let app = TestApp::built(rotated, build).await;
+    let gate: &Gate = app.client.rocket().state().unwrap();
+    let ada = app.visitor();
+    ada.set_cookie("session", cookie);
+    let log_in = async {
+        gate.begun.notified().await;
+        ada.log_in("ada@example.org").await.assert_status(303);
+        gate.go_on.notify_one();
+    };
+    let (slow, ()) = tokio::join!(ada.get("/slow"), log_in);
+    assert_eq!(slow.assert_status(200).set_cookie("session"), None);
+    assert!(ada.is_logged_in().await);
 }
 
 #[rocket::async_test]

@@ -328,8 +328,8 @@ async fn a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew() {
 async fn expired_rows_are_swept_and_no_others() {
     let app = TestApp::new().await;
     let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
-         INSERT INTO sessions (id, created_at, last_seen_at, expires_at)
-         SELECT randomblob(32), 0, 0, 1767225700 FROM n";
+         INSERT INTO sessions (id, family, created_at, last_seen_at, expires_at)
+         SELECT randomblob(32), randomblob(32), 0, 0, 1767225700 FROM n";
     app.execute(insert).await;
     let ada = app.registered("ada@example.org").await;
     app.advance(100);

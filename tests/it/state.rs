@@ -56,6 +56,14 @@ async fn two_at_once(session: &Session) -> Result<(), Error> {
     one.and(two)
 }
 
+#[get("/late-regenerate")]
+fn late_regenerate<'r>(session: &'r Session) -> TextStream![String + 'r] {
+    TextStream! {
+        yield "the head is sent; ".into();
+        yield format!("{:?}", session.regenerate().await.map_err(|error| error.to_string()));
+    }
+}
+
 #[get("/late")]
 fn late<'r>(session: &'r Session) -> TextStream![String + 'r] {
     TextStream! {
@@ -87,6 +95,7 @@ fn application(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.manage(Gate::default()).mount(
         "/s",
         routes![
+            late_regenerate,
             peek,
             set,
             get,
@@ -156,12 +165,16 @@ async fn a_session_cannot_begin_in_the_middle_of_a_response() {
     let app = app().await;
     let visitor = app.visitor();
     let late = visitor.get("/s/late").await;
-    late.assert_text("a session cannot begin after the response has");
+    late.assert_text("a cookie cannot be set once the response has begun");
     assert_eq!(app.sessions().await, 0);
 
     // One that has begun can be written to.
     visitor.post("/s/set/x/y", &[]).await.assert_status(200);
     visitor.get("/s/late").await.assert_text("Ok(())");
+    visitor.get("/s/get/a").await.assert_text("b");
+    // But its token cannot be replaced any longer.
+    let late = visitor.get("/s/late-regenerate").await;
+    late.assert_text("a cookie cannot be set once the response has begun");
     visitor.get("/s/get/a").await.assert_text("b");
 }
 
@@ -198,6 +211,85 @@ async fn values_keep_their_type() {
             assert!(session.contains("count"));
         })
         .await;
+}
+
+#[rocket::async_test]
+async fn an_error_does_not_say_what_the_value_is() {
+    let app = app().await;
+    app.visitor()
+        .with_session(async |session| {
+            session.set("pin", "hunter2").await.unwrap();
+            for error in [
+                session.get::<u64>("pin").unwrap_err(),
+                session.get::<Basket>("pin").unwrap_err(),
+                session.take::<bool>("pin").await.unwrap_err(),
+            ] {
+                let source = std::error::Error::source(&error).map(|error| error.to_string());
+                let said = format!("{error} {error:?} {source:?}");
+                assert!(said.contains("pin") && !said.contains("hunter2"), "{said}");
+            }
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn what_could_not_be_read_back_is_refused() {
+    let app = app().await;
+    let visitor = app.visitor();
+    let nested = |depth: usize| -> serde_json::Value {
+        (0..depth).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]))
+    };
+    visitor
+        .with_session(async |session| {
+            session.set("deep", nested(126)).await.unwrap();
+            assert!(session.set("deep", nested(127)).await.unwrap_err().is_value());
+            session.set("float", 31.245_270_191_439_438).await.unwrap();
+        })
+        .await;
+    visitor
+        .with_session(async |session| {
+            session.set("another", 1).await.unwrap();
+            session.reload().await.unwrap();
+            assert_eq!(session.get("float").unwrap(), Some(31.245_270_191_439_438));
+            assert!(session.contains("deep"));
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn a_lowered_limit_traps_nobody() {
+    let app = app().await;
+    let ada = app.registered("ada@example.org").await;
+    ada.post(&format!("/s/set/a/{}", "x".repeat(200)), &[]).await.assert_status(200);
+    ada.post("/s/set/b/y", &[]).await.assert_status(200);
+    let cookie = ada.session_cookie();
+
+    let path = app.dir.path().join("login.db");
+    let limited = move |f: Figment| {
+        f.merge(("session.state_limit", 100))
+            .merge(("databases.login.url", format!("sqlite:{}", path.display())))
+    };
+    let small = TestApp::built(limited, application).await;
+    let ada = small.visitor();
+    ada.set_cookie("session", cookie);
+    ada.post("/s/set/c/z", &[]).await.assert_status(413);
+    ada.with_session(async |session| session.remove("b").await.unwrap()).await;
+    ada.log_in("ada@example.org").await.assert_status(303);
+    ada.get("/s/peek").await.assert_text("[] false");
+    ada.log_out().await.assert_status(303);
+}
+
+#[rocket::async_test]
+async fn a_double_click_on_log_in_keeps_the_basket() {
+    let app = app().await;
+    app.registered("ada@example.org").await.log_out().await;
+    let visitor = app.visitor();
+    visitor.post("/s/set/basket/tea", &[]).await.assert_status(200);
+    let (one, two) =
+        tokio::join!(visitor.log_in("ada@example.org"), visitor.log_in("ada@example.org"));
+    one.assert_status(303);
+    two.assert_status(303);
+    visitor.get("/s/get/basket").await.assert_text("tea");
 }
 
 #[rocket::async_test]
@@ -381,7 +473,12 @@ async fn a_user_is_not_counted_as_a_visitor() {
     let app = TestApp::built(limited, application).await;
     let ada = app.registered("ada@example.org").await;
     ada.post("/s/count", &[]).await.assert_status(200).assert_text("1");
-    app.visitor().post("/s/count", &[]).await.assert_status(429);
+    let request = app.client.post("/s/count").remote("192.0.2.1:1".parse().unwrap());
+    let refused = app.visitor().send(request).await;
+    refused.assert_status(429).assert_text("Too many attempts");
+    assert_eq!(refused.header("retry-after"), Some("600"));
+    // Who has no address, as on a Unix socket, is not everybody else without one.
+    app.visitor().post("/s/count", &[]).await.assert_status(200);
 }
 
 #[rocket::async_test]
