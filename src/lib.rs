@@ -115,13 +115,15 @@ pub fn rocket() -> Rocket<Build> {
 }
 
 /// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for
-/// any application. No pages, no users.
+/// any application. No pages, no users, and no cross-site check: what guards
+/// the application's own unsafe routes is the cookie's `SameSite`, and whatever
+/// it attaches beside.
 ///
 /// It reads the table `session`, `site.trusted_proxies`, `databases.login.url`
 /// and `secret_key`, makes and migrates the tables `users` and `sessions`, sends
-/// the cookie and sweeps expired rows. What is configured wrongly, or a database that cannot be
-/// opened, stops the launch with one line in the log that names the key and the
-/// mend.
+/// the cookie and sweeps expired rows. What is configured wrongly, or a database
+/// that cannot be opened, stops the launch with one line in the log that names
+/// the key and the mend.
 ///
 /// # Examples
 ///
@@ -143,7 +145,7 @@ pub fn rocket() -> Rocket<Build> {
 pub fn sessions() -> AdHoc {
     AdHoc::try_on_ignite("Sessions", |rocket| async {
         match Config::of_sessions(&rocket.figment().clone().join(config::defaults())) {
-            Ok(config) => Ok(attach_sessions(rocket, config)),
+            Ok(config) => Ok(attach_sessions(rocket, &config)),
             Err(error) => {
                 log::error!("{error}");
                 Err(rocket)
@@ -202,27 +204,26 @@ fn attached<T: Send + Sync + 'static>(rocket: &Rocket<Orbit>) -> &T {
 }
 
 /// The session layer, unless it is there already.
-fn attach_sessions(rocket: Rocket<Build>, config: Config) -> Rocket<Build> {
+fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+
     if rocket.state::<Arc<session::Sessions>>().is_some() {
         return rocket;
     }
 
     let figment = rocket.figment().clone().join(config::defaults());
-    let cookies = SealedCookies::new(&config);
+    let cookies = SealedCookies::new(config);
     let rocket = match rocket.state::<Clock>() {
         Some(_) => rocket,
         None => rocket.manage(Clock::system()),
     };
 
-    for warning in config.warnings() {
-        log::warn!("{warning}");
-    }
-
     rocket
         .configure(figment)
-        .manage(Arc::new(session::Sessions::new(&config, cookies.clone())))
-        .manage(session::FlashCookie::new(&config, cookies))
-        .manage(config)
+        .manage(Arc::new(session::Sessions::new(config, cookies.clone())))
+        .manage(session::FlashCookie::new(config, cookies))
         .attach(Db::init())
         .attach(db::migrations())
         .attach(db::in_flight())
@@ -255,19 +256,17 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         (true, false) => web::log_in_catcher(),
         (true, true) => Vec::new(),
     };
-    let mount = base.join(if base.join("").is_empty() { "/" } else { "" });
 
-    Ok(attach_sessions(
-        rocket
-            .attach(web::security_headers())
-            .attach(web::SameOrigin::new(&config.site.trusted_origins)),
-        config,
-    )
-    .manage(hasher)
-    .manage(base.clone())
-    .attach(pages::templates(base))
-    .mount(mount, pages::routes())
-    .mount("/.refused", web::routes())
-    .register("/", catchers)
-    .register("/.refused", web::catchers()))
+    let rocket = rocket
+        .attach(web::security_headers())
+        .attach(web::SameOrigin::new(&config.site.trusted_origins));
+    Ok(attach_sessions(rocket, &config)
+        .manage(config)
+        .manage(hasher)
+        .manage(base.clone())
+        .mount(base.mount_point(), pages::routes())
+        .attach(pages::templates(base))
+        .mount("/.refused", web::routes())
+        .register("/", catchers)
+        .register("/.refused", web::catchers()))
 }

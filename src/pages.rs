@@ -107,6 +107,11 @@ impl Base {
         Base(path.trim_end_matches('/').to_owned())
     }
 
+    /// Where the routes are mounted.
+    pub fn mount_point(&self) -> String {
+        if self.0.is_empty() { "/".into() } else { self.0.clone() }
+    }
+
     /// The address of our page or file `path`.
     pub fn join(&self, path: impl Display) -> String {
         format!("{}{path}", self.0)

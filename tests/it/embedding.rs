@@ -124,7 +124,7 @@ async fn sessions_alone_bring_no_pages() {
 #[rocket::async_test]
 async fn sessions_and_login_may_both_be_attached_in_either_order() {
     for login_first in [true, false] {
-        let (client, _dir) = launch(
+        let (client, dir) = launch(
             |f| f,
             |rocket| {
                 let rocket = rocket.mount("/", routes![count, notes]);
@@ -140,6 +140,13 @@ async fn sessions_and_login_may_both_be_attached_in_either_order() {
         ada.post("/register", &FIELDS).await.assert_redirect("/account");
         assert_eq!(ada.get("/count").await.body, "2");
         ada.get("/notes").await.assert_text("ada@example.org");
+
+        // The site's own keys are read all the same.
+        let closed = figment(&dir).merge(("accounts.registration", "closed"));
+        let rocket =
+            rocket::custom(closed).attach(rocket_login::sessions()).attach(rocket_login::stage());
+        let client = Client::untracked(rocket).await.unwrap();
+        Browser::new(&client).get("/register").await.assert_status(403);
     }
 }
 
