@@ -1,31 +1,18 @@
 //! Cookies that only this site can read or write.
 //!
 //! Like Rocket's private cookies, and in their format, but sealed with keys of
-//! our own, for two things Rocket's jar cannot do: former keys stay readable
-//! (rwf2/Rocket#1085), and a cookie set by a handler is sent whatever answers
-//! the request in the end. Rocket drops its queued cookies when a catcher
-//! answers, which would leave a session row without a cookie, or a visitor
-//! with the cookie of a row that is gone.
+//! our own: Rocket has one key, and changing it would log everybody out
+//! (rwf2/Rocket#1085).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cookie::{CookieJar, Key};
-use rocket::Request;
-use rocket::fairing::AdHoc;
-use rocket::http::{Cookie, Header, SameSite, Status};
+use rocket::http::{Cookie, SameSite};
 
 use crate::config::{self, Config};
-use crate::session::{self, SessionId};
 
 /// The longest that browsers keep (RFC 6265bis, section 5.6).
 const MAX_SEALED_LENGTH: usize = 4096;
-
-/// When to come back after a 503: a restart or a busy moment is over by then.
-const BUSY_SECONDS: &str = "5";
-
-/// When to come back after a 429 that says nothing else.
-const THROTTLED_SECONDS: &str = "600";
 
 /// Seals, opens and removes cookies with the configured attributes.
 #[derive(Clone)]
@@ -123,125 +110,4 @@ impl std::fmt::Debug for SealedCookies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SealedCookies").field("keys", &self.keys.len()).finish_non_exhaustive()
     }
-}
-
-/// The cookies that this request's response will set.
-#[derive(Clone, Default)]
-pub struct PendingCookies(Arc<Mutex<Pending>>);
-
-#[derive(Default)]
-struct Pending {
-    cookies: Vec<Pend>,
-    renewal: Option<(SessionId, Cookie<'static>)>,
-    are_sent: bool,
-}
-
-struct Pend {
-    cookie: Cookie<'static>,
-    /// Only with a page, not with a redirect or a failure.
-    if_shown: bool,
-}
-
-impl PendingCookies {
-    pub fn of(request: &Request<'_>) -> Self {
-        request.local_cache(PendingCookies::default).clone()
-    }
-
-    /// Sends `cookie` with the response, in place of an earlier one of its name.
-    pub fn set(&self, cookie: Cookie<'static>) {
-        self.push(cookie, false);
-    }
-
-    /// Sends `cookie` only with a response that shows something, and only if
-    /// none of its name is to be sent already.
-    pub fn set_if_shown(&self, cookie: Cookie<'static>) {
-        if self.lock().cookies.iter().all(|earlier| earlier.cookie.name() != cookie.name()) {
-            self.push(cookie, true);
-        }
-    }
-
-    /// Sends `cookie` if nothing else is sent under its name, and if the session
-    /// `id` is still there by then. A slow response would otherwise put the
-    /// token back that a log-in has replaced meanwhile.
-    pub fn renew(&self, id: SessionId, cookie: Cookie<'static>) {
-        self.lock().renewal = Some((id, cookie));
-    }
-
-    /// Whether the response's head is on its way, so that nothing can be set
-    /// any longer.
-    pub fn are_sent(&self) -> bool {
-        self.lock().are_sent
-    }
-
-    /// What would be sent.
-    #[cfg(feature = "testing")]
-    pub fn take(&self) -> Vec<Cookie<'static>> {
-        std::mem::take(&mut self.lock().cookies).into_iter().map(|pend| pend.cookie).collect()
-    }
-
-    fn push(&self, cookie: Cookie<'static>, if_shown: bool) {
-        let mut pending = self.lock();
-        pending.cookies.retain(|earlier| earlier.cookie.name() != cookie.name());
-        pending.cookies.push(Pend { cookie, if_shown });
-    }
-
-    /// What goes with a response of this status.
-    fn send(&self, status: Status) -> (Vec<Cookie<'static>>, Option<(SessionId, Cookie<'static>)>) {
-        let is_shown = status.class().is_success() || status == Status::UnprocessableEntity;
-        let mut pending = self.lock();
-        pending.are_sent = true;
-        let cookies = std::mem::take(&mut pending.cookies).into_iter();
-        let cookies: Vec<_> =
-            cookies.filter(|pend| is_shown || !pend.if_shown).map(|pend| pend.cookie).collect();
-        let renewal = pending.renewal.take();
-        let is_free = |cookie: &Cookie<'_>| cookies.iter().all(|c| c.name() != cookie.name());
-        let renewal = renewal.filter(|(_, cookie)| is_free(cookie));
-        (cookies, renewal)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for PendingCookies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> =
-            self.lock().cookies.iter().map(|p| p.cookie.name().to_owned()).collect();
-        f.debug_tuple("PendingCookies").field(&names).finish()
-    }
-}
-
-/// Writes the pending cookies into the response, whoever produced it, and when
-/// to come back after an error that passes.
-///
-/// Such a response is nobody else's, so no cache may keep it.
-pub fn fairing() -> AdHoc {
-    AdHoc::on_response("Session", |request, response| {
-        Box::pin(async move {
-            let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
-            if let Some((id, cookie)) = renewal
-                && session::exists(request.rocket(), id).await
-            {
-                cookies.push(cookie);
-            }
-
-            // Whoever answers, an application's own catcher included.
-            let retry_after = match response.status() {
-                Status::ServiceUnavailable => Some(BUSY_SECONDS),
-                Status::TooManyRequests => Some(THROTTLED_SECONDS),
-                _ => None,
-            };
-            if let Some(seconds) =
-                retry_after.filter(|_| !response.headers().contains("Retry-After"))
-            {
-                response.set_header(Header::new("Retry-After", seconds));
-            }
-
-            for cookie in cookies {
-                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
-                response.set_header(Header::new("Cache-Control", "no-store"));
-            }
-        })
-    })
 }

@@ -227,7 +227,7 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
         .attach(Db::init())
         .attach(db::migrations())
         .attach(db::in_flight())
-        .attach(cookies::fairing())
+        .attach(session::cookies())
         .attach(session::sweeper())
 }
 

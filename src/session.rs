@@ -4,6 +4,7 @@ mod client;
 mod clocks;
 mod flash;
 mod life;
+mod pending;
 pub(crate) mod state;
 pub(crate) mod store;
 mod sweep;
@@ -22,7 +23,7 @@ use rocket::{Ignite, Orbit, Rocket, Sentinel};
 use crate::attached;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::cookies::{Opened, PendingCookies, SealedCookies};
+use crate::cookies::{Opened, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, Event};
@@ -30,10 +31,12 @@ use crate::user::User;
 pub(crate) use client::Client;
 use clocks::Clocks;
 use ipnet::IpNet;
+pub(crate) use pending::PendingCookies;
 use state::State;
 use store::Record;
 
 pub use flash::{Flash, FlashCookie};
+pub use pending::fairing as cookies;
 pub use sweep::{fairing as sweeper, sweep};
 pub(crate) use token::SessionId;
 use token::SessionToken;
@@ -225,7 +228,7 @@ impl fmt::Debug for Session {
 }
 
 /// Whether the session `id` is there. Not when nobody can tell.
-pub(crate) async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
+async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
     let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
     let found = async { store::find_state(&mut *db.read().await?, id, now).await };
     matches!(found.await, Ok(Some(_)))

@@ -43,10 +43,9 @@ use argon2::Params;
 use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalRequest};
 
-use crate::cookies::PendingCookies;
 use crate::db::Db;
 use crate::password::PasswordHash;
-use crate::session::{self, Session, Sessions};
+use crate::session::{self, PendingCookies, Session, Sessions};
 use crate::user::{self, Email};
 use crate::{Clock, attached};
 

@@ -9,9 +9,9 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 use serde::Serialize;
 
-use crate::auth::Auth;
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::password::Hasher;
 use crate::session::Session;
 
 pub use email::{Email, EmailError};
@@ -71,6 +71,6 @@ impl<'r> FromRequest<'r> for &'r User {
 
 impl Sentinel for User {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        Auth::abort(rocket)
+        rocket.state::<Hasher>().is_none()
     }
 }

@@ -6,9 +6,10 @@ use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
+use super::PendingCookies;
 use crate::attached;
 use crate::config::Config;
-use crate::cookies::{PendingCookies, SealedCookies};
+use crate::cookies::SealedCookies;
 
 /// The next page comes at once; an old message would only confuse.
 const LIFETIME: Duration = Duration::from_secs(60);
