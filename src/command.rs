@@ -2,6 +2,7 @@
 
 mod secret_key;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,22 +55,23 @@ async fn serve() -> Done {
     config::check_top_level(&figment)?;
     let config = Config::from_figment(&figment)?;
     rocket::Config::try_from(&figment).map_err(ConfigError::from)?;
-    prepare(&config).await?;
+    prepare(&config.database).await?;
 
     let _: Rocket<_> = rocket::custom(figment).attach(crate::stage()).launch().await?;
     Ok(())
 }
 
 async fn migrate() -> Done {
-    let config = Config::from_figment(&crate::figment())?;
-    prepare(&config).await?;
-    println!("{} is up to date", config.database.display());
+    // Only the database: whoever migrates need not hold the secret key.
+    let database = config::database_path(&crate::figment())?;
+    prepare(&database).await?;
+    println!("{} is up to date", database.display());
     Ok(())
 }
 
 /// Makes the database if it is not there, and brings it up to date.
-async fn prepare(config: &Config) -> Done {
-    let db = Pools::open(&config.database).await?;
+async fn prepare(database: &Path) -> Done {
+    let db = Pools::open(database).await?;
     let migrated = db.migrate().await;
     db.close().await;
     Ok(migrated?)

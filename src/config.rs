@@ -307,7 +307,12 @@ fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
     }
 }
 
-fn database_path(figment: &Figment) -> Result<PathBuf, ConfigError> {
+/// The file that `databases.login.url` names.
+///
+/// # Errors
+///
+/// When it names none, or a key beside it is unknown.
+pub fn database_path(figment: &Figment) -> Result<PathBuf, ConfigError> {
     let login: Dict = match figment.find_value("databases.login") {
         Ok(Value::Dict(_, login)) => login,
         _ => Dict::new(),

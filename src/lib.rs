@@ -258,7 +258,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     };
 
     let rocket = rocket
-        .attach(web::security_headers())
+        .attach(web::SecurityHeaders)
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config)
         .manage(config)

@@ -5,7 +5,7 @@ use rocket::http::{Method, Status};
 use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, catch, catchers as catchers_of, uri};
 
-use super::headers::secure;
+use super::headers::secure_unseen;
 use super::problem::{Problem, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
@@ -55,7 +55,7 @@ impl<'r> Responder<'r, 'static> for Caught {
             Status::MethodNotAllowed => response.set_raw_header("Allow", allowed.join(", ")),
             _ => false,
         };
-        secure(request, &mut response);
+        secure_unseen(request, &mut response);
         Ok(response)
     }
 }

@@ -1,8 +1,8 @@
 //! The headers of every response, errors and static files included.
 
-use rocket::fairing::AdHoc;
+use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
-use rocket::{Request, Response};
+use rocket::{Data, Request, Response};
 
 use crate::config::Config;
 
@@ -26,16 +26,37 @@ const HEADERS: [(&str, &str); 7] = [
 const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
 
+/// Whether the fairings see this request. Rocket answers one that it cannot
+/// parse without asking them.
+struct IsSeen(bool);
+
 /// Sets them; a header that a route set itself stays as it is.
-pub fn fairing() -> AdHoc {
-    AdHoc::on_response("Security Headers", |request, response| {
-        Box::pin(async move { secure(request, response) })
-    })
+#[derive(Debug)]
+pub struct SecurityHeaders;
+
+#[rocket::async_trait]
+impl Fairing for SecurityHeaders {
+    fn info(&self) -> Info {
+        Info { name: "Security Headers", kind: Kind::Request | Kind::Response | Kind::Singleton }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        request.local_cache(|| IsSeen(true));
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        secure(request, response);
+    }
 }
 
-/// Sets them on one response. The catchers do so too: Rocket answers a request
-/// it cannot parse without asking the fairings.
-pub fn secure(request: &Request<'_>, response: &mut Response<'_>) {
+/// Sets them on a catcher's response that no fairing will see.
+pub fn secure_unseen(request: &Request<'_>, response: &mut Response<'_>) {
+    if !request.local_cache(|| IsSeen(false)).0 {
+        secure(request, response);
+    }
+}
+
+fn secure(request: &Request<'_>, response: &mut Response<'_>) {
     let debug = request.rocket().state().is_some_and(|config: &Config| config.debug);
     let https = (!debug).then_some(STRICT_TRANSPORT_SECURITY);
     for (name, value) in HEADERS.into_iter().chain(https) {

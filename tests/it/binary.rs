@@ -120,6 +120,13 @@ fn migrating_twice_is_migrating_once() {
 }
 
 #[test]
+fn migrating_needs_no_secret_key() {
+    let dir = TempDir::new().unwrap();
+    let output = run(&dir, &["migrate"], &[("ROCKET_PROFILE", "release")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn a_secret_key_is_new_each_time_and_good_for_release() {
     let dir = TempDir::new().unwrap();
     let key = || {
@@ -198,7 +205,9 @@ fn the_log_holds_no_secret() {
     site.request("GET /account", Some("session=tampered"), "");
     site.request("POST /logout", Some(&cookie), "");
 
+    site.request("GET /nowhere", None, "");
     let log = site.output();
+    assert!(!log.contains("Warning"), "{log}");
     assert!(log.contains("POST /register"), "{log}");
     let value = cookie.split_once('=').unwrap().1;
     for secret in [value, "correct", "staple", "ada@example.org", "ada%40", "$argon2id", "tampered"]
