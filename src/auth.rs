@@ -9,7 +9,7 @@ use rocket::{Ignite, Rocket, Sentinel};
 
 use crate::attached;
 use crate::clock::Clock;
-use crate::config::{Config, Registration};
+use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::password::{Hasher, NewPassword, Password};
@@ -52,7 +52,7 @@ impl From<Error> for RegisterError {
 impl Auth<'_> {
     /// Whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
-        self.config.accounts.registration != Registration::Closed
+        self.config.accounts.is_open()
     }
 
     /// Makes an account and logs it in, in one transaction.

@@ -144,7 +144,7 @@ pub fn rocket() -> Rocket<Build> {
 /// ```
 pub fn sessions() -> AdHoc {
     AdHoc::try_on_ignite("Sessions", |rocket| async {
-        match Config::of_sessions(&rocket.figment().clone().join(config::defaults())) {
+        match Config::of_sessions(&with_defaults(&rocket)) {
             Ok(config) => Ok(attach_sessions(rocket, &config)),
             Err(error) => {
                 log::error!("{error}");
@@ -203,6 +203,11 @@ fn attached<T: Send + Sync + 'static>(rocket: &Rocket<Orbit>) -> &T {
     rocket.state().expect("a sentinel checks that the stage is attached")
 }
 
+/// An application's configuration over our defaults.
+fn with_defaults(rocket: &Rocket<Build>) -> Figment {
+    rocket.figment().clone().join(config::defaults())
+}
+
 /// The session layer, unless it is there already.
 fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
     for warning in config.warnings() {
@@ -213,7 +218,7 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
         return rocket;
     }
 
-    let figment = rocket.figment().clone().join(config::defaults());
+    let figment = with_defaults(&rocket);
     let cookies = SealedCookies::new(config);
     let rocket = match rocket.state::<Clock>() {
         Some(_) => rocket,
@@ -232,8 +237,7 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
 }
 
 async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
-    let figment = rocket.figment().clone().join(config::defaults());
-    let parts = Config::from_figment(&figment).map_err(|error| error.to_string());
+    let parts = Config::from_figment(&with_defaults(&rocket)).map_err(|error| error.to_string());
     let parts = parts.and_then(|config| match Hasher::start(&config.password) {
         Ok(hasher) => Ok((config, hasher)),
         Err(error) => Err(format!("password.concurrent_hashes: {error}")),

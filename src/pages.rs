@@ -21,7 +21,7 @@ use rocket_dyn_templates::{Template, context};
 use serde::Serialize;
 
 use crate::attached;
-use crate::config::{Config, Registration};
+use crate::config::Config;
 use crate::error::Error;
 use crate::session::{Flash, Session};
 use crate::user::User;
@@ -121,7 +121,7 @@ impl Base {
 impl Page<'_> {
     /// Whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
-        self.config.accounts.registration != Registration::Closed
+        self.config.accounts.is_open()
     }
 
     /// The page made from the template `name` and `content`.

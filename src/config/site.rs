@@ -56,6 +56,11 @@ pub struct AccountsConfig {
 }
 
 impl AccountsConfig {
+    /// Whether anybody may sign up.
+    pub fn is_open(&self) -> bool {
+        self.registration != Registration::Closed
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match self.registration {
             // A confirmation that never arrives would lock everybody out.

@@ -12,10 +12,8 @@ const MAX_USER_AGENT_LENGTH: usize = 255;
 /// The address and the program a request comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
-    /// Empty when unknown, as on a Unix socket.
-    pub ip_address: String,
-    /// What one subscriber has: the address, or the /64 around an IPv6 address.
-    pub network: String,
+    /// `None` when unknown, as on a Unix socket.
+    address: Option<IpAddr>,
     /// What the browser says it is: anything, but bounded and printable.
     pub user_agent: String,
 }
@@ -26,14 +24,24 @@ impl Client {
         let address = address(request, trusted_proxies);
         warn_of_proxy(request, address);
         Client {
-            ip_address: address.map_or_else(String::new, |ip| ip.to_string()),
-            network: address.map_or_else(String::new, |ip| network(ip).to_string()),
+            address,
             user_agent: agent
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(MAX_USER_AGENT_LENGTH)
                 .collect(),
         }
+    }
+
+    /// Empty when unknown.
+    pub fn ip_address(&self) -> String {
+        self.address.map_or_else(String::new, |ip| ip.to_string())
+    }
+
+    /// What one subscriber has: the address, or the /64 around an IPv6 address.
+    /// Empty when unknown.
+    pub fn network(&self) -> String {
+        self.address.map_or_else(String::new, |ip| network(ip).to_string())
     }
 }
 

@@ -199,20 +199,22 @@ impl Session {
     /// As [`destroy()`](Session::destroy()).
     pub(crate) async fn log_out(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
-        if self.current_id().is_some() {
-            let mut tx = self.db.write().await?;
-            let state = self.end(&mut tx, None).await?;
-            if !state.is_empty() {
-                let started = self.insert(&mut tx, None, false, state).await?;
-                self.commit(tx, started).await?;
-                metrics::count(Event::Ended);
-                return Ok(());
-            }
-            tx.commit().await?;
-            metrics::count(Event::Ended);
+        if self.current_id().is_none() {
+            self.forget();
+            return Ok(());
         }
 
-        self.forget();
+        let mut tx = self.db.write().await?;
+        let state = self.end(&mut tx, None).await?;
+        if state.is_empty() {
+            tx.commit().await?;
+            self.forget();
+        } else {
+            let started = self.insert(&mut tx, None, false, state).await?;
+            self.commit(tx, started).await?;
+        }
+
+        metrics::count(Event::Ended);
         Ok(())
     }
 

@@ -229,12 +229,13 @@ impl Session {
         const HOUR: i64 = 60 * 60;
 
         // All who come over a socket without addresses would be one.
-        if self.client.network.is_empty() {
+        let network = self.client.network();
+        if network.is_empty() {
             return Ok(());
         }
 
         let since = self.clock.now() - HOUR;
-        let begun = store::count_visitors(tx, &self.client.network, since).await?;
+        let begun = store::count_visitors(tx, &network, since).await?;
         match begun < self.sessions.visitor_limit {
             true => Ok(()),
             false => Err(Error::too_many()),

@@ -184,8 +184,8 @@ pub async fn insert(
     .bind(record.last_seen_at)
     .bind(record.expires_at)
     .bind(record.authenticated_at)
-    .bind(&client.ip_address)
-    .bind(&client.network)
+    .bind(client.ip_address())
+    .bind(client.network())
     .bind(&client.user_agent)
     .execute(db)
     .await?;

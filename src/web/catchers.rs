@@ -51,10 +51,9 @@ impl<'r> Responder<'r, 'static> for Caught {
             _ => (status, pages::error(status, base)).respond_to(request),
         }?;
 
-        match status {
-            Status::MethodNotAllowed => response.set_raw_header("Allow", allowed.join(", ")),
-            _ => false,
-        };
+        if status == Status::MethodNotAllowed {
+            response.set_raw_header("Allow", allowed.join(", "));
+        }
         secure_unseen(request, &mut response);
         Ok(response)
     }
@@ -81,9 +80,7 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
 
         // A route that answers GET answers HEAD.
         let implied = if route.method == Method::Get { Method::Head } else { route.method };
-        for method in [route.method, implied] {
-            methods.push(method.as_str());
-        }
+        methods.extend([route.method.as_str(), implied.as_str()]);
     }
 
     methods.sort_unstable();
