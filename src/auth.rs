@@ -1,7 +1,21 @@
-//! What a visitor can do: register, log in, log out.
+//! What a visitor can do with an account, from signing up to deleting it.
 //!
 //! Each act is one function that pages, and an application of its own, call.
-//! No database connection is held while a password is hashed.
+//! No database connection is held while a password is hashed; what an act
+//! changes, records and mails is one transaction.
+
+mod change;
+mod delete;
+mod email;
+mod log_in;
+mod not_me;
+mod notices;
+mod operate;
+mod password;
+mod recent;
+mod register;
+mod sessions;
+mod sweep;
 
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
@@ -10,119 +24,71 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::attached;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{Db, Pools};
+use crate::device::DeviceCookie;
 use crate::error::Error;
-use crate::password::{Hasher, NewPassword, Password};
-use crate::session::Session;
-use crate::user::{self, Email};
+use crate::history::Kind;
+use crate::mail::Mail;
+use crate::password::{Hasher, Password};
+use crate::session::{PendingCookies, Session};
+use crate::token::Token;
+use crate::user::{self, User};
+use change::{Accounts, Change};
+
+pub use log_in::LogIn;
+pub use operate::{Operator, Overview};
+pub use password::ChangePasswordError;
+pub use recent::{RecentLogin, WantsPassword};
+pub use register::{RegisterError, Registered, SignUpCookie};
+pub use sessions::UserSession;
+pub use sweep::fairing as sweeper;
+pub use {change::in_utc, delete::DeleteError, email::Verified};
 
 /// The acts, on behalf of the present visitor, as a request guard.
 ///
+/// Those that take a `&User` are for the user who is logged in. What is
+/// sensitive should also take [`RecentLogin`] in its route.
+///
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does. A [`Sentinel`] stops
 /// the launch when [`stage()`](crate::stage()) is not attached.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::post;
+/// use rocket::response::Redirect;
+/// use rocket_login::{Auth, Error, User};
+///
+/// #[post("/log-out-elsewhere")]
+/// async fn log_out_elsewhere(user: &User, auth: Auth<'_>) -> Result<Redirect, Error> {
+///     auth.end_other_sessions(user).await?;
+///     Ok(Redirect::to("/"))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Auth<'r> {
     session: &'r Session,
+    accounts: Accounts<'r>,
     config: &'r Config,
-    db: &'r Db,
     hasher: &'r Hasher,
-    clock: &'r Clock,
+    pending: PendingCookies,
+    device_cookie: &'r DeviceCookie,
+    device: Option<Token>,
+    sign_up_cookie: &'r SignUpCookie,
+    /// The sign-up that this browser has made, if one waits.
+    signed_up: Option<String>,
 }
 
-/// Why there is no new account.
-#[derive(Debug)]
-pub enum RegisterError {
-    /// `accounts.registration` is `closed`.
-    Closed,
-    /// The address has an account already.
-    EmailTaken,
-    /// Our side failed; nothing was stored.
-    Failed(Error),
-}
-
-impl From<Error> for RegisterError {
-    fn from(error: Error) -> Self {
-        match error.is_duplicate("users.email") {
-            true => RegisterError::EmailTaken,
-            false => RegisterError::Failed(error),
-        }
-    }
-}
-
-impl Auth<'_> {
+impl<'r> Auth<'r> {
     /// Whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
         self.config.accounts.is_open()
     }
 
-    /// Makes an account and logs it in, in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// When sign-up is closed, the address is taken, or the database or the
-    /// hashing workers fail. Nothing is stored then.
-    pub async fn register(
-        &self,
-        email: &Email,
-        password: NewPassword,
-    ) -> Result<(), RegisterError> {
-        if !self.is_registration_open() {
-            return Err(RegisterError::Closed);
-        }
-
-        let hash = self.hasher.hash(password.into()).await?;
-
-        let _writing = self.session.writing().await;
-        let (mut tx, now) = (self.db.write().await?, self.clock.now());
-        let user_id = user::store::insert(&mut tx, email, &hash, now).await?;
-        let started = self.session.start(&mut tx, user_id, false).await?;
-        self.session.commit(tx, started).await?;
-        Ok(())
-    }
-
-    /// Logs in with address and password; `false` when they do not belong
-    /// together, whichever of them is wrong.
-    ///
-    /// `None` for the address stands for a text that is none: the same work is
-    /// done for it as for a known and for an unknown one.
-    ///
-    /// # Errors
-    ///
-    /// When the database or the hashing workers fail. The session then stays
-    /// as it was.
-    pub async fn log_in(
-        &self,
-        email: Option<&Email>,
-        password: Password,
-        remember: bool,
-    ) -> Result<bool, Error> {
-        let account = match email {
-            Some(email) => user::store::find_by_email(&mut *self.db.read().await?, email).await?,
-            None => None,
-        };
-
-        let stored = account.as_ref().map(|(_, hash)| hash);
-        let verdict = self.hasher.verify(password.clone(), stored).await?;
-        let Some((user, stored)) = account.filter(|_| verdict.matches) else {
-            return Ok(false);
-        };
-
-        let current = match verdict.is_outdated {
-            true => self.hasher.hash(password).await?,
-            false => stored.clone(),
-        };
-
-        let _writing = self.session.writing().await;
-        let mut tx = self.db.write().await?;
-        // The password may have been changed while it was being checked: a
-        // log-in with the old one must not outlive that.
-        if !user::store::confirm_password_hash(&mut tx, user.id, &stored, &current).await? {
-            return Ok(false);
-        }
-
-        let started = self.session.start(&mut tx, user.id, remember).await?;
-        self.session.commit(tx, started).await?;
-        Ok(true)
+    /// Whether mails are sent: without, nobody can reset a password or change an
+    /// address by himself.
+    pub fn has_mail(&self) -> bool {
+        self.accounts.mail.is_on()
     }
 
     /// Ends the present session. Without one there is nothing to do.
@@ -131,7 +97,68 @@ impl Auth<'_> {
     ///
     /// When the database fails: the visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
-        self.session.log_out().await
+        self.session.log_out().await?;
+        if let Some(user) = self.session.user() {
+            // The log-out is done, whatever becomes of its record.
+            if let Err(error) = self.record(Kind::LoggedOut, user).await {
+                log::warn!("a log-out was not recorded: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the session a new token and starts the clock of
+    /// `session.reauthenticate_after` anew, if `password` is the user's.
+    /// `false`: it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
+    /// otherwise when the database or the hashing workers fail.
+    pub async fn reauthenticate(&self, user: &User, password: Password) -> Result<bool, Error> {
+        let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
+
+        let _writing = self.session.writing().await;
+        let mut change = self.accounts.change().await?;
+        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &stored).await? {
+            return Ok(false);
+        }
+        let renamed = self.session.rename(&mut change, true).await?;
+        change.record(Kind::Reauthenticated, user).await?;
+        change.commit_session(self.session, renamed).await?;
+        Ok(true)
+    }
+
+    /// The user's password hash, if `password` is the one. A wrong one is
+    /// recorded: whoever has got hold of a session may be guessing.
+    async fn check_password(
+        &self,
+        user: &User,
+        password: Password,
+    ) -> Result<Option<crate::PasswordHash>, Error> {
+        let account = user::store::find(&mut *self.accounts.db.read().await?, user.id).await?;
+        let stored = account.map(|account| account.password_hash);
+        let verdict = self.hasher.verify(password, stored.as_ref()).await?;
+        match stored.filter(|_| verdict.matches) {
+            Some(stored) => Ok(Some(stored)),
+            None => {
+                self.record(Kind::ReauthenticationFailed, user).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A change in the name of the present session, which must still be there.
+    async fn change_as_user(&self) -> Result<Change<'r>, Error> {
+        let mut change = self.accounts.change().await?;
+        self.session.confirm(&mut change).await?;
+        Ok(change)
+    }
+
+    async fn record(&self, kind: Kind, user: &User) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        change.record(kind, user).await?;
+        change.commit().await
     }
 }
 
@@ -141,12 +168,26 @@ impl<'r> FromRequest<'r> for Auth<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let session = try_outcome!(request.guard::<&Session>().await);
+        let rocket = request.rocket();
+        let (config, db): (&Config, &Db) = (attached(rocket), attached(rocket));
+        let (device_cookie, sign_up_cookie): (&DeviceCookie, &SignUpCookie) =
+            (attached(rocket), attached(rocket));
         Outcome::Success(Auth {
             session,
-            config: attached(request.rocket()),
-            db: attached(request.rocket()),
-            hasher: attached(request.rocket()),
-            clock: attached(request.rocket()),
+            accounts: Accounts {
+                db: db as &Pools,
+                clock: attached::<Clock>(rocket),
+                mail: attached::<Mail>(rocket),
+                config: &config.accounts,
+                client: session.client(),
+            },
+            config,
+            hasher: attached(rocket),
+            pending: PendingCookies::of(request),
+            device_cookie,
+            device: device_cookie.of(request),
+            sign_up_cookie,
+            signed_up: sign_up_cookie.of(request),
         })
     }
 }

@@ -1,8 +1,12 @@
 //! The one source of "now".
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rocket::tokio::sync::Notify;
+use rocket::tokio::time;
 
 /// Whole seconds since 1970-01-01 UTC: the one unit of time in every table.
 pub type Timestamp = i64;
@@ -23,7 +27,13 @@ pub type Timestamp = i64;
 /// assert_eq!(clock.now(), 1_060);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Arc<Manual>>);
+
+#[derive(Debug)]
+struct Manual {
+    now: AtomicI64,
+    moved: Notify,
+}
 
 impl Clock {
     /// The operating system's clock.
@@ -35,13 +45,13 @@ impl Clock {
     ///
     /// Clones share the time, so a test keeps one and hands over another.
     pub fn manual(now: Timestamp) -> Self {
-        Clock(Some(Arc::new(AtomicI64::new(now))))
+        Clock(Some(Arc::new(Manual { now: AtomicI64::new(now), moved: Notify::new() })))
     }
 
     /// The present time, in whole seconds.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Some(manual) => manual.load(Ordering::SeqCst),
+            Some(manual) => manual.now.load(Ordering::SeqCst),
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs() as Timestamp),
@@ -51,7 +61,25 @@ impl Clock {
     /// Moves a manual clock forward. The system's clock stays as it is.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
-            manual.fetch_add(by.as_secs() as Timestamp, Ordering::SeqCst);
+            manual.now.fetch_add(by.as_secs() as Timestamp, Ordering::SeqCst);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// Waits for whole seconds of this clock's time.
+    pub(crate) async fn sleep(&self, seconds: Timestamp) {
+        let Some(manual) = &self.0 else {
+            return time::sleep(Duration::from_secs(seconds.max(0) as u64)).await;
+        };
+
+        let end = self.now() + seconds;
+        loop {
+            let mut moved = pin!(manual.moved.notified());
+            moved.as_mut().enable();
+            if self.now() >= end {
+                return;
+            }
+            moved.await;
         }
     }
 }

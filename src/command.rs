@@ -1,6 +1,10 @@
 //! What the command line does.
 
+mod account;
+mod check;
 mod secret_key;
+mod session;
+mod table;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,8 +13,10 @@ use clap::{Parser, Subcommand};
 use rocket::Rocket;
 use rocket_db_pools::Pool;
 
+use crate::auth::Operator;
 use crate::config::{self, Config, ConfigError};
 use crate::db::Pools;
+use crate::user::Email;
 
 /// Sign-up, login and sessions, as a site.
 #[derive(Debug, Parser)]
@@ -28,6 +34,14 @@ enum Command {
     Migrate,
     /// Print a new key for ROCKET_SECRET_KEY
     SecretKey,
+    /// Print what is unsafe in this deployment; exit code 1 if anything is
+    Check,
+    /// Look at accounts and change them; the running site sees it at once
+    #[command(subcommand)]
+    User(account::UserCommand),
+    /// Look at sessions and end them; the running site sees it at once
+    #[command(subcommand)]
+    Session(session::SessionCommand),
 }
 
 /// Runs the command line: exit code 0, 1 when it failed, 2 on wrong usage.
@@ -36,6 +50,9 @@ pub fn main() -> ExitCode {
         Command::Serve => rocket::execute(serve()),
         Command::Migrate => rocket::execute(migrate()),
         Command::SecretKey => secret_key::print(),
+        Command::Check => check::check(),
+        Command::User(command) => rocket::execute(command.run()),
+        Command::Session(command) => rocket::execute(command.run()),
     };
 
     match done {
@@ -47,7 +64,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-type Done = Result<(), Box<dyn std::error::Error>>;
+/// Why a command failed, in one line.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+type Done = Result<(), Failed>;
 
 async fn serve() -> Done {
     let figment = crate::figment();
@@ -75,4 +95,21 @@ async fn prepare(database: &Path) -> Done {
     let migrated = db.migrate().await;
     db.close().await;
     Ok(migrated?)
+}
+
+/// Runs `act` as the operator, on the configured database.
+async fn operate(act: impl AsyncFnOnce(&Operator, &Config) -> Done) -> Done {
+    let figment = crate::figment();
+    config::check_top_level(&figment)?;
+    let config = Config::of_command(&figment)?;
+    let db = Pools::open(&config.database).await?;
+    db.migrate().await?;
+    let done = act(&Operator::new(db.clone(), config.clone()), &config).await;
+    db.close().await;
+    done
+}
+
+/// The line for an address without an account.
+fn no_account(email: &Email) -> Failed {
+    format!("{email} has no account").into()
 }

@@ -4,12 +4,14 @@
 
 mod duration;
 mod keys;
+mod mail;
 mod password;
 mod session;
 mod site;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rocket::figment::error::Kind;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
@@ -18,9 +20,10 @@ use rocket::figment::{self, Figment, Profile};
 use serde::Deserialize;
 
 pub use keys::SecretKey;
+pub use mail::{MailConfig, MailServer, MailTls};
 pub use password::PasswordConfig;
 pub use session::{SameSite, SessionConfig};
-pub use site::{AccountsConfig, MailConfig, Registration, SiteConfig, ThrottleConfig};
+pub use site::{AccountsConfig, Registration, SiteConfig, ThrottleConfig};
 
 /// The key that says where the tables live.
 const DATABASE_URL: &str = "databases.login.url";
@@ -140,11 +143,46 @@ impl Config {
     /// On an unknown key in one of our tables, a value out of range, or an
     /// unsafe combination.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        Self::from_tables(figment.extract()?, figment)
+    }
+
+    /// The same for a command, which seals nothing and needs no `secret_key`.
+    pub(crate) fn of_command(figment: &Figment) -> Result<Self, ConfigError> {
         let tables: Tables = figment.extract()?;
+        Self::from_tables(Tables { secret_key: Some(SecretKey::generate()), ..tables }, figment)
+    }
+
+    fn from_tables(mut tables: Tables, figment: &Figment) -> Result<Self, ConfigError> {
         tables.accounts.check()?;
         tables.password.check()?;
         tables.site.check()?;
-        tables.check(figment)
+        tables.mail.check()?;
+        let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
+        if debug && tables.site.url.is_none() {
+            let port: u16 = figment.extract_inner("port").unwrap_or(8000);
+            tables.site.url = Some(format!("http://127.0.0.1:{port}"));
+        }
+
+        let config = tables.check(figment)?;
+        if config.has_mail() && config.site.url.is_none() {
+            return Err(ConfigError::new(
+                "site.url",
+                "is missing; write what links in mails begin with, as in \"https://example.org\"",
+            ));
+        }
+        // A confirmation that never arrives would lock everybody out.
+        if config.accounts.registration == Registration::Confirm && !config.has_mail() {
+            return Err(ConfigError::new(
+                "accounts.registration",
+                "is \"confirm\", which needs mail; set mail.url, or write \"open\" or \"closed\"",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Whether mails can be sent: through `mail.url`, or to the dev mailbox.
+    pub fn has_mail(&self) -> bool {
+        self.debug || self.mail.url.is_some()
     }
 
     /// The same for sessions alone: an application may have tables `site`,
@@ -185,6 +223,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.unused_keys();
         warnings.extend(self.session.warnings(self.debug));
+        warnings.extend(self.mail_warnings());
         if !self.debug {
             warnings.extend(self.password.warning());
         }
@@ -195,19 +234,24 @@ impl Config {
     /// so that a file can be written for later versions, but nobody should
     /// rely on them.
     fn unused_keys(&self) -> Vec<String> {
-        [
-            ("session.reauthenticate_after", self.session.reauthenticate_after.is_some()),
-            ("accounts.reset_lifetime", self.accounts.reset_lifetime.is_some()),
-            ("accounts.verify_lifetime", self.accounts.verify_lifetime.is_some()),
-            ("throttle.enabled", self.throttle.enabled == Some(true)),
-            ("mail.url", self.mail.url.is_some()),
-            ("mail.from", self.mail.from.is_some()),
-            ("site.url", self.site.url.is_some()),
-        ]
-        .into_iter()
-        .filter(|(_, set)| *set)
-        .map(|(key, _)| format!("{key} is set, but this version does not use it yet"))
-        .collect()
+        [("throttle.enabled", self.throttle.enabled == Some(true))]
+            .into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(key, _)| format!("{key} is set, but this version does not use it yet"))
+            .collect()
+    }
+
+    fn mail_warnings(&self) -> impl Iterator<Item = String> {
+        let off = (!self.has_mail()).then(|| {
+            "mail.url is not set: nobody can reset a password or change an address, and no notice \
+             is sent; set mail.url, mail.from and site.url"
+                .to_owned()
+        });
+        let open = self.site.url.as_ref().filter(|url| !self.debug && url.starts_with("http:"));
+        let open = open.map(|_| {
+            "site.url is http: anybody on the way can use the links in mails; write https".into()
+        });
+        off.into_iter().chain(open)
     }
 }
 
@@ -375,6 +419,19 @@ fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, C
         None if debug => Ok(SecretKey::generate()),
         None => Err(ConfigError::new("secret_key", format!("is missing; {MEND}"))),
     }
+}
+
+/// An error unless `value` is one second at least and `longest` at most.
+fn check_duration(key: &str, value: Duration, longest: Duration) -> Result<(), ConfigError> {
+    if !value.is_zero() && value <= longest {
+        return Ok(());
+    }
+
+    let days = longest.as_secs() / (24 * 60 * 60);
+    Err(ConfigError::new(
+        key,
+        format!("is out of range; write a duration from \"1s\" to \"{days}d\""),
+    ))
 }
 
 /// An error unless `value` lies in `range`.

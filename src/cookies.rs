@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use cookie::{CookieJar, Key};
+use rocket::Request;
 use rocket::http::{Cookie, SameSite};
 
 use crate::config::{self, Config};
@@ -60,7 +61,15 @@ impl SealedCookies {
         if cookie.value().len() > MAX_SEALED_LENGTH {
             return None;
         }
+        self.decrypt(cookie)
+    }
 
+    /// The text that [`seal_text()`](Self::seal_text()) sealed for `purpose`.
+    pub fn open_text(&self, purpose: &str, sealed: String) -> Option<String> {
+        Some(self.decrypt(&Cookie::new(purpose.to_owned(), sealed))?.value)
+    }
+
+    fn decrypt(&self, cookie: &Cookie<'static>) -> Option<Opened> {
         let jar = CookieJar::new();
         self.keys.iter().enumerate().find_map(|(position, key)| {
             let opened = jar.private(key).decrypt(cookie.clone())?;
@@ -75,10 +84,20 @@ impl SealedCookies {
             cookie.set_max_age(time::Duration::seconds(max_age.as_secs() as i64));
         }
 
-        let mut jar = CookieJar::new();
+        self.encrypt(cookie)
+    }
+
+    /// Seals what is to lie in the database without being read there, for
+    /// `purpose` alone.
+    pub fn seal_text(&self, purpose: &str, text: String) -> String {
+        self.encrypt(Cookie::new(purpose.to_owned(), text)).value().to_owned()
+    }
+
+    fn encrypt(&self, cookie: Cookie<'static>) -> Cookie<'static> {
+        let (mut jar, name) = (CookieJar::new(), cookie.name().to_owned());
         let current = self.keys.first().expect("the secret key comes first");
         jar.private_mut(current).add(cookie);
-        jar.get(name).expect("it was just added").clone()
+        jar.get(&name).expect("it was just added").clone()
     }
 
     /// Tells the browser to forget the cookie `name`.
@@ -103,6 +122,35 @@ impl SealedCookies {
             cookie = cookie.domain(domain.clone());
         }
         cookie.build()
+    }
+}
+
+/// A sealed cookie beside the session's, under a name made from its name, so
+/// that the two are never one and carry the same prefix.
+#[derive(Debug)]
+pub struct SealedCookie {
+    name: String,
+    cookies: SealedCookies,
+}
+
+impl SealedCookie {
+    pub fn new(config: &Config, cookies: &SealedCookies, suffix: &str) -> Self {
+        let name = format!("{}-{suffix}", config.session.cookie_name(config.debug));
+        SealedCookie { name, cookies: cookies.clone() }
+    }
+
+    /// What the request brings under its name.
+    pub fn of(&self, request: &Request<'_>) -> Option<String> {
+        let cookie = request.cookies().get(&self.name)?;
+        self.cookies.open(cookie).map(|opened| opened.value)
+    }
+
+    pub fn seal(&self, value: &str, max_age: Duration) -> Cookie<'static> {
+        self.cookies.seal(&self.name, value, Some(max_age))
+    }
+
+    pub fn removal(&self) -> Cookie<'static> {
+        self.cookies.removal(&self.name)
     }
 }
 

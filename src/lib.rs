@@ -72,13 +72,19 @@ pub mod command;
 pub mod config;
 mod cookies;
 mod db;
+mod device;
 mod error;
+mod history;
+mod link;
+mod mail;
 pub mod metrics;
+mod notice;
 mod pages;
 mod password;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token;
 mod user;
 mod web;
 
@@ -88,14 +94,22 @@ use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
 use rocket::{Build, Orbit, Rocket};
 
+use auth::SignUpCookie;
 use config::Config;
 use cookies::SealedCookies;
+use device::DeviceCookie;
+use mail::Mail;
 use pages::Base;
 
-pub use auth::{Auth, RegisterError};
+pub use auth::{
+    Auth, ChangePasswordError, DeleteError, LogIn, RecentLogin, RegisterError, Registered,
+    UserSession, Verified,
+};
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pools};
 pub use error::Error;
+pub use history::{Event, Kind};
+pub use notice::Notice;
 pub use pages::Customize;
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
 pub use rocket_db_pools::Database;
@@ -145,7 +159,10 @@ pub fn rocket() -> Rocket<Build> {
 pub fn sessions() -> AdHoc {
     AdHoc::try_on_ignite("Sessions", |rocket| async {
         match Config::of_sessions(&with_defaults(&rocket)) {
-            Ok(config) => Ok(attach_sessions(rocket, &config)),
+            Ok(config) => {
+                config.session.warnings(config.debug).for_each(|warning| log::warn!("{warning}"));
+                Ok(attach_sessions(rocket, &config))
+            }
             Err(error) => {
                 log::error!("{error}");
                 Err(rocket)
@@ -210,10 +227,6 @@ fn with_defaults(rocket: &Rocket<Build>) -> Figment {
 
 /// The session layer, unless it is there already.
 fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
-    for warning in config.warnings() {
-        log::warn!("{warning}");
-    }
-
     if rocket.state::<Arc<session::Sessions>>().is_some() {
         return rocket;
     }
@@ -227,8 +240,8 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
 
     rocket
         .configure(figment)
-        .manage(Arc::new(session::Sessions::new(config, cookies.clone())))
-        .manage(session::FlashCookie::new(config, cookies))
+        .manage(session::FlashCookie::new(config, &cookies))
+        .manage(Arc::new(session::Sessions::new(config, cookies)))
         .attach(Db::init())
         .attach(db::migrations())
         .attach(db::in_flight())
@@ -238,18 +251,25 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
 
 async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     let parts = Config::from_figment(&with_defaults(&rocket)).map_err(|error| error.to_string());
-    let parts = parts.and_then(|config| match Hasher::start(&config.password) {
-        Ok(hasher) => Ok((config, hasher)),
-        Err(error) => Err(format!("password.concurrent_hashes: {error}")),
+    let parts = parts.and_then(|config| {
+        let mail = Mail::new(&config, base.clone()).map_err(|error| error.to_string())?;
+        match Hasher::start(&config.password) {
+            Ok(hasher) => Ok((config, hasher, mail)),
+            Err(error) => Err(format!("password.concurrent_hashes: {error}")),
+        }
     });
 
-    let (config, hasher) = match parts {
+    let (config, hasher, mail) = match parts {
         Ok(parts) => parts,
         Err(error) => {
             log::error!("{error}");
             return Err(rocket);
         }
     };
+
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
 
     // Two catchers for one path and status would stop the launch.
     let has_catcher = |code: Option<u16>| {
@@ -261,15 +281,24 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         (true, true) => Vec::new(),
     };
 
+    let cookies = SealedCookies::new(&config);
+    let dev_routes = if config.debug { pages::dev_routes() } else { Vec::new() };
     let rocket = rocket
+        .manage(DeviceCookie::new(&config, &cookies))
+        .manage(SignUpCookie::new(&config, &cookies))
         .attach(web::SecurityHeaders)
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config)
         .manage(config)
         .manage(hasher)
         .manage(base.clone())
+        .manage(mail.clone())
         .mount(base.mount_point(), pages::routes())
-        .attach(pages::templates(base))
+        .mount(base.mount_point(), dev_routes)
+        .mount("/.well-known", pages::well_known_routes())
+        .attach(pages::templates(base, mail.templates().cloned()))
+        .attach(auth::sweeper())
+        .attach(mail::sender(mail))
         .mount("/.refused", web::routes())
         .register("/", catchers)
         .register("/.refused", web::catchers()))

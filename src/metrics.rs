@@ -1,10 +1,11 @@
-//! What happens to sessions, counted, through the [`metrics`] facade: they go
+//! What happens to sessions and mails, counted, through the [`metrics`] facade: they go
 //! to whatever recorder the application installs, and nowhere without one.
 //!
 //! | name | kind | labels |
 //! |---|---|---|
 //! | `rocket_login_sessions_total` | counter | `event`: one of [`Event`] |
 //! | `rocket_login_sessions_swept_total` | counter | |
+//! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
 //!
@@ -43,6 +44,31 @@ pub(crate) fn count(event: Event) {
         Event::Dropped => "dropped",
     };
     counter!("rocket_login_sessions_total", "event" => name).increment(1);
+}
+
+/// What can happen to a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MailEvent {
+    /// `sent`: the server took it.
+    Sent,
+    /// `failed`: it did not, and the mail waits for another attempt.
+    Failed,
+    /// `dropped`: it never will be sent.
+    Dropped,
+}
+
+pub(crate) fn mail(event: MailEvent) {
+    let name = match event {
+        MailEvent::Sent => "sent",
+        MailEvent::Failed => "failed",
+        MailEvent::Dropped => "dropped",
+    };
+    counter!("rocket_login_mails_total", "event" => name).increment(1);
+}
+
+pub(crate) fn ended(sessions: u64) {
+    counter!("rocket_login_sessions_total", "event" => "ended").increment(sessions);
 }
 
 pub(crate) fn swept(sessions: u64) {

@@ -1,13 +1,26 @@
 //! The pages: what each shows, and which act its form calls.
 
 mod account;
+mod activity;
 mod assets;
+mod delete;
+mod email;
+mod export;
 mod health;
 mod home;
 pub(crate) mod login;
 mod logout;
+mod mailbox;
+mod not_me;
+mod notices;
+mod password;
+pub(crate) mod reauthenticate;
 mod register;
+mod reset;
+mod sessions;
 mod templates;
+mod verify;
+mod well_known;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -23,6 +36,7 @@ use serde::Serialize;
 use crate::attached;
 use crate::config::Config;
 use crate::error::Error;
+use crate::mail::Mail;
 use crate::session::{Flash, Session};
 use crate::user::User;
 use crate::web::{Problem, ReturnTo, prefers_json};
@@ -35,16 +49,51 @@ pub fn routes() -> Vec<Route> {
         home::home,
         register::form,
         register::submit,
+        register::sent,
         login::form,
         login::submit,
         logout::form,
         logout::submit,
+        reauthenticate::form,
+        reauthenticate::submit,
+        reset::form,
+        reset::submit,
+        reset::choose,
+        reset::set,
+        verify::form,
+        verify::submit,
+        not_me::form,
+        not_me::submit,
         account::account,
+        account::verify,
+        password::form,
+        password::submit,
+        email::form,
+        email::submit,
+        sessions::list,
+        sessions::revoke,
+        sessions::revoke_others,
+        activity::list,
+        notices::form,
+        notices::submit,
+        export::export,
+        delete::form,
+        delete::submit,
         health::healthz,
         health::readyz,
         assets::asset,
         assets::favicon,
     ]
+}
+
+/// What only the debug profile has.
+pub fn dev_routes() -> Vec<Route> {
+    routes_of![mailbox::list, mailbox::show]
+}
+
+/// What stands below `/.well-known`, wherever the pages are.
+pub fn well_known_routes() -> Vec<Route> {
+    routes_of![well_known::change_password]
 }
 
 /// A rendered page.
@@ -95,6 +144,7 @@ pub struct Page<'r> {
     user: Option<&'r User>,
     config: &'r Config,
     base: &'r Base,
+    has_mail: bool,
     flash: Flash<'r>,
 }
 
@@ -143,8 +193,17 @@ impl Page<'_> {
 
     /// Nobody may do this here; the template `name` says why.
     pub fn forbid(&self, name: &'static str) -> Refused {
-        let (status, page) = (Status::Forbidden, self.render(name, context! {}));
-        Refused { status, page, problem: Problem::new(status) }
+        self.deny(Status::Forbidden, name, context! {})
+    }
+
+    /// A link that is spent, has expired, or never was one: `404`, with the way
+    /// to a new one.
+    pub fn dead_link(&self, purpose: &'static str) -> Refused {
+        self.deny(Status::NotFound, "dead_link", context! { purpose })
+    }
+
+    fn deny(&self, status: Status, name: &'static str, content: impl Serialize) -> Refused {
+        Refused { status, page: self.render(name, content), problem: Problem::new(status) }
     }
 
     /// `303 See Other` to `next`, or to the account page, with a message for
@@ -152,6 +211,17 @@ impl Page<'_> {
     pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
         self.flash.set(message);
         Redirect::to(next.map_or_else(|| self.base.join("/account"), |next| next.to_string()))
+    }
+
+    /// The same to our page `path`.
+    pub fn redirect_to(&self, path: &str, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to(self.base.join(path))
+    }
+
+    /// The same without a message.
+    pub fn go_to(&self, path: &str) -> Redirect {
+        Redirect::to(self.base.join(path))
     }
 
     /// The same to the front page, which may be an application's.
@@ -172,6 +242,7 @@ impl Page<'_> {
             user: Option<&'p User>,
             message: Option<String>,
             is_registration_open: bool,
+            has_mail: bool,
             min_length: usize,
             errors: &'p FieldErrors,
             #[serde(flatten)]
@@ -185,12 +256,22 @@ impl Page<'_> {
                 user: self.user,
                 message: self.flash.take(),
                 is_registration_open: self.is_registration_open(),
+                has_mail: self.has_mail,
                 min_length: self.config.password.min_length,
                 errors,
                 content,
             },
         )
     }
+}
+
+/// The message at a field that should hold the present password.
+fn wrong_password(typed: &str) -> (&'static str, String) {
+    let message = match typed {
+        "" => "Enter your password.",
+        _ => "This is not your password.",
+    };
+    ("current_password", message.into())
 }
 
 /// The page of the error `status`. It asks nothing of the session: the
@@ -265,6 +346,7 @@ impl<'r> FromRequest<'r> for Page<'r> {
             user: session.user(),
             config: attached(request.rocket()),
             base: attached(request.rocket()),
+            has_mail: attached::<Mail>(request.rocket()).is_on(),
             flash: Flash::of(request),
         })
     }

@@ -3,12 +3,11 @@
 mod client;
 mod clocks;
 mod flash;
-mod life;
+pub(crate) mod life;
 mod pending;
 pub(crate) mod state;
 pub(crate) mod store;
 mod sweep;
-pub(crate) mod token;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -27,10 +26,12 @@ use crate::cookies::{Opened, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, Event};
+pub(crate) use crate::token::{Token as SessionToken, TokenId as SessionId};
 use crate::user::User;
-pub(crate) use client::Client;
+pub(crate) use client::{Client, device};
 use clocks::Clocks;
 use ipnet::IpNet;
+pub(crate) use life::Started;
 pub(crate) use pending::PendingCookies;
 use state::State;
 use store::Record;
@@ -38,8 +39,6 @@ use store::Record;
 pub use flash::{Flash, FlashCookie};
 pub use pending::fairing as cookies;
 pub use sweep::{fairing as sweeper, sweep};
-pub(crate) use token::SessionId;
-use token::SessionToken;
 
 /// How long a page waits for its last-seen time to be written. A locked file
 /// must not slow reading down; the write itself goes on meanwhile.
@@ -123,6 +122,7 @@ pub struct Session {
     user: Option<User>,
 }
 
+#[derive(Clone)]
 struct Current {
     token: Arc<SessionToken>,
     record: Record,

@@ -113,10 +113,11 @@ impl<'c> Browser<'c> {
         self.with_session(async |session| {
             let mut tx = db.write().await.expect("the writer");
             let id = match user::store::find_by_email(&mut tx, &email).await.expect("an answer") {
-                Some((user, _)) => user.id,
+                Some(account) => account.user.id,
                 None => {
                     let hash = PasswordHash::dummy(&Params::DEFAULT).expect("a hash");
-                    user::store::insert(&mut tx, &email, &hash, clock.now()).await.expect("a user")
+                    let (email, now) = (email.as_str(), clock.now());
+                    user::store::insert(&mut tx, email, &hash, None, now).await.expect("a user")
                 }
             };
             let started = session.start(&mut tx, id, false).await.expect("a session");

@@ -54,6 +54,9 @@ pub struct User {
     pub email: String,
     /// When the account was made, in seconds since 1970.
     pub created_at: Timestamp,
+    /// When the address was shown to be the user's, in seconds since 1970.
+    /// `None`: not yet.
+    pub verified_at: Option<Timestamp>,
 }
 
 #[rocket::async_trait]

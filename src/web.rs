@@ -10,7 +10,7 @@ mod same_origin;
 
 pub use catchers::{catchers, log_in_catcher};
 pub use form::Posted;
-pub use headers::SecurityHeaders;
+pub use headers::{SecretPath, SecurityHeaders};
 pub use problem::{Problem, prefers_json};
 pub use return_to::ReturnTo;
 pub use same_origin::{SameOrigin, routes};

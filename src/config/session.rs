@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, SecretKey, check_range};
+use super::{ConfigError, SecretKey, check_duration, check_range};
 
 /// A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -55,10 +55,10 @@ pub struct SessionConfig {
     /// `visitor_limit` (1000): the most sessions that visitors from one address
     /// (an IPv6 /64) may begin in an hour.
     pub visitor_limit: i64,
-    /// `reauthenticate_after` (10 minutes): how recent a log-in must be for a
-    /// sensitive change.
-    #[serde(deserialize_with = "optional_duration")]
-    pub reauthenticate_after: Option<Duration>,
+    /// `reauthenticate_after` (10 minutes): how recent a log-in, or the password
+    /// typed again, must be for a sensitive act.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub reauthenticate_after: Duration,
 }
 
 /// The cookie attribute `SameSite`.
@@ -91,7 +91,7 @@ impl Default for SessionConfig {
             visitor_keys: Vec::new(),
             state_limit: 64 * 1024,
             visitor_limit: 1000,
-            reauthenticate_after: None,
+            reauthenticate_after: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -129,7 +129,7 @@ impl SessionConfig {
         }
     }
 
-    pub(super) fn warnings(&self, debug: bool) -> impl Iterator<Item = String> {
+    pub(crate) fn warnings(&self, debug: bool) -> impl Iterator<Item = String> {
         let secure = (self.secure == Some(false) && !debug).then(|| {
             "session.secure is false: anybody on the way can read the session cookie; \
              serve https and remove the key"
@@ -142,6 +142,9 @@ impl SessionConfig {
     }
 
     fn check_clocks(&self) -> Result<(), ConfigError> {
+        let reauthenticate_after = self.reauthenticate_after;
+        check_duration("session.reauthenticate_after", reauthenticate_after, LONGEST_TIMEOUT)?;
+
         let clocks = [
             ("idle_timeout", self.idle_timeout, "absolute_timeout", self.absolute_timeout),
             (
@@ -154,12 +157,7 @@ impl SessionConfig {
 
         for (idle_key, idle, absolute_key, absolute) in clocks {
             for (key, value) in [(idle_key, idle), (absolute_key, absolute)] {
-                if value.is_zero() || value > LONGEST_TIMEOUT {
-                    return Err(ConfigError::new(
-                        format!("session.{key}"),
-                        "is out of range; write a duration from \"1s\" to \"400d\"",
-                    ));
-                }
+                check_duration(&format!("session.{key}"), value, LONGEST_TIMEOUT)?;
             }
 
             if idle > absolute {
@@ -231,10 +229,4 @@ impl SessionConfig {
 
         Ok(())
     }
-}
-
-pub(super) fn optional_duration<'de, D: serde::Deserializer<'de>>(
-    de: D,
-) -> Result<Option<Duration>, D::Error> {
-    super::duration::deserialize(de).map(Some)
 }

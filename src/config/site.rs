@@ -1,13 +1,11 @@
-//! The tables `site`, `accounts`, `throttle` and `mail`.
+//! The tables `site`, `accounts` and `throttle`.
 
-use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
-use super::session::optional_duration;
+use super::{ConfigError, check_duration};
 
 /// The table `site`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -20,7 +18,9 @@ pub struct SiteConfig {
     /// `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// `url`: what links in mails are built from.
+    /// `url` (in debug `http://127.0.0.1:` and the port): what links in mails are
+    /// built from, as in `https://example.org`. Never the request's `Host`,
+    /// which whoever asks for the mail chooses (password reset poisoning).
     pub url: Option<String>,
 }
 
@@ -31,28 +31,52 @@ impl SiteConfig {
             rest.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' ', '@']))
         });
 
-        match wrong {
-            None => Ok(()),
-            Some(origin) => Err(ConfigError::new(
+        if let Some(origin) = wrong {
+            return Err(ConfigError::new(
                 "site.trusted_origins",
                 format!("holds \"{origin}\"; write scheme and host, as in \"https://example.org\""),
+            ));
+        }
+
+        match self.url.as_deref().filter(|url| !is_origin(url)) {
+            None => Ok(()),
+            Some(url) => Err(ConfigError::new(
+                "site.url",
+                format!("is \"{url}\"; write scheme and host, as in \"https://example.org\""),
             )),
         }
     }
 }
 
+/// Whether `text` is scheme, host and perhaps a port, and nothing more.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    })
+}
+
 /// The table `accounts`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountsConfig {
     /// `registration` (`open`): who may sign up.
     pub registration: Registration,
-    /// `reset_lifetime` (1 hour): of a mailed link.
-    #[serde(deserialize_with = "optional_duration")]
-    pub reset_lifetime: Option<Duration>,
-    /// `verify_lifetime` (24 hours): of a mailed link.
-    #[serde(deserialize_with = "optional_duration")]
-    pub verify_lifetime: Option<Duration>,
+    /// `reset_lifetime` (1 hour): of a mailed link to a new password.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub reset_lifetime: Duration,
+    /// `verify_lifetime` (24 hours): of a mailed link that confirms an address.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub verify_lifetime: Duration,
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        AccountsConfig {
+            registration: Registration::Open,
+            reset_lifetime: Duration::from_secs(60 * 60),
+            verify_lifetime: Duration::from_secs(24 * 60 * 60),
+        }
+    }
 }
 
 impl AccountsConfig {
@@ -62,15 +86,9 @@ impl AccountsConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        match self.registration {
-            // A confirmation that never arrives would lock everybody out.
-            Registration::Confirm => Err(ConfigError::new(
-                "accounts.registration",
-                "is \"confirm\", which needs mail, and this version sends none; write \"open\" \
-                 or \"closed\"",
-            )),
-            Registration::Open | Registration::Closed => Ok(()),
-        }
+        const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+        check_duration("accounts.reset_lifetime", self.reset_lifetime, LONGEST)?;
+        check_duration("accounts.verify_lifetime", self.verify_lifetime, LONGEST)
     }
 }
 
@@ -93,22 +111,6 @@ pub enum Registration {
 pub struct ThrottleConfig {
     /// `enabled`: whether attempts are slowed down.
     pub enabled: Option<bool>,
-}
-
-/// The table `mail`. The URL may hold a password, so it does not print itself.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MailConfig {
-    /// `url`: the mail server.
-    pub url: Option<String>,
-    /// `from`: the sender's address.
-    pub from: Option<String>,
-}
-
-impl fmt::Debug for MailConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MailConfig").field("from", &self.from).finish_non_exhaustive()
-    }
 }
 
 /// Addresses (`10.0.0.1`) and networks (`10.0.0.0/8`) alike.

@@ -1,12 +1,29 @@
-//! `/account`: the user's own page.
+//! `/account`: the user's own page, with the way to everything below it.
 
-use rocket::get;
+use rocket::response::Redirect;
+use rocket::{get, post};
 use rocket_dyn_templates::context;
 
 use super::{Html, Page};
+use crate::auth::Auth;
+use crate::error::Error;
 use crate::user::User;
 
 #[get("/account")]
 pub fn account(page: Page<'_>, _user: &User) -> Html {
     page.render("account", context! {})
+}
+
+/// Mails the link that confirms the address once more.
+#[post("/account/verify")]
+pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Redirect, Error> {
+    let message = match (auth.has_mail(), user.verified_at) {
+        (false, _) => "This site sends no mail, so nothing was done.",
+        (true, Some(_)) => "Your address is confirmed already.",
+        (true, None) => {
+            auth.ask_verification(user).await?;
+            "A mail with a link is on its way to you."
+        }
+    };
+    Ok(page.redirect(None, message))
 }

@@ -5,13 +5,16 @@ use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::Auth;
+use crate::auth::{Auth, LogIn};
 use crate::password::Password;
 use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
 
 /// One answer to everything, or it would tell which addresses have accounts.
 const WRONG: &str = "E-mail address or password is wrong.";
+
+/// Said only to who knows the password.
+const DISABLED: &str = "This account is disabled. Ask whoever runs this site.";
 
 /// What is typed into the form.
 #[derive(FromForm)]
@@ -52,9 +55,10 @@ pub async fn submit(
     }
 
     let email = Email::parse(&typed).ok();
-    if !auth.log_in(email.as_ref(), Password::typed(&password), remember).await? {
-        return Err(refuse(FieldErrors::from([("form", WRONG.into())])).into());
-    }
-
-    Ok(page.redirect(next, "You are logged in."))
+    let message = match auth.log_in(email.as_ref(), Password::typed(&password), remember).await? {
+        LogIn::Done => return Ok(page.redirect(next, "You are logged in.")),
+        LogIn::Wrong => WRONG,
+        LogIn::Disabled => DISABLED,
+    };
+    Err(refuse(FieldErrors::from([("form", message.into())])).into())
 }

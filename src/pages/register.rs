@@ -5,7 +5,7 @@ use rocket::{FromForm, State, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, RegisterError};
+use crate::auth::{Auth, RegisterError, Registered};
 use crate::config::Config;
 use crate::password::NewPassword;
 use crate::user::Email;
@@ -53,7 +53,8 @@ pub async fn submit(
     };
 
     match auth.register(&email, password).await {
-        Ok(()) => {}
+        Ok(Registered::LoggedIn) => {}
+        Ok(Registered::MailSent) => return Ok(page.go_to("/register/sent")),
         Err(RegisterError::Closed) => return Err(page.forbid("closed").into()),
         Err(RegisterError::Failed(error)) => return Err(error.into()),
         Err(RegisterError::EmailTaken) => {
@@ -63,4 +64,10 @@ pub async fn submit(
     }
 
     Ok(page.redirect(next, "Welcome! Your account is ready."))
+}
+
+/// The same whether or not the address has an account already.
+#[get("/register/sent")]
+pub fn sent(page: Page<'_>) -> Html {
+    page.render("register_sent", context! {})
 }

@@ -15,11 +15,12 @@ use rocket_dyn_templates::{Engines, Template};
 use tempfile::TempDir;
 
 use super::{Base, assets};
+use crate::mail;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// How our templates' files end.
-const SUFFIX: &str = ".html.tera";
+/// How our templates' files end: pages, and the words of mails.
+const SUFFIXES: [&str; 2] = [".html.tera", ".txt.tera"];
 
 /// What `rocket_dyn_templates` escapes, kept for the application's templates.
 const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".htm", ".xml"];
@@ -59,11 +60,17 @@ impl fmt::Debug for Customize {
 
 /// Renders pages from `template_dir`, and from inside the binary what is not
 /// there.
-pub fn fairing(base: Base) -> AdHoc {
-    AdHoc::try_on_ignite("Templates", |rocket| ignite(rocket, base))
+///
+/// The mails' are handed on to whoever writes mails.
+pub fn fairing(base: Base, mails: Option<mail::Templates>) -> AdHoc {
+    AdHoc::try_on_ignite("Templates", |rocket| ignite(rocket, base, mails))
 }
 
-async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
+async fn ignite(
+    rocket: Rocket<Build>,
+    base: Base,
+    mails: Option<mail::Templates>,
+) -> fairing::Result {
     let configured = rocket.figment().extract_inner::<RelativePathBuf>("template_dir");
     let directory = match &configured {
         Ok(path) => path.relative(),
@@ -110,6 +117,9 @@ async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         if let Some(Customize(customize)) = &customize {
             customize(engines);
         }
+        if let Some(mails) = &mails {
+            mails.replace(&engines.tera)?;
+        }
         Ok(())
     })))
 }
@@ -119,7 +129,9 @@ async fn ignite(rocket: Rocket<Build>, base: Base) -> fairing::Result {
 fn merge(directory: &Path) -> io::Result<TempDir> {
     let merged = tempfile::Builder::new().prefix("rocket-login-templates").tempdir()?;
     for (file, content) in built_in() {
-        fs::write(merged.path().join(file), content)?;
+        let target = merged.path().join(file);
+        fs::create_dir_all(target.parent().unwrap_or(merged.path()))?;
+        fs::write(target, content)?;
     }
 
     copy(directory, merged.path())?;
@@ -141,7 +153,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 fn add_built_in(tera: &mut Tera) -> tera::Result<()> {
     let present: Vec<String> = tera.get_template_names().map(str::to_owned).collect();
     let missing: Vec<(&str, &str)> = built_in()
-        .filter_map(|(file, content)| Some((file.strip_suffix(SUFFIX)?, content)))
+        .filter_map(|(file, content)| Some((name_of(file)?, content)))
         .filter(|(name, _)| present.iter().all(|present| present != name))
         .collect();
 
@@ -152,7 +164,12 @@ fn add_built_in(tera: &mut Tera) -> tera::Result<()> {
 }
 
 fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
-    BUILT_IN.files().filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
+    let files = BUILT_IN.files().chain(BUILT_IN.dirs().flat_map(Dir::files));
+    files.filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
+}
+
+fn name_of(file: &str) -> Option<&str> {
+    SUFFIXES.into_iter().find_map(|suffix| file.strip_suffix(suffix))
 }
 
 /// `{{ asset(name="style.css") }}`: the address of a static file.

@@ -96,6 +96,11 @@ impl Hasher {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// The hash of no password: who has it logs in only after a reset.
+    pub(crate) fn unusable(&self) -> PasswordHash {
+        self.dummy.clone()
+    }
+
     /// Hashes a password that is to be stored.
     ///
     /// # Errors

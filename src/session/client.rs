@@ -5,9 +5,14 @@ use std::sync::Once;
 
 use ipnet::IpNet;
 use rocket::Request;
+use woothee::parser::Parser;
 
 /// Browsers send 100 to 200 characters; a longer value is somebody's test.
 const MAX_USER_AGENT_LENGTH: usize = 255;
+
+/// What stands for a user agent where a command acted. No browser can say it:
+/// control characters are taken out of what they say.
+const OPERATOR: &str = "\toperator";
 
 /// The address and the program a request comes from.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +36,11 @@ impl Client {
                 .take(MAX_USER_AGENT_LENGTH)
                 .collect(),
         }
+    }
+
+    /// The operator, at the command line.
+    pub fn operator() -> Self {
+        Client { address: None, user_agent: OPERATOR.into() }
     }
 
     /// Empty when unknown.
@@ -64,6 +74,30 @@ fn warn_of_proxy(request: &Request<'_>, address: Option<IpAddr>) {
     }
 }
 
+/// What a person would call the device, as in "Firefox on Windows".
+///
+/// Browsers say little else by now, and what they say proves nothing: it is
+/// for reading, and nothing is decided by it.
+pub fn device(user_agent: &str) -> String {
+    if user_agent == OPERATOR {
+        return "The operator".into();
+    }
+
+    let Some(parsed) = Parser::new().parse(user_agent) else { return "Unknown device".into() };
+    let program = match (parsed.category, parsed.name) {
+        ("crawler" | "misc", _) => return "A program".into(),
+        (_, "UNKNOWN") => "Unknown browser",
+        (_, "SamsungBrowser") => "Samsung Internet",
+        (_, name) => name,
+    };
+    match parsed.os {
+        "UNKNOWN" => program.into(),
+        "Mac OSX" => format!("{program} on macOS"),
+        os if os.starts_with("Windows") => format!("{program} on Windows"),
+        os => format!("{program} on {os}"),
+    }
+}
+
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -91,4 +125,45 @@ fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     }
 
     Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_a_name_that_people_know() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like \
+                 Gecko) Version/18.1 Safari/605.1.15",
+                "Safari on macOS",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 \
+                 (KHTML, like Gecko) CriOS/142.0 Mobile/15E148 Safari/604.1",
+                "Chrome on iPhone",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+                "Firefox on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
+                "Samsung Internet on Android",
+            ),
+            ("curl/8.5.0", "A program"),
+            ("", "Unknown browser"),
+            ("something else", "Unknown device"),
+            (OPERATOR, "The operator"),
+        ] {
+            assert_eq!(device(agent), name, "{agent}");
+        }
+    }
 }

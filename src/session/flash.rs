@@ -9,7 +9,7 @@ use rocket::{Ignite, Rocket, Sentinel};
 use super::PendingCookies;
 use crate::attached;
 use crate::config::Config;
-use crate::cookies::SealedCookies;
+use crate::cookies::{SealedCookie, SealedCookies};
 
 /// The next page comes at once; an old message would only confuse.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -22,16 +22,11 @@ const MAX_LENGTH: usize = 1000;
 /// Sealed, so that nobody can put words into our pages; apart from the
 /// session, so that a visitor who has just logged out can be told so.
 #[derive(Debug)]
-pub struct FlashCookie {
-    name: String,
-    cookies: SealedCookies,
-}
+pub struct FlashCookie(SealedCookie);
 
 impl FlashCookie {
-    pub(crate) fn new(config: &Config, cookies: SealedCookies) -> Self {
-        // Never the session's own name, and with its prefix.
-        let name = format!("{}-flash", config.session.cookie_name(config.debug));
-        FlashCookie { name, cookies }
+    pub(crate) fn new(config: &Config, cookies: &SealedCookies) -> Self {
+        FlashCookie(SealedCookie::new(config, cookies, "flash"))
     }
 }
 
@@ -66,35 +61,28 @@ impl FlashCookie {
 /// ```
 #[derive(Debug)]
 pub struct Flash<'r> {
-    cookie: &'r FlashCookie,
+    cookie: &'r SealedCookie,
     message: Option<String>,
     pending: PendingCookies,
 }
 
 impl<'r> Flash<'r> {
     pub(crate) fn of(request: &'r Request<'_>) -> Self {
-        let cookie: &FlashCookie = attached(request.rocket());
-        let waiting = request.cookies().get(&cookie.name);
-        Flash {
-            cookie,
-            message: waiting.and_then(|waiting| cookie.cookies.open(waiting)).map(|o| o.value),
-            pending: PendingCookies::of(request),
-        }
+        let FlashCookie(cookie) = attached(request.rocket());
+        Flash { cookie, message: cookie.of(request), pending: PendingCookies::of(request) }
     }
 
     /// Leaves `message` for the next page, in place of one that waits. What is
     /// longer than 1,000 bytes is cut off.
     pub fn set(&self, message: &str) {
-        let FlashCookie { name, cookies } = self.cookie;
         let message = &message[..message.floor_char_boundary(MAX_LENGTH)];
-        self.pending.set(cookies.seal(name, message, Some(LIFETIME)));
+        self.pending.set(self.cookie.seal(message, LIFETIME));
     }
 
     /// The waiting message, to be shown now.
     pub fn take(&self) -> Option<String> {
-        let FlashCookie { name, cookies } = self.cookie;
         if self.message.is_some() {
-            self.pending.set_if_shown(cookies.removal(name));
+            self.pending.set_if_shown(self.cookie.removal());
         }
         self.message.clone()
     }

@@ -10,15 +10,18 @@ use sqlx::{Sqlite, Transaction};
 
 use super::state::{self, State};
 use super::store::{self, Record};
-use super::token::{SessionId, SessionToken};
-use super::{Current, Session, Sessions};
+use super::{Client, Current, Session, Sessions};
+use super::{SessionId, SessionToken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::metrics::{self, Event};
 
-/// A session whose row is written but not yet committed.
+/// A session whose row is written, or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
-pub(crate) struct Started(Current);
+pub(crate) struct Started {
+    current: Current,
+    event: Event,
+}
 
 impl Session {
     /// Whether the session was started by this request.
@@ -54,23 +57,67 @@ impl Session {
     #[doc(alias = "rotate")]
     pub async fn regenerate(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
-        let Some(old) = self.current_id() else { return Ok(()) };
-        self.check_head()?;
+        if self.current_id().is_none() {
+            return Ok(());
+        }
 
-        let token = SessionToken::generate();
         let mut tx = self.db.write().await?;
-        if !store::change_id(&mut tx, old, token.id(), self.clock.now()).await? {
+        let renamed = self.rename(&mut tx, false).await?;
+        self.commit(tx, renamed).await
+    }
+
+    /// Gives the session a new token. `is_authenticated`: the password has just
+    /// been given, which starts the clock of `session.reauthenticate_after`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when there is no session any longer;
+    /// otherwise when the database fails.
+    pub(crate) async fn rename(
+        &self,
+        tx: &mut Transaction<'static, Sqlite>,
+        is_authenticated: bool,
+    ) -> Result<Started, Error> {
+        self.check_head()?;
+        let Some(mut current) = self.current().clone() else { return Err(state::ended()) };
+        let (token, now) = (SessionToken::generate(), self.clock.now());
+        let (old, record) = (current.record.id, &mut current.record);
+        record.id = token.id();
+        if is_authenticated {
+            record.authenticated_at = record.user_id.map(|_| now);
+        }
+
+        if !store::rename(tx, old, record, now).await? {
             return Err(state::ended());
         }
-        tx.commit().await?;
-        metrics::count(Event::Regenerated);
+        current.token = Arc::new(token);
+        Ok(Started { current, event: Event::Regenerated })
+    }
 
-        if let Some(current) = self.current().as_mut() {
-            current.record.id = token.id();
-            current.token = Arc::new(token);
-            self.send_cookie(current);
+    /// Makes sure that the session has not been ended since the request began:
+    /// what is done next is done in its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`rename()`](Self::rename()).
+    pub(crate) async fn confirm(&self, tx: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
+        let Some(id) = self.current_id() else { return Err(state::ended()) };
+        match store::find_state(tx, id, self.clock.now()).await? {
+            Some(_) => Ok(()),
+            None => Err(state::ended()),
         }
-        Ok(())
+    }
+
+    /// Whether the password was given at most `within` ago.
+    pub(crate) fn is_recent(&self, within: Duration) -> bool {
+        let authenticated_at =
+            self.current().as_ref().and_then(|current| current.record.authenticated_at);
+        authenticated_at.is_some_and(|at| self.clock.now() - at <= within.as_secs() as Timestamp)
+    }
+
+    /// Where the request comes from.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Ends the session: the row first, then the cookie. Without a session it
@@ -275,11 +322,12 @@ impl Session {
         };
 
         store::insert(tx, &record, &state::serialize(&state)?, &self.client).await?;
-        Ok(Started(Current { token: Arc::new(token), record, state, is_new: true }))
+        let current = Current { token: Arc::new(token), record, state, is_new: true };
+        Ok(Started { current, event: Event::Created })
     }
 
     /// Commits `tx`, and then hands the browser the cookie of the session that
-    /// was started in it: there is never a cookie without a row.
+    /// was started or renamed in it: there is never a cookie without a row.
     ///
     /// # Errors
     ///
@@ -287,10 +335,10 @@ impl Session {
     pub(crate) async fn commit(
         &self,
         tx: Transaction<'static, Sqlite>,
-        Started(current): Started,
+        Started { current, event }: Started,
     ) -> Result<(), Error> {
         tx.commit().await?;
-        metrics::count(Event::Created);
+        metrics::count(event);
         self.send_cookie(&current);
         *self.current() = Some(current);
         Ok(())
@@ -300,7 +348,7 @@ impl Session {
         self.current().as_ref().map(|current| current.record.id)
     }
 
-    fn family(&self) -> Option<SessionId> {
+    pub(crate) fn family(&self) -> Option<SessionId> {
         self.current().as_ref().map(|current| current.record.family)
     }
 
@@ -332,7 +380,8 @@ impl Session {
         cookies.seal(cookie_name, &current.token.to_text(), max_age)
     }
 
-    pub(super) fn forget(&self) {
+    /// Makes the browser forget the session, whose row is gone.
+    pub(crate) fn forget(&self) {
         *self.current() = None;
         self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));
     }
@@ -340,7 +389,7 @@ impl Session {
 
 /// Of an id, so it says nothing of the token; hashed, so it does not even lead
 /// to the row's key.
-fn handle(family: SessionId) -> String {
+pub(crate) fn handle(family: SessionId) -> String {
     let digest = Sha256::new_with_prefix("handle").chain_update(family.as_bytes()).finalize();
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

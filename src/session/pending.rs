@@ -11,8 +11,8 @@ use rocket::Request;
 use rocket::fairing::AdHoc;
 use rocket::http::{Cookie, Header, Status};
 
+use super::SessionId;
 use super::exists;
-use super::token::SessionId;
 
 /// When to come back after a 503: a restart or a busy moment is over by then.
 const BUSY_SECONDS: &str = "5";

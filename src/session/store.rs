@@ -6,8 +6,8 @@
 
 use sqlx::SqliteConnection;
 
+use super::SessionId;
 use super::client::Client;
-use super::token::SessionId;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::User;
@@ -47,6 +47,7 @@ struct Row {
     authenticated_at: Option<Timestamp>,
     email: Option<String>,
     user_created_at: Option<Timestamp>,
+    verified_at: Option<Timestamp>,
 }
 
 /// The session `id` with its user, if it is there and has not expired at `now`.
@@ -57,7 +58,7 @@ pub async fn find(
 ) -> Result<Option<Found>, Error> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT s.family, s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
-                s.authenticated_at, u.email, u.created_at AS user_created_at
+                s.authenticated_at, u.email, u.created_at AS user_created_at, u.verified_at
          FROM sessions s LEFT JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND s.expires_at > $2",
     )
@@ -68,7 +69,9 @@ pub async fn find(
 
     Ok(row.map(|row| {
         let user = match (row.user_id, row.email, row.user_created_at) {
-            (Some(id), Some(email), Some(created_at)) => Some(User { id, email, created_at }),
+            (Some(id), Some(email), Some(created_at)) => {
+                Some(User { id, email, created_at, verified_at: row.verified_at })
+            }
             _ => None,
         };
 
@@ -132,20 +135,24 @@ pub async fn count_visitors(
     Ok(count)
 }
 
-/// Gives the session `old` the id `new`. `false`: it has ended.
-pub async fn change_id(
+/// Gives the session `old` the id of `record`, and its time of authentication.
+/// `false`: it has ended.
+pub async fn rename(
     db: &mut SqliteConnection,
     old: SessionId,
-    new: SessionId,
+    record: &Record,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let changed = sqlx::query("UPDATE sessions SET id = $2 WHERE id = $1 AND expires_at > $3")
-        .bind(old)
-        .bind(new)
-        .bind(now)
-        .execute(db)
-        .await?;
-    Ok(changed.rows_affected() == 1)
+    let renamed = sqlx::query(
+        "UPDATE sessions SET id = $2, authenticated_at = $3 WHERE id = $1 AND expires_at > $4",
+    )
+    .bind(old)
+    .bind(record.id)
+    .bind(record.authenticated_at)
+    .bind(now)
+    .execute(db)
+    .await?;
+    Ok(renamed.rows_affected() == 1)
 }
 
 /// Sets both clocks as `record` has them. `false`: the session has ended.
@@ -218,6 +225,57 @@ pub async fn touch(
 pub async fn delete(db: &mut SqliteConnection, family: SessionId) -> Result<(), Error> {
     sqlx::query("DELETE FROM sessions WHERE family = $1").bind(family).execute(db).await?;
     Ok(())
+}
+
+/// A session as its owner sees it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Listed {
+    pub family: SessionId,
+    pub data: String,
+    pub remember: bool,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub ip_address: String,
+    pub user_agent: String,
+}
+
+/// The user's sessions that have not expired at `now`, the last used first.
+pub async fn list(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    now: Timestamp,
+) -> Result<Vec<Listed>, Error> {
+    let listed = sqlx::query_as(
+        "SELECT family, data, remember, created_at, last_seen_at, expires_at, ip_address, user_agent
+         FROM sessions WHERE user_id = $1 AND expires_at > $2
+         ORDER BY last_seen_at DESC, created_at DESC",
+    )
+    .bind(user_id)
+    .bind(now)
+    .fetch_all(db)
+    .await?;
+    Ok(listed)
+}
+
+/// Ends all sessions of the user but the one that began as `kept`, and says how
+/// many it were.
+pub async fn delete_of_user(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    kept: Option<SessionId>,
+) -> Result<u64, Error> {
+    let deleted = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND family IS NOT $2")
+        .bind(user_id)
+        .bind(kept)
+        .execute(db)
+        .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Ends everybody's sessions, and says how many it were.
+pub async fn delete_all(db: &mut SqliteConnection) -> Result<u64, Error> {
+    Ok(sqlx::query("DELETE FROM sessions").execute(db).await?.rows_affected())
 }
 
 /// Deletes at most `limit` sessions that have expired at `now`, and says how

@@ -8,8 +8,8 @@ use crate::Pools;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::session::store::{self, Record};
-use crate::session::token::{SessionId, SessionToken};
 use crate::session::{Client, state};
+use crate::session::{SessionId, SessionToken};
 
 /// In the year 2096, so that a site's own sweep does not meddle.
 const NOW: Timestamp = 4_000_000_000;
@@ -92,9 +92,13 @@ async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let prolonged = store::prolong(&mut tx, &prolonged).await.unwrap();
     let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some();
     let new = SessionToken::generate().id();
-    let renamed = store::change_id(&mut tx, record.id, new, now).await.unwrap();
+    let renamed = store::rename(&mut tx, record.id, &named(record, new), now).await.unwrap();
     tx.rollback().await.unwrap();
     touched || prolonged || found || renamed
+}
+
+fn named(record: &Record, id: SessionId) -> Record {
+    Record { id, ..record.clone() }
 }
 
 /// Sets `key` in the state as a request does.
@@ -156,7 +160,7 @@ async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
     let (old, new) = (inserted(db).await, SessionToken::generate().id());
     update(db, old.id, "kept", |_| 1).await;
     let mut tx = db.write().await.unwrap();
-    assert!(store::change_id(&mut tx, old.id, new, NOW).await.unwrap());
+    assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
     tx.commit().await.unwrap();
     assert!(!exists(db, old.id, NOW).await, "the old id lives");
     assert_eq!(state_of(db, new).await["kept"], 1, "the state was lost");
@@ -167,7 +171,7 @@ async fn of_parallel_new_ids_one_wins(db: &Pools, other: &Pools) {
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
         let new = SessionToken::generate().id();
-        let changed = store::change_id(&mut tx, old.id, new, NOW).await.unwrap();
+        let changed = store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap();
         tx.commit().await.unwrap();
         changed
     }));
@@ -178,7 +182,7 @@ async fn of_parallel_new_ids_one_wins(db: &Pools, other: &Pools) {
 async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
     let (old, new) = (inserted(db).await, SessionToken::generate().id());
     let mut tx = db.write().await.unwrap();
-    assert!(store::change_id(&mut tx, old.id, new, NOW).await.unwrap());
+    assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
     tx.commit().await.unwrap();
     // By a request that has loaded it before.
     delete(other, old.family).await;

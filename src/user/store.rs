@@ -7,44 +7,89 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::password::PasswordHash;
 
+/// A user, and what decides whether he may log in.
+#[derive(Debug)]
+pub struct Account {
+    pub user: User,
+    pub password_hash: PasswordHash,
+    pub disabled_at: Option<Timestamp>,
+}
+
+type Row = (i64, String, Timestamp, Option<Timestamp>, String, Option<Timestamp>);
+
+impl Account {
+    fn of((id, email, created_at, verified_at, hash, disabled_at): Row) -> Self {
+        Account {
+            user: User { id, email, created_at, verified_at },
+            password_hash: PasswordHash::from_stored(hash),
+            disabled_at,
+        }
+    }
+}
+
 /// Adds an account and returns its id. A taken address breaks the constraint
 /// `users_email_key`: the column decides, so two sign-ups at once cannot both
 /// find the address free.
 pub async fn insert(
     db: &mut SqliteConnection,
-    email: &Email,
+    email: &str,
     password_hash: &PasswordHash,
+    verified_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<i64, Error> {
     let id = sqlx::query_scalar(
-        "INSERT INTO users (email, password_hash, created_at) VALUES ($1, $2, $3) RETURNING id",
+        "INSERT INTO users (email, password_hash, created_at, verified_at)
+         VALUES ($1, $2, $3, $4) RETURNING id",
     )
-    .bind(email.as_str())
+    .bind(email)
     .bind(password_hash.as_str())
     .bind(now)
+    .bind(verified_at)
     .fetch_one(db)
     .await?;
     Ok(id)
 }
 
-/// The account of `email`, whatever its case, with its password hash.
+/// The account of `email`, whatever its case.
 pub async fn find_by_email(
     db: &mut SqliteConnection,
     email: &Email,
-) -> Result<Option<(User, PasswordHash)>, Error> {
-    let row: Option<(i64, String, Timestamp, String)> =
-        sqlx::query_as("SELECT id, email, created_at, password_hash FROM users WHERE email = $1")
-            .bind(email.as_str())
-            .fetch_optional(db)
-            .await?;
+) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT id, email, created_at, verified_at, password_hash, disabled_at
+         FROM users WHERE email = $1",
+    )
+    .bind(email.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Account::of))
+}
 
-    Ok(row.map(|(id, email, created_at, hash)| {
-        (User { id, email, created_at }, PasswordHash::from_stored(hash))
-    }))
+/// The account with the id `id`.
+pub async fn find(db: &mut SqliteConnection, id: i64) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT id, email, created_at, verified_at, password_hash, disabled_at
+         FROM users WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Account::of))
+}
+
+/// Every account, the oldest first.
+pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Account>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, email, created_at, verified_at, password_hash, disabled_at
+         FROM users ORDER BY id",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Account::of).collect())
 }
 
 /// Replaces `old` by `new`, which may be the same. `false`: the account's
-/// hash is no longer `old`, or the account is gone.
+/// hash is no longer `old`, or the account is gone or disabled.
 pub async fn confirm_password_hash(
     db: &mut SqliteConnection,
     id: i64,
@@ -52,21 +97,105 @@ pub async fn confirm_password_hash(
     new: &PasswordHash,
 ) -> Result<bool, Error> {
     if old == new {
-        let unchanged: Option<i64> =
-            sqlx::query_scalar("SELECT id FROM users WHERE id = $1 AND password_hash = $2")
-                .bind(id)
-                .bind(old.as_str())
-                .fetch_optional(db)
-                .await?;
+        let unchanged: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM users
+             WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+        )
+        .bind(id)
+        .bind(old.as_str())
+        .fetch_optional(db)
+        .await?;
         return Ok(unchanged.is_some());
     }
 
-    let updated =
-        sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
-            .bind(id)
-            .bind(old.as_str())
-            .bind(new.as_str())
-            .execute(db)
-            .await?;
+    let updated = sqlx::query(
+        "UPDATE users SET password_hash = $3
+         WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+    )
+    .bind(id)
+    .bind(old.as_str())
+    .bind(new.as_str())
+    .execute(db)
+    .await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// Replaces the password, whatever it was.
+pub async fn set_password_hash(
+    db: &mut SqliteConnection,
+    id: i64,
+    hash: &PasswordHash,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+        .bind(id)
+        .bind(hash.as_str())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Gives the account the address `email`, which has been shown to be the
+/// user's. A taken one breaks the constraint `users_email_key`.
+pub async fn set_email(
+    db: &mut SqliteConnection,
+    id: i64,
+    email: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE users SET email = $2, verified_at = $3 WHERE id = $1")
+        .bind(id)
+        .bind(email)
+        .bind(now)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes that the address `email` is the user's. `false`: the account has
+/// another one by now.
+pub async fn verify(
+    db: &mut SqliteConnection,
+    id: i64,
+    email: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let verified = sqlx::query(
+        "UPDATE users SET verified_at = coalesce(verified_at, $3) WHERE id = $1 AND email = $2",
+    )
+    .bind(id)
+    .bind(email)
+    .bind(now)
+    .execute(db)
+    .await?;
+    Ok(verified.rows_affected() == 1)
+}
+
+/// Says since when nobody may log in; `None`: who can, may.
+pub async fn set_disabled(
+    db: &mut SqliteConnection,
+    id: i64,
+    at: Option<Timestamp>,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
+        .bind(id)
+        .bind(at)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the account with all that is stored about it: every table that says
+/// `ON DELETE CASCADE`, an application's own included, and what lies under the
+/// address alone.
+pub async fn delete(db: &mut SqliteConnection, user: &User) -> Result<(), Error> {
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *db).await?;
+    sqlx::query("DELETE FROM login_tokens WHERE email = $1 AND purpose = 'sign_up'")
+        .bind(&user.email)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("DELETE FROM login_mails WHERE recipient = $1")
+        .bind(&user.email)
+        .execute(db)
+        .await?;
+    Ok(())
 }

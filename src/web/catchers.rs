@@ -10,6 +10,7 @@ use super::problem::{Problem, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
+use crate::auth::WantsPassword;
 use crate::pages::{self, Base};
 
 /// For every error.
@@ -59,14 +60,37 @@ impl<'r> Responder<'r, 'static> for Caught {
     }
 }
 
-/// To the log-in page, and back here afterwards if here can be come back to.
+/// To the log-in page, or to the page that asks for the password again, and
+/// back here afterwards if here can be come back to.
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
+    if request.local_cache(|| WantsPassword(false)).0 {
+        let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
+        return Redirect::to(base.join(uri!(pages::reauthenticate::form(next = next))));
+    }
+
     let next = match request.method() {
         Method::Get | Method::Head => ReturnTo::parse(&request.uri().to_string()),
         _ => None,
     };
-
     Redirect::to(base.join(uri!(pages::login::form(next = next))))
+}
+
+/// The page that the request came from or leads to: itself, if it can be asked
+/// for, or else what the form stands on, one or several steps up its path.
+fn page_of(request: &Request<'_>) -> Option<String> {
+    if matches!(request.method(), Method::Get | Method::Head) {
+        return Some(request.uri().to_string());
+    }
+
+    let mut path = request.uri().path().to_string();
+    loop {
+        let uri = Origin::parse(&path).ok()?;
+        let mut routes = request.rocket().routes();
+        if routes.any(|route| route.method == Method::Get && covers(&route.uri, &uri)) {
+            return Some(path);
+        }
+        path.truncate(path.rfind('/').filter(|end| *end > 0)?);
+    }
 }
 
 /// The methods under which the request's path exists, if none of them is the

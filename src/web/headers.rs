@@ -2,6 +2,8 @@
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
+use rocket::outcome::Outcome;
+use rocket::request::{self, FromRequest};
 use rocket::{Data, Request, Response};
 
 use crate::config::Config;
@@ -30,6 +32,27 @@ const STRICT_TRANSPORT_SECURITY: (&str, &str) =
 /// parse without asking them.
 struct IsSeen(bool);
 
+/// A request whose path is a secret, as a request guard that always succeeds.
+///
+/// The response says `Referrer-Policy: no-referrer`, whatever becomes of it:
+/// a link on the page must not hand the path on. (Browsers then send our own
+/// form's `Origin` as `null`; they say `Sec-Fetch-Site` beside it, over https
+/// and on this machine.)
+#[derive(Debug)]
+pub struct SecretPath;
+
+struct IsSecret(bool);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for SecretPath {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        request.local_cache(|| IsSecret(true));
+        Outcome::Success(SecretPath)
+    }
+}
+
 /// Sets them; a header that a route set itself stays as it is.
 #[derive(Debug)]
 pub struct SecurityHeaders;
@@ -57,6 +80,10 @@ pub fn secure_unseen(request: &Request<'_>, response: &mut Response<'_>) {
 }
 
 fn secure(request: &Request<'_>, response: &mut Response<'_>) {
+    if request.local_cache(|| IsSecret(false)).0 {
+        response.set_header(Header::new("Referrer-Policy", "no-referrer"));
+    }
+
     let debug = request.rocket().state().is_some_and(|config: &Config| config.debug);
     let https = (!debug).then_some(STRICT_TRANSPORT_SECURITY);
     for (name, value) in HEADERS.into_iter().chain(https) {

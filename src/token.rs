@@ -1,5 +1,5 @@
-//! The secret in the cookie and the key of the row: two types that cannot be
-//! mistaken for each other.
+//! The secret in a cookie or a link, and the key of its row: two types that
+//! cannot be mistaken for each other.
 
 use std::fmt;
 
@@ -13,13 +13,14 @@ use zeroize::Zeroizing;
 /// 256 bits from the operating system: twice what ASVS 5.0, 7.2.3 asks for.
 const TOKEN_BYTES: usize = 32;
 
-/// What the browser holds: whoever has it is that session.
+/// Whoever has it is that session, or may use that link.
 ///
-/// It is only ever generated here or read from a sealed cookie, it is stored
-/// nowhere, and it does not print itself.
-pub struct SessionToken(Zeroizing<[u8; TOKEN_BYTES]>);
+/// It is only ever generated here or read from a sealed cookie or a link, it is
+/// stored nowhere in clear, and it does not print itself.
+#[derive(Clone)]
+pub struct Token(Zeroizing<[u8; TOKEN_BYTES]>);
 
-impl SessionToken {
+impl Token {
     /// A token nobody can guess.
     ///
     /// # Panics
@@ -29,32 +30,32 @@ impl SessionToken {
     pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         getrandom::fill(bytes.as_mut()).expect("the operating system gives random bytes");
-        SessionToken(bytes)
+        Token(bytes)
     }
 
     /// Reads what [`Self::to_text()`] wrote; anything else is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         match BASE64_URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut()) {
-            Ok(TOKEN_BYTES) => Some(SessionToken(bytes)),
+            Ok(TOKEN_BYTES) => Some(Token(bytes)),
             _ => None,
         }
     }
 
-    /// The cookie's content: 43 characters.
+    /// What a cookie or a link holds: 43 characters that need no encoding.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(self.0.as_ref()))
     }
 
     /// The key of its row.
-    pub fn id(&self) -> SessionId {
-        SessionId(Sha256::digest(self.0.as_ref()).into())
+    pub fn id(&self) -> TokenId {
+        TokenId(Sha256::digest(self.0.as_ref()).into())
     }
 }
 
-impl fmt::Debug for SessionToken {
+impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken")
+        f.write_str("Token")
     }
 }
 
@@ -64,27 +65,27 @@ impl fmt::Debug for SessionToken {
 /// nothing about the token (CVE-2019-16782). The token is random, so neither
 /// salt nor a slow hash is needed. It does not print itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SessionId([u8; 32]);
+pub struct TokenId([u8; 32]);
 
-impl SessionId {
-    pub(super) fn as_bytes(&self) -> &[u8] {
+impl TokenId {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Debug for SessionId {
+impl fmt::Debug for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionId")
+        f.write_str("TokenId")
     }
 }
 
-impl sqlx::Type<Sqlite> for SessionId {
+impl sqlx::Type<Sqlite> for TokenId {
     fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
         <Vec<u8> as sqlx::Type<Sqlite>>::type_info()
     }
 }
 
-impl sqlx::Encode<'_, Sqlite> for SessionId {
+impl sqlx::Encode<'_, Sqlite> for TokenId {
     fn encode_by_ref(
         &self,
         buf: &mut sqlx::sqlite::SqliteArgumentsBuffer,
@@ -93,10 +94,10 @@ impl sqlx::Encode<'_, Sqlite> for SessionId {
     }
 }
 
-impl sqlx::Decode<'_, Sqlite> for SessionId {
+impl sqlx::Decode<'_, Sqlite> for TokenId {
     fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
         let bytes = <&[u8] as sqlx::Decode<Sqlite>>::decode(value)?;
-        Ok(SessionId(bytes.try_into()?))
+        Ok(TokenId(bytes.try_into()?))
     }
 }
 
@@ -108,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_token_survives_the_cookie() {
-        let token = SessionToken::generate();
-        let read = SessionToken::parse(&token.to_text()).unwrap();
+        let token = Token::generate();
+        let read = Token::parse(&token.to_text()).unwrap();
         assert!(read.id() == token.id());
         assert_eq!(token.to_text().len(), 43);
     }
@@ -117,13 +118,13 @@ mod tests {
     #[test]
     fn tokens_do_not_repeat() {
         let texts: HashSet<_> =
-            (0..10_000).map(|_| SessionToken::generate().to_text().to_string()).collect();
+            (0..10_000).map(|_| Token::generate().to_text().to_string()).collect();
         assert_eq!(texts.len(), 10_000);
     }
 
     #[test]
     fn text_of_another_shape_is_no_token() {
-        let text = SessionToken::generate().to_text();
+        let text = Token::generate().to_text();
         for wrong in [
             "",
             "x",
@@ -132,13 +133,13 @@ mod tests {
             &format!("{}=", &text[..42]),
             &"+".repeat(43),
         ] {
-            assert!(SessionToken::parse(wrong).is_none(), "{wrong}");
+            assert!(Token::parse(wrong).is_none(), "{wrong}");
         }
     }
 
     #[test]
     fn neither_token_nor_id_prints_itself() {
-        let token = SessionToken::generate();
-        assert_eq!(format!("{token:?} {:?}", token.id()), "SessionToken SessionId");
+        let token = Token::generate();
+        assert_eq!(format!("{token:?} {:?}", token.id()), "Token TokenId");
     }
 }

@@ -1,0 +1,120 @@
+//! Logging in.
+
+use super::Auth;
+use super::change::Change;
+use crate::device;
+use crate::error::Error;
+use crate::history::{self, Kind};
+use crate::notice::Notice;
+use crate::password::Password;
+use crate::token::Token;
+use crate::user::{self, Email, User};
+
+/// After so many failures in a row the owner is told.
+const TELLING_FAILURES: i64 = 10;
+
+/// What became of a log-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nobody is logged in unless it says so"]
+pub enum LogIn {
+    /// The visitor is logged in.
+    Done,
+    /// Address and password do not belong together, whichever of them is wrong.
+    Wrong,
+    /// They do, but the operator has disabled the account.
+    Disabled,
+}
+
+impl Auth<'_> {
+    /// Logs in with address and password.
+    ///
+    /// `None` for the address stands for a text that is none: the same work is
+    /// done for it as for a known and for an unknown one.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the hashing workers fail. The session then stays
+    /// as it was.
+    pub async fn log_in(
+        &self,
+        email: Option<&Email>,
+        password: Password,
+        remember: bool,
+    ) -> Result<LogIn, Error> {
+        let account = match email {
+            Some(email) => {
+                user::store::find_by_email(&mut *self.accounts.db.read().await?, email).await?
+            }
+            None => None,
+        };
+
+        let stored = account.as_ref().map(|account| &account.password_hash);
+        let verdict = self.hasher.verify(password.clone(), stored).await?;
+        let Some(account) = account.as_ref().filter(|_| verdict.matches) else {
+            self.fail(account.as_ref().map(|account| &account.user), email).await?;
+            return Ok(LogIn::Wrong);
+        };
+
+        let (user, stored) = (&account.user, &account.password_hash);
+        if account.disabled_at.is_some() {
+            self.fail(Some(user), email).await?;
+            return Ok(LogIn::Disabled);
+        }
+
+        let current = match verdict.is_outdated {
+            true => self.hasher.hash(password).await?,
+            false => stored.clone(),
+        };
+
+        let _writing = self.session.writing().await;
+        let mut change = self.accounts.change().await?;
+        // The password may have been changed while it was being checked: a
+        // log-in with the old one must not outlive that.
+        if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
+            return Ok(LogIn::Wrong);
+        }
+
+        let started = self.session.start(&mut change, user.id, remember).await?;
+        change.record(Kind::LoggedIn, user).await?;
+        let device = self.meet(&mut change, user, true).await?;
+        change.commit_session(self.session, started).await?;
+        self.device_cookie.send(&device, &self.pending);
+        Ok(LogIn::Done)
+    }
+
+    /// Remembers the device, and tells the user if it is a new one. Its cookie
+    /// is to be sent after the commit.
+    pub(super) async fn meet(
+        &self,
+        change: &mut Change<'_>,
+        user: &User,
+        is_told: bool,
+    ) -> Result<Token, Error> {
+        let (token, now) = (self.device.clone().unwrap_or_else(Token::generate), change.now);
+        if device::touch(change, user.id, token.id(), now).await? {
+            return Ok(token);
+        }
+
+        device::insert(change, user.id, token.id(), now).await?;
+        if is_told {
+            let content = change.content(&user.email);
+            change.notify(Notice::NewDevice, user, &user.email, content).await?;
+        }
+        Ok(token)
+    }
+
+    /// Records a failure, of an unknown address as of a known one.
+    async fn fail(&self, user: Option<&User>, email: Option<&Email>) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        let user_id = user.map(|user| user.id);
+        change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
+        if let Some(user) = user
+            && history::failures(&mut change, user.id).await? == TELLING_FAILURES
+        {
+            let content =
+                crate::mail::Content { count: TELLING_FAILURES, ..change.content(&user.email) };
+            change.notify(Notice::Failures, user, &user.email, content).await?;
+        }
+        change.commit().await
+    }
+}

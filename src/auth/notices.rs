@@ -1,0 +1,31 @@
+//! Which notices a user wants by mail.
+
+use super::Auth;
+use crate::error::Error;
+use crate::history::Kind;
+use crate::notice::{self, Notice};
+use crate::user::User;
+
+impl Auth<'_> {
+    /// The notices that the user gets by mail.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn notices(&self, user: &User) -> Result<Vec<Notice>, Error> {
+        notice::wanted(&mut *self.accounts.db.read().await?, user.id).await
+    }
+
+    /// Switches the notices `wanted` on and the others off.
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
+    /// otherwise when the database fails.
+    pub async fn set_notices(&self, user: &User, wanted: &[Notice]) -> Result<(), Error> {
+        let mut change = self.change_as_user().await?;
+        notice::set(&mut change, user.id, wanted).await?;
+        change.record(Kind::NoticesChanged, user).await?;
+        change.commit().await
+    }
+}

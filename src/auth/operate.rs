@@ -1,0 +1,200 @@
+//! What the operator can do with accounts: the acts behind the commands.
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::UserSession;
+use super::change::{Accounts, Change};
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::db::Pools;
+use crate::error::Error;
+use crate::history::{self, Kind};
+use crate::link::{self, Purpose};
+use crate::mail::Mail;
+use crate::password::PasswordHash;
+use crate::session::{Client, store as sessions};
+use crate::user::store::Account;
+use crate::user::{self, Email};
+
+/// The operator, at the command line. What he does is recorded like anything
+/// else, and the running site sees it at once; no mail is sent.
+#[derive(Debug)]
+pub struct Operator {
+    db: Pools,
+    clock: Clock,
+    mail: Mail,
+    config: Config,
+    client: Client,
+}
+
+/// An account, as the operator sees it.
+#[derive(Debug, Serialize)]
+pub struct Overview {
+    pub id: i64,
+    pub email: String,
+    pub created_at: Timestamp,
+    pub verified_at: Option<Timestamp>,
+    pub disabled_at: Option<Timestamp>,
+    pub sessions: usize,
+    pub failed_log_ins: i64,
+}
+
+impl Operator {
+    pub fn new(db: Pools, config: Config) -> Self {
+        let (clock, mail, client) = (Clock::system(), Mail::off(), Client::operator());
+        Operator { db, clock, mail, config, client }
+    }
+
+    /// Every account, the oldest first.
+    pub async fn list(&self) -> Result<Vec<Overview>, Error> {
+        let mut db = self.db.read().await?;
+        let mut overviews = Vec::new();
+        for account in user::store::list(&mut db).await? {
+            overviews.push(self.overview(&mut db, account).await?);
+        }
+        Ok(overviews)
+    }
+
+    /// The account of `email`.
+    pub async fn show(&self, email: &Email) -> Result<Option<Overview>, Error> {
+        let mut db = self.db.read().await?;
+        match user::store::find_by_email(&mut db, email).await? {
+            Some(account) => self.overview(&mut db, account).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes an account. `false`: the address has one already.
+    pub async fn add(&self, email: &Email, hash: &PasswordHash) -> Result<bool, Error> {
+        let mut change = self.change().await?;
+        let now = change.now;
+        match user::store::insert(&mut change, email.as_str(), hash, None, now).await {
+            Ok(id) => change.record_of(Kind::SignedUp, Some(id), Some(email.as_str())).await?,
+            Err(error) if error.is_duplicate("users.email") => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Lets nobody log in to the account, and ends its sessions and links.
+    /// `false` here and below: there is no such account.
+    pub async fn disable(&self, email: &Email) -> Result<bool, Error> {
+        self.act(email, async |change, account| {
+            let (id, now) = (account.user.id, change.now);
+            user::store::set_disabled(change, id, Some(account.disabled_at.unwrap_or(now))).await?;
+            sessions::delete_of_user(change, id, None).await?;
+            link::end_all(change, id).await?;
+            change.record(Kind::Disabled, &account.user).await
+        })
+        .await
+    }
+
+    /// Takes [`disable()`](Self::disable()) back. Ended sessions stay ended.
+    pub async fn enable(&self, email: &Email) -> Result<bool, Error> {
+        self.act(email, async |change, account| {
+            user::store::set_disabled(change, account.user.id, None).await?;
+            change.record(Kind::Enabled, &account.user).await
+        })
+        .await
+    }
+
+    /// Deletes the account and everything stored about it.
+    pub async fn delete(&self, email: &Email) -> Result<bool, Error> {
+        self.act(email, async |change, account| {
+            user::store::delete(change, &account.user).await?;
+            change.note(Kind::Deleted, Some(account.user.id), Some(&account.user.email));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets the failed log-ins.
+    pub async fn unlock(&self, email: &Email) -> Result<bool, Error> {
+        self.act(email, async |change, account| change.record(Kind::Unlocked, &account.user).await)
+            .await
+    }
+
+    /// A link to a new password: its path, after `site.url` where that is known.
+    pub async fn reset(&self, email: &Email) -> Result<Option<String>, Error> {
+        let mut change = self.change().await?;
+        let Some(account) = user::store::find_by_email(&mut change, email).await? else {
+            return Ok(None);
+        };
+
+        let (token, _) = change.link(Purpose::Reset, &account.user, &account.user.email).await?;
+        change.record(Kind::ResetAsked, &account.user).await?;
+        change.commit().await?;
+        let origin = self.config.site.url.as_deref().unwrap_or_default();
+        Ok(Some(format!("{origin}/reset/{}", *token.to_text())))
+    }
+
+    /// The sessions of the account.
+    pub async fn sessions(&self, email: &Email) -> Result<Option<Vec<UserSession>>, Error> {
+        let mut db = self.db.read().await?;
+        let Some(account) = user::store::find_by_email(&mut db, email).await? else {
+            return Ok(None);
+        };
+
+        let listed = sessions::list(&mut db, account.user.id, self.clock.now()).await?;
+        Ok(Some(listed.into_iter().map(UserSession::from).collect()))
+    }
+
+    /// Ends the sessions of the account, and says how many it were.
+    pub async fn end_sessions(&self, email: &Email) -> Result<Option<u64>, Error> {
+        let mut change = self.change().await?;
+        let Some(account) = user::store::find_by_email(&mut change, email).await? else {
+            return Ok(None);
+        };
+
+        let ended = sessions::delete_of_user(&mut change, account.user.id, None).await?;
+        change.record(Kind::SessionsEnded, &account.user).await?;
+        change.commit().await?;
+        Ok(Some(ended))
+    }
+
+    /// Ends everybody's sessions, visitors' included, and says how many it were.
+    pub async fn end_all_sessions(&self) -> Result<u64, Error> {
+        let mut change = self.change().await?;
+        let ended = sessions::delete_all(&mut change).await?;
+        change.note(Kind::SessionsEnded, None, None);
+        change.commit().await?;
+        Ok(ended)
+    }
+
+    async fn act(
+        &self,
+        email: &Email,
+        act: impl AsyncFnOnce(&mut Change<'_>, &Account) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut change = self.change().await?;
+        let Some(account) = user::store::find_by_email(&mut change, email).await? else {
+            return Ok(false);
+        };
+        act(&mut change, &account).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    async fn change(&self) -> Result<Change<'_>, Error> {
+        let Operator { db, clock, mail, config, client } = self;
+        Accounts { db, clock, mail, config: &config.accounts, client }.change().await
+    }
+
+    async fn overview(
+        &self,
+        db: &mut SqliteConnection,
+        Account { user, disabled_at, .. }: Account,
+    ) -> Result<Overview, Error> {
+        Ok(Overview {
+            id: user.id,
+            sessions: sessions::list(db, user.id, self.clock.now()).await?.len(),
+            failed_log_ins: history::failures(db, user.id).await?,
+            email: user.email,
+            created_at: user.created_at,
+            verified_at: user.verified_at,
+            disabled_at,
+        })
+    }
+}

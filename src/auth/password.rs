@@ -1,0 +1,139 @@
+//! Changing a password, and choosing a new one by mail.
+
+use super::Auth;
+use crate::error::Error;
+use crate::history::Kind;
+use crate::link::{self, Purpose};
+use crate::metrics;
+use crate::notice::Notice;
+use crate::password::{NewPassword, Password};
+use crate::session::store as sessions;
+use crate::token::Token;
+use crate::user::{self, Email, User};
+
+/// Why a password stays as it is.
+#[derive(Debug)]
+pub enum ChangePasswordError {
+    /// The current password is wrong.
+    Wrong,
+    /// Our side failed; nothing has changed.
+    Failed(Error),
+}
+
+impl From<Error> for ChangePasswordError {
+    fn from(error: Error) -> Self {
+        ChangePasswordError::Failed(error)
+    }
+}
+
+impl Auth<'_> {
+    /// Replaces the user's password. In the same transaction every other
+    /// session of his ends, and every link that was mailed to him; this session
+    /// goes on under a new token.
+    ///
+    /// # Errors
+    ///
+    /// When `current` is wrong, or the session was ended meanwhile, or the
+    /// database or the hashing workers fail.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        current: Password,
+        new: NewPassword,
+    ) -> Result<(), ChangePasswordError> {
+        let stored = self.check_password(user, current).await?;
+        let stored = stored.ok_or(ChangePasswordError::Wrong)?;
+        let hash = self.hasher.hash(new.into()).await?;
+
+        let _writing = self.session.writing().await;
+        let mut change = self.accounts.change().await?;
+        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &hash).await? {
+            return Err(ChangePasswordError::Wrong);
+        }
+
+        let renamed = self.session.rename(&mut change, true).await?;
+        let ended = sessions::delete_of_user(&mut change, user.id, self.session.family()).await?;
+        link::end_all(&mut change, user.id).await?;
+        change.record(Kind::PasswordChanged, user).await?;
+        let content = change.content(&user.email);
+        change.notify(Notice::PasswordChanged, user, &user.email, content).await?;
+        change.commit_session(self.session, renamed).await?;
+        metrics::ended(ended);
+        Ok(())
+    }
+
+    /// Mails a link to a new password to `email`, if it has an account that is
+    /// not disabled. Nothing tells whether it has.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        let account = user::store::find_by_email(&mut change, email).await?;
+        let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
+        let id = user.as_ref().map(|user| user.id);
+        change.record_of(Kind::ResetAsked, id, Some(email.as_str())).await?;
+        if let Some(user) = user {
+            change.mail_link("reset", Purpose::Reset, &user, &user.email).await?;
+        }
+        change.commit().await
+    }
+
+    /// Whether the link `token` leads to a new password. Nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn is_reset(&self, token: &str) -> Result<bool, Error> {
+        let Some(token) = Token::parse(token) else { return Ok(false) };
+        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        Ok(link::find(&mut db, token.id(), &[Purpose::Reset], now).await?.is_some())
+    }
+
+    /// Sets the password of the account that the link `token` was mailed for.
+    /// Every session of the user ends, and every link; nobody is logged in.
+    /// `false`: the link is spent, has expired, or never was one.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the hashing workers fail.
+    pub async fn reset(&self, token: &str, new: NewPassword) -> Result<bool, Error> {
+        // Before it is hashed: a stranger must not have us work for nothing.
+        let (true, Some(token)) = (self.is_reset(token).await?, Token::parse(token)) else {
+            let mut change = self.accounts.change().await?;
+            change.record_of(Kind::LinkRefused, None, None).await?;
+            change.commit().await?;
+            return Ok(false);
+        };
+        let hash = self.hasher.hash(new.into()).await?;
+
+        let mut change = self.accounts.change().await?;
+        let link = change.take(token.id(), &[Purpose::Reset]).await?;
+        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+            return Ok(false);
+        };
+        let account = user::store::find(&mut change, user_id).await?;
+        let Some(user) = account.filter(|account| account.disabled_at.is_none()) else {
+            return Ok(false);
+        };
+
+        let (user, now) = (user.user, change.now);
+        // Whoever used the link reads the mail of its address.
+        if !user::store::verify(&mut change, user.id, &link.email, now).await? {
+            return Ok(false);
+        }
+        user::store::set_password_hash(&mut change, user.id, &hash).await?;
+        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
+        link::end_all(&mut change, user.id).await?;
+        change.record(Kind::PasswordReset, &user).await?;
+        let content = change.content(&user.email);
+        change.notify(Notice::PasswordReset, &user, &user.email, content).await?;
+        change.commit().await?;
+        metrics::ended(ended);
+        if self.session.user().is_some_and(|present| present.id == user.id) {
+            self.session.forget();
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,188 @@
+//! Signing up.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+
+use super::change::Change;
+use super::{Auth, Verified};
+use crate::config::{Config, Registration};
+use crate::cookies::{SealedCookie, SealedCookies};
+use crate::error::Error;
+use crate::history::Kind;
+use crate::link::Purpose;
+use crate::mail::{Content, Letter};
+use crate::password::{NewPassword, PasswordHash};
+use crate::token::{Token, TokenId};
+use crate::user::{self, Email, User};
+
+/// What became of a sign-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// There is an account, and the visitor is logged in to it.
+    LoggedIn,
+    /// A mail is on its way, whether or not the address has an account already.
+    /// There is a new one once its link is used.
+    MailSent,
+}
+
+/// Why there is no new account.
+#[derive(Debug)]
+pub enum RegisterError {
+    /// `accounts.registration` is `closed`.
+    Closed,
+    /// The address has an account already. Never said in `confirm`.
+    EmailTaken,
+    /// Our side failed; nothing was stored.
+    Failed(Error),
+}
+
+impl From<Error> for RegisterError {
+    fn from(error: Error) -> Self {
+        match error.is_duplicate("users.email") {
+            true => RegisterError::EmailTaken,
+            false => RegisterError::Failed(error),
+        }
+    }
+}
+
+/// The cookie of a browser in which somebody has signed up, until the address
+/// is confirmed. In managed state.
+#[derive(Debug)]
+pub struct SignUpCookie(SealedCookie);
+
+impl SignUpCookie {
+    pub(crate) fn new(config: &Config, cookies: &SealedCookies) -> Self {
+        SignUpCookie(SealedCookie::new(config, cookies, "sign-up"))
+    }
+
+    pub(super) fn of(&self, request: &rocket::Request<'_>) -> Option<String> {
+        self.0.of(request)
+    }
+}
+
+impl Auth<'_> {
+    /// Makes an account and logs it in, in one transaction; or, where
+    /// `accounts.registration` is `confirm`, mails a link to the address that
+    /// makes the account.
+    ///
+    /// # Errors
+    ///
+    /// When sign-up is closed, the address is taken, or the database or the
+    /// hashing workers fail. Nothing is stored then.
+    pub async fn register(
+        &self,
+        email: &Email,
+        password: NewPassword,
+    ) -> Result<Registered, RegisterError> {
+        if !self.is_registration_open() {
+            return Err(RegisterError::Closed);
+        }
+
+        let hash = self.hasher.hash(password.into()).await?;
+        match self.config.accounts.registration {
+            Registration::Confirm => self.ask_to_confirm(email, hash).await?,
+            _ => return self.sign_up(email, &hash).await,
+        }
+        Ok(Registered::MailSent)
+    }
+
+    async fn sign_up(
+        &self,
+        email: &Email,
+        hash: &PasswordHash,
+    ) -> Result<Registered, RegisterError> {
+        let _writing = self.session.writing().await;
+        let mut change = self.accounts.change().await?;
+        let (email, now) = (email.as_str(), change.now);
+        let id = user::store::insert(&mut change, email, hash, None, now).await?;
+        let user = User { id, email: email.to_owned(), created_at: now, verified_at: None };
+        change.record(Kind::SignedUp, &user).await?;
+        change.mail_link("verify", Purpose::Verify, &user, email).await?;
+        let device = self.meet(&mut change, &user, false).await?;
+        let started = self.session.start(&mut change, id, false).await?;
+        change.commit_session(self.session, started).await?;
+        self.device_cookie.send(&device, &self.pending);
+        Ok(Registered::LoggedIn)
+    }
+
+    /// The same work and the same cookies for a free and for a taken address,
+    /// or a sign-up would tell who has an account here. Who owns a taken one is
+    /// told by mail.
+    async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        let owner = user::store::find_by_email(&mut change, email).await?;
+        let address = owner.as_ref().map_or(email.as_str(), |account| &account.user.email);
+        let content = change.content(address);
+        let id = match &owner {
+            Some(account) => {
+                change.record(Kind::SignUpRefused, &account.user).await?;
+                let expires_at = change.now + change.lifetime(Purpose::SignUp).as_secs() as i64;
+                let letter = Letter {
+                    template: "sign_up_taken",
+                    user_id: Some(account.user.id),
+                    recipient: address,
+                    expires_at,
+                    content: Content { link: change.page("/login"), ..content },
+                };
+                change.queue(letter).await?;
+                Token::generate().id()
+            }
+            None => {
+                change.record_of(Kind::SignUpAsked, None, Some(address)).await?;
+                let (token, expires_at) = change.sign_up_link(address, hash).await?;
+                let (id, link) = (token.id(), (token, expires_at));
+                change.mail_token("verify", Purpose::SignUp, None, address, link, content).await?;
+                id
+            }
+        };
+
+        let lifetime = change.lifetime(Purpose::SignUp);
+        change.commit().await?;
+        self.pending.set(self.sign_up_cookie.0.seal(&text(id), lifetime));
+        Ok(())
+    }
+
+    /// Makes the account of a sign-up whose link was used.
+    ///
+    /// Its password counts only in the browser in which it was chosen. Anybody
+    /// can sign up with somebody else's address and a password of his own, and
+    /// wait until the owner, out of curiosity, confirms it (pre-hijacking). In
+    /// another browser the account is made without a password: the owner of the
+    /// address gets one by a reset.
+    pub(super) async fn confirm_sign_up(
+        &self,
+        mut change: Change<'_>,
+        id: TokenId,
+        email: String,
+        chosen: PasswordHash,
+    ) -> Result<Option<Verified>, Error> {
+        let is_own = self.signed_up.as_deref() == Some(&text(id));
+        let hash = if is_own { chosen } else { self.hasher.unusable() };
+        let now = change.now;
+        let inserted = user::store::insert(&mut change, &email, &hash, Some(now), now).await;
+        let id = match inserted {
+            Ok(id) => id,
+            // The operator has made the account meanwhile.
+            Err(error) if error.is_duplicate("users.email") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+
+        let user = User { id, email, created_at: now, verified_at: Some(now) };
+        change.record(Kind::SignedUp, &user).await?;
+        change.record(Kind::EmailVerified, &user).await?;
+        if !is_own {
+            change.commit().await?;
+            return Ok(Some(Verified::WithoutPassword));
+        }
+
+        let device = self.meet(&mut change, &user, false).await?;
+        change.commit().await?;
+        self.device_cookie.send(&device, &self.pending);
+        self.pending.set(self.sign_up_cookie.0.removal());
+        Ok(Some(Verified::Confirmed))
+    }
+}
+
+/// What the cookie holds: not the link's token, which is for the mail alone.
+fn text(id: TokenId) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())
+}

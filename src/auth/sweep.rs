@@ -1,0 +1,62 @@
+//! What has run out is deleted in the background: links, old events, devices
+//! and mails. Nothing relies on it.
+
+use rocket::fairing::AdHoc;
+use rocket::tokio;
+use rocket_db_pools::Database;
+
+use crate::clock::{Clock, Timestamp};
+use crate::db::{Db, Pools};
+use crate::error::Error;
+use crate::{device, history, link, mail};
+
+/// From one sweep to the next: an hour.
+const INTERVAL: Timestamp = 60 * 60;
+
+/// Rows of each table per transaction: a few milliseconds of the writer's time.
+const BATCH: u32 = 100;
+
+async fn sweep(db: &Pools, clock: &Clock) -> Result<(), Error> {
+    loop {
+        let (mut tx, now) = (db.write().await?, clock.now());
+        let swept = [
+            link::sweep(&mut tx, now, BATCH).await?,
+            history::sweep(&mut tx, now, BATCH).await?,
+            device::sweep(&mut tx, now, BATCH).await?,
+            mail::sweep(&mut tx, now, BATCH).await?,
+        ];
+        tx.commit().await?;
+        if swept.iter().all(|swept| *swept < u64::from(BATCH)) {
+            return Ok(());
+        }
+        // So that requests get their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sweeps from lift-off to shutdown. An error is logged and the next round
+/// tries again.
+pub fn fairing() -> AdHoc {
+    AdHoc::on_liftoff("Account Sweep", |rocket| {
+        Box::pin(async move {
+            let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
+            let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
+            let mut shutdown = rocket.shutdown();
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        _ = &mut shutdown => break,
+                        swept = sweep(&db, &clock) => if let Err(error) = swept {
+                            log::warn!("the account sweep will try again: {error}");
+                        }
+                    }
+
+                    tokio::select! {
+                        _ = &mut shutdown => break,
+                        _ = clock.sleep(INTERVAL) => {}
+                    }
+                }
+            });
+        })
+    })
+}

@@ -1,0 +1,28 @@
+//! Lists: a table for people, JSON for scripts.
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::Done;
+
+/// Prints `items`, one per line, under `columns`.
+pub fn print<T: Serialize, const N: usize>(
+    json: bool,
+    items: &[T],
+    columns: [&str; N],
+    row: fn(&T) -> [String; N],
+) -> Done {
+    if json {
+        return print_json(&items);
+    }
+
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(columns).add_rows(items.iter().map(row));
+    println!("{}", table.trim_fmt());
+    Ok(())
+}
+
+pub fn print_json(value: &impl Serialize) -> Done {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Devices: browsers that have logged in to an account before.
+//!
+//! A cookie with a token of its own says so, and outlasts the log-out. It logs
+//! nobody in; without it, the next log-in is announced to the owner.
+
+use std::time::Duration;
+
+use rocket::Request;
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::cookies::{SealedCookie, SealedCookies};
+use crate::error::Error;
+use crate::session::PendingCookies;
+use crate::token::{Token, TokenId};
+
+/// The longest that browsers keep a cookie (RFC 6265bis, section 5.5), from the
+/// last log-in.
+const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// How many devices of one user are remembered: programs without a cookie jar
+/// would add one with each log-in.
+const MOST: i64 = 50;
+
+/// The cookie of a device, in managed state.
+#[derive(Debug)]
+pub struct DeviceCookie(SealedCookie);
+
+impl DeviceCookie {
+    pub fn new(config: &Config, cookies: &SealedCookies) -> Self {
+        DeviceCookie(SealedCookie::new(config, cookies, "device"))
+    }
+
+    /// The token that the request brings.
+    pub fn of(&self, request: &Request<'_>) -> Option<Token> {
+        self.0.of(request).and_then(|text| Token::parse(&text))
+    }
+
+    /// Sends `token` with the response.
+    pub fn send(&self, token: &Token, pending: &PendingCookies) {
+        pending.set(self.0.seal(&token.to_text(), LIFETIME));
+    }
+}
+
+/// A device as its owner can see it.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct Device {
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+}
+
+/// Notes a log-in. `true`: the device has logged in to this account before.
+pub async fn touch(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let touched =
+        sqlx::query("UPDATE login_devices SET last_seen_at = $3 WHERE user_id = $1 AND id = $2")
+            .bind(user_id)
+            .bind(id)
+            .bind(now)
+            .execute(db)
+            .await?;
+    Ok(touched.rows_affected() == 1)
+}
+
+/// Remembers a device, and forgets the one that has not been seen the longest
+/// where there are too many.
+pub async fn insert(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "DELETE FROM login_devices WHERE user_id = $1 AND id IN
+            (SELECT id FROM login_devices WHERE user_id = $1
+             ORDER BY last_seen_at DESC LIMIT -1 OFFSET $2)",
+    )
+    .bind(user_id)
+    .bind(MOST - 1)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT INTO login_devices (id, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
+    )
+    .bind(id)
+    .bind(user_id)
+    .bind(now)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all devices of the user: the next log-in of each is announced.
+pub async fn forget_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_devices WHERE user_id = $1").bind(user_id).execute(db).await?;
+    Ok(())
+}
+
+/// The user's devices, the last seen first.
+pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Device>, Error> {
+    let devices = sqlx::query_as(
+        "SELECT created_at, last_seen_at FROM login_devices WHERE user_id = $1
+         ORDER BY last_seen_at DESC",
+    )
+    .bind(user_id)
+    .fetch_all(db)
+    .await?;
+    Ok(devices)
+}
+
+/// Deletes at most `limit` devices whose cookie is gone by now.
+pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM login_devices WHERE (user_id, id) IN
+            (SELECT user_id, id FROM login_devices WHERE last_seen_at <= $1 LIMIT $2)",
+    )
+    .bind(now - LIFETIME.as_secs() as Timestamp)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,127 @@
+//! The security history: what happened to an account, for its owner to read,
+//! and as lines in the log.
+
+mod kind;
+mod line;
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::session::{Client, device};
+
+pub use kind::Kind;
+pub use line::Line;
+
+/// How long an event is kept: 180 days.
+const KEPT: Timestamp = 180 * 24 * 60 * 60;
+
+/// How many failures of one account, or of all addresses without one, are kept:
+/// strangers can make them, and must neither fill the disk nor push out what
+/// the owner did.
+const KEPT_FAILURES: i64 = 100;
+
+/// Something that happened to an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// What happened.
+    pub kind: Kind,
+    /// When, in seconds since 1970.
+    pub at: Timestamp,
+    /// The device's name, as in "Firefox on Linux".
+    pub device: String,
+    /// Where it came from; empty when unknown.
+    pub ip_address: String,
+}
+
+/// Adds an event. `user_id` is `None` for an address without an account: the
+/// same is written for it, so that the time it takes tells nothing.
+pub(crate) async fn insert(
+    db: &mut SqliteConnection,
+    user_id: Option<i64>,
+    kind: Kind,
+    client: &Client,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO login_events (user_id, kind, created_at, ip_address, user_agent)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(user_id)
+    .bind(kind.name())
+    .bind(now)
+    .bind(client.ip_address())
+    .bind(&client.user_agent)
+    .execute(&mut *db)
+    .await?;
+
+    if kind.is_anybodys() {
+        sqlx::query(
+            "DELETE FROM login_events WHERE id IN
+                (SELECT id FROM login_events WHERE user_id IS $1 AND kind = $2
+                 ORDER BY id DESC LIMIT -1 OFFSET $3)",
+        )
+        .bind(user_id)
+        .bind(kind.name())
+        .bind(KEPT_FAILURES)
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The user's latest events, the newest first.
+pub(crate) async fn list(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    limit: u32,
+) -> Result<Vec<Event>, Error> {
+    let rows: Vec<(String, Timestamp, String, String)> = sqlx::query_as(
+        "SELECT kind, created_at, ip_address, user_agent FROM login_events
+         WHERE user_id = $1 ORDER BY id DESC LIMIT $2",
+    )
+    .bind(user_id)
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    let event = |(kind, at, ip_address, agent): (String, Timestamp, String, String)| {
+        Some(Event { kind: Kind::parse(&kind)?, at, device: device(&agent), ip_address })
+    };
+    Ok(rows.into_iter().filter_map(event).collect())
+}
+
+/// How many log-ins have failed since the last one that did not, or since the
+/// operator's `user unlock`.
+pub(crate) async fn failures(db: &mut SqliteConnection, user_id: i64) -> Result<i64, Error> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM login_events WHERE user_id = $1 AND kind = $2
+         AND id > coalesce((SELECT max(id) FROM login_events
+                            WHERE user_id = $1 AND kind IN ($3, $4)), 0)",
+    )
+    .bind(user_id)
+    .bind(Kind::LogInFailed.name())
+    .bind(Kind::LoggedIn.name())
+    .bind(Kind::Unlocked.name())
+    .fetch_one(db)
+    .await?;
+    Ok(count)
+}
+
+/// Deletes at most `limit` events that are too old.
+pub(crate) async fn sweep(
+    db: &mut SqliteConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM login_events WHERE id IN
+            (SELECT id FROM login_events WHERE created_at <= $1 LIMIT $2)",
+    )
+    .bind(now - KEPT)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

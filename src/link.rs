@@ -1,0 +1,188 @@
+//! Links in mails: what each is for, and that it is used once.
+
+use sqlx::SqliteConnection;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::password::PasswordHash;
+use crate::token::{Token, TokenId};
+
+/// The most "this was not me" links that one account has at a time.
+const MOST_NOT_ME: i64 = 20;
+
+/// What a link is for. It is good for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Confirms the address of a sign-up that waits for it.
+    SignUp,
+    /// Confirms the address of an account.
+    Verify,
+    /// Confirms the address that an account is to get.
+    ChangeEmail,
+    /// Chooses a new password.
+    Reset,
+    /// "This was not me": ends all sessions and starts a reset.
+    NotMe,
+}
+
+impl Purpose {
+    /// Its stable name, in the table and in the export.
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::SignUp => "sign_up",
+            Purpose::Verify => "verify",
+            Purpose::ChangeEmail => "change_email",
+            Purpose::Reset => "reset",
+            Purpose::NotMe => "not_me",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        use Purpose::{ChangeEmail, NotMe, Reset, SignUp, Verify};
+
+        [SignUp, Verify, ChangeEmail, Reset, NotMe].into_iter().find(|known| known.name() == name)
+    }
+}
+
+/// A link that may still be used.
+#[derive(Debug)]
+pub struct Link {
+    pub purpose: Purpose,
+    /// `None`: of a sign-up.
+    pub user_id: Option<i64>,
+    /// Where it was mailed to.
+    pub email: String,
+    /// Chosen at a sign-up.
+    pub password_hash: Option<PasswordHash>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+type Row = (String, Option<i64>, String, Option<String>, Timestamp, Timestamp);
+
+impl Link {
+    fn of((purpose, user_id, email, hash, created_at, expires_at): Row) -> Option<Self> {
+        Some(Link {
+            purpose: Purpose::parse(&purpose)?,
+            user_id,
+            email,
+            password_hash: hash.map(PasswordHash::from_stored),
+            created_at,
+            expires_at,
+        })
+    }
+}
+
+/// Adds a link and ends the older one of its purpose, so that at any time one
+/// mail at most can be acted on. "This was not me" ends no other: each mail
+/// that carries it keeps its word.
+pub async fn insert(db: &mut SqliteConnection, token: &Token, link: &Link) -> Result<(), Error> {
+    match (link.purpose, link.user_id) {
+        (Purpose::NotMe, _) => {
+            sqlx::query(
+                "DELETE FROM login_tokens WHERE id IN
+                    (SELECT id FROM login_tokens WHERE user_id = $1 AND purpose = 'not_me'
+                     ORDER BY created_at DESC LIMIT -1 OFFSET $2)",
+            )
+            .bind(link.user_id)
+            .bind(MOST_NOT_ME - 1)
+            .execute(&mut *db)
+            .await?
+        }
+        (_, Some(user_id)) => {
+            sqlx::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose = $2")
+                .bind(user_id)
+                .bind(link.purpose.name())
+                .execute(&mut *db)
+                .await?
+        }
+        (_, None) => {
+            sqlx::query("DELETE FROM login_tokens WHERE email = $1 AND user_id IS NULL")
+                .bind(&link.email)
+                .execute(&mut *db)
+                .await?
+        }
+    };
+
+    sqlx::query(
+        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, created_at,
+                                   expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(token.id())
+    .bind(link.user_id)
+    .bind(link.purpose.name())
+    .bind(&link.email)
+    .bind(link.password_hash.as_ref().map(PasswordHash::as_str))
+    .bind(link.created_at)
+    .bind(link.expires_at)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The link of `id`, if it may be used at `now` for one of `purposes`.
+pub async fn find(
+    db: &mut SqliteConnection,
+    id: TokenId,
+    purposes: &[Purpose],
+    now: Timestamp,
+) -> Result<Option<Link>, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT purpose, user_id, email, password_hash, created_at, expires_at
+         FROM login_tokens WHERE id = $1 AND expires_at > $2",
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.and_then(Link::of).filter(|link| purposes.contains(&link.purpose)))
+}
+
+/// The same, and it is spent: of parallel uses one gets it.
+pub async fn take(
+    db: &mut SqliteConnection,
+    id: TokenId,
+    purposes: &[Purpose],
+    now: Timestamp,
+) -> Result<Option<Link>, Error> {
+    let Some(link) = find(&mut *db, id, purposes, now).await? else { return Ok(None) };
+    let deleted =
+        sqlx::query("DELETE FROM login_tokens WHERE id = $1").bind(id).execute(db).await?;
+    Ok((deleted.rows_affected() == 1).then_some(link))
+}
+
+/// Ends every link of the user, as a new password or address does. "This was
+/// not me" outlasts it: whoever took the account over would do just that.
+pub async fn end_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose <> 'not_me'")
+        .bind(user_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Every link of the user.
+pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Link>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT purpose, user_id, email, password_hash, created_at, expires_at
+         FROM login_tokens WHERE user_id = $1 ORDER BY created_at",
+    )
+    .bind(user_id)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().filter_map(Link::of).collect())
+}
+
+/// Deletes at most `limit` links that have expired.
+pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM login_tokens WHERE id IN
+            (SELECT id FROM login_tokens WHERE expires_at <= $1 LIMIT $2)",
+    )
+    .bind(now)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

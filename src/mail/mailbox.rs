@@ -1,0 +1,58 @@
+//! The dev mailbox: what was mailed, to look at while developing.
+
+use serde::Serialize;
+
+use super::{Mail, outbox, templates::Paragraph};
+use crate::clock::Timestamp;
+use crate::db::Pools;
+use crate::error::Error;
+
+/// A mail as the dev mailbox shows it.
+#[derive(Debug, Serialize)]
+pub struct Received {
+    pub id: i64,
+    pub recipient: String,
+    pub subject: String,
+    pub created_at: Timestamp,
+    pub paragraphs: Vec<Linked>,
+    #[serde(skip)]
+    pub html: String,
+}
+
+/// A paragraph, and where its link leads on this host, by whichever name the
+/// browser calls it: a cookie of `localhost` is not sent to `127.0.0.1`.
+#[derive(Debug, Serialize)]
+pub struct Linked {
+    #[serde(flatten)]
+    paragraph: Paragraph,
+    path: Option<String>,
+}
+
+/// The mails, the newest first. One that was sealed with another key is left
+/// out.
+///
+/// # Errors
+///
+/// When the database fails.
+pub async fn received(mail: &Mail, db: &Pools) -> Result<Vec<Received>, Error> {
+    let Some(post) = &mail.0 else { return Ok(Vec::new()) };
+    let mails = outbox::list(&mut *db.read().await?).await?;
+    let received = mails.into_iter().filter_map(|queued| {
+        let content = queued.open(&post.cookies)?;
+        let written = post.templates.write(&queued.template, &content, post.site()).ok()?;
+        let path = |link: &str| link.strip_prefix(&post.origin).map(str::to_owned);
+        let link = |paragraph: Paragraph| Linked {
+            path: paragraph.link.as_deref().and_then(path),
+            paragraph,
+        };
+        Some(Received {
+            id: queued.id,
+            recipient: queued.recipient,
+            subject: written.subject,
+            created_at: queued.created_at,
+            paragraphs: written.paragraphs.into_iter().map(link).collect(),
+            html: written.html,
+        })
+    });
+    Ok(received.collect())
+}

@@ -1,0 +1,150 @@
+//! The rows of `login_mails`.
+
+use sqlx::SqliteConnection;
+
+use super::{Content, Letter};
+use crate::clock::Timestamp;
+use crate::cookies::SealedCookies;
+use crate::error::Error;
+
+/// What the content is sealed for.
+const SEAL: &str = "login_mails";
+
+/// How long one attempt may take before another sender takes the mail over.
+/// Longer than [`sender`](super::sender) lets an attempt last.
+const LEASE: Timestamp = 60;
+
+/// The dev mailbox holds this many mails at most.
+const KEPT: i64 = 200;
+
+/// A mail that waits.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Queued {
+    pub id: i64,
+    pub recipient: String,
+    pub template: String,
+    pub content: String,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub attempts: i64,
+}
+
+impl Queued {
+    /// What fills the template. `None`: it was sealed with a key that is no
+    /// longer known.
+    pub fn open(&self, cookies: &SealedCookies) -> Option<Content> {
+        let content = cookies.open_text(SEAL, self.content.clone())?;
+        serde_json::from_str(&content).ok()
+    }
+}
+
+/// Adds a mail, due at once.
+pub async fn insert(
+    db: &mut SqliteConnection,
+    cookies: &SealedCookies,
+    letter: Letter<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    // Whoever reads the database, or a copy of it, must not find the links.
+    let content =
+        serde_json::to_string(&letter.content).map_err(|_| Error::value::<Content>("mail"))?;
+    sqlx::query(
+        "INSERT INTO login_mails (user_id, recipient, template, content, created_at, expires_at,
+                                  next_attempt_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $5)",
+    )
+    .bind(letter.user_id)
+    .bind(letter.recipient)
+    .bind(letter.template)
+    .bind(cookies.seal_text(SEAL, content))
+    .bind(now)
+    .bind(letter.expires_at)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// When the next attempt is due. `None`: nothing waits.
+pub async fn next_attempt_at(db: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
+    let next = sqlx::query_scalar(
+        "SELECT next_attempt_at FROM login_mails WHERE sent_at IS NULL
+         ORDER BY next_attempt_at LIMIT 1",
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(next)
+}
+
+/// Takes the mail that has been due the longest, for one attempt. Of several
+/// senders one gets it; should that one die, another gets it a minute later.
+pub async fn claim(db: &mut SqliteConnection, now: Timestamp) -> Result<Option<Queued>, Error> {
+    let claimed = sqlx::query_as(
+        "UPDATE login_mails SET attempts = attempts + 1, next_attempt_at = $1 + $2
+         WHERE id = (SELECT id FROM login_mails WHERE sent_at IS NULL AND next_attempt_at <= $1
+                     ORDER BY next_attempt_at, id LIMIT 1)
+         RETURNING id, recipient, template, content, created_at, expires_at, attempts",
+    )
+    .bind(now)
+    .bind(LEASE)
+    .fetch_optional(db)
+    .await?;
+    Ok(claimed)
+}
+
+/// Puts the next attempt off.
+pub async fn put_off(db: &mut SqliteConnection, id: i64, until: Timestamp) -> Result<(), Error> {
+    sqlx::query("UPDATE login_mails SET next_attempt_at = $2 WHERE id = $1 AND sent_at IS NULL")
+        .bind(id)
+        .bind(until)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes that the mail was sent, where sent mails are kept.
+pub async fn keep(db: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<(), Error> {
+    sqlx::query("UPDATE login_mails SET sent_at = $2 WHERE id = $1")
+        .bind(id)
+        .bind(now)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("DELETE FROM login_mails WHERE id <= $1 - $2 AND sent_at IS NOT NULL")
+        .bind(id)
+        .bind(KEPT)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes a mail: it was sent, or never will be.
+pub async fn delete(db: &mut SqliteConnection, id: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_mails WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
+
+/// Every mail that is there, the newest first.
+pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Queued>, Error> {
+    let mails = sqlx::query_as(
+        "SELECT id, recipient, template, content, created_at, expires_at, attempts
+         FROM login_mails ORDER BY id DESC",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(mails)
+}
+
+/// Deletes what is past sending and what a debug run has kept, where mail has
+/// been switched off since.
+pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    const GRACE: Timestamp = 24 * 60 * 60;
+
+    let deleted = sqlx::query(
+        "DELETE FROM login_mails WHERE id IN
+            (SELECT id FROM login_mails WHERE expires_at <= $1 LIMIT $2)",
+    )
+    .bind(now - GRACE)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}

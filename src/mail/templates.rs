@@ -1,0 +1,143 @@
+//! How a mail is written out: `mail/<name>.txt.tera`, and `mail/layout.html.tera`
+//! around the same words for the part in HTML.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rocket_dyn_templates::tera::{self, Tera};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Content;
+
+/// The mails that are sent. Each is a file in `templates/mail`.
+pub const NAMES: [&str; 12] = [
+    "change_email",
+    "change_email_asked",
+    "change_email_taken",
+    "email_changed",
+    "failures",
+    "locked",
+    "new_device",
+    "password_changed",
+    "password_reset",
+    "reset",
+    "sign_up_taken",
+    "verify",
+];
+
+/// What autoescaping applies to: the part in HTML, whether it comes from a file
+/// or from inside the binary. The words themselves are plain text.
+const ESCAPED: [&str; 2] = ["mail/layout", "mail/layout.html.tera"];
+
+/// The templates, as they are at the moment.
+#[derive(Clone, Default)]
+pub struct Templates(Arc<RwLock<Tera>>);
+
+/// A mail, written out.
+#[derive(Debug)]
+pub struct Written {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    pub paragraphs: Vec<Paragraph>,
+}
+
+/// Lines of text; a link below them, if they are its label.
+#[derive(Debug, Serialize)]
+pub struct Paragraph {
+    pub lines: Vec<String>,
+    pub link: Option<String>,
+}
+
+impl Templates {
+    /// Takes over the mails among `tera`'s templates, if each of them can be
+    /// written out.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot: that must stop the start, not the mail.
+    pub fn replace(&self, tera: &Tera) -> tera::Result<()> {
+        let mut tera = tera.clone();
+        tera.autoescape_on(ESCAPED.to_vec());
+        NAMES.iter().try_for_each(|name| write(&tera, name, &sample(), "example.org").map(drop))?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tera;
+        Ok(())
+    }
+
+    /// Writes the mail `name` out.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such template, or it does not find what it asks for.
+    pub fn write(&self, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
+        write(&self.0.read().unwrap_or_else(PoisonError::into_inner), name, content, site)
+    }
+}
+
+fn write(tera: &Tera, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
+    let mut context = tera::Context::from_serialize(content)?;
+    context.insert("site", site);
+    let written = tera.render(&format!("mail/{name}"), &context)?;
+    let (head, text) = written.split_once('\n').unwrap_or_default();
+    let Some(subject) = head.strip_prefix("Subject: ") else {
+        return Err(tera::Error::msg(format!("mail/{name} does not begin with \"Subject: \"")));
+    };
+
+    let text = text.trim();
+    let paragraphs: Vec<Paragraph> = text.split("\n\n").map(paragraph).collect();
+    context.insert("subject", subject);
+    context.insert("paragraphs", &paragraphs);
+    let html = tera.render("mail/layout", &context)?;
+    Ok(Written { subject: subject.to_owned(), text: format!("{text}\n"), html, paragraphs })
+}
+
+/// A line that is a link belongs to the line before it, which is its label.
+fn paragraph(text: &str) -> Paragraph {
+    let mut lines: Vec<String> = text.lines().map(str::trim).map(str::to_owned).collect();
+    let link = match lines.last() {
+        Some(last) if last.starts_with("https://") || last.starts_with("http://") => lines.pop(),
+        _ => None,
+    };
+    if let (Some(label), true) = (lines.last_mut(), link.is_some()) {
+        label.truncate(label.trim_end_matches(':').len());
+    }
+    Paragraph { lines, link }
+}
+
+/// The style sheet of a written mail by its hash, as a content security policy
+/// takes it.
+pub fn style(html: &str) -> Option<String> {
+    let (_, rest) = html.split_once("<style>")?;
+    let (style, _) = rest.split_once("</style>")?;
+    Some(format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(style))))
+}
+
+fn sample() -> Content {
+    Content {
+        link: "https://example.org/verify/token".into(),
+        not_me: "https://example.org/not-me/token".into(),
+        address: "ada@example.org".into(),
+        new_address: "lovelace@example.org".into(),
+        device: "Firefox on Linux".into(),
+        ip_address: "192.0.2.1".into(),
+        time: "1 January 2026, 00:00 UTC".into(),
+        lifetime: "1 hour".into(),
+        count: 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_above_a_link_is_its_label() {
+        let Paragraph { lines, link } = paragraph("Choose a password:\nhttps://example.org/x");
+        assert_eq!(lines, ["Choose a password"]);
+        assert_eq!(link.as_deref(), Some("https://example.org/x"));
+
+        let Paragraph { lines, link } = paragraph("One: 1\nTwo: http");
+        assert_eq!((lines.len(), link), (2, None));
+    }
+}

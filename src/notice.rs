@@ -1,0 +1,93 @@
+//! Notices: mails that tell of what happened to an account.
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use crate::error::Error;
+
+/// What is told by mail, each with a link "this was not me". The user may
+/// switch each of them off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Notice {
+    /// A log-in from a device that has not logged in before.
+    NewDevice,
+    /// The password was changed.
+    PasswordChanged,
+    /// A new password was chosen through a mailed link.
+    PasswordReset,
+    /// The address was changed. It goes to the former one.
+    EmailChanged,
+    /// Ten log-ins in a row have failed.
+    Failures,
+}
+
+impl Notice {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Notice; 5] = [
+        Notice::NewDevice,
+        Notice::PasswordChanged,
+        Notice::PasswordReset,
+        Notice::EmailChanged,
+        Notice::Failures,
+    ];
+
+    /// Its stable name: of the form's field, the table's row and the template.
+    pub fn name(self) -> &'static str {
+        match self {
+            Notice::NewDevice => "new_device",
+            Notice::PasswordChanged => "password_changed",
+            Notice::PasswordReset => "password_reset",
+            Notice::EmailChanged => "email_changed",
+            Notice::Failures => "failures",
+        }
+    }
+}
+
+/// Whether the user wants it.
+pub(crate) async fn is_wanted(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    notice: Notice,
+) -> Result<bool, Error> {
+    let muted: Option<i64> = sqlx::query_scalar(
+        "SELECT user_id FROM login_muted_notices WHERE user_id = $1 AND notice = $2",
+    )
+    .bind(user_id)
+    .bind(notice.name())
+    .fetch_optional(db)
+    .await?;
+    Ok(muted.is_none())
+}
+
+/// Those that the user wants.
+pub(crate) async fn wanted(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Notice>, Error> {
+    let muted: Vec<String> =
+        sqlx::query_scalar("SELECT notice FROM login_muted_notices WHERE user_id = $1")
+            .bind(user_id)
+            .fetch_all(db)
+            .await?;
+    let is_wanted = |notice: &Notice| muted.iter().all(|muted| muted != notice.name());
+    Ok(Notice::ALL.into_iter().filter(is_wanted).collect())
+}
+
+/// Switches `wanted` on and the others off.
+pub(crate) async fn set(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    wanted: &[Notice],
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_muted_notices WHERE user_id = $1")
+        .bind(user_id)
+        .execute(&mut *db)
+        .await?;
+    for notice in Notice::ALL.into_iter().filter(|notice| !wanted.contains(notice)) {
+        sqlx::query("INSERT INTO login_muted_notices (user_id, notice) VALUES ($1, $2)")
+            .bind(user_id)
+            .bind(notice.name())
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}

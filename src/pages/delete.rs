@@ -1,0 +1,40 @@
+//! `/account/delete`: the end of an account.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::{Auth, DeleteError, RecentLogin};
+use crate::password::Password;
+use crate::web::Posted;
+
+/// What is typed into the form.
+#[derive(FromForm)]
+pub struct Deletion {
+    #[field(default = String::new())]
+    current_password: String,
+}
+
+#[get("/account/delete")]
+pub fn form(_user: RecentLogin<'_>, page: Page<'_>) -> Html {
+    page.render("delete", context! {})
+}
+
+#[post("/account/delete", data = "<form>")]
+pub async fn submit(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+    form: Posted<Deletion>,
+) -> Result<Redirect, Rejection> {
+    let Posted(Deletion { current_password }) = form;
+    match auth.delete(&user, Password::typed(&current_password)).await {
+        Ok(()) => Ok(page.redirect_home("Your account and everything in it is deleted.")),
+        Err(DeleteError::Failed(error)) => Err(error.into()),
+        Err(DeleteError::Wrong) => {
+            let errors = FieldErrors::from([super::wrong_password(&current_password)]);
+            Err(page.refuse("delete", errors, context! {}).into())
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `/account/email`: another address.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::{Auth, RecentLogin};
+use crate::password::Password;
+use crate::user::Email;
+use crate::web::Posted;
+
+/// What is typed into the form.
+#[derive(FromForm)]
+pub struct Move {
+    #[field(default = String::new())]
+    email: String,
+    #[field(default = String::new())]
+    current_password: String,
+}
+
+#[get("/account/email")]
+pub fn form(_user: RecentLogin<'_>, page: Page<'_>) -> Result<Html, Rejection> {
+    match page.has_mail {
+        true => Ok(page.render("email", context! { email: "" })),
+        false => Err(page.forbid("no_mail").into()),
+    }
+}
+
+#[post("/account/email", data = "<form>")]
+pub async fn submit(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+    form: Posted<Move>,
+) -> Result<Redirect, Rejection> {
+    if !auth.has_mail() {
+        return Err(page.forbid("no_mail").into());
+    }
+
+    let Posted(Move { email: typed, current_password }) = form;
+    let refuse = |errors| page.refuse("email", errors, context! { email: &typed });
+
+    let mut errors = FieldErrors::new();
+    let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
+    if email.as_ref().is_ok_and(|email| email.as_str() == user.email) {
+        errors.insert("email", "This is your address already.".into());
+    }
+    if current_password.is_empty() {
+        errors.extend([super::wrong_password("")]);
+    }
+    let (Ok(email), true) = (email, errors.is_empty()) else {
+        return Err(refuse(errors).into());
+    };
+
+    if !auth.change_email(&user, &email, Password::typed(&current_password)).await? {
+        return Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into());
+    }
+
+    let message =
+        format!("A mail with a link is on its way to {email}. Nothing changes before you use it.");
+    Ok(page.redirect(None, &message))
+}

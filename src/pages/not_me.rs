@@ -1,0 +1,40 @@
+//! `/not-me/<token>`: the way out when somebody else has got in.
+
+use rocket::response::Redirect;
+use rocket::{get, post};
+use rocket_dyn_templates::context;
+
+use super::{Html, Page, Rejection};
+use crate::auth::Auth;
+use crate::web::SecretPath;
+
+/// Changes nothing: programs that scan mail open every link in it.
+#[get("/not-me/<token>")]
+pub async fn form(
+    _path: SecretPath,
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Html, Rejection> {
+    match auth.find_not_me(token).await? {
+        Some(email) => Ok(page.render("not_me", context! { token, email })),
+        None => Err(page.dead_link("not_me").into()),
+    }
+}
+
+#[post("/not-me/<token>")]
+pub async fn submit(
+    _path: SecretPath,
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Redirect, Rejection> {
+    match auth.lock(token).await? {
+        true => Ok(page.redirect_to(
+            "/login",
+            "All devices are logged out, and the password is void. A mail with a link to a new \
+             one is on its way to you.",
+        )),
+        false => Err(page.dead_link("not_me").into()),
+    }
+}

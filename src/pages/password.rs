@@ -1,0 +1,58 @@
+//! `/account/password`: another password.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, State, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::{Auth, ChangePasswordError};
+use crate::config::Config;
+use crate::password::{NewPassword, Password};
+use crate::user::User;
+use crate::web::Posted;
+
+/// What is typed into the form.
+#[derive(FromForm)]
+pub struct Change {
+    #[field(default = String::new())]
+    current_password: String,
+    #[field(default = String::new())]
+    new_password: String,
+}
+
+#[get("/account/password")]
+pub fn form(page: Page<'_>, _user: &User) -> Html {
+    page.render("password", context! {})
+}
+
+#[post("/account/password", data = "<form>")]
+pub async fn submit(
+    page: Page<'_>,
+    user: &User,
+    auth: Auth<'_>,
+    config: &State<Config>,
+    form: Posted<Change>,
+) -> Result<Redirect, Rejection> {
+    let Posted(Change { current_password, new_password }) = form;
+    let refuse = |errors| page.refuse("password", errors, context! {});
+
+    let mut errors = FieldErrors::new();
+    let new = NewPassword::parse(&new_password, &config.password)
+        .map_err(|error| errors.insert("new_password", error.to_string()));
+    if current_password.is_empty() {
+        errors.extend([super::wrong_password("")]);
+    }
+    let (Ok(new), true) = (new, errors.is_empty()) else {
+        return Err(refuse(errors).into());
+    };
+
+    match auth.change_password(user, Password::typed(&current_password), new).await {
+        Ok(()) => {
+            Ok(page.redirect(None, "Your password is changed. All other devices are logged out."))
+        }
+        Err(ChangePasswordError::Failed(error)) => Err(error.into()),
+        Err(ChangePasswordError::Wrong) => {
+            Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `/reauthenticate`: the password again, before something sensitive.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::Auth;
+use crate::password::Password;
+use crate::user::User;
+use crate::web::{Posted, ReturnTo};
+
+/// What is typed into the form.
+#[derive(FromForm)]
+pub struct Reauthentication {
+    #[field(default = String::new())]
+    password: String,
+    next: Option<ReturnTo>,
+}
+
+#[get("/reauthenticate?<next>")]
+pub fn form(page: Page<'_>, _user: &User, next: Option<ReturnTo>) -> Html {
+    page.render("reauthenticate", context! { next })
+}
+
+#[post("/reauthenticate", data = "<form>")]
+pub async fn submit(
+    page: Page<'_>,
+    user: &User,
+    auth: Auth<'_>,
+    form: Posted<Reauthentication>,
+) -> Result<Redirect, Rejection> {
+    let Posted(Reauthentication { password, next }) = form;
+    if password.is_empty() || !auth.reauthenticate(user, Password::typed(&password)).await? {
+        let (_, message) = super::wrong_password(&password);
+        let errors = FieldErrors::from([("password", message)]);
+        return Err(page.refuse("reauthenticate", errors, context! { next }).into());
+    }
+
+    Ok(page.redirect(next, "Thank you. You can go on for a few minutes."))
+}

@@ -1,0 +1,96 @@
+//! `/reset`: a new password, through a mailed link.
+
+use rocket::response::Redirect;
+use rocket::{FromForm, State, get, post};
+use rocket_dyn_templates::context;
+
+use super::{FieldErrors, Html, Page, Rejection};
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::password::NewPassword;
+use crate::user::Email;
+use crate::web::{Posted, SecretPath};
+
+/// What is typed into the first form.
+#[derive(FromForm)]
+pub struct Request {
+    #[field(default = String::new())]
+    email: String,
+}
+
+/// What is typed into the second one.
+#[derive(FromForm)]
+pub struct Choice {
+    #[field(default = String::new())]
+    new_password: String,
+}
+
+#[get("/reset")]
+pub fn form(page: Page<'_>) -> Html {
+    page.render("reset", context! { email: page.user.map_or("", |user| &user.email) })
+}
+
+/// The same page, and the same work, whether or not the address is known.
+#[post("/reset", data = "<form>")]
+pub async fn submit(
+    page: Page<'_>,
+    auth: Auth<'_>,
+    form: Posted<Request>,
+) -> Result<Html, Rejection> {
+    let Posted(Request { email: typed }) = form;
+    let email = match Email::parse(&typed) {
+        Ok(email) => email,
+        Err(error) => {
+            let errors = FieldErrors::from([("email", error.to_string())]);
+            return Err(page.refuse("reset", errors, context! { email: &typed }).into());
+        }
+    };
+
+    if auth.has_mail() {
+        auth.ask_reset(&email).await?;
+    }
+    Ok(page.render("reset_sent", context! { email: email.as_str() }))
+}
+
+/// Changes nothing: programs that scan mail open every link in it.
+#[get("/reset/<token>")]
+pub async fn choose(
+    _path: SecretPath,
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Html, Rejection> {
+    match auth.is_reset(token).await? {
+        true => Ok(page.render("reset_choose", context! { token })),
+        false => Err(page.dead_link("reset").into()),
+    }
+}
+
+#[post("/reset/<token>", data = "<form>")]
+pub async fn set(
+    _path: SecretPath,
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+    config: &State<Config>,
+    form: Posted<Choice>,
+) -> Result<Redirect, Rejection> {
+    let Posted(Choice { new_password }) = form;
+    let new = match NewPassword::parse(&new_password, &config.password) {
+        Ok(new) => new,
+        // Nobody should mend a form for nothing.
+        Err(_) if !auth.is_reset(token).await? => return Err(page.dead_link("reset").into()),
+        Err(error) => {
+            let errors = FieldErrors::from([("new_password", error.to_string())]);
+            return Err(page.refuse("reset_choose", errors, context! { token }).into());
+        }
+    };
+
+    match auth.reset(token, new).await? {
+        true => Ok(page.redirect_to(
+            "/login",
+            "Your new password is set, and all devices are logged out. Log in with it.",
+        )),
+        false => Err(page.dead_link("reset").into()),
+    }
+}

@@ -1,0 +1,46 @@
+//! `/account/sessions`: where the user is logged in.
+
+use rocket::http::Status;
+use rocket::response::Redirect;
+use rocket::{get, post};
+use rocket_dyn_templates::context;
+
+use super::{Html, Page};
+use crate::auth::{Auth, RecentLogin};
+use crate::error::Error;
+use crate::user::User;
+
+const PATH: &str = "/account/sessions";
+
+#[get("/account/sessions")]
+pub async fn list(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Html, Error> {
+    let sessions = auth.sessions(user).await?;
+    Ok(page.render("sessions", context! { sessions }))
+}
+
+#[post("/account/sessions/<id>/revoke")]
+pub async fn revoke(
+    user: RecentLogin<'_>,
+    id: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Result<Redirect, Status>, Error> {
+    Ok(match auth.end_session(&user, id).await? {
+        true => Ok(page.redirect_to(PATH, "The device is logged out.")),
+        false => Err(Status::NotFound),
+    })
+}
+
+#[post("/account/sessions/revoke-others")]
+pub async fn revoke_others(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Redirect, Error> {
+    let message = match auth.end_other_sessions(&user).await? {
+        0 => "No other device was logged in.".into(),
+        1 => "One other device is logged out.".into(),
+        ended => format!("{ended} other devices are logged out."),
+    };
+    Ok(page.redirect_to(PATH, &message))
+}
