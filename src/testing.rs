@@ -47,7 +47,7 @@ use crate::db::Db;
 use crate::password::PasswordHash;
 use crate::session::{self, PendingCookies, Session, Sessions};
 use crate::user::{self, Email};
-use crate::{Clock, attached};
+use crate::{Clock, attached, mail};
 
 pub use conformance::conformance;
 
@@ -166,6 +166,56 @@ impl<'c> Browser<'c> {
     fn cookies(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A mail that was sent, or waits to be.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Mail {
+    /// Where it goes.
+    pub recipient: String,
+    /// Its subject.
+    pub subject: String,
+    /// The part in plain text.
+    pub text: String,
+    /// The part in HTML.
+    pub html: String,
+}
+
+impl Mail {
+    /// The first link whose path begins with `start`, from its path on.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[track_caller]
+    pub fn link(&self, start: &str) -> String {
+        let paths = self.text.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("://")?;
+            rest.find('/').map(|start| &rest[start..])
+        });
+        let found = paths.into_iter().find(|path| path.starts_with(start));
+        found.unwrap_or_else(|| panic!("no link to {start} in\n{}", self.text)).to_owned()
+    }
+}
+
+/// The mails of the site, the newest first. In the debug profile, which keeps
+/// what was sent.
+///
+/// # Panics
+///
+/// When the database fails.
+pub async fn mails(client: &Client) -> Vec<Mail> {
+    let (mail, db): (&crate::mail::Mail, &Db) =
+        (attached(client.rocket()), attached(client.rocket()));
+    let received = mail::received(mail, db).await.expect("the mails");
+    let mails = received.into_iter().map(|received| Mail {
+        recipient: received.recipient,
+        subject: received.subject,
+        text: received.text,
+        html: received.html,
+    });
+    mails.collect()
 }
 
 /// What came back.

@@ -16,6 +16,9 @@ pub struct Received {
     pub created_at: Timestamp,
     pub paragraphs: Vec<Linked>,
     #[serde(skip)]
+    #[cfg_attr(not(feature = "testing"), expect(dead_code))]
+    pub text: String,
+    #[serde(skip)]
     pub html: String,
 }
 
@@ -51,6 +54,7 @@ pub async fn received(mail: &Mail, db: &Pools) -> Result<Vec<Received>, Error> {
             subject: written.subject,
             created_at: queued.created_at,
             paragraphs: written.paragraphs.into_iter().map(link).collect(),
+            text: written.text,
             html: written.html,
         })
     });

@@ -193,12 +193,98 @@ fn an_origin_is_scheme_and_host() {
 }
 
 #[test]
-fn confirmation_by_mail_is_refused_while_there_is_no_mail() {
-    let error = refused(debug().merge(("accounts.registration", "confirm")));
+fn confirmation_by_mail_needs_mail() {
+    let confirm = release().merge(("accounts.registration", "confirm"));
+    let error = refused(confirm.clone());
     assert!(
         error.starts_with("accounts.registration: is \"confirm\", which needs mail"),
         "{error}"
     );
+    Config::from_figment(&with_mail(confirm)).unwrap();
+    Config::from_figment(&debug().merge(("accounts.registration", "confirm"))).unwrap();
+}
+
+fn with_mail(figment: Figment) -> Figment {
+    figment
+        .merge(("mail.url", "smtps://site:hunter2@mail.example.org"))
+        .merge(("mail.from", "Example <no-reply@example.org>"))
+        .merge(("site.url", "https://example.org"))
+}
+
+#[test]
+fn mail_in_release_needs_a_sender_and_the_sites_address() {
+    Config::from_figment(&with_mail(release())).unwrap();
+    let error = refused(release().merge(("mail.url", "smtp://localhost")));
+    assert!(error.starts_with("mail.from: is missing; write"), "{error}");
+    let error = refused(
+        release().merge(("mail.url", "smtp://localhost")).merge(("mail.from", "a@example.org")),
+    );
+    assert!(error.starts_with("site.url: is missing; write"), "{error}");
+    for from in ["nobody", "", "a@b@c", "a@example.org\r\nBcc: x@example.org"] {
+        let error = refused(debug().merge(("mail.from", from)));
+        assert!(error.starts_with("mail.from: is \""), "{error}");
+    }
+    for url in
+        ["example.org", "https://", "https://example.org/", "https://example.org/app", "ftp://x"]
+    {
+        let error = refused(debug().merge(("site.url", url)));
+        assert!(error.starts_with("site.url: is \""), "{error}");
+    }
+}
+
+#[test]
+fn a_mail_server_is_named_without_giving_its_password_away() {
+    for (url, problem) in [
+        ("mail.example.org", "is no URL"),
+        ("http://u:hunter2@mail.example.org", "has an unknown scheme"),
+        ("smtp://", "names no host"),
+        ("smtp://u:hunter2@mail.example.org?tls=none", "would send the password in clear"),
+        ("smtp://u:hunter2@mail.example.org?tls=opportunistic", "would send the password in clear"),
+        ("smtp://u:hunter2@mail.example.org?tls=maybe", "has an unknown value of tls"),
+        ("smtps://u:hunter2@mail.example.org?tls=none", "takes no parameter but"),
+        ("smtp://u:hunter2@mail.example.org/inbox", "has a path"),
+        ("smtp://hunter2@mail.example.org", "has a user without a password"),
+    ] {
+        let error = refused(debug().merge(("mail.url", url)));
+        assert!(error.starts_with(&format!("mail.url: {problem}")), "{url}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_to_the_mail_server_is_encrypted_unless_it_stays_on_the_machine() {
+    use rocket_login::config::{MailConfig, MailTls};
+    for (url, host, port, tls) in [
+        ("smtps://mail.example.org", "mail.example.org", 465, MailTls::Implicit),
+        ("smtp://mail.example.org", "mail.example.org", 587, MailTls::StartTls),
+        ("smtp://mail.example.org:25?tls=none", "mail.example.org", 25, MailTls::None),
+        ("smtp://localhost", "localhost", 587, MailTls::Opportunistic),
+        ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, MailTls::Opportunistic),
+        ("smtp://[::1]:1025?tls=required", "::1", 1025, MailTls::StartTls),
+    ] {
+        let mail = MailConfig { url: Some(url.into()), from: None };
+        let server = mail.server().unwrap().unwrap();
+        assert_eq!((server.host.as_str(), server.port, server.tls), (host, port, tls), "{url}");
+    }
+
+    let url = Some("smtps://us%40er:p%3Ass@mail.example.org".into());
+    let server = MailConfig { url, from: None }.server().unwrap().unwrap();
+    assert_eq!(server.credentials, Some(("us@er".into(), "p:ss".into())));
+    assert!(!format!("{server:?}").contains("p:ss"));
+}
+
+#[test]
+fn a_links_life_is_bounded() {
+    for key in ["accounts.reset_lifetime", "accounts.verify_lifetime"] {
+        for value in ["0", "31d"] {
+            let error = refused(debug().merge((key, value)));
+            let expected =
+                format!("{key}: is out of range; write a duration from \"1s\" to \"30d\"");
+            assert_eq!(error, expected);
+        }
+    }
+    let error = refused(debug().merge(("session.reauthenticate_after", 0)));
+    assert!(error.starts_with("session.reauthenticate_after: is out of range"), "{error}");
 }
 
 #[test]
@@ -207,14 +293,18 @@ fn what_is_weak_or_without_effect_is_warned_of() {
     assert_eq!(warnings(debug()), "");
     assert!(warnings(release()).contains("below OWASP's minimum"));
     let strong = release().merge(("password.memory_kib", 19_456)).merge(("password.iterations", 2));
+    assert!(warnings(strong.clone()).starts_with("mail.url is not set: nobody can reset"));
+    let strong = with_mail(strong);
     assert_eq!(warnings(strong.clone()), "");
+    let open = strong.clone().merge(("site.url", "http://example.org"));
+    assert!(warnings(open).starts_with("site.url is http"));
     assert!(
         warnings(strong.clone().merge(("session.secure", false)))
             .contains("session.secure is false")
     );
     let path = debug().merge(("session.cookie_path", "/app"));
     assert_eq!(warnings(path), "session.cookie_path: nobody is logged in outside /app");
-    assert!(warnings(strong.merge(("mail.url", "smtp://localhost"))).contains("mail.url is set"));
+    assert!(warnings(strong.merge(("throttle.enabled", true))).contains("throttle.enabled is set"));
 }
 
 #[rocket::async_test]

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod account;
 mod bad_input;
 mod binary;
 mod config;

@@ -1,8 +1,9 @@
 //! The schema.
 
 use rocket::futures::future::join_all;
-use sqlx::Row;
 use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
 
 use crate::support::TestApp;
 
@@ -30,9 +31,16 @@ async fn the_command_line_tool_may_come_after() {
 #[rocket::async_test]
 async fn the_command_line_tool_may_come_before() {
     let app = TestApp::new().await;
-    app.execute("DROP TABLE sessions; DROP TABLE users; DROP TABLE _sqlx_migrations").await;
-    migrator().await.run(&mut app.db().await).await.unwrap();
-    let app = app.restarted(|figment| figment).await;
+    let path = app.dir.path().join("login.db");
+    let app = app
+        .restarted_after(async || {
+            std::fs::remove_file(&path).unwrap();
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+            let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+            migrator().await.run(&mut db).await.unwrap();
+            db.close().await.unwrap();
+        })
+        .await;
     assert!(app.registered("ada@example.org").await.is_logged_in().await);
 }
 

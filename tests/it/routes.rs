@@ -8,7 +8,7 @@ use crate::support::{TestApp, figment};
 
 /// The routes that anybody may use without being logged in. Whoever adds one
 /// decides that here.
-const PUBLIC: [(Method, &str); 13] = [
+const PUBLIC: [(Method, &str); 25] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
@@ -16,6 +16,18 @@ const PUBLIC: [(Method, &str); 13] = [
     (Method::Post, "/login"),
     (Method::Get, "/logout"),
     (Method::Post, "/logout"),
+    (Method::Get, "/register/sent"),
+    (Method::Get, "/reset"),
+    (Method::Post, "/reset"),
+    (Method::Get, "/reset/<token>"),
+    (Method::Post, "/reset/<token>"),
+    (Method::Get, "/verify/<token>"),
+    (Method::Post, "/verify/<token>"),
+    (Method::Get, "/not-me/<token>"),
+    (Method::Post, "/not-me/<token>"),
+    (Method::Get, "/.well-known/change-password"),
+    (Method::Get, "/dev/mailbox"),
+    (Method::Get, "/dev/mailbox/<id>"),
     (Method::Get, "/healthz"),
     (Method::Get, "/readyz"),
     (Method::Get, "/static/<name>"),

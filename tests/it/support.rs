@@ -6,9 +6,10 @@ use std::time::Duration;
 use rocket::figment::Figment;
 use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
+use rocket::tokio;
 use rocket::{Build, Rocket};
 use rocket_login::Clock;
-use rocket_login::testing::Browser;
+use rocket_login::testing::{self, Browser, Mail};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use tempfile::TempDir;
@@ -63,6 +64,15 @@ impl TestApp {
         TestApp { client, clock, dir }
     }
 
+    /// Stops the site, does something, and starts it again.
+    pub async fn restarted_after(self, act: impl AsyncFnOnce()) -> Self {
+        let TestApp { client, clock, dir } = self;
+        client.terminate().await;
+        act().await;
+        let client = launch(figment(&dir), &clock, |rocket| rocket).await;
+        TestApp { client, clock, dir }
+    }
+
     pub fn visitor(&self) -> Visitor<'_> {
         Visitor { browser: Browser::new(&self.client) }
     }
@@ -90,6 +100,35 @@ impl TestApp {
 
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query(sql).fetch_one(&mut self.db().await).await.unwrap().get(0)
+    }
+
+    /// Waits until the query `sql` says 1: something runs in the background.
+    pub async fn until(&self, sql: &'static str) {
+        let is_so = async {
+            while self.count(sql).await != 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_so).await.expect(sql);
+    }
+
+    /// The mails of the site, the newest first.
+    pub async fn mails(&self) -> Vec<Mail> {
+        testing::mails(&self.client).await
+    }
+
+    /// The subjects of the mails to `email`, the oldest first, up to " at ".
+    pub async fn subjects(&self, email: &str) -> Vec<String> {
+        let mails = self.mails().await.into_iter().rev().filter(|mail| mail.recipient == email);
+        mails.map(|mail| mail.subject.split(" at ").next().unwrap().to_owned()).collect()
+    }
+
+    /// The link to `path` in the newest mail to `email` that has one.
+    pub async fn link(&self, email: &str, path: &str) -> String {
+        let mails = self.mails().await;
+        let mut mails = mails.iter().filter(|mail| mail.recipient == email);
+        let mail = mails.find(|mail| mail.text.contains(path)).expect("a mail with such a link");
+        mail.link(path)
     }
 
     pub async fn sessions(&self) -> i64 {
@@ -149,6 +188,10 @@ impl Visitor<'_> {
     pub async fn log_in_remembered(&self, email: &str) -> Answer {
         let fields = [("email", email), ("password", PASSWORD), ("remember", "on")];
         self.post("/login", &fields).await
+    }
+
+    pub async fn log_in_with(&self, email: &str, password: &str) -> Answer {
+        self.post("/login", &[("email", email), ("password", password)]).await
     }
 
     pub async fn log_out(&self) -> Answer {

@@ -1,0 +1,110 @@
+//! The security history.
+
+use rocket::http::{ContentType, Header};
+
+use crate::support::{PASSWORD, TestApp};
+
+const ADA: &str = "ada@example.org";
+
+#[rocket::async_test]
+async fn the_page_tells_what_happened_with_time_device_and_address() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    app.advance(60);
+    let request = app.client.post("/login").header(ContentType::Form);
+    let request = request
+        .header(Header::new("User-Agent", "curl/8.5.0"))
+        .remote("203.0.113.7:99".parse().unwrap())
+        .body(format!("email={ADA}&password=wrong+horse+battery"));
+    app.visitor().send(request).await.assert_status(422);
+
+    let page = ada.get("/account/activity").await;
+    page.assert_status(200)
+        .assert_text("Log-in failed")
+        .assert_text("203.0.113.7")
+        .assert_text("A program")
+        .assert_text("1 January 2026, 00:01 UTC")
+        .assert_text("Account made");
+    // The latest first.
+    assert!(page.body.find("Log-in failed") < page.body.find("Account made"));
+}
+
+#[rocket::async_test]
+async fn every_act_leaves_its_event() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let current = ("current_password", PASSWORD);
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await;
+    ada.post("/reauthenticate", &[("password", "wrong horse battery")]).await;
+    ada.post("/reauthenticate", &[("password", PASSWORD)]).await;
+    ada.post("/account/notices", &[]).await;
+    ada.get("/account/export").await;
+    ada.post("/account/sessions/revoke-others", &[]).await;
+    ada.post("/account/email", &[("email", "b@example.org"), current]).await;
+    ada.post(&app.link("b@example.org", "/verify/").await, &[]).await;
+    ada.post("/account/password", &[current, ("new_password", "another horse battery")]).await;
+    ada.log_out().await;
+    ada.post("/reset", &[("email", "b@example.org")]).await;
+    let link = app.link("b@example.org", "/reset/").await;
+    ada.post(&link, &[("new_password", PASSWORD)]).await;
+    ada.log_in("b@example.org").await.assert_redirect("/account");
+
+    let mut db = app.db().await;
+    let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM login_events ORDER BY id")
+        .fetch_all(&mut db)
+        .await
+        .unwrap();
+    assert_eq!(
+        kinds,
+        [
+            "signed_up",
+            "email_verified",
+            "reauthentication_failed",
+            "reauthenticated",
+            "notices_changed",
+            "exported",
+            "sessions_ended",
+            "email_change_asked",
+            "email_changed",
+            "password_changed",
+            "logged_out",
+            "reset_asked",
+            "password_reset",
+            "logged_in",
+        ]
+    );
+}
+
+#[rocket::async_test]
+async fn nobody_sees_what_happened_to_others() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    app.visitor().log_in_with(ADA, "wrong horse battery").await;
+    bob.get("/account/activity").await.assert_no_text("Log-in failed");
+    ada.get("/account/activity").await.assert_text("Log-in failed");
+}
+
+#[rocket::async_test]
+async fn strangers_neither_fill_the_table_nor_push_out_what_the_owner_did() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for _ in 0..105 {
+        app.visitor().log_in_with(ADA, "wrong horse battery").await;
+        app.visitor().log_in_with("nobody@example.org", "wrong horse battery").await;
+    }
+    let failed = "SELECT count(*) FROM login_events WHERE kind = 'log_in_failed'";
+    assert_eq!(app.count(failed).await, 200);
+    assert_eq!(app.count("SELECT count(*) FROM login_events WHERE kind = 'signed_up'").await, 1);
+    ada.get("/account/activity").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn old_events_are_swept() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    app.advance(179 * 24 * 60 * 60);
+    app.visitor().log_in(ADA).await;
+    assert_eq!(app.count("SELECT count(*) FROM login_events").await, 2);
+    app.advance(25 * 60 * 60);
+    app.until("SELECT count(*) = 1 FROM login_events").await;
+}

@@ -1,0 +1,140 @@
+//! Where a user is logged in, and how a session is ended from elsewhere.
+
+use rocket::http::{ContentType, Header};
+
+use crate::support::{PASSWORD, TestApp, Visitor};
+
+const ADA: &str = "ada@example.org";
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 \
+                      (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+
+async fn log_in_from<'a>(app: &'a TestApp, agent: &'static str, address: &str) -> Visitor<'a> {
+    let visitor = app.visitor();
+    let request = app.client.post("/login").header(ContentType::Form);
+    let request = request
+        .header(Header::new("User-Agent", agent))
+        .remote(format!("{address}:1234").parse().unwrap())
+        .body(format!("email={ADA}&password={PASSWORD}"));
+    visitor.send(request).await.assert_redirect("/account");
+    visitor
+}
+
+async fn handle(visitor: &Visitor<'_>) -> String {
+    visitor.with_session(async |session| session.handle().unwrap()).await
+}
+
+#[rocket::async_test]
+async fn the_page_names_each_device_with_address_and_times() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await.log_out().await;
+    let firefox = log_in_from(&app, FIREFOX, "192.0.2.1").await;
+    app.advance(90 * 60);
+    let _iphone = log_in_from(&app, IPHONE, "[2001:db8::7]").await;
+    let page = firefox.get("/account/sessions").await;
+    page.assert_status(200)
+        .assert_text("Firefox on Linux <span class=\"badge\">this device</span>")
+        .assert_text("Safari on iPhone</h2>")
+        .assert_text("192.0.2.1")
+        .assert_text("2001:db8::7")
+        .assert_text("Signed in 1 January 2026, 00:00 UTC")
+        .assert_text("Last seen 1 January 2026, 01:30 UTC");
+    assert_eq!(page.body.matches("this device").count(), 1);
+    assert_eq!(page.body.matches("/revoke\"").count(), 1);
+}
+
+#[rocket::async_test]
+async fn what_a_device_says_of_itself_is_escaped() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await.log_out().await;
+    let visitor = log_in_from(&app, "<script>alert(1)</script> Firefox/1", "192.0.2.1").await;
+    for path in ["/account/sessions", "/account/activity"] {
+        visitor.get(path).await.assert_status(200).assert_no_text("<script>alert");
+    }
+}
+
+#[rocket::async_test]
+async fn a_device_that_is_logged_out_is_out_at_its_next_request() {
+    let app = TestApp::new().await;
+    let (ada, phone) = (app.registered(ADA).await, app.visitor());
+    phone.log_in_remembered(ADA).await;
+    let path = format!("/account/sessions/{}/revoke", handle(&phone).await);
+    ada.post(&path, &[]).await.assert_redirect("/account/sessions");
+    ada.get("/account/sessions").await.assert_text("The device is logged out.");
+    assert!(!phone.is_logged_in().await);
+    assert!(ada.is_logged_in().await);
+    ada.post(&path, &[]).await.assert_status(404);
+}
+
+#[rocket::async_test]
+async fn nobody_ends_a_session_that_is_not_his_own() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    let path = format!("/account/sessions/{}/revoke", handle(&bob).await);
+    ada.post(&path, &[]).await.assert_status(404);
+    for id in ["x", "0000000000000000", "%00", "..%2frevoke-others"] {
+        ada.post(&format!("/account/sessions/{id}/revoke"), &[]).await.assert_status(404);
+    }
+    assert!(bob.is_logged_in().await);
+    ada.get("/account/sessions").await.assert_no_text(&handle(&bob).await);
+}
+
+#[rocket::async_test]
+async fn all_others_end_and_this_one_and_other_peoples_stay() {
+    let app = TestApp::new().await;
+    let (ada, phone, tablet) = (app.registered(ADA).await, app.visitor(), app.visitor());
+    phone.log_in(ADA).await;
+    tablet.log_in_remembered(ADA).await;
+    let bob = app.registered("bob@example.org").await;
+    let guest = app.visitor();
+    guest.with_session(async |session| session.set("a", 1).await.unwrap()).await;
+
+    ada.post("/account/sessions/revoke-others", &[]).await.assert_redirect("/account/sessions");
+    ada.get("/account/sessions").await.assert_text("2 other devices are logged out.");
+    assert!(bob.is_logged_in().await);
+    assert!(!phone.is_logged_in().await && !tablet.is_logged_in().await);
+    assert_eq!(app.sessions().await, 3);
+    ada.post("/account/sessions/revoke-others", &[]).await;
+    ada.get("/account/sessions").await.assert_text("No other device was logged in.");
+}
+
+#[rocket::async_test]
+async fn a_session_may_end_itself() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let path = format!("/account/sessions/{}/revoke", handle(&ada).await);
+    ada.post(&path, &[]).await.assert_redirect("/account/sessions");
+    assert!(!ada.has_cookie("session"));
+    assert!(!ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn an_expired_session_is_not_listed() {
+    let app = TestApp::new().await;
+    let (ada, phone) = (app.registered(ADA).await, app.visitor());
+    phone.log_in(ADA).await;
+    app.advance(60 * 60);
+    ada.get("/account").await;
+    app.advance(61 * 60);
+    let page = ada.get("/account/sessions").await;
+    assert_eq!(page.body.matches("Signed in").count(), 1);
+}
+
+#[rocket::async_test]
+async fn an_applications_pages_call_the_same_acts() {
+    use rocket::{get, routes};
+    use rocket_login::{Auth, Error, User};
+
+    #[get("/devices")]
+    async fn devices(user: &User, auth: Auth<'_>) -> Result<String, Error> {
+        let sessions = auth.sessions(user).await?;
+        let ended = auth.end_other_sessions(user).await?;
+        Ok(format!("{} {ended} {}", sessions.len(), sessions[0].is_current))
+    }
+
+    let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![devices])).await;
+    let (ada, phone) = (app.registered(ADA).await, app.visitor());
+    phone.log_in(ADA).await;
+    ada.get("/devices").await.assert_text("2 1 true");
+    assert!(!phone.is_logged_in().await);
+}

@@ -1,0 +1,155 @@
+//! Moving to another address.
+
+use rocket::futures::future::join_all;
+
+use crate::support::{Answer, PASSWORD, TestApp, Visitor};
+
+const ADA: &str = "ada@example.org";
+const NEW: &str = "lovelace@example.org";
+
+async fn ask(visitor: &Visitor<'_>, email: &str) -> Answer {
+    visitor.post("/account/email", &[("email", email), ("current_password", PASSWORD)]).await
+}
+
+#[rocket::async_test]
+async fn nothing_changes_before_the_link_at_the_new_address_is_used() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await.assert_redirect("/account");
+    let account = ada.get("/account").await;
+    account.assert_text(&format!("A mail with a link is on its way to {NEW}"));
+    ada.get("/").await.assert_text(ADA).assert_no_text(NEW);
+    app.visitor().log_in_with(NEW, PASSWORD).await.assert_status(422);
+
+    let link = app.link(NEW, "/verify/").await;
+    let page = ada.get(&link).await;
+    page.assert_status(200).assert_text(NEW).assert_text("becomes the address of your account");
+    ada.get("/").await.assert_text(ADA);
+
+    ada.post(&link, &[]).await.assert_redirect("/account");
+    let account = ada.get("/account").await;
+    account
+        .assert_text("Your e-mail address is changed.")
+        .assert_text(NEW)
+        .assert_text(">confirmed<");
+    app.visitor().log_in(ADA).await.assert_status(422);
+    app.visitor().log_in(NEW).await.assert_redirect("/account");
+    ada.post(&link, &[]).await.assert_status(404);
+}
+
+#[rocket::async_test]
+async fn the_old_address_is_told_of_the_wish_and_of_the_change() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    assert_eq!(app.subjects(NEW).await, ["Confirm your new address"]);
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Your account"]);
+    app.mails().await[0].link("/not-me/");
+    ada.post(&app.link(NEW, "/verify/").await, &[]).await;
+    assert_eq!(app.subjects(ADA).await.len(), 3);
+    let mail = &app.mails().await[0];
+    assert_eq!(
+        (mail.recipient.as_str(), mail.subject.contains("has another address")),
+        (ADA, true)
+    );
+    assert!(mail.text.contains(NEW), "{}", mail.text);
+}
+
+#[rocket::async_test]
+async fn the_password_and_another_address_are_required() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for (email, password, field) in [
+        (NEW, "", "current_password"),
+        (NEW, "wrong horse battery", "current_password"),
+        ("", PASSWORD, "email"),
+        ("nobody", PASSWORD, "email"),
+        (ADA, PASSWORD, "email"),
+    ] {
+        let fields = [("email", email), ("current_password", password)];
+        let answer = ada.post("/account/email", &fields).await;
+        answer.assert_status(422).assert_text(&format!(r#"id="{field}-error""#));
+        answer.assert_text(&format!(r#"value="{email}""#)).assert_no_text("wrong horse");
+    }
+    assert_eq!(app.mails().await.len(), 1);
+}
+
+#[rocket::async_test]
+async fn only_the_case_of_an_address_may_change() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, "Ada@Example.org").await.assert_redirect("/account");
+    ada.post(&app.link("Ada@Example.org", "/verify/").await, &[]).await.assert_redirect("/account");
+    ada.get("/account").await.assert_text("Ada@Example.org");
+}
+
+#[rocket::async_test]
+async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    let free = ask(&ada, "bib@example.org").await;
+    let taken = ask(&ada, "BOB@example.org").await;
+    taken.assert_redirect("/account");
+    let shape = |answer: &Answer| -> Vec<String> {
+        answer.headers.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(shape(&free), shape(&taken));
+    assert_eq!(app.subjects("bob@example.org").await[1], "Somebody gave your address");
+    let links = "SELECT count(*) FROM login_tokens WHERE purpose = 'change_email'";
+    assert_eq!(app.count(links).await, 1);
+    bob.get("/account/activity").await.assert_text("Somebody tried to move to your address");
+}
+
+#[rocket::async_test]
+async fn an_address_that_was_taken_meanwhile_is_not_taken_over() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    let lovelace = app.registered(NEW).await;
+    let link = app.mails().await;
+    let link = link.iter().find(|mail| mail.subject.contains("new address")).unwrap();
+    ada.post(&link.link("/verify/"), &[]).await.assert_status(404);
+    ada.get("/").await.assert_text(ADA);
+    lovelace.get("/").await.assert_text(NEW);
+    assert_eq!(app.users().await, 2);
+}
+
+#[rocket::async_test]
+async fn parallel_changes_never_confirm_an_address_whose_mail_was_not_opened() {
+    // CVE-2026-32700.
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for round in 0..5 {
+        let (own, other) =
+            (format!("own{round}@example.org"), format!("victim{round}@example.org"));
+        join_all([ask(&ada, &own), ask(&ada, &other)]).await;
+        let mails = app.mails().await;
+        let mail = mails.iter().find(|mail| mail.recipient == own).unwrap();
+        // With the mail of the own address in hand, another change at once.
+        let link = mail.link("/verify/");
+        rocket::tokio::join!(ada.post(&link, &[]), ask(&ada, &other));
+        assert_eq!(app.count("SELECT count(*) FROM users WHERE email LIKE 'victim%'").await, 0);
+    }
+}
+
+#[rocket::async_test]
+async fn a_newer_wish_a_new_password_and_the_clock_end_a_link() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    let first = app.link(NEW, "/verify/").await;
+    ask(&ada, "third@example.org").await;
+    ada.post(&first, &[]).await.assert_status(404);
+
+    let second = app.link("third@example.org", "/verify/").await;
+    let fields = [("current_password", PASSWORD), ("new_password", "another horse battery")];
+    ada.post("/account/password", &fields).await.assert_redirect("/account");
+    ada.post(&second, &[]).await.assert_status(404);
+
+    let fields = [("email", NEW), ("current_password", "another horse battery")];
+    ada.post("/account/email", &fields).await.assert_redirect("/account");
+    let third = app.link(NEW, "/verify/").await;
+    app.advance(24 * 60 * 60);
+    app.visitor().post(&third, &[]).await.assert_status(404);
+    assert_eq!(app.count("SELECT count(*) FROM users WHERE email = 'ada@example.org'").await, 1);
+}

@@ -1,0 +1,140 @@
+//! Taking everything along, and leaving.
+
+use serde_json::Value;
+
+use crate::support::{PASSWORD, START, TestApp};
+
+const ADA: &str = "ada@example.org";
+
+#[rocket::async_test]
+async fn the_export_holds_everything_and_no_secret() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.with_session(async |session| session.set("basket", "tea").await.unwrap()).await;
+    app.visitor().post("/reset", &[("email", ADA)]).await;
+
+    let answer = ada.get("/account/export").await;
+    answer.assert_status(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let disposition = answer.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("attachment"), "{disposition}");
+
+    let export: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(export["user"]["email"], ADA);
+    assert_eq!(export["user"]["created_at"], START);
+    assert_eq!(export["sessions"][0]["state"]["basket"], "tea");
+    assert_eq!(export["history"].as_array().unwrap().len(), 2);
+    assert_eq!(export["notices"].as_array().unwrap().len(), 5);
+    assert_eq!(export["devices"].as_array().unwrap().len(), 1);
+    let purposes: Vec<&Value> =
+        export["links"].as_array().unwrap().iter().map(|link| &link["purpose"]).collect();
+    assert_eq!(purposes, ["verify", "reset"]);
+
+    let reset = app.link(ADA, "/reset/").await;
+    let hash: String = sqlx::query_scalar("SELECT password_hash FROM users")
+        .fetch_one(&mut app.db().await)
+        .await
+        .unwrap();
+    let cookie = ada.session_cookie();
+    for secret in [reset.rsplit('/').next().unwrap(), &hash, "argon2", &cookie] {
+        answer.assert_no_text(secret);
+    }
+}
+
+#[rocket::async_test]
+async fn every_table_with_a_users_rows_is_in_the_export() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND c.name = 'user_id' ORDER BY m.name",
+    )
+    .fetch_all(&mut app.db().await)
+    .await
+    .unwrap();
+    // Whoever adds a table decides here where the export has it. A mail that
+    // waits says nothing that the history does not.
+    let known = [
+        ("login_devices", "devices"),
+        ("login_events", "history"),
+        ("login_mails", "history"),
+        ("login_muted_notices", "notices"),
+        ("login_tokens", "links"),
+        ("sessions", "sessions"),
+    ];
+    assert_eq!(tables, known.map(|(table, _)| table));
+    let export: Value = serde_json::from_str(&ada.get("/account/export").await.body).unwrap();
+    for (_, key) in known {
+        assert!(export[key].is_array(), "{key}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_deleted_account_leaves_nothing_personal_in_any_table() {
+    let app = TestApp::new().await;
+    let (ada, phone) = (app.registered(ADA).await, app.visitor());
+    phone.log_in_remembered(ADA).await;
+    let bob = app.registered("bob@example.org").await;
+    app.visitor().post("/reset", &[("email", ADA)]).await;
+    app.visitor().log_in_with(ADA, "wrong horse battery").await;
+    ada.post("/account/notices", &[]).await;
+    let fields = [("email", "lovelace@example.org"), ("current_password", PASSWORD)];
+    ada.post("/account/email", &fields).await;
+
+    ada.get("/account/delete").await.assert_status(200).assert_text("go at once and for good");
+    ada.post("/account/delete", &[("current_password", PASSWORD)]).await.assert_redirect("/");
+    ada.get("/").await.assert_text("Your account and everything in it is deleted.");
+    assert!(!ada.has_cookie("session"));
+    assert!(!ada.is_logged_in().await && !phone.is_logged_in().await);
+    assert!(bob.is_logged_in().await);
+    phone.log_in(ADA).await.assert_status(422);
+
+    let mut db = app.db().await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'sqlite_sequence'",
+    )
+    .fetch_all(&mut db)
+    .await
+    .unwrap();
+    for table in tables {
+        // Of bob, and of nobody else.
+        let query = format!("SELECT * FROM {table}");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut db).await.unwrap();
+        for row in rows {
+            use sqlx::Row;
+            for column in 0..row.len() {
+                let text: Option<String> = row.try_get_unchecked(column).unwrap_or_default();
+                let text = text.unwrap_or_default().to_lowercase();
+                assert!(!text.contains("ada@") && !text.contains("lovelace"), "{table}: {text}");
+            }
+            if let Ok(Some(user_id)) = row.try_get::<Option<i64>, _>("user_id") {
+                assert_eq!(user_id, 2, "{table}");
+            }
+        }
+    }
+
+    // The address is free again, and whoever takes it is somebody new.
+    let again = app.registered(ADA).await;
+    again.get("/account/activity").await.assert_no_text("Log-in failed");
+}
+
+#[rocket::async_test]
+async fn a_deletion_needs_the_password() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for password in ["", "wrong horse battery"] {
+        let answer = ada.post("/account/delete", &[("current_password", password)]).await;
+        answer.assert_status(422).assert_text(r#"id="current_password-error""#);
+    }
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn an_account_is_deleted_by_its_button_and_never_by_a_link() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.get("/account/delete").await.assert_status(200);
+    ada.get(&format!("/account/delete?current_password={PASSWORD}").replace(' ', "+")).await;
+    assert_eq!(app.users().await, 1);
+}

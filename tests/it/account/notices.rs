@@ -1,0 +1,176 @@
+//! Mails that tell the owner, and the way out in them.
+
+use crate::support::{PASSWORD, TestApp};
+
+const ADA: &str = "ada@example.org";
+const NEW: &str = "another horse battery";
+
+#[rocket::async_test]
+async fn a_log_in_from_a_new_device_is_told_once() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.log_out().await;
+    ada.log_in(ADA).await;
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address"]);
+
+    let phone = app.visitor();
+    for _ in 0..3 {
+        phone.log_in(ADA).await;
+        phone.log_out().await;
+    }
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Log-in from a new device"]);
+    app.mails().await[0].link("/not-me/");
+}
+
+#[rocket::async_test]
+async fn a_device_of_one_account_is_new_to_another() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let bob = app.registered("bob@example.org").await;
+    bob.log_in(ADA).await;
+    assert_eq!(app.subjects(ADA).await.len(), 2);
+    // And is known to both from then on.
+    bob.log_in("bob@example.org").await;
+    bob.log_in(ADA).await;
+    ada.log_in(ADA).await;
+    assert_eq!(app.subjects(ADA).await.len(), 2);
+    assert_eq!(app.subjects("bob@example.org").await.len(), 1);
+}
+
+#[rocket::async_test]
+async fn a_device_cookie_logs_nobody_in() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let device = ada.cookie("session-device").unwrap();
+    ada.log_out().await;
+    let thief = app.visitor();
+    thief.set_cookie("session-device", device.clone());
+    thief.set_cookie("session", device);
+    assert!(!thief.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn ten_failures_in_a_row_are_told_once() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let fail = async |times| {
+        for _ in 0..times {
+            app.visitor().log_in_with(ADA, "wrong horse battery").await;
+        }
+    };
+    fail(9).await;
+    assert_eq!(app.subjects(ADA).await.len(), 1);
+    fail(3).await;
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Failed log-ins"]);
+    ada.log_in(ADA).await;
+    fail(10).await;
+    assert_eq!(app.subjects(ADA).await.len(), 3);
+}
+
+#[rocket::async_test]
+async fn each_notice_can_be_switched_off_and_on() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let form = ada.get("/account/notices").await;
+    assert_eq!(form.body.matches(" checked").count(), 5);
+    ada.post("/account/notices", &[("failures", "on")]).await.assert_redirect("/account");
+    let form = ada.get("/account/notices").await;
+    form.assert_text(r#"name="failures" type="checkbox" value="on" checked"#);
+    assert_eq!(form.body.matches(" checked").count(), 1);
+
+    app.visitor().log_in(ADA).await;
+    let fields = [("current_password", PASSWORD), ("new_password", NEW)];
+    ada.post("/account/password", &fields).await;
+    app.visitor().post("/reset", &[("email", ADA)]).await;
+    ada.post(&app.link(ADA, "/reset/").await, &[("new_password", PASSWORD)]).await;
+    ada.log_in(ADA).await;
+    // What is not a notice is mailed all the same.
+    let fields = [("email", "b@example.org"), ("current_password", PASSWORD)];
+    ada.post("/account/email", &fields).await;
+    ada.post(&app.link("b@example.org", "/verify/").await, &[]).await;
+    assert_eq!(
+        app.subjects(ADA).await,
+        ["Confirm your address", "Choose a new password", "Your account"]
+    );
+
+    ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
+    app.visitor().log_in("b@example.org").await.assert_redirect("/account");
+    assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
+}
+
+#[rocket::async_test]
+async fn this_was_not_me_ends_everything_and_starts_a_reset() {
+    let app = TestApp::new().await;
+    let (ada, thief) = (app.registered(ADA).await, app.visitor());
+    thief.log_in(ADA).await;
+    let link = app.link(ADA, "/not-me/").await;
+    for _ in 0..2 {
+        let page = app.visitor().get(&link).await;
+        page.assert_status(200).assert_text("Log out all devices").assert_text(ADA);
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    }
+    assert!(thief.is_logged_in().await);
+
+    let owner = app.visitor();
+    owner.post(&link, &[]).await.assert_redirect("/login");
+    owner.get("/login").await.assert_text("All devices are logged out, and the password is void.");
+    assert!(!thief.is_logged_in().await && !ada.is_logged_in().await);
+    thief.log_in(ADA).await.assert_status(422);
+    owner.post(&link, &[]).await.assert_status(404);
+
+    let reset = app.link(ADA, "/reset/").await;
+    owner.post(&reset, &[("new_password", NEW)]).await.assert_redirect("/login");
+    owner.log_in_with(ADA, NEW).await.assert_redirect("/account");
+    // Each device is a new one again.
+    assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
+}
+
+#[rocket::async_test]
+async fn this_was_not_me_outlasts_what_a_thief_does_first() {
+    let app = TestApp::new().await;
+    let thief = app.registered(ADA).await;
+    thief.log_in(ADA).await;
+    app.visitor().log_in(ADA).await;
+    let device = app.link(ADA, "/not-me/").await;
+    let fields = [("current_password", PASSWORD), ("new_password", NEW)];
+    thief.post("/account/password", &fields).await.assert_redirect("/account");
+    let fields = [("email", "thief@example.org"), ("current_password", NEW)];
+    thief.post("/account/email", &fields).await.assert_redirect("/account");
+    thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
+
+    // Each of the mails to the owner keeps its word.
+    app.visitor().get(&device).await.assert_status(200);
+    let changed = app.link(ADA, "/not-me/").await;
+    assert_ne!(device, changed);
+    app.visitor().post(&changed, &[]).await.assert_redirect("/login");
+    assert!(!thief.is_logged_in().await);
+    thief.log_in_with("thief@example.org", NEW).await.assert_status(422);
+    let owner = app.visitor();
+    owner.post(&app.link(ADA, "/reset/").await, &[("new_password", PASSWORD)]).await;
+    owner.log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn this_was_not_me_takes_back_a_change_of_address_that_waits() {
+    let app = TestApp::new().await;
+    let thief = app.registered(ADA).await;
+    let fields = [("email", "thief@example.org"), ("current_password", PASSWORD)];
+    thief.post("/account/email", &fields).await;
+    app.visitor().post(&app.link(ADA, "/not-me/").await, &[]).await.assert_redirect("/login");
+    let link = app.link("thief@example.org", "/verify/").await;
+    thief.post(&link, &[]).await.assert_status(404);
+}
+
+#[rocket::async_test]
+async fn this_was_not_me_is_good_for_a_week() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    app.visitor().log_in(ADA).await;
+    let link = app.link(ADA, "/not-me/").await;
+    app.advance(7 * 24 * 60 * 60 - 1);
+    app.visitor().get(&link).await.assert_status(200);
+    app.advance(1);
+    app.visitor().get(&link).await.assert_status(404);
+    app.visitor().post(&link, &[]).await.assert_status(404);
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}

@@ -1,0 +1,297 @@
+//! An address is confirmed by a link that was mailed to it.
+
+use rocket::figment::Figment;
+use rocket::futures::future::join_all;
+
+use crate::support::{PASSWORD, TestApp};
+
+const ADA: &str = "ada@example.org";
+const HOUR: u64 = 60 * 60;
+
+fn confirm(figment: Figment) -> Figment {
+    figment.merge(("accounts.registration", "confirm"))
+}
+
+#[rocket::async_test]
+async fn a_sign_up_mails_a_link_that_confirms_the_address() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address"]);
+    ada.get("/account").await.assert_text("Your address is not confirmed yet.");
+
+    let link = app.link(ADA, "/verify/").await;
+    ada.post(&link, &[]).await.assert_redirect("/account");
+    let account = ada.get("/account").await;
+    account.assert_text("Your e-mail address is confirmed.").assert_text(">confirmed<");
+    account.assert_no_text("not confirmed yet");
+}
+
+#[rocket::async_test]
+async fn the_page_of_a_link_has_a_button_and_changes_nothing() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    for _ in 0..3 {
+        let page = app.visitor().get(&link).await;
+        page.assert_status(200).assert_text(ADA).assert_text(r#"<button type="submit">Confirm"#);
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+    }
+    app.client.head(link.clone()).dispatch().await;
+    assert_eq!(app.count("SELECT count(*) FROM users WHERE verified_at IS NOT NULL").await, 0);
+}
+
+#[rocket::async_test]
+async fn confirming_logs_nobody_in() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let elsewhere = app.visitor();
+    let link = app.link(ADA, "/verify/").await;
+    elsewhere.post(&link, &[]).await.assert_redirect("/login");
+    assert!(!elsewhere.is_logged_in().await);
+    elsewhere.get("/login").await.assert_text("Your e-mail address is confirmed.");
+}
+
+#[rocket::async_test]
+async fn a_link_works_once() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    ada.post(&link, &[]).await.assert_redirect("/account");
+    for answer in [ada.post(&link, &[]).await, ada.get(&link).await] {
+        answer.assert_status(404).assert_text("This link does not work any more");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    }
+}
+
+#[rocket::async_test]
+async fn of_parallel_uses_of_a_link_one_wins() {
+    let app = TestApp::with(confirm).await;
+    for (email, path) in [("ada@example.org", "/verify/"), ("bob@example.org", "/verify/")] {
+        let visitor = app.visitor();
+        visitor.register(email).await.assert_redirect("/register/sent");
+        let link = app.link(email, path).await;
+        let answers = join_all((0..8).map(|_| visitor.post(&link, &[]))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status.code == 303).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.status.code == 404).count(), 7);
+    }
+    assert_eq!(app.users().await, 2);
+}
+
+#[rocket::async_test]
+async fn a_link_expires_to_the_second() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    app.advance(24 * HOUR - 1);
+    let link = app.link(ADA, "/verify/").await;
+    ada.post(&link, &[]).await.assert_redirect("/login");
+    app.advance(1);
+    let link = app.link("bob@example.org", "/verify/").await;
+    bob.get(&link).await.assert_status(404);
+    bob.post(&link, &[]).await.assert_status(404);
+    assert_eq!(app.count("SELECT count(*) FROM users WHERE verified_at IS NOT NULL").await, 1);
+}
+
+#[rocket::async_test]
+async fn a_newer_link_ends_the_older() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let first = app.link(ADA, "/verify/").await;
+    ada.post("/account/verify", &[]).await.assert_redirect("/account");
+    let second = app.link(ADA, "/verify/").await;
+    assert_ne!(first, second);
+    ada.post(&first, &[]).await.assert_status(404);
+    ada.post(&second, &[]).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_confirmed_address_is_not_mailed_a_link_again() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await;
+    ada.post("/account/verify", &[]).await.assert_redirect("/account");
+    ada.get("/account").await.assert_text("Your address is confirmed already.");
+    assert_eq!(app.subjects(ADA).await.len(), 1);
+}
+
+#[rocket::async_test]
+async fn a_link_of_another_shape_is_a_dead_one() {
+    let app = TestApp::new().await;
+    let long = "A".repeat(3000);
+    for token in ["x", "A", &"A".repeat(43), "..%2f", "%00", "%ff", &long] {
+        for path in ["verify", "reset", "not-me"] {
+            let path = format!("/{path}/{token}");
+            app.visitor().get(&path).await.assert_status(404);
+            let answer = app.visitor().post(&path, &[("new_password", PASSWORD)]).await;
+            answer.assert_status(404);
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn a_link_is_good_for_its_purpose_alone() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let verify = app.link(ADA, "/verify/").await;
+    let reset = app.link(ADA, "/reset/").await;
+    let swapped = [verify.replace("verify", "reset"), reset.replace("reset", "verify")];
+    for path in swapped.iter().chain([&verify.replace("verify", "not-me")]) {
+        app.visitor().get(path).await.assert_status(404);
+        app.visitor().post(path, &[("new_password", PASSWORD)]).await.assert_status(404);
+    }
+}
+
+#[rocket::async_test]
+async fn the_database_holds_no_token_in_clear() {
+    let app = TestApp::with(confirm).await;
+    let ada = app.visitor();
+    ada.register(ADA).await;
+    let verify = app.link(ADA, "/verify/").await;
+    ada.post(&verify, &[]).await;
+    ada.post("/reset", &[("email", ADA)]).await;
+    let reset = app.link(ADA, "/reset/").await;
+
+    app.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let file = std::fs::read(app.dir.path().join("login.db")).unwrap();
+    for link in [verify, reset] {
+        let token = link.rsplit('/').next().unwrap();
+        assert_eq!(token.len(), 43);
+        assert!(!file.windows(43).any(|window| window == token.as_bytes()), "{link}");
+    }
+    assert_eq!(app.count("SELECT min(length(id)) FROM login_tokens").await, 32);
+}
+
+#[rocket::async_test]
+async fn links_are_built_from_the_configured_address_and_never_from_the_request() {
+    let app = TestApp::with(|f| f.merge(("site.url", "https://login.example.org"))).await;
+    app.registered(ADA).await;
+    let request = app.client.post("/reset").header(rocket::http::ContentType::Form);
+    let request = request
+        .header(rocket::http::Header::new("Host", "evil.example"))
+        .header(rocket::http::Header::new("X-Forwarded-Host", "evil.example"))
+        .body(format!("email={ADA}"));
+    app.visitor().send(request).await.assert_status(200);
+    for mail in app.mails().await {
+        assert!(mail.text.contains("https://login.example.org/"), "{}", mail.text);
+        assert!(!mail.text.contains("evil") && !mail.html.contains("evil"), "{}", mail.text);
+    }
+}
+
+// Registration with a confirmed address.
+
+#[rocket::async_test]
+async fn a_sign_up_that_waits_is_no_account_and_logs_nobody_in() {
+    let app = TestApp::with(confirm).await;
+    let ada = app.visitor();
+    ada.register(ADA).await.assert_redirect("/register/sent");
+    ada.get("/register/sent").await.assert_status(200).assert_text("Check your mail");
+    assert!(!ada.is_logged_in().await);
+    assert_eq!(app.users().await, 0);
+    ada.log_in(ADA).await.assert_status(422).assert_text("E-mail address or password is wrong.");
+
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await.assert_redirect("/login");
+    assert!(!ada.is_logged_in().await);
+    ada.log_in(ADA).await.assert_redirect("/account");
+    ada.get("/account").await.assert_text(">confirmed<");
+    // The device signed up, so its first log-in is no news.
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address"]);
+}
+
+#[rocket::async_test]
+async fn a_sign_up_says_the_same_for_a_free_and_for_a_taken_address() {
+    let app = TestApp::with(confirm).await;
+    let ada = app.visitor();
+    ada.register(ADA).await;
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await;
+
+    let free = app.visitor().register("bob@example.org").await;
+    let hashes = || app.client.rocket().state::<rocket_login::Hasher>().unwrap().count();
+    let before = hashes();
+    let taken = app.visitor().register("ADA@example.org").await;
+    assert_eq!(hashes() - before, 1);
+    assert_eq!(free.status, taken.status);
+    assert_eq!(free.body, taken.body);
+    let shape = |answer: &crate::support::Answer| -> Vec<String> {
+        answer.headers.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(shape(&free), shape(&taken));
+
+    assert_eq!(app.users().await, 1);
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "You have an account"]);
+    ada.log_in(ADA).await.assert_redirect("/account");
+    ada.get("/account/activity").await.assert_text("Somebody tried to sign up with your address");
+}
+
+#[rocket::async_test]
+async fn a_password_chosen_in_another_browser_never_becomes_the_owners() {
+    let app = TestApp::with(confirm).await;
+    let (attacker, owner) = (app.visitor(), app.visitor());
+    attacker.register(ADA).await.assert_redirect("/register/sent");
+
+    // The owner did not sign up, and confirms out of curiosity.
+    let link = app.link(ADA, "/verify/").await;
+    owner.post(&link, &[]).await.assert_redirect("/login");
+    owner.get("/login").await.assert_text("choose your password once more");
+    attacker.log_in(ADA).await.assert_status(422);
+    attacker.post(&link, &[]).await.assert_status(404);
+
+    // Whoever reads the mail chooses the password.
+    owner.post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let reset = app.link(ADA, "/reset/").await;
+    owner
+        .post(&reset, &[("new_password", "the owner's own words")])
+        .await
+        .assert_redirect("/login");
+    owner.log_in_with(ADA, "the owner's own words").await.assert_redirect("/account");
+    attacker.log_in(ADA).await.assert_status(422);
+}
+
+#[rocket::async_test]
+async fn of_two_who_sign_up_with_one_address_only_its_owner_gets_in() {
+    let app = TestApp::with(confirm).await;
+    let (attacker, owner) = (app.visitor(), app.visitor());
+    let own = [("email", ADA), ("password", "the owner's own words")];
+    // The attacker comes first, and comes again after the owner.
+    attacker.register(ADA).await;
+    owner.post("/register", &own).await.assert_redirect("/register/sent");
+    let link = app.link(ADA, "/verify/").await;
+    owner.post(&link, &[]).await.assert_redirect("/login");
+    attacker.log_in(ADA).await.assert_status(422);
+    owner.log_in_with(ADA, "the owner's own words").await.assert_redirect("/account");
+
+    let bob = "bob@example.org";
+    let own = [("email", bob), ("password", "the owner's own words")];
+    owner.post("/register", &own).await;
+    let older = app.link(bob, "/verify/").await;
+    attacker.register(bob).await;
+    owner.post(&older, &[]).await.assert_status(404);
+    owner.post(&app.link(bob, "/verify/").await, &[]).await;
+    attacker.log_in(bob).await.assert_status(422);
+    owner.log_in_with(bob, "the owner's own words").await.assert_status(422);
+}
+
+#[rocket::async_test]
+async fn a_forged_sign_up_cookie_is_nobodys() {
+    let app = TestApp::with(confirm).await;
+    let (attacker, owner) = (app.visitor(), app.visitor());
+    attacker.register(ADA).await;
+    // One of another sign-up, and one that nobody sealed.
+    owner.register("bob@example.org").await;
+    let link = app.link(ADA, "/verify/").await;
+    owner.post(&link, &[]).await.assert_redirect("/login");
+    owner.set_cookie("session-sign-up", "AAAA");
+    owner.post(&app.link("bob@example.org", "/verify/").await, &[]).await;
+    for email in [ADA, "bob@example.org"] {
+        app.visitor().log_in(email).await.assert_status(422);
+    }
+}
+
+#[rocket::async_test]
+async fn expired_links_are_swept() {
+    let app = TestApp::with(confirm).await;
+    app.visitor().register(ADA).await;
+    app.advance(24 * HOUR + HOUR);
+    // The sweeper wakes as the clock moves.
+    app.until("SELECT count(*) = 0 FROM login_tokens").await;
+}
