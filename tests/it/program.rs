@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rocket::tokio;
 use tempfile::TempDir;
 
 /// `program` in the folder `dir`, with nothing configured.
@@ -56,6 +57,17 @@ impl Program {
     /// What it has written so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it has written `text`.
+    pub async fn until_output(&self, text: &str) {
+        let waiting = async {
+            while !self.output().contains(text) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        assert!(waited.is_ok(), "no {text:?} in\n{}", self.output());
     }
 
     pub fn connect(&self) -> TcpStream {

@@ -64,6 +64,12 @@ impl TestApp {
         TestApp { client, clock, dir }
     }
 
+    /// Another site on the same database, by the same clock.
+    pub async fn twin(&self, configure: impl FnOnce(Figment) -> Figment) -> Twin {
+        let client = launch(configure(figment(&self.dir)), &self.clock, |rocket| rocket).await;
+        Twin { _client: client, clock: self.clock.clone() }
+    }
+
     /// Stops the site, does something, and starts it again.
     pub async fn restarted_after(self, act: impl AsyncFnOnce()) -> Self {
         let TestApp { client, clock, dir } = self;
@@ -104,8 +110,15 @@ impl TestApp {
 
     /// Waits until the query `sql` says 1: something runs in the background.
     pub async fn until(&self, sql: &'static str) {
+        self.until_after(0, sql).await;
+    }
+
+    /// The same for something that waits for the clock: moves it by `seconds`
+    /// again and again.
+    pub async fn until_after(&self, seconds: u64, sql: &'static str) {
         let is_so = async {
             while self.count(sql).await != 1 {
+                self.advance(seconds);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -137,6 +150,18 @@ impl TestApp {
 
     pub async fn users(&self) -> i64 {
         self.count("SELECT count(*) FROM users").await
+    }
+}
+
+/// A site beside another one.
+pub struct Twin {
+    _client: Client,
+    clock: Clock,
+}
+
+impl Twin {
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
     }
 }
 
