@@ -6,6 +6,7 @@ mod support;
 mod account;
 mod bad_input;
 mod binary;
+mod commands;
 mod config;
 mod cookie;
 mod docs;
