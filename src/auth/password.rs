@@ -80,15 +80,17 @@ impl Auth<'_> {
         change.commit().await
     }
 
-    /// Whether the link `token` leads to a new password. Nothing changes.
+    /// The address whose password the link `token` would set. Nothing changes.
+    /// `None`: it is spent, has expired, or never was one.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn is_reset(&self, token: &str) -> Result<bool, Error> {
-        let Some(token) = Token::parse(token) else { return Ok(false) };
+    pub async fn find_reset(&self, token: &str) -> Result<Option<String>, Error> {
+        let Some(token) = Token::parse(token) else { return Ok(None) };
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        Ok(link::find(&mut db, token.id(), &[Purpose::Reset], now).await?.is_some())
+        let link = link::find(&mut db, token.id(), &[Purpose::Reset], now).await?;
+        Ok(link.map(|link| link.email))
     }
 
     /// Sets the password of the account that the link `token` was mailed for.
@@ -100,7 +102,7 @@ impl Auth<'_> {
     /// When the database or the hashing workers fail.
     pub async fn reset(&self, token: &str, new: NewPassword) -> Result<bool, Error> {
         // Before it is hashed: a stranger must not have us work for nothing.
-        let (true, Some(token)) = (self.is_reset(token).await?, Token::parse(token)) else {
+        let (Some(_), Some(token)) = (self.find_reset(token).await?, Token::parse(token)) else {
             let mut change = self.accounts.change().await?;
             change.record_of(Kind::LinkRefused, None, None).await?;
             change.commit().await?;

@@ -60,9 +60,9 @@ pub async fn choose(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
-    match auth.is_reset(token).await? {
-        true => Ok(page.render("reset_choose", context! { token })),
-        false => Err(page.dead_link("reset").into()),
+    match auth.find_reset(token).await? {
+        Some(email) => Ok(page.render("reset_choose", context! { token, email })),
+        None => Err(page.dead_link("reset").into()),
     }
 }
 
@@ -78,11 +78,13 @@ pub async fn set(
     let Posted(Choice { new_password }) = form;
     let new = match NewPassword::parse(&new_password, &config.password) {
         Ok(new) => new,
-        // Nobody should mend a form for nothing.
-        Err(_) if !auth.is_reset(token).await? => return Err(page.dead_link("reset").into()),
         Err(error) => {
+            // Nobody should mend a form for nothing.
+            let Some(email) = auth.find_reset(token).await? else {
+                return Err(page.dead_link("reset").into());
+            };
             let errors = FieldErrors::from([("new_password", error.to_string())]);
-            return Err(page.refuse("reset_choose", errors, context! { token }).into());
+            return Err(page.refuse("reset_choose", errors, context! { token, email }).into());
         }
     };
 

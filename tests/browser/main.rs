@@ -264,6 +264,117 @@ async fn two_browsers_have_two_sessions() {
     .await;
 }
 
+#[rocket::async_test]
+async fn a_changed_password_logs_the_other_browser_out_at_its_next_click() {
+    run(async |site, browser| {
+        browser.register("ada@example.org").await;
+        let profile = TempDir::new().unwrap();
+        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
+            other.log_in("ada@example.org").await;
+
+            browser.open("/account").await;
+            browser.find("a[href='/account/password']").await.click().await.unwrap();
+            browser.fill("current_password", PASSWORD).await;
+            browser.fill("new_password", "another horse battery").await;
+            browser.submit().await;
+            browser.wait_for_path("/account").await;
+
+            other.find("a[href='/account/activity']").await.click().await.unwrap();
+            other.wait_for_path("/login?next=%2Faccount%2Factivity").await;
+            assert!(browser.is_logged_in().await);
+        })
+        .await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_device_is_logged_out_from_the_devices_page() {
+    run(async |site, browser| {
+        browser.register("ada@example.org").await;
+        let profile = TempDir::new().unwrap();
+        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
+            other.log_in("ada@example.org").await;
+
+            browser.open("/account").await;
+            browser.find("a[href='/account/sessions']").await.click().await.unwrap();
+            browser.wait_for_path("/account/sessions").await;
+            let text = browser.text().await;
+            assert!(text.contains("this device") && text.contains("Chrome on Linux"), "{text}");
+            browser.find("form[action$='/revoke'] button").await.click().await.unwrap();
+            browser.find(".message").await;
+            assert!(!browser.exists("form[action$='/revoke']").await);
+
+            assert!(!other.is_logged_in().await);
+            assert!(browser.is_logged_in().await);
+        })
+        .await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_forgotten_password_is_reset_through_the_mailbox() {
+    run(async |_, browser| {
+        browser.register("ada@example.org").await;
+        browser.log_out().await;
+        browser.open("/login").await;
+        browser.find("a[href='/reset']").await.click().await.unwrap();
+        browser.fill("email", "ada@example.org").await;
+        browser.submit().await;
+        browser.find("a[href='/reset']").await;
+
+        browser.open("/dev/mailbox").await;
+        browser.find("a[href^='/reset/']").await.click().await.unwrap();
+        // The page keeps its path to itself, and its form works all the same.
+        browser.fill("new_password", "another horse battery").await;
+        browser.submit().await;
+        browser.wait_for_path("/login").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", "another horse battery").await;
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+
+        browser.open("/dev/mailbox").await;
+        browser.find("a[href^='/not-me/']").await.click().await.unwrap();
+        browser.find("form[action^='/not-me/'] button").await.click().await.unwrap();
+        browser.wait_for_path("/login").await;
+        assert!(!browser.is_logged_in().await);
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn an_address_is_changed_and_an_account_deleted_with_the_password_asked_again() {
+    run(async |site, browser| {
+        browser.register("ada@example.org").await;
+        browser.open("/account/email").await;
+        browser.fill("email", "lovelace@example.org").await;
+        browser.fill("current_password", PASSWORD).await;
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+        assert!(browser.text().await.contains("on its way to lovelace@example.org"));
+
+        browser.open("/dev/mailbox").await;
+        browser.find("a[href^='/verify/']").await.click().await.unwrap();
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+        assert!(browser.text().await.contains("lovelace@example.org"));
+
+        site.clock.advance(std::time::Duration::from_secs(11 * 60));
+        browser.find("a[href='/account/delete']").await.click().await.unwrap();
+        browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
+        browser.fill("password", PASSWORD).await;
+        browser.submit().await;
+        browser.wait_for_path("/account/delete").await;
+        browser.fill("current_password", PASSWORD).await;
+        browser.submit().await;
+        browser.wait_for_path("/").await;
+        assert!(!browser.is_logged_in().await);
+    })
+    .await;
+}
+
 /// Brings the browser to each page and each state of it, and looks at it.
 async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str)) {
     let long =
@@ -297,11 +408,70 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
 
     browser.register(&long).await;
     look("the account with its message").await;
-    for path in ["/", "/account", "/login", "/register", "/logout"] {
+    for path in [
+        "/",
+        "/account",
+        "/login",
+        "/register",
+        "/logout",
+        "/account/password",
+        "/account/email",
+        "/account/notices",
+        "/account/delete",
+    ] {
         browser.open(path).await;
         look(&format!("{path}, logged in")).await;
     }
-    assert!(browser.text().await.contains(&long) || site.url.is_empty());
+
+    browser.open("/account/password").await;
+    browser.evaluate("document.querySelector('main form').noValidate = true").await;
+    browser.submit().await;
+    browser.find("#new_password-error").await;
+    look("a refused password").await;
+
+    // Another device, which is known by then, and its mail.
+    site.log_in(&long, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1").await;
+    for path in ["/account/sessions", "/account/activity"] {
+        browser.open(path).await;
+        look(path).await;
+    }
+
+    browser.open("/account/email").await;
+    browser.fill("email", "lovelace@example.org").await;
+    browser.fill("current_password", PASSWORD).await;
+    browser.submit().await;
+    browser.wait_for_path("/account").await;
+    look("the account while its address changes").await;
+
+    browser.open("/reset").await;
+    look("/reset").await;
+    browser.fill("email", &long).await;
+    browser.submit().await;
+    browser.find("a[href='/reset']").await;
+    look("the reset is on its way").await;
+
+    browser.open("/dev/mailbox").await;
+    look("/dev/mailbox").await;
+    for start in ["/verify/", "/reset/", "/not-me/"] {
+        browser.open("/dev/mailbox").await;
+        browser.find(&format!("a[href^='{start}']")).await.click().await.unwrap();
+        browser.find("main form").await;
+        look(&format!("{start} a link")).await;
+    }
+    for path in ["/reset/x", "/verify/x", "/not-me/x", "/register/sent"] {
+        browser.open(path).await;
+        look(path).await;
+    }
+    for id in 1..=5 {
+        browser.open(&format!("/dev/mailbox/{id}")).await;
+        browser.find("h1").await;
+        look(&format!("mail {id}")).await;
+    }
+
+    site.clock.advance(std::time::Duration::from_secs(11 * 60));
+    browser.open("/account/delete").await;
+    browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
+    look("/reauthenticate").await;
 }
 
 #[rocket::async_test]

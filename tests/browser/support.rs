@@ -10,6 +10,8 @@ use std::time::Duration;
 use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
 use rocket::futures::FutureExt;
+use rocket::tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rocket::tokio::net::TcpStream;
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::{self, time};
 use rocket::{Build, Rocket};
@@ -42,6 +44,23 @@ impl Site {
         let rocket = rocket::custom(quiet(figment)).manage(clock.clone());
         let url = serve(rocket.attach(rocket_login::stage())).await;
         Site { url, clock, _dir: dir }
+    }
+
+    /// Logs in from a device that is no browser of the test's.
+    pub async fn log_in(&self, email: &str, agent: &str) {
+        let port = self.url.rsplit(':').next().unwrap();
+        let body = format!("email={email}&password={}", PASSWORD.replace(' ', "+"));
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: {agent}\r\n\
+             Connection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
     }
 }
 
