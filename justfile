@@ -8,7 +8,7 @@ run:
 ci:
     ./check
 
-# The tests; the browser's need chromium, chromedriver and `npm ci` in tests/browser
+# The tests; those with a browser or a mail server need what `./check --install` gets
 test:
     cargo test
 

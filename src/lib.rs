@@ -2,8 +2,8 @@
 //!
 //! A browser holds only an opaque random token, in a sealed cookie; a
 //! `sessions` table in SQLite holds the rest. The request guards
-//! [`&Session`](Session) and [`&User`](User) load both with one query, and the
-//! pages `/register`, `/login`, `/logout` and `/account` do what is left.
+//! [`&Session`](Session) and [`&User`](User) load both with one query. Pages do
+//! sign-up, log-in, log-out and all that an account needs after that.
 //!
 //! # Usage
 //!
@@ -50,8 +50,9 @@
 //! | [`&Session`](Session) | the visitor's session and its state | 503 when the database does not answer |
 //! | [`&User`](User) | who is logged in | forwards with 401; 503 |
 //! | `Option<&User>` | the same, or nobody | never |
+//! | [`RecentLogin`] | who has given his password lately | forwards with 401; 503 |
 //! | [`Flash`] | a message to the next page | never |
-//! | [`Auth`] | register, log in, log out, for pages of your own | 503 |
+//! | [`Auth`] | every act of our pages, for pages of your own | 503 |
 //! | [`&Db`](Db) | the database, for tables of your own | never |
 //!
 //! # Features
@@ -176,8 +177,8 @@ pub fn sessions() -> AdHoc {
 ///
 /// An application's own route for `/` or for a file in `/static`, and its own
 /// default catcher, come before ours. Templates of the same name in its
-/// `template_dir` replace ours: `base`, `macros`, `home`, `login`, `register`,
-/// `logout`, `account`, `closed`, `error`. The stage attaches
+/// `template_dir` replace ours, those of mails included; the directory
+/// `templates` of this crate has them all. The stage attaches
 /// [`Template`](rocket_dyn_templates::Template) itself, for the application's
 /// templates too; filters and functions go into [`Customize`].
 ///

@@ -12,7 +12,7 @@ use rocket::request::{self, FromRequest};
 use rocket::{Request, catch, catchers, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_dyn_templates::tera::{self, Value};
-use rocket_login::testing::Browser;
+use rocket_login::testing::{self, Browser};
 use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Session, User};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
@@ -295,6 +295,54 @@ async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
     let page = visitor.get("/page").await;
     page.assert_text("&lt;b&gt;bold&lt;&#x2F;b&gt;").assert_text("style.css");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+#[rocket::async_test]
+async fn an_applications_own_words_and_look_of_a_mail_replace_ours() {
+    let own = TempDir::new().unwrap();
+    fs::create_dir(own.path().join("mail")).unwrap();
+    let words = "Subject: Hello from {{ site }}\n\nA & B\n\nGo on:\n{{ link }}\n";
+    fs::write(own.path().join("mail/verify.txt.tera"), words).unwrap();
+    let look = "<h1>{{ subject }}</h1>{% for p in paragraphs %}<p>{{ p.lines | join(sep=' ') }}{% endfor %}";
+    fs::write(own.path().join("mail/layout.html.tera"), look).unwrap();
+    let (client, _dir) = launch(
+        |f| f.merge(("template_dir", own.path())).merge(("site.url", "https://notes.example")),
+        |r| r.attach(rocket_login::stage_at("/auth")),
+    )
+    .await;
+    let ada = Browser::new(&client);
+    ada.post("/auth/register", &FIELDS).await.assert_redirect("/auth/account");
+    let mail = testing::mails(&client).await.remove(0);
+    assert_eq!(mail.subject, "Hello from notes.example");
+    assert!(
+        mail.text.starts_with("A & B\n\nGo on:\nhttps://notes.example/auth/verify/"),
+        "{}",
+        mail.text
+    );
+    assert!(mail.html.contains("<p>A &amp; B"), "{}", mail.html);
+    ada.post(&mail.link("/auth/verify/"), &[]).await.assert_redirect("/auth/account");
+
+    // The others are ours.
+    ada.post("/auth/reset", &[("email", "ada@example.org")]).await.assert_status(200);
+    let mail = testing::mails(&client).await.remove(0);
+    assert_eq!(mail.subject, "Choose a new password at notes.example");
+}
+
+#[rocket::async_test]
+async fn a_mail_that_cannot_be_written_out_stops_the_launch() {
+    for (name, text) in [
+        ("reset.txt.tera", "Subject: Reset\n\n{{ lnik }}"),
+        ("reset.txt.tera", "No subject"),
+        ("layout.html.tera", "{{ subjekt }}"),
+    ] {
+        let own = TempDir::new().unwrap();
+        fs::create_dir(own.path().join("mail")).unwrap();
+        fs::write(own.path().join("mail").join(name), text).unwrap();
+        let dir = TempDir::new().unwrap();
+        let rocket = rocket::custom(figment(&dir).merge(("template_dir", own.path())));
+        let ignited = rocket.attach(rocket_login::stage()).ignite().await;
+        assert!(ignited.is_err(), "{name}: {text}");
+    }
 }
 
 #[rocket::async_test]
