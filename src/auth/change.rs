@@ -94,16 +94,6 @@ impl Change<'_> {
         self.insert_link(purpose, Some(user.id), email, None, lifetime).await
     }
 
-    /// Makes a link that confirms a sign-up.
-    pub async fn sign_up_link(
-        &mut self,
-        email: &str,
-        password_hash: PasswordHash,
-    ) -> Result<(Token, Timestamp), Error> {
-        let lifetime = self.lifetime(Purpose::SignUp);
-        self.insert_link(Purpose::SignUp, None, email, Some(password_hash), lifetime).await
-    }
-
     /// Takes the link `id` for one of `purposes`.
     pub async fn take(&mut self, id: TokenId, purposes: &[Purpose]) -> Result<Option<Link>, Error> {
         link::take(&mut self.tx, id, purposes, self.now).await
@@ -137,8 +127,52 @@ impl Change<'_> {
         self.mail_token(template, purpose, Some(user.id), email, (token, expires_at), content).await
     }
 
+    /// Mails a link to `email` that makes an account with this password.
+    pub async fn mail_sign_up(
+        &mut self,
+        email: &str,
+        hash: PasswordHash,
+    ) -> Result<TokenId, Error> {
+        let (purpose, lifetime) = (Purpose::SignUp, self.lifetime(Purpose::SignUp));
+        let (token, expires_at) =
+            self.insert_link(purpose, None, email, Some(hash), lifetime).await?;
+        let (id, content) = (token.id(), self.content(email));
+        self.mail_token("verify", purpose, None, email, (token, expires_at), content).await?;
+        Ok(id)
+    }
+
+    /// Tells `user`, whose address somebody else has given, and leads to `page`.
+    pub async fn mail_taken(
+        &mut self,
+        template: &'static str,
+        page: &str,
+        user: &User,
+    ) -> Result<(), Error> {
+        let lifetime = self.lifetime(Purpose::SignUp).as_secs() as Timestamp;
+        let link = self.accounts.mail.page(page);
+        let letter = Letter {
+            template,
+            user_id: Some(user.id),
+            recipient: &user.email,
+            expires_at: self.now + lifetime,
+            content: Content { link, ..self.content(&user.email) },
+        };
+        self.queue(letter).await
+    }
+
+    /// Does the work of a mailed link without any effect, for an address that
+    /// gets none: how long an answer takes must not tell which addresses have
+    /// accounts.
+    pub async fn pretend(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
+        sqlx::query("SAVEPOINT pretence").execute(&mut *self.tx).await?;
+        self.mail_sign_up(email, hash).await?;
+        sqlx::query("ROLLBACK TO pretence").execute(&mut *self.tx).await?;
+        sqlx::query("RELEASE pretence").execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
     /// Mails `template` with the link of `token`.
-    pub async fn mail_token(
+    async fn mail_token(
         &mut self,
         template: &'static str,
         purpose: Purpose,
@@ -209,11 +243,6 @@ impl Change<'_> {
         }
     }
 
-    /// The link to a page that needs no token.
-    pub fn page(&self, path: &str) -> String {
-        self.accounts.mail.page(path)
-    }
-
     /// Makes it happen.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
@@ -250,8 +279,7 @@ impl Change<'_> {
         Ok((token, expires_at))
     }
 
-    /// Leaves `letter` in the outbox.
-    pub async fn queue(&mut self, letter: Letter<'_>) -> Result<(), Error> {
+    async fn queue(&mut self, letter: Letter<'_>) -> Result<(), Error> {
         self.accounts.mail.queue(&mut self.tx, letter, self.now).await
     }
 }

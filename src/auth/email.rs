@@ -4,7 +4,7 @@ use super::Auth;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Purpose};
-use crate::mail::{Content, Letter};
+use crate::mail::Content;
 use crate::notice::Notice;
 use crate::password::Password;
 use crate::token::Token;
@@ -74,16 +74,8 @@ impl Auth<'_> {
             }
             Some(owner) => {
                 change.record(Kind::EmailChangeRefused, &owner.user).await?;
-                let expires_at =
-                    change.now + change.lifetime(Purpose::ChangeEmail).as_secs() as i64;
-                let letter = Letter {
-                    template: "change_email_taken",
-                    user_id: Some(owner.user.id),
-                    recipient: &owner.user.email,
-                    expires_at,
-                    content: change.content(&owner.user.email),
-                };
-                change.queue(letter).await?;
+                change.mail_taken("change_email_taken", "/account", &owner.user).await?;
+                change.pretend(email.as_str(), stored).await?;
             }
         }
 

@@ -5,6 +5,7 @@ use super::change::Change;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, Kind};
+use crate::mail::Content;
 use crate::notice::Notice;
 use crate::password::Password;
 use crate::token::Token;
@@ -108,11 +109,12 @@ impl Auth<'_> {
         let mut change = self.accounts.change().await?;
         let user_id = user.map(|user| user.id);
         change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
+        // Counted for nobody as well: no account has the id 0.
+        let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
         if let Some(user) = user
-            && history::failures(&mut change, user.id).await? == TELLING_FAILURES
+            && failures == TELLING_FAILURES
         {
-            let content =
-                crate::mail::Content { count: TELLING_FAILURES, ..change.content(&user.email) };
+            let content = Content { count: TELLING_FAILURES, ..change.content(&user.email) };
             change.notify(Notice::Failures, user, &user.email, content).await?;
         }
         change.commit().await

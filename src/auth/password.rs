@@ -74,8 +74,11 @@ impl Auth<'_> {
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
         change.record_of(Kind::ResetAsked, id, Some(email.as_str())).await?;
-        if let Some(user) = user {
-            change.mail_link("reset", Purpose::Reset, &user, &user.email).await?;
+        match user {
+            Some(user) => {
+                change.mail_link("reset", Purpose::Reset, &user, &user.email).await?;
+            }
+            None => change.pretend(email.as_str(), self.hasher.unusable()).await?,
         }
         change.commit().await
     }

@@ -9,9 +9,9 @@ use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::Purpose;
-use crate::mail::{Content, Letter};
 use crate::password::{NewPassword, PasswordHash};
 use crate::token::{Token, TokenId};
+use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
 /// What became of a sign-up.
@@ -110,28 +110,16 @@ impl Auth<'_> {
     async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         let owner = user::store::find_by_email(&mut change, email).await?;
-        let address = owner.as_ref().map_or(email.as_str(), |account| &account.user.email);
-        let content = change.content(address);
-        let id = match &owner {
-            Some(account) => {
-                change.record(Kind::SignUpRefused, &account.user).await?;
-                let expires_at = change.now + change.lifetime(Purpose::SignUp).as_secs() as i64;
-                let letter = Letter {
-                    template: "sign_up_taken",
-                    user_id: Some(account.user.id),
-                    recipient: address,
-                    expires_at,
-                    content: Content { link: change.page("/login"), ..content },
-                };
-                change.queue(letter).await?;
+        let id = match owner {
+            Some(Account { user, .. }) => {
+                change.record(Kind::SignUpRefused, &user).await?;
+                change.mail_taken("sign_up_taken", "/login", &user).await?;
+                change.pretend(email.as_str(), hash).await?;
                 Token::generate().id()
             }
             None => {
-                change.record_of(Kind::SignUpAsked, None, Some(address)).await?;
-                let (token, expires_at) = change.sign_up_link(address, hash).await?;
-                let (id, link) = (token.id(), (token, expires_at));
-                change.mail_token("verify", Purpose::SignUp, None, address, link, content).await?;
-                id
+                change.record_of(Kind::SignUpAsked, None, Some(email.as_str())).await?;
+                change.mail_sign_up(email.as_str(), hash).await?
             }
         };
 
