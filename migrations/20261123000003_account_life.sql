@@ -6,6 +6,7 @@ ALTER TABLE users ADD COLUMN disabled_at INTEGER; -- since when nobody may log i
 
 -- What a link in a mail stands for. One row is one link, and goes with its use.
 CREATE TABLE login_tokens (
+    number        INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were made
     id            BLOB    NOT NULL,                -- SHA-256 of the token in the link; the token itself is stored nowhere
     user_id       INTEGER,                         -- NULL: a sign-up that waits to be confirmed
     purpose       TEXT    NOT NULL,
@@ -14,7 +15,7 @@ CREATE TABLE login_tokens (
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL,
 
-    CONSTRAINT login_tokens_pkey PRIMARY KEY (id),
+    CONSTRAINT login_tokens_id_key UNIQUE (id),
     CONSTRAINT login_tokens_id_length CHECK (length(id) = 32),
     CONSTRAINT login_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT login_tokens_purpose CHECK (purpose IN ('sign_up', 'verify', 'change_email', 'reset', 'not_me')),
@@ -26,6 +27,7 @@ CREATE TABLE login_tokens (
 CREATE UNIQUE INDEX login_tokens_purpose_key ON login_tokens (user_id, purpose)
     WHERE user_id IS NOT NULL AND purpose <> 'not_me';
 CREATE UNIQUE INDEX login_tokens_sign_up_key ON login_tokens (email) WHERE purpose = 'sign_up';
+CREATE INDEX login_tokens_email_idx ON login_tokens (email);
 CREATE INDEX login_tokens_user_id_idx ON login_tokens (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX login_tokens_expires_at_idx ON login_tokens (expires_at);
 

@@ -8,6 +8,7 @@ mod change;
 mod delete;
 mod email;
 mod log_in;
+mod mails;
 mod not_me;
 mod notices;
 mod operate;
@@ -16,6 +17,7 @@ mod recent;
 mod register;
 mod sessions;
 mod sweep;
+mod verify;
 
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
@@ -35,6 +37,7 @@ use crate::token::Token;
 use crate::user::{self, User};
 use change::{Accounts, Change};
 
+pub use delete::DeleteError;
 pub use log_in::LogIn;
 pub use operate::{Operator, Overview};
 pub use password::ChangePasswordError;
@@ -42,7 +45,7 @@ pub use recent::{RecentLogin, WantsPassword};
 pub use register::{RegisterError, Registered, SignUpCookie};
 pub use sessions::UserSession;
 pub use sweep::fairing as sweeper;
-pub use {change::in_utc, delete::DeleteError, email::Verified};
+pub use verify::{Confirmation, Verified};
 
 /// The acts, on behalf of the present visitor, as a request guard.
 ///

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ::time::OffsetDateTime;
+use ::time::macros::format_description;
 use rocket::tokio::sync::Notify;
 use rocket::tokio::time;
 
@@ -87,5 +89,24 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         Clock::system()
+    }
+}
+
+/// An instant for people to read, as in "23 November 2026, 07:01 UTC".
+pub(crate) fn in_utc(at: Timestamp) -> String {
+    let format =
+        format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    let at = OffsetDateTime::from_unix_timestamp(at).ok();
+    at.and_then(|at| at.format(&format).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_told_as_people_tell_it() {
+        assert_eq!(in_utc(1_767_225_600), "1 January 2026, 00:00 UTC");
+        assert_eq!(in_utc(i64::MAX), "");
     }
 }

@@ -102,11 +102,31 @@ async fn operate(act: impl AsyncFnOnce(&Operator, &Config) -> Done) -> Done {
     let figment = crate::figment();
     config::check_top_level(&figment)?;
     let config = Config::of_command(&figment)?;
+    // The security log of a command is on standard error: that of the site is
+    // the site's alone.
+    log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Warn))?;
     let db = Pools::open(&config.database).await?;
     db.migrate().await?;
     let done = act(&Operator::new(db.clone(), config.clone()), &config).await;
     db.close().await;
     done
+}
+
+/// A log of our own warnings.
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target().starts_with("rocket_login")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            eprintln!("{}", record.args());
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// The line for an address without an account.

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rocket::config::LogLevel;
 use rocket::figment::error::Kind;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
 use rocket::figment::value::{Dict, Value};
@@ -53,6 +54,8 @@ pub struct Config {
     pub site: SiteConfig,
     /// The table `mail`.
     pub mail: MailConfig,
+    /// Whether Rocket logs the path of each request (`log_level`).
+    pub(crate) logs_paths: bool,
 }
 
 /// A configuration that must not run, in one line.
@@ -131,6 +134,10 @@ impl Tables {
             throttle: self.throttle,
             site: self.site,
             mail: self.mail,
+            logs_paths: matches!(
+                figment.extract_inner("log_level"),
+                Ok(LogLevel::Normal | LogLevel::Debug)
+            ),
         })
     }
 }
@@ -251,7 +258,12 @@ impl Config {
         let open = open.map(|_| {
             "site.url is http: anybody on the way can use the links in mails; write https".into()
         });
-        off.into_iter().chain(open)
+        let paths = (self.logs_paths && self.has_mail() && !self.debug).then(|| {
+            "log_level is normal or above: the log holds the paths of all requests, those of mailed \
+             links included; write critical"
+                .into()
+        });
+        off.into_iter().chain(open).chain(paths)
     }
 }
 

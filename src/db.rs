@@ -87,8 +87,10 @@ impl Pools {
     ///
     /// # Errors
     ///
-    /// When no reader is free within a second.
+    /// When no reader is free within a second, or the file is no longer the one
+    /// that was opened.
     pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
+        self.check_file()?;
         Ok(self.read.acquire().await?)
     }
 
@@ -105,13 +107,14 @@ impl Pools {
     /// When the writer is not free within two seconds, the file is locked by
     /// another process, or the file is no longer the one that was opened.
     pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        // SQLite goes on writing to a file that was deleted, and everything
-        // acknowledged from then on would be lost at the next start.
-        if !self.file.is_in_place() {
-            return Err(Error::file_gone());
-        }
-
+        self.check_file()?;
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Keeps the database open at the shutdown, as a request in flight does,
+    /// until it is dropped.
+    pub(crate) fn keep_open(&self) -> impl Drop + use<> {
+        self.in_flight.enter()
     }
 
     /// Whether the database would serve a request now: the file is in place
@@ -120,6 +123,7 @@ impl Pools {
         let options = self.read.connect_options();
         let path = options.get_filename().to_owned();
         let probe = async {
+            self.check_file()?;
             let is_database = spawn_blocking(move || file::is_database(&path)).await;
             if !is_database.unwrap_or(false) {
                 return Err(Error::file_gone());
@@ -136,6 +140,19 @@ impl Pools {
         };
 
         matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
+    }
+
+    /// Refuses a file that is not the one that was opened.
+    ///
+    /// SQLite goes on writing to a file that was deleted, and everything
+    /// acknowledged from then on would be lost at the next start. And a new
+    /// connection to a file that was put in its place shortens the `-shm` file
+    /// that the older ones have mapped: the process dies of it (SIGBUS).
+    fn check_file(&self) -> Result<(), Error> {
+        match self.file.is_in_place() {
+            true => Ok(()),
+            false => Err(Error::file_gone()),
+        }
     }
 
     /// Opens the file at `path`, made with its directory if it is missing.

@@ -51,6 +51,17 @@ pub struct Device {
     pub last_seen_at: Timestamp,
 }
 
+/// Whether the device has logged in to this account before.
+pub async fn is_known(db: &mut SqliteConnection, user_id: i64, id: TokenId) -> Result<bool, Error> {
+    let known: Option<i64> =
+        sqlx::query_scalar("SELECT user_id FROM login_devices WHERE user_id = $1 AND id = $2")
+            .bind(user_id)
+            .bind(id)
+            .fetch_optional(db)
+            .await?;
+    Ok(known.is_some())
+}
+
 /// Notes a log-in. `true`: the device has logged in to this account before.
 pub async fn touch(
     db: &mut SqliteConnection,

@@ -17,10 +17,12 @@ pub use line::Line;
 /// How long an event is kept: 180 days.
 const KEPT: Timestamp = 180 * 24 * 60 * 60;
 
-/// How many failures of one account, or of all addresses without one, are kept:
-/// strangers can make them, and must neither fill the disk nor push out what
-/// the owner did.
-const KEPT_FAILURES: i64 = 100;
+/// How many events of one kind are kept, of one account or of all addresses
+/// without one. Fewer of those that strangers can make: they must neither fill
+/// the disk nor push out what the owner did. And whoever has got in must not push
+/// his log-in out by what he does next.
+const KEPT_OF_A_KIND: i64 = 100;
+const KEPT_OF_STRANGERS: i64 = 20;
 
 /// Something that happened to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +36,8 @@ pub struct Event {
     pub device: String,
     /// Where it came from; empty when unknown.
     pub ip_address: String,
+    /// What the browser said it is.
+    pub user_agent: String,
 }
 
 /// Adds an event. `user_id` is `None` for an address without an account: the
@@ -57,18 +61,17 @@ pub(crate) async fn insert(
     .execute(&mut *db)
     .await?;
 
-    if kind.is_anybodys() {
-        sqlx::query(
-            "DELETE FROM login_events WHERE id IN
-                (SELECT id FROM login_events WHERE user_id IS $1 AND kind = $2
-                 ORDER BY id DESC LIMIT -1 OFFSET $3)",
-        )
-        .bind(user_id)
-        .bind(kind.name())
-        .bind(KEPT_FAILURES)
-        .execute(db)
-        .await?;
-    }
+    let kept = if kind.is_anybodys() { KEPT_OF_STRANGERS } else { KEPT_OF_A_KIND };
+    sqlx::query(
+        "DELETE FROM login_events WHERE id IN
+            (SELECT id FROM login_events WHERE user_id IS $1 AND kind = $2
+             ORDER BY id DESC LIMIT -1 OFFSET $3)",
+    )
+    .bind(user_id)
+    .bind(kind.name())
+    .bind(kept)
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -86,8 +89,9 @@ pub(crate) async fn list(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let event = |(kind, at, ip_address, agent): (String, Timestamp, String, String)| {
-        Some(Event { kind: Kind::parse(&kind)?, at, device: device(&agent), ip_address })
+    let event = |(kind, at, ip_address, user_agent): (String, Timestamp, String, String)| {
+        let (kind, device) = (Kind::parse(&kind)?, device(&user_agent));
+        Some(Event { kind, at, device, ip_address, user_agent })
     };
     Ok(rows.into_iter().filter_map(event).collect())
 }

@@ -103,8 +103,8 @@ use mail::Mail;
 use pages::Base;
 
 pub use auth::{
-    Auth, ChangePasswordError, DeleteError, LogIn, RecentLogin, RegisterError, Registered,
-    UserSession, Verified,
+    Auth, ChangePasswordError, Confirmation, DeleteError, LogIn, RecentLogin, RegisterError,
+    Registered, UserSession, Verified,
 };
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pools};

@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::password::PasswordHash;
 use crate::token::{Token, TokenId};
 
-/// The most "this was not me" links that one account has at a time.
+/// The most "this was not me" links that one address of an account has at a
+/// time. Those of another address stay: whoever took the account over and moved
+/// it must not push out the links of its owner.
 const MOST_NOT_ME: i64 = 20;
 
 /// What a link is for. It is good for nothing else.
@@ -81,10 +83,12 @@ pub async fn insert(db: &mut SqliteConnection, token: &Token, link: &Link) -> Re
         (Purpose::NotMe, _) => {
             sqlx::query(
                 "DELETE FROM login_tokens WHERE id IN
-                    (SELECT id FROM login_tokens WHERE user_id = $1 AND purpose = 'not_me'
-                     ORDER BY created_at DESC LIMIT -1 OFFSET $2)",
+                    (SELECT id FROM login_tokens
+                     WHERE user_id = $1 AND purpose = 'not_me' AND email = $2
+                     ORDER BY number DESC LIMIT -1 OFFSET $3)",
             )
             .bind(link.user_id)
+            .bind(&link.email)
             .bind(MOST_NOT_ME - 1)
             .execute(&mut *db)
             .await?
@@ -162,11 +166,51 @@ pub async fn end_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Erro
     Ok(())
 }
 
+/// Ends the "this was not me" links of the user that were mailed elsewhere than
+/// to `email`, after the link `id`: the one who moved the account would take it
+/// back with them. Links that are older than `id` stay. Before `id` is taken.
+pub async fn end_later_not_me(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    email: &str,
+    id: TokenId,
+) -> Result<(), Error> {
+    sqlx::query(
+        "DELETE FROM login_tokens WHERE user_id = $1 AND purpose = 'not_me' AND email <> $2
+         AND number > (SELECT number FROM login_tokens WHERE id = $3)",
+    )
+    .bind(user_id)
+    .bind(email)
+    .bind(id)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The user whose address was `email` until lately, and who may still take it
+/// back with "this was not me". Nobody else can have it until then.
+pub async fn former_owner(
+    db: &mut SqliteConnection,
+    email: &str,
+    now: Timestamp,
+) -> Result<Option<i64>, Error> {
+    let owner = sqlx::query_scalar(
+        "SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
+         WHERE t.email = $1 AND t.purpose = 'not_me' AND t.expires_at > $2 AND u.email <> $1
+         LIMIT 1",
+    )
+    .bind(email)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+    Ok(owner)
+}
+
 /// Every link of the user.
 pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT purpose, user_id, email, password_hash, created_at, expires_at
-         FROM login_tokens WHERE user_id = $1 ORDER BY created_at",
+         FROM login_tokens WHERE user_id = $1 ORDER BY number",
     )
     .bind(user_id)
     .fetch_all(db)

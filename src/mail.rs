@@ -26,7 +26,7 @@ use crate::token::Token;
 
 pub use letter::{Content, Letter};
 pub use mailbox::received;
-pub use outbox::sweep;
+pub use outbox::{list, sweep};
 pub use sender::{Smtp, fairing as sender};
 pub use templates::{Templates, style};
 
@@ -118,10 +118,12 @@ impl Mail {
         letter: Letter<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        match &self.0 {
-            Some(post) => outbox::insert(db, &post.cookies, letter, now).await,
-            None => Ok(()),
+        let Some(post) = &self.0 else { return Ok(()) };
+        // Where nothing is sent, nothing waits either.
+        if letter.is_link && post.smtp.is_some() {
+            outbox::delete_replaced(db, &letter).await?;
         }
+        outbox::insert(db, &post.cookies, letter, now).await
     }
 
     /// Tells the sender that something was committed for it.

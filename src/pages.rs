@@ -62,6 +62,7 @@ pub fn routes() -> Vec<Route> {
         reset::set,
         verify::form,
         verify::submit,
+        verify::submit_nothing,
         not_me::form,
         not_me::submit,
         account::account,

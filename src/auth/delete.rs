@@ -7,6 +7,7 @@ use crate::device;
 use crate::error::Error;
 use crate::history::{self, Kind};
 use crate::link;
+use crate::mail;
 use crate::metrics;
 use crate::notice;
 use crate::password::Password;
@@ -43,7 +44,7 @@ impl Auth<'_> {
             .into_iter()
             .map(|listed| {
                 let state: Value = serde_json::from_str(&listed.data).unwrap_or_default();
-                let remember = listed.remember;
+                let (remember, authenticated_at) = (listed.remember, listed.authenticated_at);
                 let user_agent = listed.user_agent.clone();
                 let session = UserSession::from(listed);
                 json!({
@@ -51,6 +52,7 @@ impl Auth<'_> {
                     "user_agent": user_agent,
                     "ip_address": session.ip_address,
                     "remember": remember,
+                    "authenticated_at": authenticated_at,
                     "created_at": session.created_at,
                     "last_seen_at": session.last_seen_at,
                     "expires_at": session.expires_at,
@@ -81,6 +83,7 @@ impl Auth<'_> {
             "sessions": listed,
             "devices": device::list(&mut change, user.id).await?,
             "links": links,
+            "mails": mail::list(&mut change, user.id).await?,
             "history": history::list(&mut change, user.id, u32::MAX).await?,
         });
         change.record(Kind::Exported, user).await?;

@@ -34,8 +34,9 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn lock(&self, token: &str) -> Result<bool, Error> {
         let Some(token) = Token::parse(token) else { return Ok(false) };
-        let mut change = self.accounts.change().await?;
-        let link = change.take(token.id(), &[Purpose::NotMe]).await?;
+        let (mut change, id) = (self.accounts.change().await?, token.id());
+        let now = change.now;
+        let link = link::find(&mut change, id, &[Purpose::NotMe], now).await?;
         let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
             change.record_of(Kind::LinkRefused, None, None).await?;
             change.commit().await?;
@@ -46,14 +47,12 @@ impl Auth<'_> {
         };
 
         let mut user = account.user;
+        link::end_later_not_me(&mut change, user.id, &link.email, id).await?;
+        change.take(id, &[Purpose::NotMe]).await?;
         // Otherwise the new password would go to whoever changed the address.
+        // Nobody else can have got it: it is kept for as long as this link.
         if !user.email.eq_ignore_ascii_case(&link.email) {
-            let now = change.now;
-            match user::store::set_email(&mut change, user.id, &link.email, now).await {
-                Ok(()) => {}
-                Err(error) if error.is_duplicate("users.email") => return Ok(false),
-                Err(error) => return Err(error),
-            }
+            user::store::set_email(&mut change, user.id, &link.email, now).await?;
             change.record(Kind::EmailChanged, &user).await?;
             user.email = link.email;
         }

@@ -16,7 +16,8 @@ impl Auth<'_> {
         notice::wanted(&mut *self.accounts.db.read().await?, user.id).await
     }
 
-    /// Switches the notices `wanted` on and the others off.
+    /// Switches the notices `wanted` on and the others off. That some are off is
+    /// itself told by mail, or whoever has got in would begin with that.
     ///
     /// # Errors
     ///
@@ -24,8 +25,13 @@ impl Auth<'_> {
     /// otherwise when the database fails.
     pub async fn set_notices(&self, user: &User, wanted: &[Notice]) -> Result<(), Error> {
         let mut change = self.change_as_user().await?;
+        let before = notice::wanted(&mut change, user.id).await?;
         notice::set(&mut change, user.id, wanted).await?;
         change.record(Kind::NoticesChanged, user).await?;
+        if before.iter().any(|notice| !wanted.contains(notice)) {
+            let content = change.content(&user.email);
+            change.tell("notices_changed", user, &user.email, content).await?;
+        }
         change.commit().await
     }
 }

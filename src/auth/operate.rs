@@ -117,9 +117,11 @@ impl Operator {
     }
 
     /// A link to a new password: its path, after `site.url` where that is known.
+    /// `None`: there is no such account, or it is disabled.
     pub async fn reset(&self, email: &Email) -> Result<Option<String>, Error> {
         let mut change = self.change().await?;
-        let Some(account) = user::store::find_by_email(&mut change, email).await? else {
+        let account = user::store::find_by_email(&mut change, email).await?;
+        let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
             return Ok(None);
         };
 

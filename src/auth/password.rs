@@ -93,7 +93,11 @@ impl Auth<'_> {
         let Some(token) = Token::parse(token) else { return Ok(None) };
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let link = link::find(&mut db, token.id(), &[Purpose::Reset], now).await?;
-        Ok(link.map(|link| link.email))
+        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+            return Ok(None);
+        };
+        let account = user::store::find(&mut db, user_id).await?;
+        Ok(account.filter(|account| account.disabled_at.is_none()).map(|_| link.email))
     }
 
     /// Sets the password of the account that the link `token` was mailed for.

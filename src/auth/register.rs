@@ -2,8 +2,7 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
-use super::change::Change;
-use super::{Auth, Verified};
+use super::Auth;
 use crate::config::{Config, Registration};
 use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
@@ -47,7 +46,7 @@ impl From<Error> for RegisterError {
 /// The cookie of a browser in which somebody has signed up, until the address
 /// is confirmed. In managed state.
 #[derive(Debug)]
-pub struct SignUpCookie(SealedCookie);
+pub struct SignUpCookie(pub(super) SealedCookie);
 
 impl SignUpCookie {
     pub(crate) fn new(config: &Config, cookies: &SealedCookies) -> Self {
@@ -92,6 +91,10 @@ impl Auth<'_> {
     ) -> Result<Registered, RegisterError> {
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
+        if change.owner(email).await?.is_some() {
+            return Err(RegisterError::EmailTaken);
+        }
+
         let (email, now) = (email.as_str(), change.now);
         let id = user::store::insert(&mut change, email, hash, None, now).await?;
         let user = User { id, email: email.to_owned(), created_at: now, verified_at: None };
@@ -109,11 +112,11 @@ impl Auth<'_> {
     /// told by mail.
     async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        let owner = user::store::find_by_email(&mut change, email).await?;
+        let owner = change.owner(email).await?;
         let id = match owner {
             Some(Account { user, .. }) => {
                 change.record(Kind::SignUpRefused, &user).await?;
-                change.mail_taken("sign_up_taken", "/login", &user).await?;
+                change.mail_taken("sign_up_taken", "/login", &user, email.as_str()).await?;
                 change.pretend(email.as_str(), hash).await?;
                 Token::generate().id()
             }
@@ -128,49 +131,9 @@ impl Auth<'_> {
         self.pending.set(self.sign_up_cookie.0.seal(&text(id), lifetime));
         Ok(())
     }
-
-    /// Makes the account of a sign-up whose link was used.
-    ///
-    /// Its password counts only in the browser in which it was chosen. Anybody
-    /// can sign up with somebody else's address and a password of his own, and
-    /// wait until the owner, out of curiosity, confirms it (pre-hijacking). In
-    /// another browser the account is made without a password: the owner of the
-    /// address gets one by a reset.
-    pub(super) async fn confirm_sign_up(
-        &self,
-        mut change: Change<'_>,
-        id: TokenId,
-        email: String,
-        chosen: PasswordHash,
-    ) -> Result<Option<Verified>, Error> {
-        let is_own = self.signed_up.as_deref() == Some(&text(id));
-        let hash = if is_own { chosen } else { self.hasher.unusable() };
-        let now = change.now;
-        let inserted = user::store::insert(&mut change, &email, &hash, Some(now), now).await;
-        let id = match inserted {
-            Ok(id) => id,
-            // The operator has made the account meanwhile.
-            Err(error) if error.is_duplicate("users.email") => return Ok(None),
-            Err(error) => return Err(error),
-        };
-
-        let user = User { id, email, created_at: now, verified_at: Some(now) };
-        change.record(Kind::SignedUp, &user).await?;
-        change.record(Kind::EmailVerified, &user).await?;
-        if !is_own {
-            change.commit().await?;
-            return Ok(Some(Verified::WithoutPassword));
-        }
-
-        let device = self.meet(&mut change, &user, false).await?;
-        change.commit().await?;
-        self.device_cookie.send(&device, &self.pending);
-        self.pending.set(self.sign_up_cookie.0.removal());
-        Ok(Some(Verified::Confirmed))
-    }
 }
 
 /// What the cookie holds: not the link's token, which is for the mail alone.
-fn text(id: TokenId) -> String {
+pub(super) fn text(id: TokenId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())
 }

@@ -11,8 +11,9 @@ use crate::session::life::handle;
 use crate::session::{device, store};
 use crate::user::User;
 
-/// The most events that are shown.
-const MOST_EVENTS: u32 = 100;
+/// The most events that are shown. So many of one kind are kept that a flood of
+/// one leaves room for the others.
+const MOST_EVENTS: u32 = 500;
 
 /// One of a user's sessions, as he sees it.
 #[derive(Debug, Clone, Serialize)]
@@ -88,13 +89,15 @@ impl Auth<'_> {
     pub async fn end_other_sessions(&self, user: &User) -> Result<u64, Error> {
         let mut change = self.change_as_user().await?;
         let ended = store::delete_of_user(&mut change, user.id, self.session.family()).await?;
-        change.record(Kind::SessionsEnded, user).await?;
+        if ended > 0 {
+            change.record(Kind::SessionsEnded, user).await?;
+        }
         change.commit().await?;
         metrics::ended(ended);
         Ok(ended)
     }
 
-    /// The user's security history: the latest hundred events, the newest first.
+    /// The user's security history: the latest 500 events, the newest first.
     ///
     /// # Errors
     ///

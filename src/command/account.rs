@@ -6,7 +6,8 @@ use clap::Subcommand;
 use zeroize::Zeroizing;
 
 use super::{Done, Failed, no_account, operate, table};
-use crate::auth::{Operator, Overview, in_utc};
+use crate::auth::{Operator, Overview};
+use crate::clock::in_utc;
 use crate::config::Config;
 use crate::password::{Hasher, NewPassword};
 use crate::user::Email;
@@ -84,8 +85,9 @@ impl UserCommand {
                 report(operator.unlock(&email).await?, &email, "has no failed log-ins any more")
             }
             UserCommand::Reset { email } => {
-                let link = operator.reset(&email).await?.ok_or_else(|| no_account(&email))?;
-                println!("{link}");
+                let link = operator.reset(&email).await?;
+                let none = || format!("{email} has no account, or it is disabled");
+                println!("{}", link.ok_or_else(none)?);
                 Ok(())
             }
         })

@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{Done, no_account, operate, table};
-use crate::auth::{UserSession, in_utc};
+use crate::auth::UserSession;
+use crate::clock::in_utc;
 use crate::user::Email;
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use super::Db;
 pub struct InFlight(Arc<watch::Sender<usize>>);
 
 /// One request; it is over when this is dropped, however the request ends.
-struct Guard(InFlight);
+pub struct Guard(InFlight);
 
 impl Default for InFlight {
     fn default() -> Self {
@@ -24,7 +24,7 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    fn enter(&self) -> Guard {
+    pub fn enter(&self) -> Guard {
         self.0.send_modify(|count| *count += 1);
         Guard(self.clone())
     }

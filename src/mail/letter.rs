@@ -15,6 +15,8 @@ pub struct Letter<'a> {
     pub recipient: &'a str,
     /// When it is no longer worth sending.
     pub expires_at: Timestamp,
+    /// Whether its link ends the one in an earlier mail of this kind.
+    pub is_link: bool,
     /// What fills the template.
     pub content: Content,
 }

@@ -1,5 +1,6 @@
 //! The rows of `login_mails`.
 
+use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::{Content, Letter};
@@ -64,6 +65,21 @@ pub async fn insert(
     Ok(())
 }
 
+/// Removes what waits, after a first attempt, with a link that a newer one has
+/// ended: it would lead nowhere.
+pub async fn delete_replaced(db: &mut SqliteConnection, letter: &Letter<'_>) -> Result<(), Error> {
+    sqlx::query(
+        "DELETE FROM login_mails WHERE user_id IS $1 AND recipient = $2 AND template = $3
+         AND sent_at IS NULL AND attempts > 0",
+    )
+    .bind(letter.user_id)
+    .bind(letter.recipient)
+    .bind(letter.template)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// When the next attempt is due. `None`: nothing waits.
 pub async fn next_attempt_at(db: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
     let next = sqlx::query_scalar(
@@ -122,8 +138,30 @@ pub async fn delete(db: &mut SqliteConnection, id: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// A mail as the user it is about may see it.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct Listed {
+    pub recipient: String,
+    pub template: String,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub sent_at: Option<Timestamp>,
+}
+
+/// The mails about the user that are there.
+pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Listed>, Error> {
+    let mails = sqlx::query_as(
+        "SELECT recipient, template, created_at, expires_at, sent_at
+         FROM login_mails WHERE user_id = $1 ORDER BY id",
+    )
+    .bind(user_id)
+    .fetch_all(db)
+    .await?;
+    Ok(mails)
+}
+
 /// Every mail that is there, the newest first.
-pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Queued>, Error> {
+pub async fn list_all(db: &mut SqliteConnection) -> Result<Vec<Queued>, Error> {
     let mails = sqlx::query_as(
         "SELECT id, recipient, template, content, created_at, expires_at, attempts
          FROM login_mails ORDER BY id DESC",

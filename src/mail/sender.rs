@@ -1,6 +1,7 @@
 //! The sender: takes mails out of the outbox and hands them to the server.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::header::{Header, HeaderName, HeaderValue};
@@ -8,8 +9,8 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::transport::smtp::response::Severity;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use rocket::Shutdown;
 use rocket::fairing::AdHoc;
 use rocket::tokio::{self, time::timeout};
 use rocket_db_pools::Database;
@@ -81,19 +82,22 @@ impl Smtp {
         };
         let Err(error) = sent else { return Ok(()) };
         let text = error.to_string();
-        Err(match error.status() {
-            // The mailbox is not there, not local, too full, or its name is none
-            // (RFC 5321, section 4.2.3). Other refusals may be of us, and pass.
-            Some(code) if matches!(u16::from(code), 550..=553) => Failure::Hopeless(text),
-            // Not "log in first", and not "go away".
-            Some(code)
-                if matches!(code.severity, Severity::TransientNegativeCompletion)
-                    && u16::from(code) != 421
-                    && u16::from(code) != 454 =>
+        let Some(code) = error.status().map(u16::from) else {
+            return Err(Failure::Unreachable(text));
+        };
+        Err(match code {
+            // Not now, or not without a log-in: the next mail would fare no better.
+            421 | 454 | 530 | 534 | 535 | 538 => Failure::Unreachable(text),
+            // The address is none, or its mailbox is not there (RFC 3463, section 3.2).
+            // Any other refusal may be of us rather than of the address, and pass.
+            500..
+                if ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"]
+                    .iter()
+                    .any(|status| text.contains(status)) =>
             {
-                Failure::Refused(text)
+                Failure::Hopeless(text)
             }
-            _ => Failure::Unreachable(text),
+            _ => Failure::Refused(text),
         })
     }
 }
@@ -105,89 +109,139 @@ pub fn fairing(mail: Mail) -> AdHoc {
         Box::pin(async move {
             let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
-            let mut shutdown = rocket.shutdown();
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = &mut shutdown => {}
-                    _ = run(&post, &db, &clock) => {}
-                }
-            });
+            let sender = Sender { post, db, clock, shutdown: rocket.shutdown(), unnoted: None };
+            tokio::spawn(sender.run());
         })
     })
 }
 
-async fn run(post: &Post, db: &Pools, clock: &Clock) {
-    let mut silence = 0;
-    loop {
-        let pause = match send_due(post, db, clock).await {
-            Ok(()) => {
-                silence = 0;
-                INTERVAL
-            }
-            Err(error) => {
-                log::warn!("mails wait: {error}");
-                silence = (2 * silence).clamp(FIRST_PAUSE, LONGEST_SILENCE);
-                silence
-            }
-        };
-
-        // A server that does not answer is left alone for a while, whatever is
-        // queued meanwhile.
-        tokio::select! {
-            _ = clock.sleep(pause) => {}
-            _ = post.queued.notified(), if silence == 0 => {}
-        }
-    }
+struct Sender {
+    post: Arc<Post>,
+    db: Pools,
+    clock: Clock,
+    shutdown: Shutdown,
+    /// A mail that was sent, while the database could not take that down.
+    unnoted: Option<i64>,
 }
 
-/// Sends what is due. An error is the server's or the database's, not a mail's.
-async fn send_due(post: &Post, db: &Pools, clock: &Clock) -> Result<(), String> {
-    loop {
-        let now = clock.now();
-        // Looking takes no lock, and mostly there is nothing.
-        let next = async { outbox::next_attempt_at(&mut *db.read().await?).await }.await;
-        if next.map_err(|error| error.to_string())?.is_none_or(|next| next > now) {
-            return Ok(());
-        }
+impl Sender {
+    async fn run(mut self) {
+        let mut silence = 0;
+        loop {
+            let pause = match self.send_due().await {
+                Ok(()) => {
+                    silence = 0;
+                    INTERVAL
+                }
+                Err(error) => {
+                    log::warn!("mails wait: {error}");
+                    silence = (2 * silence).clamp(FIRST_PAUSE, LONGEST_SILENCE);
+                    silence
+                }
+            };
 
-        let claimed = change(db, async |tx| outbox::claim(tx, now).await).await;
-        let Some(queued) = claimed.map_err(|error| error.to_string())? else { return Ok(()) };
-        let outcome = attempt(post, &queued, now).await;
-        let id = queued.id;
-        let (stored, silence) = match outcome {
+            // A server that does not answer is left alone for a while, whatever
+            // is queued meanwhile.
+            tokio::select! {
+                _ = &mut self.shutdown => return,
+                _ = self.clock.sleep(pause) => {}
+                _ = self.post.queued.notified(), if silence == 0 => {}
+            }
+        }
+    }
+
+    /// Sends what is due. An error is the server's or the database's, not a mail's.
+    async fn send_due(&mut self) -> Result<(), String> {
+        loop {
+            // A mail that is being sent at the shutdown is sent to its end, and
+            // the database stays open for that: cut off, it would be sent twice.
+            let (db, now) = (self.db.clone(), self.clock.now());
+            let _open = db.keep_open();
+            if is_due(&mut self.shutdown).await {
+                return Ok(());
+            }
+
+            // First of all: nothing that was sent may be sent again.
+            if let Some(id) = self.unnoted {
+                self.note(id).await.map_err(|error| error.to_string())?;
+                self.unnoted = None;
+            }
+
+            // Looking takes no lock, and mostly there is nothing.
+            let next = async { outbox::next_attempt_at(&mut *db.read().await?).await }.await;
+            if next.map_err(|error| error.to_string())?.is_none_or(|next| next > now) {
+                return Ok(());
+            }
+
+            let claimed = change(&db, async |tx| outbox::claim(tx, now).await).await;
+            let Some(queued) = claimed.map_err(|error| error.to_string())? else { return Ok(()) };
+            self.deliver(&queued, now).await?;
+        }
+    }
+
+    async fn deliver(&mut self, queued: &Queued, now: Timestamp) -> Result<(), String> {
+        let outcome = attempt(&self.post, queued, now).await;
+        metrics::mail(match &outcome {
+            Ok(()) => MailEvent::Sent,
+            Err(Failure::Hopeless(_)) => MailEvent::Dropped,
+            Err(Failure::Refused(_) | Failure::Unreachable(_)) => MailEvent::Failed,
+        });
+
+        let (id, now) = (queued.id, self.clock.now());
+        let put_off = async |longest| {
+            let until = now + pause(queued.attempts, longest);
+            change(&self.db, async |tx| outbox::put_off(tx, id, until).await).await
+        };
+        let stored = match &outcome {
             Ok(()) => {
-                metrics::mail(MailEvent::Sent);
-                let now = clock.now();
-                let stored = match post.keeps_sent {
-                    true => change(db, async |tx| outbox::keep(tx, id, now).await).await,
-                    false => change(db, async |tx| outbox::delete(tx, id).await).await,
-                };
-                (stored, None)
+                self.unnoted = Some(id);
+                self.note(id).await.inspect(|()| self.unnoted = None)
             }
             Err(Failure::Hopeless(reason)) => {
-                metrics::mail(MailEvent::Dropped);
-                log::error!("mail {id} is given up: {reason}");
-                (change(db, async |tx| outbox::delete(tx, id).await).await, None)
+                log::error!("mail {id} is given up: {}", without_address(reason, queued));
+                change(&self.db, async |tx| outbox::delete(tx, id).await).await
             }
             Err(Failure::Refused(reason)) => {
-                metrics::mail(MailEvent::Failed);
+                let reason = without_address(reason, queued);
                 log::warn!("mail {id} was refused and waits: {reason}");
-                let until = clock.now() + pause(queued.attempts, LONGEST_PAUSE);
-                (change(db, async |tx| outbox::put_off(tx, id, until).await).await, None)
+                put_off(LONGEST_PAUSE).await
             }
-            Err(Failure::Unreachable(reason)) => {
-                metrics::mail(MailEvent::Failed);
-                let until = clock.now() + pause(queued.attempts, LONGEST_SILENCE);
-                let stored = change(db, async |tx| outbox::put_off(tx, id, until).await).await;
-                (stored, Some(reason))
-            }
+            Err(Failure::Unreachable(_)) => put_off(LONGEST_SILENCE).await,
         };
 
         stored.map_err(|error| error.to_string())?;
-        if let Some(reason) = silence {
-            return Err(format!("the mail server cannot be used: {reason}"));
+        match outcome {
+            Err(Failure::Unreachable(reason)) => {
+                let reason = without_address(&reason, queued);
+                Err(format!("the mail server cannot be used: {reason}"))
+            }
+            _ => Ok(()),
         }
     }
+
+    /// Takes down that the mail was sent.
+    async fn note(&self, id: i64) -> Result<(), Error> {
+        let now = self.clock.now();
+        change(&self.db, async |tx| match self.post.keeps_sent {
+            true => outbox::keep(tx, id, now).await,
+            false => outbox::delete(tx, id).await,
+        })
+        .await
+    }
+}
+
+/// Whether `shutdown` has come.
+async fn is_due(shutdown: &mut Shutdown) -> bool {
+    tokio::select! {
+        biased;
+        _ = shutdown => true,
+        _ = std::future::ready(()) => false,
+    }
+}
+
+/// Servers repeat the address that they refuse; the log does not.
+fn without_address(reason: &str, queued: &Queued) -> String {
+    reason.replace(&queued.recipient, "…")
 }
 
 async fn change<R>(

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Content;
 
 /// The mails that are sent. Each is a file in `templates/mail`.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "change_email",
     "change_email_asked",
     "change_email_taken",
@@ -19,6 +19,7 @@ pub const NAMES: [&str; 12] = [
     "failures",
     "locked",
     "new_device",
+    "notices_changed",
     "password_changed",
     "password_reset",
     "reset",

@@ -20,6 +20,7 @@ pub async fn list(page: Page<'_>, mail: &State<Mail>, db: &Db) -> Result<Html, E
 pub struct Shown {
     content: (ContentType, String),
     policy: Header<'static>,
+    cache: Header<'static>,
 }
 
 #[get("/dev/mailbox/<id>")]
@@ -36,6 +37,7 @@ pub async fn show(id: i64, mail: &State<Mail>, db: &Db) -> Result<Option<Shown>,
         Shown {
             content: (ContentType::HTML, html),
             policy: Header::new("Content-Security-Policy", policy),
+            cache: Header::new("Cache-Control", "no-store"),
         }
     }))
 }

@@ -30,10 +30,15 @@ pub async fn submit(
     auth: Auth<'_>,
 ) -> Result<Redirect, Rejection> {
     match auth.lock(token).await? {
-        true => Ok(page.redirect_to(
+        true if auth.has_mail() => Ok(page.redirect_to(
             "/login",
             "All devices are logged out, and the password is void. A mail with a link to a new \
              one is on its way to you.",
+        )),
+        true => Ok(page.redirect_to(
+            "/login",
+            "All devices are logged out, and the password is void. Ask whoever runs this site \
+             for a new one.",
         )),
         false => Err(page.dead_link("not_me").into()),
     }

@@ -1,12 +1,20 @@
 //! `/verify/<token>`: an address is confirmed through a mailed link.
 
 use rocket::response::Redirect;
-use rocket::{get, post};
+use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
-use super::{Html, Page, Rejection};
+use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, Verified};
-use crate::web::SecretPath;
+use crate::password::Password;
+use crate::web::{Posted, SecretPath};
+
+/// What is typed into the form, where a password is asked for.
+#[derive(FromForm)]
+pub struct Proof {
+    #[field(default = String::new())]
+    password: String,
+}
 
 /// Changes nothing: programs that scan mail open every link in it.
 #[get("/verify/<token>")]
@@ -17,31 +25,62 @@ pub async fn form(
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
     match auth.find_verification(token).await? {
-        Some((verified, email)) => {
-            let is_change = verified == Verified::Changed;
-            Ok(page.render("verify", context! { token, email, is_change }))
-        }
+        Some(confirmation) => Ok(page.render("verify", context! { token, confirmation })),
         None => Err(page.dead_link("verify").into()),
     }
 }
 
-#[post("/verify/<token>")]
+#[post("/verify/<token>", format = "form", data = "<form>")]
 pub async fn submit(
     _path: SecretPath,
     token: &str,
     page: Page<'_>,
     auth: Auth<'_>,
+    form: Posted<Proof>,
 ) -> Result<Redirect, Rejection> {
-    let message = match auth.verify(token).await? {
-        None => return Err(page.dead_link("verify").into()),
-        Some(Verified::Confirmed) => "Your e-mail address is confirmed.",
-        Some(Verified::Changed) => "Your e-mail address is changed.",
-        Some(Verified::WithoutPassword) => {
-            "Your e-mail address is confirmed. This is not the browser you signed up with, so \
-             choose your password once more: \"Forgot your password?\""
+    let Posted(Proof { password }) = form;
+    let proof = (!password.is_empty()).then(|| Password::typed(&password));
+    confirm(token, page, auth, proof).await
+}
+
+/// Without a form there is nothing typed either.
+#[post("/verify/<token>", rank = 2)]
+pub async fn submit_nothing(
+    _path: SecretPath,
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Redirect, Rejection> {
+    confirm(token, page, auth, None).await
+}
+
+async fn confirm(
+    token: &str,
+    page: Page<'_>,
+    auth: Auth<'_>,
+    password: Option<Password>,
+) -> Result<Redirect, Rejection> {
+    let Some(confirmation) = auth.find_verification(token).await? else {
+        // It is the act that takes note.
+        let _ = auth.verify(token, None).await?;
+        return Err(page.dead_link("verify").into());
+    };
+
+    let email = &confirmation.email;
+    let message = match auth.verify(token, password).await? {
+        Verified::Dead => return Err(page.dead_link("verify").into()),
+        Verified::WrongPassword => {
+            let errors = FieldErrors::from([("password", "This is not the password.".into())]);
+            return Err(page.refuse("verify", errors, context! { token, confirmation }).into());
         }
+        Verified::Confirmed => format!("The address {email} is confirmed."),
+        Verified::Changed => format!("The account has the address {email} now."),
+        Verified::WithoutPassword => format!(
+            "The address {email} is confirmed. Choose a password for it now: \"Forgot your \
+             password?\""
+        ),
     };
 
     let path = if page.user.is_some() { "/account" } else { "/login" };
-    Ok(page.redirect_to(path, message))
+    Ok(page.redirect_to(path, &message))
 }

@@ -236,6 +236,7 @@ pub struct Listed {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
+    pub authenticated_at: Option<Timestamp>,
     pub ip_address: String,
     pub user_agent: String,
 }
@@ -247,7 +248,8 @@ pub async fn list(
     now: Timestamp,
 ) -> Result<Vec<Listed>, Error> {
     let listed = sqlx::query_as(
-        "SELECT family, data, remember, created_at, last_seen_at, expires_at, ip_address, user_agent
+        "SELECT family, data, remember, created_at, last_seen_at, expires_at, authenticated_at,
+                ip_address, user_agent
          FROM sessions WHERE user_id = $1 AND expires_at > $2
          ORDER BY last_seen_at DESC, created_at DESC",
     )

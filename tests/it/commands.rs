@@ -90,7 +90,9 @@ fn wrong_usage_is_told_from_failure() {
     ] {
         refused(&dir, arguments, "", 2);
     }
-    for command in ["show", "disable", "enable", "delete", "unlock", "reset"] {
+    let error = refused(&dir, &["user", "reset", ADA], "", 1);
+    assert_eq!(error, "Error: ada@example.org has no account, or it is disabled\n");
+    for command in ["show", "disable", "enable", "delete", "unlock"] {
         let error = refused(&dir, &["user", command, ADA], "", 1);
         assert_eq!(error, "Error: ada@example.org has no account\n");
     }
@@ -220,7 +222,10 @@ fn what_the_operator_did_is_in_the_history_and_named_so() {
     let dir = TempDir::new().unwrap();
     let site = site(&dir);
     site.request("POST /register", None, FORM);
-    run(&dir, &["user", "disable", ADA]);
+    let disabled = run_with(&dir, &["user", "disable", ADA], "");
+    let line = "security: event=disabled ip=- user=1 email=a***@example.org\n";
+    assert_eq!(String::from_utf8(disabled.stderr).unwrap(), line);
+    refused(&dir, &["user", "reset", ADA], "", 1);
     run(&dir, &["user", "enable", ADA]);
     let cookie = session_cookie(&site.request("POST /login", None, FORM));
     let page = site.request("GET /account/activity", Some(&cookie), "");
@@ -270,7 +275,8 @@ fn check_names_what_is_unsafe_and_the_mend() {
     assert_eq!(code, Some(1));
     assert!(said.contains("set ROCKET_PROFILE=release"), "{said}");
 
-    let release = [KEY, ("ROCKET_PROFILE", "release")];
+    let critical = ("ROCKET_LOG_LEVEL", "critical");
+    let release = [KEY, critical, ("ROCKET_PROFILE", "release")];
     let (code, said) = check(&release);
     assert_eq!(code, Some(1));
     assert!(said.starts_with("mail.url is not set: nobody can reset a password"), "{said}");
@@ -279,6 +285,10 @@ fn check_names_what_is_unsafe_and_the_mend() {
     let site = ("ROCKET_SITE", "{url=\"https://example.org\"}");
     let (code, said) = check(&[&release[..], &[mail, site]].concat());
     assert_eq!((code, said.as_str()), (Some(0), "nothing unsafe was found\n"));
+    let (code, said) =
+        check(&[&release[..], &[mail, site, ("ROCKET_LOG_LEVEL", "normal")]].concat());
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("log_level is normal"), "{said}");
 }
 
 #[test]

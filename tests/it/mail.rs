@@ -142,11 +142,87 @@ async fn a_mail_to_a_mailbox_that_is_not_there_is_given_up() {
     if !is_installed() {
         return;
     }
-    let server = SmtpServer::start(&["--refuse", "550 no such mailbox"]);
+    let server = SmtpServer::start(&["--refuse", "550 5.1.1 no such mailbox"]);
     let app = TestApp::with(released(server.port)).await;
     app.registered(ADA).await;
     server.until("refused", 1).await;
     app.until("SELECT count(*) = 0 FROM login_mails").await;
+}
+
+#[rocket::async_test]
+async fn a_refusal_that_may_be_of_us_loses_no_mail_and_holds_up_no_other() {
+    if !is_installed() {
+        return;
+    }
+    for answer in ["554 5.7.1 relay denied", "550 5.7.1 sender rejected", "550 blocked"] {
+        let server = SmtpServer::start(&["--refuse", answer, "--times", "3"]);
+        let app = TestApp::with(released(server.port)).await;
+        for i in 0..4 {
+            app.registered(&format!("user{i}@example.org")).await;
+        }
+        server.until("text", 1).await;
+        app.until("SELECT count(*) = 3 FROM login_mails").await;
+        app.until_after(1, "SELECT count(*) = 0 FROM login_mails").await;
+        assert_eq!(server.until("text", 4).await.len(), 4);
+    }
+}
+
+#[rocket::async_test]
+async fn a_mail_that_a_newer_link_has_ended_is_not_sent() {
+    if !is_installed() {
+        return;
+    }
+    let port = SmtpServer::free_port();
+    let app = TestApp::with(released(port)).await;
+    app.registered(ADA).await;
+    for _ in 0..3 {
+        app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
+        app.until_after(1, "SELECT min(attempts) > 0 FROM login_mails").await;
+    }
+    let server = SmtpServer::start(&["--port", &port.to_string()]);
+    app.until_after(5, "SELECT count(*) = 0 FROM login_mails").await;
+    let resets =
+        server.mails().into_iter().filter(|mail| mail["text"].to_string().contains("/reset/"));
+    assert_eq!(resets.count(), 1);
+    assert_eq!(server.mails().len(), 2);
+}
+
+#[rocket::async_test]
+async fn a_mail_that_was_sent_is_not_sent_again_when_that_could_not_be_stored() {
+    if !is_installed() {
+        return;
+    }
+    let server = SmtpServer::start(&[]);
+    let app = TestApp::with(released(server.port)).await;
+    app.execute(
+        "CREATE TRIGGER full BEFORE DELETE ON login_mails BEGIN SELECT raise(ABORT, 'full'); END",
+    )
+    .await;
+    app.registered(ADA).await;
+    server.until("text", 1).await;
+    for _ in 0..40 {
+        app.advance(10);
+        rocket::tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.execute("DROP TRIGGER full").await;
+    app.until_after(5, "SELECT count(*) = 0 FROM login_mails").await;
+    assert_eq!(server.mails().len(), 1);
+}
+
+#[rocket::async_test]
+async fn a_mail_that_is_being_sent_at_the_shutdown_is_sent_once() {
+    if !is_installed() {
+        return;
+    }
+    let server = SmtpServer::start(&["--delay", "1"]);
+    let app = TestApp::with(released(server.port)).await;
+    app.registered(ADA).await;
+    server.until("receiving", 1).await;
+    let app = app.restarted(released(server.port)).await;
+    assert_eq!(app.count("SELECT count(*) FROM login_mails").await, 0);
+    app.advance(120);
+    crate::smtp::settle().await;
+    assert_eq!(server.mails().len(), 1);
 }
 
 #[rocket::async_test]

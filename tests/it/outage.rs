@@ -100,6 +100,12 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     app.visitor().get("/readyz").await.assert_status(503);
+    // Nor is it read: a new connection to it would tear the older ones down,
+    // and the process with them.
+    for _ in 0..20 {
+        app.visitor().log_in("ada@example.org").await.assert_status(503);
+        app.visitor().get("/readyz").await.assert_status(503);
+    }
 
     let app = TestApp::new().await;
     let mut file =

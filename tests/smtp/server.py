@@ -15,6 +15,7 @@ parser.add_argument("--key")
 parser.add_argument("--user", help="require a log-in as user:password")
 parser.add_argument("--refuse", help="answer RCPT with this, as often as --times says")
 parser.add_argument("--times", type=int, default=1_000_000)
+parser.add_argument("--delay", type=float, default=0, help="seconds before a mail is taken")
 arguments = parser.parse_args()
 
 
@@ -34,6 +35,8 @@ class Handler:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        say(receiving=True)
+        await asyncio.sleep(arguments.delay)
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         say(
             to=envelope.rcpt_tos,

@@ -23,13 +23,14 @@ async fn nothing_changes_before_the_link_at_the_new_address_is_used() {
 
     let link = app.link(NEW, "/verify/").await;
     let page = ada.get(&link).await;
-    page.assert_status(200).assert_text(NEW).assert_text("becomes the address of your account");
+    page.assert_status(200).assert_text(NEW).assert_text("becomes the address of the account");
+    page.assert_text(ADA).assert_no_text("type=\"password\"");
     ada.get("/").await.assert_text(ADA);
 
     ada.post(&link, &[]).await.assert_redirect("/account");
     let account = ada.get("/account").await;
     account
-        .assert_text("Your e-mail address is changed.")
+        .assert_text("The account has the address lovelace@example.org now.")
         .assert_text(NEW)
         .assert_text(">confirmed<");
     app.visitor().log_in(ADA).await.assert_status(422);
@@ -95,9 +96,42 @@ async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
     };
     assert_eq!(shape(&free), shape(&taken));
     assert_eq!(app.subjects("bob@example.org").await[1], "Somebody gave your address");
-    let links = "SELECT count(*) FROM login_tokens WHERE purpose = 'change_email'";
-    assert_eq!(app.count(links).await, 1);
     bob.get("/account/activity").await.assert_text("Somebody tried to move to your address");
+}
+
+#[rocket::async_test]
+async fn neither_the_export_nor_an_older_link_tells_whether_an_address_is_taken() {
+    let app = TestApp::new().await;
+    let (ada, _bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    ask(&ada, NEW).await;
+    let older = app.link(NEW, "/verify/").await;
+    ask(&ada, "bob@example.org").await;
+    let export = ada.get("/account/export").await;
+    let export: serde_json::Value = serde_json::from_str(&export.body).unwrap();
+    let change =
+        export["links"].as_array().unwrap().iter().find(|link| link["purpose"] == "change_email");
+    assert_eq!(change.unwrap()["email"], "bob@example.org");
+    ada.post(&older, &[]).await.assert_status(404);
+}
+
+#[rocket::async_test]
+async fn a_former_address_is_kept_for_who_may_take_it_back() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    ada.post(&app.link(NEW, "/verify/").await, &[]).await;
+    app.visitor().register(ADA).await.assert_status(422).assert_text("already has an account");
+    let bob = app.registered("bob@example.org").await;
+    ask(&bob, ADA).await.assert_redirect("/account");
+    assert!(!app.mails().await.iter().any(|mail| {
+        mail.recipient == ADA && mail.subject.starts_with("Confirm your new address")
+    }));
+    // He himself may move back, and after a week anybody may have it.
+    ask(&ada, ADA).await;
+    let mail = &app.mails().await.into_iter().find(|mail| mail.recipient == ADA).unwrap();
+    assert!(mail.subject.starts_with("Confirm your new address"), "{}", mail.subject);
+    app.advance(7 * 24 * 60 * 60);
+    app.registered(ADA).await;
 }
 
 #[rocket::async_test]

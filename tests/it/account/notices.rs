@@ -90,7 +90,13 @@ async fn each_notice_can_be_switched_off_and_on() {
     ada.post(&app.link("b@example.org", "/verify/").await, &[]).await;
     assert_eq!(
         app.subjects(ADA).await,
-        ["Confirm your address", "Choose a new password", "Your account"]
+        [
+            "Confirm your address",
+            // That they are off is told all the same.
+            "Notices of your account",
+            "Choose a new password",
+            "Your account"
+        ]
     );
 
     ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
@@ -148,6 +154,58 @@ async fn this_was_not_me_outlasts_what_a_thief_does_first() {
     let owner = app.visitor();
     owner.post(&app.link(ADA, "/reset/").await, &[("new_password", PASSWORD)]).await;
     owner.log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
+    let app = TestApp::new().await;
+    let thief = app.registered(ADA).await;
+    let fields = [("email", "thief@example.org"), ("current_password", PASSWORD)];
+    thief.post("/account/email", &fields).await;
+    thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
+    let owners = app.link(ADA, "/not-me/").await;
+    // More links than one address may have, all of them at his own.
+    for _ in 0..21 {
+        app.visitor().log_in("thief@example.org").await.assert_redirect("/account");
+    }
+    let thiefs = app.link("thief@example.org", "/not-me/").await;
+    app.visitor().register(ADA).await.assert_status(422);
+
+    app.visitor().post(&owners, &[]).await.assert_redirect("/login");
+    app.visitor().post(&app.link(ADA, "/reset/").await, &[("new_password", NEW)]).await;
+    let owner = app.visitor();
+    owner.log_in_with(ADA, NEW).await.assert_redirect("/account");
+    thief.post(&thiefs, &[]).await.assert_status(404);
+    assert!(owner.is_logged_in().await);
+    owner.get("/").await.assert_text(ADA);
+}
+
+#[rocket::async_test]
+async fn a_thiefs_link_does_not_end_the_owners() {
+    let app = TestApp::new().await;
+    let thief = app.registered(ADA).await;
+    let fields = [("email", "thief@example.org"), ("current_password", PASSWORD)];
+    thief.post("/account/email", &fields).await;
+    thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
+    let owners = app.link(ADA, "/not-me/").await;
+    app.visitor().log_in("thief@example.org").await;
+    let thiefs = app.link("thief@example.org", "/not-me/").await;
+    thief.post(&thiefs, &[]).await.assert_redirect("/login");
+    app.visitor().post(&owners, &[]).await.assert_redirect("/login");
+    app.link(ADA, "/reset/").await;
+}
+
+#[rocket::async_test]
+async fn switching_notices_off_is_told_and_switching_them_on_is_not() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.post("/account/notices", &[("failures", "on")]).await;
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Notices of your account"]);
+    app.mails().await[0].link("/not-me/");
+    let all = ["new_device", "password_changed", "password_reset", "email_changed", "failures"];
+    let fields: Vec<_> = all.iter().map(|name| (*name, "on")).collect();
+    ada.post("/account/notices", &fields).await;
+    assert_eq!(app.subjects(ADA).await.len(), 2);
 }
 
 #[rocket::async_test]

@@ -22,7 +22,7 @@ async fn a_sign_up_mails_a_link_that_confirms_the_address() {
     let link = app.link(ADA, "/verify/").await;
     ada.post(&link, &[]).await.assert_redirect("/account");
     let account = ada.get("/account").await;
-    account.assert_text("Your e-mail address is confirmed.").assert_text(">confirmed<");
+    account.assert_text("The address ada@example.org is confirmed.").assert_text(">confirmed<");
     account.assert_no_text("not confirmed yet");
 }
 
@@ -42,14 +42,66 @@ async fn the_page_of_a_link_has_a_button_and_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn confirming_logs_nobody_in() {
+async fn confirming_elsewhere_takes_the_password_and_logs_nobody_in() {
     let app = TestApp::new().await;
-    app.registered(ADA).await;
-    let elsewhere = app.visitor();
+    let ada = app.registered(ADA).await;
+    let (link, phone) = (app.link(ADA, "/verify/").await, app.visitor());
+    phone.get(&link).await.assert_text("enter the password that you chose");
+    let wrong = phone.post(&link, &[("password", "wrong horse battery")]).await;
+    wrong.assert_status(422).assert_text(r#"id="password-error""#).assert_no_text("wrong horse");
+    phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
+    phone.get("/login").await.assert_text("The address ada@example.org is confirmed.");
+    assert!(!phone.is_logged_in().await);
+    assert!(ada.is_logged_in().await);
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_device_that_signed_up_and_logged_out_need_not_give_the_password() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.log_out().await;
     let link = app.link(ADA, "/verify/").await;
-    elsewhere.post(&link, &[]).await.assert_redirect("/login");
-    assert!(!elsewhere.is_logged_in().await);
-    elsewhere.get("/login").await.assert_text("Your e-mail address is confirmed.");
+    ada.get(&link).await.assert_no_text("type=\"password\"");
+    ada.post(&link, &[]).await.assert_redirect("/login");
+    ada.log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn who_confirms_what_a_stranger_signed_up_takes_the_account_over() {
+    let app = TestApp::new().await;
+    let (stranger, ada) = (app.registered(ADA).await, app.visitor());
+    let link = app.link(ADA, "/verify/").await;
+    // Without a form, as a program may do.
+    ada.send(app.client.post(link)).await.assert_redirect("/login");
+    ada.get("/login").await.assert_text("Choose a password for it now");
+    assert!(!stranger.is_logged_in().await);
+    stranger.log_in(ADA).await.assert_status(422);
+    ada.post("/reset", &[("email", ADA)]).await;
+    let reset = app.link(ADA, "/reset/").await;
+    ada.post(&reset, &[("new_password", "the owner's own words")]).await.assert_redirect("/login");
+    ada.log_in_with(ADA, "the owner's own words").await.assert_redirect("/account");
+    ada.get("/account").await.assert_text(">confirmed<");
+}
+
+#[rocket::async_test]
+async fn a_sign_up_can_be_finished_in_another_browser_with_the_password() {
+    let app = TestApp::with(confirm).await;
+    app.visitor().register(ADA).await;
+    let (link, phone) = (app.link(ADA, "/verify/").await, app.visitor());
+    phone.post(&link, &[("password", "wrong horse battery")]).await.assert_status(422);
+    phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
+    phone.log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_sign_up_that_waits_makes_no_account_once_sign_up_is_closed() {
+    let app = TestApp::with(confirm).await;
+    app.visitor().register(ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    let app = app.restarted(|f| f.merge(("accounts.registration", "closed"))).await;
+    app.visitor().post(&link, &[]).await.assert_status(404);
+    assert_eq!(app.users().await, 0);
 }
 
 #[rocket::async_test]
@@ -84,7 +136,7 @@ async fn a_link_expires_to_the_second() {
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     app.advance(24 * HOUR - 1);
     let link = app.link(ADA, "/verify/").await;
-    ada.post(&link, &[]).await.assert_redirect("/login");
+    ada.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
     app.advance(1);
     let link = app.link("bob@example.org", "/verify/").await;
     bob.get(&link).await.assert_status(404);
@@ -232,7 +284,7 @@ async fn a_password_chosen_in_another_browser_never_becomes_the_owners() {
     // The owner did not sign up, and confirms out of curiosity.
     let link = app.link(ADA, "/verify/").await;
     owner.post(&link, &[]).await.assert_redirect("/login");
-    owner.get("/login").await.assert_text("choose your password once more");
+    owner.get("/login").await.assert_text("Choose a password for it now");
     attacker.log_in(ADA).await.assert_status(422);
     attacker.post(&link, &[]).await.assert_status(404);
 

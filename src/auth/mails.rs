@@ -1,0 +1,193 @@
+//! What a change mails.
+
+use std::time::Duration;
+
+use super::change::Change;
+use crate::clock::{Timestamp, in_utc};
+use crate::error::Error;
+use crate::link::Purpose;
+use crate::mail::{Content, Letter};
+use crate::notice::{self, Notice};
+use crate::password::PasswordHash;
+use crate::session::device;
+use crate::token::{Token, TokenId};
+use crate::user::User;
+
+/// How long a notice is worth sending.
+const NOTICE_LIFETIME: Timestamp = 3 * 24 * 60 * 60;
+
+impl Change<'_> {
+    /// Mails `template` with a link for `purpose` to `email`.
+    pub async fn mail_link(
+        &mut self,
+        template: &'static str,
+        purpose: Purpose,
+        user: &User,
+        email: &str,
+    ) -> Result<(), Error> {
+        if !self.accounts.mail.is_on() {
+            return Ok(());
+        }
+
+        let (token, expires_at) = self.link(purpose, user, email).await?;
+        let content = Content { new_address: email.to_owned(), ..self.content(&user.email) };
+        self.mail_token(template, purpose, Some(user.id), email, (token, expires_at), content).await
+    }
+
+    /// Mails a link to `email` that makes an account with this password.
+    pub async fn mail_sign_up(
+        &mut self,
+        email: &str,
+        hash: PasswordHash,
+    ) -> Result<TokenId, Error> {
+        let purpose = Purpose::SignUp;
+        let (token, expires_at) = self.insert_link(purpose, None, email, Some(hash)).await?;
+        let (id, content) = (token.id(), self.content(email));
+        self.mail_token("verify", purpose, None, email, (token, expires_at), content).await?;
+        Ok(id)
+    }
+
+    /// Tells whoever reads the mail of `email`, which is or was the address of
+    /// `user`, that somebody else has given it, and leads to `page`.
+    pub async fn mail_taken(
+        &mut self,
+        template: &'static str,
+        page: &str,
+        user: &User,
+        email: &str,
+    ) -> Result<(), Error> {
+        let is_present = user.email.eq_ignore_ascii_case(email);
+        let recipient = if is_present { &user.email } else { email };
+        let lifetime = self.lifetime(Purpose::SignUp).as_secs() as Timestamp;
+        let link = self.accounts.mail.page(page);
+        let letter = Letter {
+            template,
+            user_id: Some(user.id),
+            recipient,
+            expires_at: self.now + lifetime,
+            is_link: false,
+            content: Content { link, ..self.content(recipient) },
+        };
+        self.queue(letter).await
+    }
+
+    /// Does the work of a mailed link without any effect, for an address that
+    /// gets none: how long an answer takes must not tell which addresses have
+    /// accounts.
+    pub async fn pretend(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
+        sqlx::query("SAVEPOINT pretence").execute(&mut ***self).await?;
+        self.mail_sign_up(email, hash).await?;
+        sqlx::query("ROLLBACK TO pretence").execute(&mut ***self).await?;
+        sqlx::query("RELEASE pretence").execute(&mut ***self).await?;
+        Ok(())
+    }
+
+    /// Mails `template` with the link of `token`.
+    async fn mail_token(
+        &mut self,
+        template: &'static str,
+        purpose: Purpose,
+        user_id: Option<i64>,
+        email: &str,
+        (token, expires_at): (Token, Timestamp),
+        content: Content,
+    ) -> Result<(), Error> {
+        let path = match purpose {
+            Purpose::SignUp | Purpose::Verify | Purpose::ChangeEmail => "/verify",
+            Purpose::Reset => "/reset",
+            Purpose::NotMe => "/not-me",
+        };
+        let content = Content {
+            link: self.accounts.mail.link(path, &token),
+            lifetime: in_words(self.lifetime(purpose)),
+            ..content
+        };
+        let (recipient, is_link) = (email, true);
+        self.queue(Letter { template, user_id, recipient, expires_at, is_link, content }).await
+    }
+
+    /// Mails `template` to `recipient`, about the account of `user`, with the
+    /// link "this was not me".
+    pub async fn tell(
+        &mut self,
+        template: &'static str,
+        user: &User,
+        recipient: &str,
+        content: Content,
+    ) -> Result<(), Error> {
+        if !self.accounts.mail.is_on() {
+            return Ok(());
+        }
+
+        let (token, _) = self.link(Purpose::NotMe, user, recipient).await?;
+        let content = Content { not_me: self.accounts.mail.link("/not-me", &token), ..content };
+        let expires_at = self.now + NOTICE_LIFETIME;
+        let (user_id, is_link) = (Some(user.id), false);
+        self.queue(Letter { template, user_id, recipient, expires_at, is_link, content }).await
+    }
+
+    /// Tells the user of `notice`, unless he has switched it off.
+    pub async fn notify(
+        &mut self,
+        notice: Notice,
+        user: &User,
+        recipient: &str,
+        content: Content,
+    ) -> Result<(), Error> {
+        match notice::is_wanted(self, user.id, notice).await? {
+            true => self.tell(notice.name(), user, recipient, content).await,
+            false => Ok(()),
+        }
+    }
+
+    /// What can be said of this request, about the account of `address`.
+    pub fn content(&self, address: &str) -> Content {
+        let client = self.accounts.client;
+        Content {
+            address: address.to_owned(),
+            device: device(&client.user_agent),
+            ip_address: match client.ip_address() {
+                unknown if unknown.is_empty() => "unknown".into(),
+                address => address,
+            },
+            time: in_utc(self.now),
+            ..Content::default()
+        }
+    }
+
+    async fn queue(&mut self, letter: Letter<'_>) -> Result<(), Error> {
+        let (mail, now) = (self.accounts.mail, self.now);
+        mail.queue(self, letter, now).await
+    }
+}
+
+/// As in "24 hours": in the largest unit that divides it.
+fn in_words(lifetime: Duration) -> String {
+    let seconds = lifetime.as_secs();
+    let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(length, _)| seconds.is_multiple_of(*length))
+        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
+    match count {
+        1 => format!("1 {unit}"),
+        _ => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_told_as_people_tell_it() {
+        for (seconds, words) in [
+            (3_600, "1 hour"),
+            (86_400, "1 day"),
+            (7 * 86_400, "7 days"),
+            (5_400, "90 minutes"),
+            (61, "61 seconds"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! An address is confirmed by a link that was mailed to it.
+
+use serde::Serialize;
+
+use super::Auth;
+use super::change::Change;
+use super::register::text;
+use crate::error::Error;
+use crate::history::Kind;
+use crate::link::{self, Link, Purpose};
+use crate::mail::Content;
+use crate::notice::Notice;
+use crate::password::{Password, PasswordHash};
+use crate::session::store as sessions;
+use crate::token::{Token, TokenId};
+use crate::user::store::Account;
+use crate::user::{self, Email, User};
+use crate::{device, metrics};
+
+/// The purposes of links that confirm an address.
+const CONFIRMING: [Purpose; 3] = [Purpose::SignUp, Purpose::Verify, Purpose::ChangeEmail];
+
+/// What a link would confirm.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Confirmation {
+    /// The address.
+    pub email: String,
+    /// The address that the account has had so far, if it is to get another.
+    pub former: Option<String>,
+    /// Whether nothing shows that it was this visitor who chose the account's
+    /// password: he is asked for it.
+    pub wants_password: bool,
+}
+
+/// What a link has confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nothing has happened unless it says so"]
+pub enum Verified {
+    /// The address is confirmed.
+    Confirmed,
+    /// The account has a new address.
+    Changed,
+    /// The address is confirmed, and the password that was chosen at the sign-up
+    /// is void: it takes a reset to log in.
+    WithoutPassword,
+    /// The password is wrong. The link is still good.
+    WrongPassword,
+    /// The link is spent, has expired, or never was one.
+    Dead,
+}
+
+impl Auth<'_> {
+    /// What the link `token` would confirm. Nothing changes. `None`: it is
+    /// spent, has expired, or never was one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_verification(&self, token: &str) -> Result<Option<Confirmation>, Error> {
+        let Some(found) = self.find(token).await? else { return Ok(None) };
+        let former = found.account.filter(|_| found.link.purpose == Purpose::ChangeEmail);
+        Ok(Some(Confirmation {
+            email: found.link.email,
+            former: former.map(|account| account.user.email),
+            wants_password: !found.is_own,
+        }))
+    }
+
+    /// Confirms the address that the link `token` was mailed to, and logs
+    /// nobody in.
+    ///
+    /// Anybody can sign up with somebody else's address and a password of his
+    /// own, and wait until the owner, out of curiosity, confirms it
+    /// (pre-hijacking). So the password outlasts that only if it was chosen by
+    /// the one who confirms: in the browser that signed up, on a device of the
+    /// account, or by who can give it as `password`. Otherwise it is void from
+    /// then on, and the owner of the address gets one by a reset.
+    ///
+    /// A new address is the one that stands with the token. Of an account that
+    /// held a pending address, two changes at once would confirm one with the
+    /// mail of the other (CVE-2026-32700).
+    ///
+    /// # Errors
+    ///
+    /// When the database or the hashing workers fail.
+    pub async fn verify(&self, token: &str, password: Option<Password>) -> Result<Verified, Error> {
+        let Some(Found { id, link, account, mut is_own }) = self.find(token).await? else {
+            let mut change = self.accounts.change().await?;
+            change.record_of(Kind::LinkRefused, None, None).await?;
+            change.commit().await?;
+            return Ok(Verified::Dead);
+        };
+
+        let user = account.as_ref().map(|account| &account.user);
+        if let (false, Some(password)) = (is_own, password) {
+            let stored = account.as_ref().map(|account| &account.password_hash);
+            let stored = stored.or(link.password_hash.as_ref());
+            is_own = self.hasher.verify(password, stored).await?.matches;
+            if !is_own {
+                let (kind, id) = (Kind::ReauthenticationFailed, user.map(|user| user.id));
+                let mut change = self.accounts.change().await?;
+                change.record_of(kind, id, Some(&link.email)).await?;
+                change.commit().await?;
+                return Ok(Verified::WrongPassword);
+            }
+        }
+
+        let mut change = self.accounts.change().await?;
+        if change.take(id, &CONFIRMING).await?.is_none() {
+            return Ok(Verified::Dead);
+        }
+        match (link.purpose, account) {
+            (Purpose::SignUp, _) => self.confirm_sign_up(change, link, is_own).await,
+            (Purpose::Verify, Some(account)) => {
+                self.confirm_account(change, &link.email, account, is_own).await
+            }
+            (_, Some(account)) => self.confirm_change(change, &link.email, account).await,
+            _ => Ok(Verified::Dead),
+        }
+    }
+
+    async fn confirm_sign_up(
+        &self,
+        mut change: Change<'_>,
+        link: Link,
+        is_own: bool,
+    ) -> Result<Verified, Error> {
+        let (Some(chosen), true) = (link.password_hash, self.is_registration_open()) else {
+            return Ok(Verified::Dead);
+        };
+        // Somebody has got it meanwhile.
+        if self.is_taken(&mut change, &link.email, None).await? {
+            return Ok(Verified::Dead);
+        }
+
+        let (now, void) = (change.now, self.hasher.unusable());
+        let hash = if is_own { &chosen } else { &void };
+        let id = user::store::insert(&mut change, &link.email, hash, Some(now), now).await?;
+        let user = User { id, email: link.email, created_at: now, verified_at: Some(now) };
+        change.record(Kind::SignedUp, &user).await?;
+        change.record(Kind::EmailVerified, &user).await?;
+        if !is_own {
+            change.commit().await?;
+            return Ok(Verified::WithoutPassword);
+        }
+
+        let device = self.meet(&mut change, &user, false).await?;
+        change.commit().await?;
+        self.device_cookie.send(&device, &self.pending);
+        self.pending.set(self.sign_up_cookie.0.removal());
+        Ok(Verified::Confirmed)
+    }
+
+    async fn confirm_account(
+        &self,
+        mut change: Change<'_>,
+        email: &str,
+        Account { user, password_hash, .. }: Account,
+        is_own: bool,
+    ) -> Result<Verified, Error> {
+        let now = change.now;
+        if !user::store::verify(&mut change, user.id, email, now).await?
+            || !self.is_unchanged(&mut change, &user, &password_hash).await?
+        {
+            return Ok(Verified::Dead);
+        }
+
+        change.record(Kind::EmailVerified, &user).await?;
+        if is_own {
+            change.commit().await?;
+            return Ok(Verified::Confirmed);
+        }
+
+        user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable()).await?;
+        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
+        device::forget_all(&mut change, user.id).await?;
+        link::end_all(&mut change, user.id).await?;
+        change.commit().await?;
+        metrics::ended(ended);
+        Ok(Verified::WithoutPassword)
+    }
+
+    async fn confirm_change(
+        &self,
+        mut change: Change<'_>,
+        email: &str,
+        Account { user, .. }: Account,
+    ) -> Result<Verified, Error> {
+        if self.is_taken(&mut change, email, Some(user.id)).await? {
+            return Ok(Verified::Dead);
+        }
+
+        let now = change.now;
+        user::store::set_email(&mut change, user.id, email, now).await?;
+        link::end_all(&mut change, user.id).await?;
+        change.record(Kind::EmailChanged, &user).await?;
+        let content = Content { new_address: email.to_owned(), ..change.content(&user.email) };
+        change.notify(Notice::EmailChanged, &user, &user.email, content).await?;
+        change.commit().await?;
+        Ok(Verified::Changed)
+    }
+
+    async fn find(&self, token: &str) -> Result<Option<Found>, Error> {
+        let Some(id) = Token::parse(token).map(|token| token.id()) else { return Ok(None) };
+        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        let Some(link) = link::find(&mut db, id, &CONFIRMING, now).await? else { return Ok(None) };
+        let account = match link.user_id {
+            Some(user_id) => user::store::find(&mut db, user_id).await?,
+            None => None,
+        };
+
+        let is_own = match (link.purpose, &account, &self.device) {
+            // Who moves an account has just given its password.
+            (Purpose::ChangeEmail, ..) => true,
+            (Purpose::SignUp, ..) => self.signed_up.as_deref() == Some(&text(id)),
+            (_, Some(Account { user, .. }), device) => {
+                self.session.user().is_some_and(|present| present.id == user.id)
+                    || match device {
+                        Some(device) => device::is_known(&mut db, user.id, device.id()).await?,
+                        None => false,
+                    }
+            }
+            _ => false,
+        };
+        Ok(Some(Found { id, link, account, is_own }))
+    }
+
+    /// Whether the address is, or was until lately, somebody's but `user_id`'s.
+    async fn is_taken(
+        &self,
+        change: &mut Change<'_>,
+        email: &str,
+        user_id: Option<i64>,
+    ) -> Result<bool, Error> {
+        let Ok(email) = Email::parse(email) else { return Ok(true) };
+        let owner = change.owner(&email).await?.map(|account| account.user.id);
+        Ok(owner.is_some() && owner != user_id)
+    }
+
+    async fn is_unchanged(
+        &self,
+        change: &mut Change<'_>,
+        user: &User,
+        hash: &PasswordHash,
+    ) -> Result<bool, Error> {
+        user::store::confirm_password_hash(change, user.id, hash, hash).await
+    }
+}
+
+/// A link, and what it is about.
+struct Found {
+    id: TokenId,
+    link: Link,
+    account: Option<Account>,
+    /// Whether it was this visitor who chose the password.
+    is_own: bool,
+}
