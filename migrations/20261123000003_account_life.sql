@@ -12,6 +12,7 @@ CREATE TABLE login_tokens (
     purpose       TEXT    NOT NULL,
     email         TEXT    NOT NULL COLLATE NOCASE, -- where the link was mailed to, and all it says about an address
     password_hash TEXT,                            -- chosen at a sign-up that waits
+    is_kept       INTEGER NOT NULL DEFAULT 0,      -- 1: nobody else may take the address while the link is good
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL,
 
@@ -19,6 +20,7 @@ CREATE TABLE login_tokens (
     CONSTRAINT login_tokens_id_length CHECK (length(id) = 32),
     CONSTRAINT login_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT login_tokens_purpose CHECK (purpose IN ('sign_up', 'verify', 'change_email', 'reset', 'not_me')),
+    CONSTRAINT login_tokens_kept_bool CHECK (is_kept IN (0, 1)),
     CONSTRAINT login_tokens_sign_up CHECK ((purpose = 'sign_up') = (user_id IS NULL)),
     CONSTRAINT login_tokens_password CHECK ((purpose = 'sign_up') = (password_hash IS NOT NULL))
 ) STRICT;

@@ -17,6 +17,7 @@ mod recent;
 mod register;
 mod sessions;
 mod sweep;
+mod throttling;
 mod verify;
 
 use rocket::outcome::{Outcome, try_outcome};
@@ -31,14 +32,16 @@ use crate::device::DeviceCookie;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::mail::Mail;
-use crate::password::{Hasher, Password};
+use crate::password::{Hasher, NewPassword, Password, PasswordError};
 use crate::session::{PendingCookies, Session};
+use crate::throttle;
 use crate::token::Token;
 use crate::user::{self, User};
 use change::{Accounts, Change};
 
 pub use delete::DeleteError;
 pub use log_in::LogIn;
+pub use not_me::Locked;
 pub use operate::{Operator, Overview};
 pub use password::ChangePasswordError;
 pub use recent::{RecentLogin, WantsPassword};
@@ -86,6 +89,28 @@ impl<'r> Auth<'r> {
     /// Whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
         self.config.accounts.is_open()
+    }
+
+    /// Takes what was typed as the new password of the account of `email`, if it
+    /// may become one. Beyond [`NewPassword::parse()`] it knows the site's name,
+    /// and asks the service for breached passwords, if one is configured.
+    ///
+    /// # Errors
+    ///
+    /// When it may not, with the reason.
+    pub async fn new_password(
+        &self,
+        text: &str,
+        email: &str,
+    ) -> Result<NewPassword, PasswordError> {
+        let url = self.config.site.url.as_deref().unwrap_or_default();
+        let site = url.split_once("://").map_or("", |(_, host)| host);
+        let context = [email, site, env!("CARGO_PKG_NAME")];
+        let password = NewPassword::parse(text, &self.config.password, &context)?;
+        match &self.config.password.breached_url {
+            Some(url) if password.is_breached(url).await => Err(PasswordError::Breached),
+            _ => Ok(password),
+        }
     }
 
     /// Whether mails are sent: without, nobody can reset a password or change an
@@ -139,16 +164,24 @@ impl<'r> Auth<'r> {
         user: &User,
         password: Password,
     ) -> Result<Option<crate::PasswordHash>, Error> {
+        let limits = self.limits_inside(user);
+        self.begin(&limits, Some(user)).await?;
         let account = user::store::find(&mut *self.accounts.db.read().await?, user.id).await?;
         let stored = account.map(|account| account.password_hash);
-        let verdict = self.hasher.verify(password, stored.as_ref()).await?;
-        match stored.filter(|_| verdict.matches) {
-            Some(stored) => Ok(Some(stored)),
-            None => {
-                self.record(Kind::ReauthenticationFailed, user).await?;
-                Ok(None)
-            }
+        let verdict = self.looked_at(&limits, self.verify_hash(password, stored.as_ref())).await?;
+
+        let mut change = self.accounts.change().await?;
+        let right = stored.filter(|_| verdict.matches);
+        if right.is_none() {
+            change.record(Kind::ReauthenticationFailed, user).await?;
         }
+        let outcome = match right.is_some() {
+            true => throttle::Outcome::Succeeded,
+            false => throttle::Outcome::Failed,
+        };
+        change.settle(&limits, outcome).await?;
+        change.commit().await?;
+        Ok(right)
     }
 
     /// A change in the name of the present session, which must still be there.
@@ -182,6 +215,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
                 clock: attached::<Clock>(rocket),
                 mail: attached::<Mail>(rocket),
                 config: &config.accounts,
+                throttle: &config.throttle,
                 client: session.client(),
             },
             config,

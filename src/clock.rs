@@ -100,6 +100,19 @@ pub(crate) fn in_utc(at: Timestamp) -> String {
     at.and_then(|at| at.format(&format).ok()).unwrap_or_default()
 }
 
+/// A duration for people to read, as in "24 hours": in the largest unit that divides it.
+pub(crate) fn in_words(lifetime: Duration) -> String {
+    let seconds = lifetime.as_secs();
+    let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(length, _)| seconds.is_multiple_of(*length))
+        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
+    match count {
+        1 => format!("1 {unit}"),
+        _ => format!("{count} {unit}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +121,18 @@ mod tests {
     fn time_is_told_as_people_tell_it() {
         assert_eq!(in_utc(1_767_225_600), "1 January 2026, 00:00 UTC");
         assert_eq!(in_utc(i64::MAX), "");
+    }
+
+    #[test]
+    fn a_lifetime_is_told_as_people_tell_it() {
+        for (seconds, words) in [
+            (3_600, "1 hour"),
+            (86_400, "1 day"),
+            (7 * 86_400, "7 days"),
+            (5_400, "90 minutes"),
+            (61, "61 seconds"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod mail;
 mod password;
 mod session;
 mod site;
+mod throttle;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,9 +23,10 @@ use serde::Deserialize;
 
 pub use keys::SecretKey;
 pub use mail::{MailConfig, MailServer, MailTls};
-pub use password::PasswordConfig;
+pub use password::{PasswordConfig, Pepper};
 pub use session::{SameSite, SessionConfig};
-pub use site::{AccountsConfig, Registration, SiteConfig, ThrottleConfig};
+pub use site::{AccountsConfig, Registration, SiteConfig};
+pub use throttle::ThrottleConfig;
 
 /// The key that says where the tables live.
 const DATABASE_URL: &str = "databases.login.url";
@@ -164,6 +166,7 @@ impl Config {
         tables.password.check()?;
         tables.site.check()?;
         tables.mail.check()?;
+        tables.throttle.check()?;
         let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
         if debug && tables.site.url.is_none() {
             let port: u16 = figment.extract_inner("port").unwrap_or(8000);
@@ -228,24 +231,13 @@ impl Config {
 
     /// What is allowed here but deserves a line in the log at start.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.unused_keys();
-        warnings.extend(self.session.warnings(self.debug));
+        let mut warnings: Vec<String> = self.session.warnings(self.debug).collect();
+        warnings.extend(self.throttle.warning(self.debug));
         warnings.extend(self.mail_warnings());
         if !self.debug {
             warnings.extend(self.password.warning());
         }
         warnings
-    }
-
-    /// Keys of features that this version does not have yet. They are taken,
-    /// so that a file can be written for later versions, but nobody should
-    /// rely on them.
-    fn unused_keys(&self) -> Vec<String> {
-        [("throttle.enabled", self.throttle.enabled == Some(true))]
-            .into_iter()
-            .filter(|(_, set)| *set)
-            .map(|(key, _)| format!("{key} is set, but this version does not use it yet"))
-            .collect()
     }
 
     fn mail_warnings(&self) -> impl Iterator<Item = String> {

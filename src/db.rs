@@ -280,6 +280,7 @@ impl Pool for Pools {
     }
 
     async fn get(&self) -> Result<Self::Connection, OpenError> {
+        self.check_file().map_err(|error| OpenError(error.to_string()))?;
         Ok(self.read.acquire().await?)
     }
 

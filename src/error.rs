@@ -6,6 +6,8 @@ use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
 
+use crate::clock::Timestamp;
+
 /// Why an act on a session or an account failed.
 ///
 /// Absent is never an error: "not found" and "not logged in" are `Ok(None)`.
@@ -17,7 +19,7 @@ use rocket::response::{self, Responder};
 ///   * `409 Conflict` when the session was ended while the request ran;
 ///   * `413 Payload Too Large` when the session's state would grow too large;
 ///   * `429 Too Many Requests` when too many visitors' sessions were begun from
-///     one address;
+///     one address, or something was tried too often;
 ///   * `500 Internal Server Error` when a value is not of the type asked for,
 ///     a statement of the application's own is mistaken, or a cookie would have
 ///     to be set after the head of the response has gone.
@@ -32,6 +34,7 @@ enum Kind {
     Ended,
     TooLarge,
     TooMany,
+    Throttled(Timestamp),
     TooLate,
     Value(String, &'static str),
     /// A mistake in a statement, or in what it was given.
@@ -56,6 +59,11 @@ impl Error {
         matches!(self.0, Kind::TooMany)
     }
 
+    /// Whether it was tried too often lately.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self.0, Kind::Throttled(_))
+    }
+
     /// Whether a stored value is not of the type asked for, or a value cannot
     /// be stored as JSON.
     pub fn is_value(&self) -> bool {
@@ -72,6 +80,11 @@ impl Error {
 
     pub(crate) fn too_many() -> Self {
         Error(Kind::TooMany)
+    }
+
+    /// It may be tried again in so many seconds.
+    pub(crate) fn throttled(seconds: Timestamp) -> Self {
+        Error(Kind::Throttled(seconds))
     }
 
     pub(crate) fn too_late() -> Self {
@@ -111,7 +124,7 @@ impl Error {
             Kind::Database(_) | Kind::FileGone | Kind::Overloaded => Status::ServiceUnavailable,
             Kind::Ended => Status::Conflict,
             Kind::TooLarge => Status::PayloadTooLarge,
-            Kind::TooMany => Status::TooManyRequests,
+            Kind::TooMany | Kind::Throttled(_) => Status::TooManyRequests,
             Kind::TooLate | Kind::Value(..) | Kind::Statement(_) => Status::InternalServerError,
         }
     }
@@ -126,6 +139,7 @@ impl fmt::Display for Error {
             Kind::Ended => f.write_str("the session was ended meanwhile"),
             Kind::TooLarge => f.write_str("the session's state would be too large"),
             Kind::TooMany => f.write_str("too many sessions were begun from one address"),
+            Kind::Throttled(seconds) => write!(f, "tried too often; again in {seconds} s"),
             Kind::TooLate => f.write_str("a cookie cannot be set once the response has begun"),
             Kind::Value(key, kind) => write!(f, "the session's value {key:?} is no {kind}"),
             Kind::Statement(error) => write!(f, "a statement failed: {error}"),
@@ -141,6 +155,11 @@ impl std::error::Error for Error {
         }
     }
 }
+
+/// When to come back, in seconds, if the error says so. In the request's local
+/// cache, for the header and the page.
+#[derive(Clone, Copy)]
+pub(crate) struct RetryAfter(pub Option<Timestamp>);
 
 /// A missing row, a broken constraint or a value of another type is a mistake,
 /// `500`, where the application does not expect it; anything else is the
@@ -162,8 +181,11 @@ impl From<sqlx::Error> for Error {
 
 /// Logs the error and answers with its [`status()`](Error::status()).
 impl<'r> Responder<'r, 'static> for Error {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status();
+        if let Kind::Throttled(seconds) = self.0 {
+            request.local_cache(|| RetryAfter(Some(seconds)));
+        }
         match status.class().is_server_error() {
             true => log::error!("{self}"),
             false => log::warn!("{self}"),

@@ -85,6 +85,7 @@ mod password;
 mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod throttle;
 mod token;
 mod user;
 mod web;
@@ -103,8 +104,8 @@ use mail::Mail;
 use pages::Base;
 
 pub use auth::{
-    Auth, ChangePasswordError, Confirmation, DeleteError, LogIn, RecentLogin, RegisterError,
-    Registered, UserSession, Verified,
+    Auth, ChangePasswordError, Confirmation, DeleteError, Locked, LogIn, RecentLogin,
+    RegisterError, Registered, UserSession, Verified,
 };
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pools};

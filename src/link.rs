@@ -56,19 +56,22 @@ pub struct Link {
     pub email: String,
     /// Chosen at a sign-up.
     pub password_hash: Option<PasswordHash>,
+    /// Nobody else may take the address while the link is good.
+    pub is_kept: bool,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-type Row = (String, Option<i64>, String, Option<String>, Timestamp, Timestamp);
+type Row = (String, Option<i64>, String, Option<String>, bool, Timestamp, Timestamp);
 
 impl Link {
-    fn of((purpose, user_id, email, hash, created_at, expires_at): Row) -> Option<Self> {
+    fn of((purpose, user_id, email, hash, is_kept, created_at, expires_at): Row) -> Option<Self> {
         Some(Link {
             purpose: Purpose::parse(&purpose)?,
             user_id,
             email,
             password_hash: hash.map(PasswordHash::from_stored),
+            is_kept,
             created_at,
             expires_at,
         })
@@ -109,15 +112,16 @@ pub async fn insert(db: &mut SqliteConnection, token: &Token, link: &Link) -> Re
     };
 
     sqlx::query(
-        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, created_at,
-                                   expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, is_kept,
+                                   created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(token.id())
     .bind(link.user_id)
     .bind(link.purpose.name())
     .bind(&link.email)
     .bind(link.password_hash.as_ref().map(PasswordHash::as_str))
+    .bind(link.is_kept)
     .bind(link.created_at)
     .bind(link.expires_at)
     .execute(db)
@@ -133,7 +137,7 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Option<Link>, Error> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT purpose, user_id, email, password_hash, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
          FROM login_tokens WHERE id = $1 AND expires_at > $2",
     )
     .bind(id)
@@ -188,7 +192,8 @@ pub async fn end_later_not_me(
 }
 
 /// The user whose address was `email` until lately, and who may still take it
-/// back with "this was not me". Nobody else can have it until then.
+/// back with "this was not me". Nobody else can have it until then; but for one
+/// that was never confirmed, or strangers could block it.
 pub async fn former_owner(
     db: &mut SqliteConnection,
     email: &str,
@@ -196,7 +201,7 @@ pub async fn former_owner(
 ) -> Result<Option<i64>, Error> {
     let owner = sqlx::query_scalar(
         "SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
-         WHERE t.email = $1 AND t.purpose = 'not_me' AND t.expires_at > $2 AND u.email <> $1
+         WHERE t.email = $1 AND t.is_kept = 1 AND t.expires_at > $2 AND u.email <> $1
          LIMIT 1",
     )
     .bind(email)
@@ -209,7 +214,7 @@ pub async fn former_owner(
 /// Every link of the user.
 pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT purpose, user_id, email, password_hash, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
          FROM login_tokens WHERE user_id = $1 ORDER BY number",
     )
     .bind(user_id)

@@ -24,6 +24,7 @@ mod well_known;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::time::Duration;
 
 use rocket::http::{ContentType, Status};
 use rocket::outcome::{Outcome, try_outcome};
@@ -34,6 +35,7 @@ use rocket_dyn_templates::{Template, context};
 use serde::Serialize;
 
 use crate::attached;
+use crate::clock::{Timestamp, in_words};
 use crate::config::Config;
 use crate::error::Error;
 use crate::mail::Mail;
@@ -277,7 +279,15 @@ fn wrong_password(typed: &str) -> (&'static str, String) {
 
 /// The page of the error `status`. It asks nothing of the session: the
 /// database may be what is broken.
-pub fn error(status: Status, base: &Base) -> Html {
+pub fn error(status: Status, base: &Base, wait: Option<Timestamp>) -> Html {
+    if let (Status::TooManyRequests, Some(seconds)) = (status, wait) {
+        let text = format!(
+            "Nothing was looked at. Try it again in {}. A forgotten password can be replaced by mail.",
+            in_words(Duration::from_secs(seconds.max(1) as u64))
+        );
+        return error_with(status, base, "Too many attempts", &text);
+    }
+
     let (title, text) = match status.code {
         400 => ("This request could not be read", "Go back and try it again."),
         403 => ("This is not allowed", "You may not do this."),

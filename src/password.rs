@@ -1,7 +1,9 @@
 //! Passwords: what is accepted, and how they are hashed.
 
+mod breached;
 mod hash;
 mod hasher;
+mod policy;
 
 use std::fmt;
 
@@ -37,6 +39,13 @@ pub enum PasswordError {
     TooLong(usize),
     /// NUL, or bytes that are no UTF-8.
     Unreadable,
+    /// Among the most common ones.
+    Common,
+    /// Made of nothing but the address or the site's name, digits and
+    /// punctuation.
+    Context,
+    /// Known from a breach elsewhere.
+    Breached,
 }
 
 impl Password {
@@ -51,15 +60,31 @@ impl Password {
 }
 
 impl NewPassword {
-    /// Takes what was typed, to store it.
-    ///
-    /// Every code point counts as one, and there are no rules of composition
-    /// (ASVS 5.0, 6.2.5).
+    /// Takes what was typed, to store it. `context` is what an attacker tries
+    /// first: the user's address, the site's name.
     ///
     /// # Errors
     ///
-    /// When it is too short, too long or unreadable.
-    pub fn parse(text: &str, policy: &PasswordConfig) -> Result<Self, PasswordError> {
+    /// When it is too short, too long, unreadable, among the most common ones, or
+    /// made of nothing but the context.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::config::PasswordConfig;
+    /// use rocket_login::{NewPassword, PasswordError};
+    ///
+    /// let policy = PasswordConfig::default();
+    /// let parse = |text| NewPassword::parse(text, &policy, &["ada@example.org"]);
+    /// assert!(parse("correct horse battery").is_ok());
+    /// assert_eq!(parse("Password1234").unwrap_err(), PasswordError::Common);
+    /// assert_eq!(parse("ada@example.org").unwrap_err(), PasswordError::Context);
+    /// ```
+    pub fn parse(
+        text: &str,
+        policy: &PasswordConfig,
+        context: &[&str],
+    ) -> Result<Self, PasswordError> {
         if text.is_empty() {
             return Err(PasswordError::Empty);
         }
@@ -71,11 +96,13 @@ impl NewPassword {
         }
 
         let password = Password::typed(text);
-        match password.0.chars().count() {
-            length if length < policy.min_length => Err(PasswordError::TooShort(policy.min_length)),
-            length if length > policy.max_length => Err(PasswordError::TooLong(policy.max_length)),
-            _ => Ok(NewPassword(password)),
-        }
+        policy::check(&password, policy, context)?;
+        Ok(NewPassword(password))
+    }
+
+    /// Whether it is known from a breach elsewhere. See [`breached`].
+    pub(crate) async fn is_breached(&self, url: &str) -> bool {
+        breached::is_known(&self.0, url).await
     }
 }
 
@@ -104,6 +131,15 @@ impl fmt::Display for PasswordError {
             PasswordError::Unreadable => f.write_str(
                 "This password holds a character that cannot be typed again. Choose another.",
             ),
+            PasswordError::Common => f.write_str(
+                "This password is among the most common ones, which are tried first. Choose another.",
+            ),
+            PasswordError::Context => f.write_str(
+                "This password is made of your address or of this site's name. Choose another.",
+            ),
+            PasswordError::Breached => f.write_str(
+                "This password was in a data breach elsewhere, so it is tried early. Choose another.",
+            ),
         }
     }
 }
@@ -115,7 +151,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Password, PasswordError> {
-        NewPassword::parse(text, &PasswordConfig::default()).map(Password::from)
+        NewPassword::parse(text, &PasswordConfig::default(), &[]).map(Password::from)
     }
 
     #[test]
@@ -128,7 +164,8 @@ mod tests {
 
     #[test]
     fn nothing_is_required_but_length() {
-        for text in ["aaaaaaaaaaaa", "            ", "123456789012", "correct horse battery staple"]
+        for text in
+            ["aaaaaaaaaaaaaaaaaaab", "            ", "739105558123", "correcthorsebatterystaples"]
         {
             assert!(parse(text).is_ok(), "{text}");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{Sqlite, Transaction};
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::AccountsConfig;
+use crate::config::{AccountsConfig, ThrottleConfig};
 use crate::db::Pools;
 use crate::error::Error;
 use crate::history::{self, Kind, Line};
@@ -29,6 +29,7 @@ pub struct Accounts<'a> {
     pub clock: &'a Clock,
     pub mail: &'a Mail,
     pub config: &'a AccountsConfig,
+    pub throttle: &'a ThrottleConfig,
     pub client: &'a Client,
 }
 
@@ -85,7 +86,8 @@ impl Change<'_> {
         user: &User,
         email: &str,
     ) -> Result<(Token, Timestamp), Error> {
-        self.insert_link(purpose, Some(user.id), email, None).await
+        let is_kept = purpose == Purpose::NotMe && user.verified_at.is_some();
+        self.insert_link(purpose, Some(user.id), email, None, is_kept).await
     }
 
     /// Takes the link `id` for one of `purposes`.
@@ -136,6 +138,7 @@ impl Change<'_> {
         user_id: Option<i64>,
         email: &str,
         password_hash: Option<PasswordHash>,
+        is_kept: bool,
     ) -> Result<(Token, Timestamp), Error> {
         let (token, now) = (Token::generate(), self.now);
         let expires_at = now + self.lifetime(purpose).as_secs() as Timestamp;
@@ -144,6 +147,7 @@ impl Change<'_> {
             user_id,
             email: email.to_owned(),
             password_hash,
+            is_kept,
             created_at: now,
             expires_at,
         };

@@ -83,7 +83,7 @@ impl Auth<'_> {
             "sessions": listed,
             "devices": device::list(&mut change, user.id).await?,
             "links": links,
-            "mails": mail::list(&mut change, user.id).await?,
+            "mails": mail::list(&mut change, user.id, &user.email).await?,
             "history": history::list(&mut change, user.id, u32::MAX).await?,
         });
         change.record(Kind::Exported, user).await?;

@@ -8,7 +8,9 @@ use crate::history::{self, Kind};
 use crate::mail::Content;
 use crate::notice::Notice;
 use crate::password::Password;
+use crate::throttle::{Limit, Outcome};
 use crate::token::Token;
+use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
 /// After so many failures in a row the owner is told.
@@ -49,21 +51,26 @@ impl Auth<'_> {
             None => None,
         };
 
+        let user = account.as_ref().map(|account| &account.user);
+        let limits = self.limits_of_log_in(email, user).await?;
+        self.begin(&limits, user).await?;
+
         let stored = account.as_ref().map(|account| &account.password_hash);
-        let verdict = self.hasher.verify(password.clone(), stored).await?;
+        let verified = self.verify_hash(password.clone(), stored);
+        let verdict = self.looked_at(&limits, verified).await?;
         let Some(account) = account.as_ref().filter(|_| verdict.matches) else {
-            self.fail(account.as_ref().map(|account| &account.user), email).await?;
+            self.fail(&limits, user, email).await?;
             return Ok(LogIn::Wrong);
         };
 
         let (user, stored) = (&account.user, &account.password_hash);
         if account.disabled_at.is_some() {
-            self.fail(Some(user), email).await?;
+            self.fail(&limits, Some(user), email).await?;
             return Ok(LogIn::Disabled);
         }
 
         let current = match verdict.is_outdated {
-            true => self.hasher.hash(password).await?,
+            true => self.looked_at(&limits, self.hasher.hash_for("", password)).await?,
             false => stored.clone(),
         };
 
@@ -72,9 +79,12 @@ impl Auth<'_> {
         // The password may have been changed while it was being checked: a
         // log-in with the old one must not outlive that.
         if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
+            change.settle(&limits, Outcome::Abandoned).await?;
+            change.commit().await?;
             return Ok(LogIn::Wrong);
         }
 
+        change.settle(&limits, Outcome::Succeeded).await?;
         let started = self.session.start(&mut change, user.id, remember).await?;
         change.record(Kind::LoggedIn, user).await?;
         let device = self.meet(&mut change, user, true).await?;
@@ -105,17 +115,26 @@ impl Auth<'_> {
     }
 
     /// Records a failure, of an unknown address as of a known one.
-    async fn fail(&self, user: Option<&User>, email: Option<&Email>) -> Result<(), Error> {
+    async fn fail(
+        &self,
+        limits: &[Limit],
+        user: Option<&User>,
+        email: Option<&Email>,
+    ) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
+        change.settle(limits, Outcome::Failed).await?;
         let user_id = user.map(|user| user.id);
         change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
         // Counted for nobody as well: no account has the id 0.
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
-        if let Some(user) = user
-            && failures == TELLING_FAILURES
+        if failures == TELLING_FAILURES
+            && let Some(user_id) = user_id
+            // As it is now: the address may have been taken back from a thief while
+            // the password was being checked, and he must get no link.
+            && let Some(Account { user, .. }) = user::store::find(&mut change, user_id).await?
         {
             let content = Content { count: TELLING_FAILURES, ..change.content(&user.email) };
-            change.notify(Notice::Failures, user, &user.email, content).await?;
+            change.notify(Notice::Failures, &user, &user.email, content).await?;
         }
         change.commit().await
     }

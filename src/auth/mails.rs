@@ -1,9 +1,7 @@
 //! What a change mails.
 
-use std::time::Duration;
-
 use super::change::Change;
-use crate::clock::{Timestamp, in_utc};
+use crate::clock::{Timestamp, in_utc, in_words};
 use crate::error::Error;
 use crate::link::Purpose;
 use crate::mail::{Content, Letter};
@@ -41,7 +39,7 @@ impl Change<'_> {
         hash: PasswordHash,
     ) -> Result<TokenId, Error> {
         let purpose = Purpose::SignUp;
-        let (token, expires_at) = self.insert_link(purpose, None, email, Some(hash)).await?;
+        let (token, expires_at) = self.insert_link(purpose, None, email, Some(hash), false).await?;
         let (id, content) = (token.id(), self.content(email));
         self.mail_token("verify", purpose, None, email, (token, expires_at), content).await?;
         Ok(id)
@@ -77,6 +75,17 @@ impl Change<'_> {
     pub async fn pretend(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
         sqlx::query("SAVEPOINT pretence").execute(&mut ***self).await?;
         self.mail_sign_up(email, hash).await?;
+        self.end_pretence().await
+    }
+
+    /// The same without the mail, where another one is sent.
+    pub async fn pretend_link(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
+        sqlx::query("SAVEPOINT pretence").execute(&mut ***self).await?;
+        self.insert_link(Purpose::SignUp, None, email, Some(hash), false).await?;
+        self.end_pretence().await
+    }
+
+    async fn end_pretence(&mut self) -> Result<(), Error> {
         sqlx::query("ROLLBACK TO pretence").execute(&mut ***self).await?;
         sqlx::query("RELEASE pretence").execute(&mut ***self).await?;
         Ok(())
@@ -158,36 +167,5 @@ impl Change<'_> {
     async fn queue(&mut self, letter: Letter<'_>) -> Result<(), Error> {
         let (mail, now) = (self.accounts.mail, self.now);
         mail.queue(self, letter, now).await
-    }
-}
-
-/// As in "24 hours": in the largest unit that divides it.
-fn in_words(lifetime: Duration) -> String {
-    let seconds = lifetime.as_secs();
-    let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]
-        .into_iter()
-        .find(|(length, _)| seconds.is_multiple_of(*length))
-        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
-    match count {
-        1 => format!("1 {unit}"),
-        _ => format!("{count} {unit}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lifetime_is_told_as_people_tell_it() {
-        for (seconds, words) in [
-            (3_600, "1 hour"),
-            (86_400, "1 day"),
-            (7 * 86_400, "7 days"),
-            (5_400, "90 minutes"),
-            (61, "61 seconds"),
-        ] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
-        }
     }
 }

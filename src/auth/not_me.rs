@@ -1,13 +1,28 @@
 //! "This was not me."
 
 use super::Auth;
+use super::change::Change;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Purpose};
+use crate::notice::{self, Notice};
 use crate::session::store as sessions;
 use crate::token::Token;
-use crate::user;
+use crate::user::{self, Email};
 use crate::{device, metrics};
+
+/// What "this was not me" did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nothing has happened unless it says so"]
+pub enum Locked {
+    /// The account is locked, and a mail with a link to a new password is on its
+    /// way.
+    Mailed,
+    /// The account is locked; the operator must help.
+    Unmailed,
+    /// The link is spent, has expired, or never was one.
+    Dead,
+}
 
 impl Auth<'_> {
     /// The address that the link "this was not me" `token` was mailed to.
@@ -24,37 +39,43 @@ impl Auth<'_> {
     }
 
     /// Takes an account out of the hands of whoever has got hold of it: ends
-    /// every session and every pending link, makes the password void, gives the
-    /// account back the address that the mail went to, if it has been changed
-    /// since, and mails a link to a new password there. `false`: the link is
-    /// spent, has expired, or never was one.
+    /// every session and every pending link, and "this was not me" as it was
+    /// mailed elsewhere since; makes the password void; switches all notices on;
+    /// gives the account back the address that the mail went to, if it has been
+    /// changed since, and mails a link to a new password there.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn lock(&self, token: &str) -> Result<bool, Error> {
-        let Some(token) = Token::parse(token) else { return Ok(false) };
+    pub async fn lock(&self, token: &str) -> Result<Locked, Error> {
+        let Some(token) = Token::parse(token) else {
+            self.refuse_link().await?;
+            return Ok(Locked::Dead);
+        };
         let (mut change, id) = (self.accounts.change().await?, token.id());
         let now = change.now;
         let link = link::find(&mut change, id, &[Purpose::NotMe], now).await?;
         let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
-            change.record_of(Kind::LinkRefused, None, None).await?;
-            change.commit().await?;
-            return Ok(false);
+            drop(change);
+            self.refuse_link().await?;
+            return Ok(Locked::Dead);
         };
         let Some(account) = user::store::find(&mut change, user_id).await? else {
-            return Ok(false);
+            return Ok(Locked::Dead);
         };
 
         let mut user = account.user;
         link::end_later_not_me(&mut change, user.id, &link.email, id).await?;
         change.take(id, &[Purpose::NotMe]).await?;
-        // Otherwise the new password would go to whoever changed the address.
-        // Nobody else can have got it: it is kept for as long as this link.
-        if !user.email.eq_ignore_ascii_case(&link.email) {
+        // Otherwise the new password would go to whoever changed the address. Should
+        // somebody else have got it, which only another program can do, all but
+        // this is done.
+        let mut is_reached = user.email.eq_ignore_ascii_case(&link.email);
+        if !is_reached && is_free(&mut change, &link.email).await? {
             user::store::set_email(&mut change, user.id, &link.email, now).await?;
             change.record(Kind::EmailChanged, &user).await?;
             user.email = link.email;
+            is_reached = true;
         }
 
         let void = self.hasher.unusable();
@@ -62,8 +83,10 @@ impl Auth<'_> {
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
         device::forget_all(&mut change, user.id).await?;
         link::end_all(&mut change, user.id).await?;
+        notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(Kind::Locked, &user).await?;
-        if account.disabled_at.is_none() {
+        let is_mailed = is_reached && account.disabled_at.is_none() && self.has_mail();
+        if is_mailed {
             change.mail_link("locked", Purpose::Reset, &user, &user.email).await?;
         }
         change.commit().await?;
@@ -71,6 +94,13 @@ impl Auth<'_> {
         if self.session.user().is_some_and(|present| present.id == user.id) {
             self.session.forget();
         }
-        Ok(true)
+        Ok(if is_mailed { Locked::Mailed } else { Locked::Unmailed })
+    }
+}
+
+async fn is_free(change: &mut Change<'_>, email: &str) -> Result<bool, Error> {
+    match Email::parse(email) {
+        Ok(email) => Ok(user::store::find_by_email(change, &email).await?.is_none()),
+        Err(_) => Ok(false),
     }
 }

@@ -65,15 +65,17 @@ impl Operator {
         }
     }
 
-    /// Makes an account. `false`: the address has one already.
+    /// Makes an account. `false`: the address has one already, or is kept for who
+    /// had it until lately.
     pub async fn add(&self, email: &Email, hash: &PasswordHash) -> Result<bool, Error> {
         let mut change = self.change().await?;
-        let now = change.now;
-        match user::store::insert(&mut change, email.as_str(), hash, None, now).await {
-            Ok(id) => change.record_of(Kind::SignedUp, Some(id), Some(email.as_str())).await?,
-            Err(error) if error.is_duplicate("users.email") => return Ok(false),
-            Err(error) => return Err(error),
+        if change.owner(email).await?.is_some() {
+            return Ok(false);
         }
+
+        let now = change.now;
+        let id = user::store::insert(&mut change, email.as_str(), hash, None, now).await?;
+        change.record_of(Kind::SignedUp, Some(id), Some(email.as_str())).await?;
         change.commit().await?;
         Ok(true)
     }
@@ -110,10 +112,13 @@ impl Operator {
         .await
     }
 
-    /// Forgets the failed log-ins.
+    /// Forgets the failed log-ins, and what they have blocked.
     pub async fn unlock(&self, email: &Email) -> Result<bool, Error> {
-        self.act(email, async |change, account| change.record(Kind::Unlocked, &account.user).await)
-            .await
+        self.act(email, async |change, account| {
+            change.forget_failures(&account.user.email).await?;
+            change.record(Kind::Unlocked, &account.user).await
+        })
+        .await
     }
 
     /// A link to a new password: its path, after `site.url` where that is known.
@@ -181,7 +186,8 @@ impl Operator {
 
     async fn change(&self) -> Result<Change<'_>, Error> {
         let Operator { db, clock, mail, config, client } = self;
-        Accounts { db, clock, mail, config: &config.accounts, client }.change().await
+        let (config, throttle) = (&config.accounts, &config.throttle);
+        Accounts { db, clock, mail, config, throttle, client }.change().await
     }
 
     async fn overview(

@@ -43,7 +43,7 @@ impl Auth<'_> {
     ) -> Result<(), ChangePasswordError> {
         let stored = self.check_password(user, current).await?;
         let stored = stored.ok_or(ChangePasswordError::Wrong)?;
-        let hash = self.hasher.hash(new.into()).await?;
+        let hash = self.hash(new).await?;
 
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
@@ -70,6 +70,7 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
+        change.begin(&self.limits_of_mail(email.as_str())).await?;
         let account = user::store::find_by_email(&mut change, email).await?;
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
@@ -110,12 +111,10 @@ impl Auth<'_> {
     pub async fn reset(&self, token: &str, new: NewPassword) -> Result<bool, Error> {
         // Before it is hashed: a stranger must not have us work for nothing.
         let (Some(_), Some(token)) = (self.find_reset(token).await?, Token::parse(token)) else {
-            let mut change = self.accounts.change().await?;
-            change.record_of(Kind::LinkRefused, None, None).await?;
-            change.commit().await?;
+            self.refuse_link().await?;
             return Ok(false);
         };
-        let hash = self.hasher.hash(new.into()).await?;
+        let hash = self.hash(new).await?;
 
         let mut change = self.accounts.change().await?;
         let link = change.take(token.id(), &[Purpose::Reset]).await?;
@@ -135,6 +134,7 @@ impl Auth<'_> {
         user::store::set_password_hash(&mut change, user.id, &hash).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
         link::end_all(&mut change, user.id).await?;
+        change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordReset, &user, &user.email, content).await?;

@@ -30,6 +30,9 @@ pub enum RegisterError {
     Closed,
     /// The address has an account already. Never said in `confirm`.
     EmailTaken,
+    /// The address was an account's until lately, and its owner may still take it
+    /// back. Never said in `confirm`.
+    EmailKept,
     /// Our side failed; nothing was stored.
     Failed(Error),
 }
@@ -76,7 +79,13 @@ impl Auth<'_> {
             return Err(RegisterError::Closed);
         }
 
-        let hash = self.hasher.hash(password.into()).await?;
+        let mut limits = self.limits_of_sign_up();
+        if self.config.accounts.registration == Registration::Confirm {
+            limits.extend(self.limits_of_mail(email.as_str()));
+        }
+        self.begin(&limits, None).await?;
+
+        let hash = self.hash(password).await?;
         match self.config.accounts.registration {
             Registration::Confirm => self.ask_to_confirm(email, hash).await?,
             _ => return self.sign_up(email, &hash).await,
@@ -91,8 +100,11 @@ impl Auth<'_> {
     ) -> Result<Registered, RegisterError> {
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
-        if change.owner(email).await?.is_some() {
-            return Err(RegisterError::EmailTaken);
+        if let Some(owner) = change.owner(email).await? {
+            return Err(match owner.user.email.eq_ignore_ascii_case(email.as_str()) {
+                true => RegisterError::EmailTaken,
+                false => RegisterError::EmailKept,
+            });
         }
 
         let (email, now) = (email.as_str(), change.now);
@@ -117,7 +129,7 @@ impl Auth<'_> {
             Some(Account { user, .. }) => {
                 change.record(Kind::SignUpRefused, &user).await?;
                 change.mail_taken("sign_up_taken", "/login", &user, email.as_str()).await?;
-                change.pretend(email.as_str(), hash).await?;
+                change.pretend_link(email.as_str(), hash).await?;
                 Token::generate().id()
             }
             None => {

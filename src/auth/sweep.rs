@@ -1,5 +1,5 @@
-//! What has run out is deleted in the background: links, old events, devices
-//! and mails. Nothing relies on it.
+//! What has run out is deleted in the background: links, old events, devices,
+//! mails and failures. Nothing relies on it, but that the disk does not fill.
 
 use rocket::fairing::AdHoc;
 use rocket::tokio;
@@ -8,7 +8,7 @@ use rocket_db_pools::Database;
 use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, Pools};
 use crate::error::Error;
-use crate::{device, history, link, mail};
+use crate::{device, history, link, mail, throttle};
 
 /// From one sweep to the next: an hour.
 const INTERVAL: Timestamp = 60 * 60;
@@ -24,14 +24,28 @@ async fn sweep(db: &Pools, clock: &Clock) -> Result<(), Error> {
             history::sweep(&mut tx, now, BATCH).await?,
             device::sweep(&mut tx, now, BATCH).await?,
             mail::sweep(&mut tx, now, BATCH).await?,
+            throttle::sweep(&mut tx, now, BATCH).await?,
         ];
         tx.commit().await?;
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {
-            return Ok(());
+            break;
         }
         // So that requests get their turn.
         tokio::task::yield_now().await;
     }
+
+    let mut excess = throttle::excess(&mut *db.read().await?).await?;
+    while excess > 0 {
+        let mut tx = db.write().await?;
+        let shrunk = throttle::shrink(&mut tx, BATCH).await?;
+        tx.commit().await?;
+        if shrunk == 0 {
+            break;
+        }
+        excess -= shrunk as i64;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 /// Sweeps from lift-off to shutdown. An error is logged and the next round

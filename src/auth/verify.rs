@@ -9,9 +9,10 @@ use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Link, Purpose};
 use crate::mail::Content;
-use crate::notice::Notice;
+use crate::notice::{self, Notice};
 use crate::password::{Password, PasswordHash};
 use crate::session::store as sessions;
+use crate::throttle::Outcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
@@ -86,9 +87,7 @@ impl Auth<'_> {
     /// When the database or the hashing workers fail.
     pub async fn verify(&self, token: &str, password: Option<Password>) -> Result<Verified, Error> {
         let Some(Found { id, link, account, mut is_own }) = self.find(token).await? else {
-            let mut change = self.accounts.change().await?;
-            change.record_of(Kind::LinkRefused, None, None).await?;
-            change.commit().await?;
+            self.refuse_link().await?;
             return Ok(Verified::Dead);
         };
 
@@ -96,10 +95,14 @@ impl Auth<'_> {
         if let (false, Some(password)) = (is_own, password) {
             let stored = account.as_ref().map(|account| &account.password_hash);
             let stored = stored.or(link.password_hash.as_ref());
-            is_own = self.hasher.verify(password, stored).await?.matches;
+            let limits = self.limits_of_link(id);
+            self.begin(&limits, user).await?;
+            let verified = self.verify_hash(password, stored);
+            is_own = self.looked_at(&limits, verified).await?.matches;
             if !is_own {
                 let (kind, id) = (Kind::ReauthenticationFailed, user.map(|user| user.id));
                 let mut change = self.accounts.change().await?;
+                change.settle(&limits, Outcome::Failed).await?;
                 change.record_of(kind, id, Some(&link.email)).await?;
                 change.commit().await?;
                 return Ok(Verified::WrongPassword);
@@ -126,9 +129,7 @@ impl Auth<'_> {
         link: Link,
         is_own: bool,
     ) -> Result<Verified, Error> {
-        let (Some(chosen), true) = (link.password_hash, self.is_registration_open()) else {
-            return Ok(Verified::Dead);
-        };
+        let Some(chosen) = link.password_hash else { return Ok(Verified::Dead) };
         // Somebody has got it meanwhile.
         if self.is_taken(&mut change, &link.email, None).await? {
             return Ok(Verified::Dead);
@@ -175,6 +176,7 @@ impl Auth<'_> {
         user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable()).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
         device::forget_all(&mut change, user.id).await?;
+        notice::set(&mut change, user.id, &Notice::ALL).await?;
         link::end_all(&mut change, user.id).await?;
         change.commit().await?;
         metrics::ended(ended);
@@ -205,6 +207,9 @@ impl Auth<'_> {
         let Some(id) = Token::parse(token).map(|token| token.id()) else { return Ok(None) };
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let Some(link) = link::find(&mut db, id, &CONFIRMING, now).await? else { return Ok(None) };
+        if link.purpose == Purpose::SignUp && !self.is_registration_open() {
+            return Ok(None);
+        }
         let account = match link.user_id {
             Some(user_id) => user::store::find(&mut db, user_id).await?,
             None => None,

@@ -96,14 +96,16 @@ impl UserCommand {
 }
 
 async fn add(operator: &Operator, config: &Config, email: &Email) -> Done {
-    let password = NewPassword::parse(&read_password()?, &config.password)?;
+    let password = NewPassword::parse(&read_password()?, &config.password, &[email.as_str()])?;
     let hash = Hasher::start(&config.password)?.hash(password.into()).await?;
     match operator.add(email, &hash).await? {
         true => {
             println!("{email} has an account");
             Ok(())
         }
-        false => Err(format!("{email} has an account already").into()),
+        false => {
+            Err(format!("{email} has an account already, or was the address of one lately").into())
+        }
     }
 }
 

@@ -1,6 +1,13 @@
 //! The table `password`: what is accepted, and how hard it is hashed.
 
-use serde::Deserialize;
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
+use url::Url;
+use zeroize::Zeroizing;
 
 use super::{ConfigError, check_range};
 
@@ -27,6 +34,54 @@ pub struct PasswordConfig {
     /// `concurrent_hashes` (number of cores): how many passwords are hashed at
     /// once; each takes `memory_kib` for as long as the process runs.
     pub concurrent_hashes: usize,
+    /// `peppers` (none): keys that go into each hash, the current one first.
+    /// With a stolen database alone nobody can then try passwords. Hashes name
+    /// their key, so an earlier one must stay here until all have logged in.
+    pub peppers: Vec<Pepper>,
+    /// `breached_url` (none): a service that knows breached passwords by range, as
+    /// `https://api.pwnedpasswords.com/range`. It is told five hexadecimal digits
+    /// of a hash. What it does not answer in two seconds is taken.
+    pub breached_url: Option<String>,
+}
+
+/// A key that goes into password hashes: 32 bytes, in base64. It does not print
+/// itself.
+#[derive(Clone)]
+pub struct Pepper(Zeroizing<[u8; 32]>);
+
+impl Pepper {
+    /// The key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// What a hash names it by: 8 bytes that say nothing of the key.
+    pub fn id(&self) -> [u8; 8] {
+        let digest = Sha256::new_with_prefix("pepper").chain_update(self.as_bytes()).finalize();
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        id
+    }
+}
+
+impl<'de> Deserialize<'de> for Pepper {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(de)?);
+        let mut key = Zeroizing::new([0; 32]);
+        match BASE64_STANDARD.decode_slice(text.as_bytes(), key.as_mut()) {
+            Ok(32) if *key != [0; 32] => Ok(Pepper(key)),
+            // Not serde's own message, which quotes the value.
+            _ => Err(D::Error::custom(
+                "expected keys of 32 bytes in base64, as `rocket-login secret-key` prints them",
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper")
+    }
 }
 
 impl Default for PasswordConfig {
@@ -38,6 +93,8 @@ impl Default for PasswordConfig {
             iterations: 2,
             parallelism: 1,
             concurrent_hashes: std::thread::available_parallelism().map_or(1, usize::from),
+            peppers: Vec::new(),
+            breached_url: None,
         }
     }
 }
@@ -50,7 +107,23 @@ impl PasswordConfig {
         check_range("password.iterations", self.iterations, 1..=10)?;
         // Argon2 needs 8 KiB a lane (RFC 9106, section 3.1).
         check_range("password.memory_kib", self.memory_kib, 8 * self.parallelism..=131_072)?;
-        check_range("password.concurrent_hashes", self.concurrent_hashes, 1..=64)
+        check_range("password.concurrent_hashes", self.concurrent_hashes, 1..=64)?;
+
+        // The first digits of a hash are for that service, and nobody on the way.
+        let is_open = |url: &str| match Url::parse(url) {
+            Ok(url) if url.scheme() == "http" => {
+                !matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+            }
+            Ok(url) => url.scheme() != "https",
+            Err(_) => true,
+        };
+        match self.breached_url.as_deref().filter(|url| is_open(url)) {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                "password.breached_url",
+                "is no https address; write \"https://api.pwnedpasswords.com/range\"",
+            )),
+        }
     }
 
     pub(super) fn warning(&self) -> Option<String> {

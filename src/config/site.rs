@@ -1,4 +1,4 @@
-//! The tables `site`, `accounts` and `throttle`.
+//! The tables `site` and `accounts`.
 
 use std::time::Duration;
 
@@ -103,14 +103,6 @@ pub enum Registration {
     Confirm,
     /// Nobody.
     Closed,
-}
-
-/// The table `throttle`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ThrottleConfig {
-    /// `enabled`: whether attempts are slowed down.
-    pub enabled: Option<bool>,
 }
 
 /// Addresses (`10.0.0.1`) and networks (`10.0.0.0/8`) alike.

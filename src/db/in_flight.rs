@@ -33,7 +33,10 @@ impl InFlight {
     pub async fn wait_for_none(&self, longest: Duration) {
         let mut count = self.0.subscribe();
         if timeout(longest, count.wait_for(|count| *count == 0)).await.is_err() {
-            log::warn!("closing the database under {} unfinished requests", *self.0.borrow());
+            log::warn!(
+                "closing the database under {} unfinished requests or mails",
+                *self.0.borrow()
+            );
         }
     }
 }

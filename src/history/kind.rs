@@ -65,6 +65,8 @@ kinds! {
     ResetAsked = "reset_asked", "Link to a new password asked for";
     /// A new password was chosen through a mailed link.
     PasswordReset = "password_reset", "New password chosen";
+    /// It was tried too often, so it was not looked at. In the log only.
+    Throttled = "throttled", "Tried too often";
     /// A link was tried that was spent, expired or never sent.
     LinkRefused = "link_refused", "A link that does not work was tried";
     /// One session was ended from the devices page.

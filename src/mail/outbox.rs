@@ -148,13 +148,19 @@ pub struct Listed {
     pub sent_at: Option<Timestamp>,
 }
 
-/// The mails about the user that are there.
-pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Listed>, Error> {
+/// The mails to the user that are there. Not those about him to other addresses:
+/// whether there are any tells whether such an address has an account.
+pub async fn list(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    email: &str,
+) -> Result<Vec<Listed>, Error> {
     let mails = sqlx::query_as(
         "SELECT recipient, template, created_at, expires_at, sent_at
-         FROM login_mails WHERE user_id = $1 ORDER BY id",
+         FROM login_mails WHERE user_id = $1 AND recipient = $2 ORDER BY id",
     )
     .bind(user_id)
+    .bind(email)
     .fetch_all(db)
     .await?;
     Ok(mails)

@@ -88,18 +88,19 @@ impl Smtp {
         Err(match code {
             // Not now, or not without a log-in: the next mail would fare no better.
             421 | 454 | 530 | 534 | 535 | 538 => Failure::Unreachable(text),
-            // The address is none, or its mailbox is not there (RFC 3463, section 3.2).
             // Any other refusal may be of us rather than of the address, and pass.
-            500..
-                if ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"]
-                    .iter()
-                    .any(|status| text.contains(status)) =>
-            {
-                Failure::Hopeless(text)
-            }
+            500.. if is_no_address(&text) => Failure::Hopeless(text),
             _ => Failure::Refused(text),
         })
     }
+}
+
+/// Whether the address is none, or its mailbox is not there, by the status that
+/// the reply begins with (RFC 3463, section 3.2 and 3.3).
+fn is_no_address(text: &str) -> bool {
+    let reply = text.split_once("): ").map_or("", |(_, reply)| reply);
+    let status = reply.split_whitespace().next().unwrap_or_default();
+    matches!(status, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
 }
 
 /// Sends from lift-off to shutdown. What is not sent by then waits in the table.
@@ -319,6 +320,14 @@ impl fmt::Debug for Smtp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_status_itself_says_that_an_address_is_none() {
+        assert!(is_no_address("permanent error (550): 5.1.1 no such mailbox"));
+        assert!(!is_no_address("permanent error (554): 5.7.1 [45.1.1.3] blocked"));
+        assert!(!is_no_address("permanent error (550): no such mailbox 5.1.1"));
+        assert!(!is_no_address("permanent error (550)"));
+    }
 
     #[test]
     fn pauses_grow_up_to_a_limit() {

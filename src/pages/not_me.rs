@@ -5,7 +5,7 @@ use rocket::{get, post};
 use rocket_dyn_templates::context;
 
 use super::{Html, Page, Rejection};
-use crate::auth::Auth;
+use crate::auth::{Auth, Locked};
 use crate::web::SecretPath;
 
 /// Changes nothing: programs that scan mail open every link in it.
@@ -30,16 +30,16 @@ pub async fn submit(
     auth: Auth<'_>,
 ) -> Result<Redirect, Rejection> {
     match auth.lock(token).await? {
-        true if auth.has_mail() => Ok(page.redirect_to(
+        Locked::Mailed => Ok(page.redirect_to(
             "/login",
             "All devices are logged out, and the password is void. A mail with a link to a new \
              one is on its way to you.",
         )),
-        true => Ok(page.redirect_to(
+        Locked::Unmailed => Ok(page.redirect_to(
             "/login",
             "All devices are logged out, and the password is void. Ask whoever runs this site \
              for a new one.",
         )),
-        false => Err(page.dead_link("not_me").into()),
+        Locked::Dead => Err(page.dead_link("not_me").into()),
     }
 }

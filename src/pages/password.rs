@@ -1,13 +1,12 @@
 //! `/account/password`: another password.
 
 use rocket::response::Redirect;
-use rocket::{FromForm, State, get, post};
+use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ChangePasswordError};
-use crate::config::Config;
-use crate::password::{NewPassword, Password};
+use crate::password::Password;
 use crate::user::User;
 use crate::web::Posted;
 
@@ -30,14 +29,15 @@ pub async fn submit(
     page: Page<'_>,
     user: &User,
     auth: Auth<'_>,
-    config: &State<Config>,
     form: Posted<Change>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Change { current_password, new_password }) = form;
     let refuse = |errors| page.refuse("password", errors, context! {});
 
     let mut errors = FieldErrors::new();
-    let new = NewPassword::parse(&new_password, &config.password)
+    let new = auth
+        .new_password(&new_password, &user.email)
+        .await
         .map_err(|error| errors.insert("new_password", error.to_string()));
     if current_password.is_empty() {
         errors.extend([super::wrong_password("")]);

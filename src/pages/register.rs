@@ -1,13 +1,11 @@
 //! `/register`: a new account.
 
 use rocket::response::Redirect;
-use rocket::{FromForm, State, get, post};
+use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, RegisterError, Registered};
-use crate::config::Config;
-use crate::password::NewPassword;
 use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
 
@@ -33,7 +31,6 @@ pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Result<Html, Rejection> {
 pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
-    config: &State<Config>,
     form: Posted<Registration>,
 ) -> Result<Redirect, Rejection> {
     // Before the fields are looked at: nobody should mend a form for nothing.
@@ -42,14 +39,19 @@ pub async fn submit(
     }
 
     let Posted(Registration { email: typed, password, next }) = form;
-    let refuse = |errors| page.refuse("register", errors, context! { email: &typed, next: &next });
+    let refuse = |errors| -> Rejection {
+        page.refuse("register", errors, context! { email: &typed, next: &next }).into()
+    };
+    let taken = |message: &str| FieldErrors::from([("email", message.to_owned())]);
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
-    let password = NewPassword::parse(&password, &config.password)
+    let password = auth
+        .new_password(&password, &typed)
+        .await
         .map_err(|error| errors.insert("password", error.to_string()));
     let (Ok(email), Ok(password)) = (email, password) else {
-        return Err(refuse(errors).into());
+        return Err(refuse(errors));
     };
 
     match auth.register(&email, password).await {
@@ -58,8 +60,12 @@ pub async fn submit(
         Err(RegisterError::Closed) => return Err(page.forbid("closed").into()),
         Err(RegisterError::Failed(error)) => return Err(error.into()),
         Err(RegisterError::EmailTaken) => {
-            let message = "This address already has an account. Log in instead.";
-            return Err(refuse(FieldErrors::from([("email", message.into())])).into());
+            return Err(refuse(taken("This address already has an account. Log in instead.")));
+        }
+        Err(RegisterError::EmailKept) => {
+            return Err(refuse(taken(
+                "This address was an account's until lately, and is kept for its owner for a week.",
+            )));
         }
     }
 

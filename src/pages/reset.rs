@@ -1,13 +1,11 @@
 //! `/reset`: a new password, through a mailed link.
 
 use rocket::response::Redirect;
-use rocket::{FromForm, State, get, post};
+use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::Auth;
-use crate::config::Config;
-use crate::password::NewPassword;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
@@ -72,17 +70,15 @@ pub async fn set(
     token: &str,
     page: Page<'_>,
     auth: Auth<'_>,
-    config: &State<Config>,
     form: Posted<Choice>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Choice { new_password }) = form;
-    let new = match NewPassword::parse(&new_password, &config.password) {
+    // First: nobody should mend a form for nothing.
+    let email = auth.find_reset(token).await?.unwrap_or_default();
+    let new = match auth.new_password(&new_password, &email).await {
         Ok(new) => new,
+        Err(_) if email.is_empty() => return Err(page.dead_link("reset").into()),
         Err(error) => {
-            // Nobody should mend a form for nothing.
-            let Some(email) = auth.find_reset(token).await? else {
-                return Err(page.dead_link("reset").into());
-            };
             let errors = FieldErrors::from([("new_password", error.to_string())]);
             return Err(page.refuse("reset_choose", errors, context! { token, email }).into());
         }

@@ -12,8 +12,7 @@ use crate::web::{Posted, SecretPath};
 /// What is typed into the form, where a password is asked for.
 #[derive(FromForm)]
 pub struct Proof {
-    #[field(default = String::new())]
-    password: String,
+    password: Option<String>,
 }
 
 /// Changes nothing: programs that scan mail open every link in it.
@@ -39,8 +38,7 @@ pub async fn submit(
     form: Posted<Proof>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Proof { password }) = form;
-    let proof = (!password.is_empty()).then(|| Password::typed(&password));
-    confirm(token, page, auth, proof).await
+    confirm(token, page, auth, password).await
 }
 
 /// Without a form there is nothing typed either.
@@ -58,7 +56,7 @@ async fn confirm(
     token: &str,
     page: Page<'_>,
     auth: Auth<'_>,
-    password: Option<Password>,
+    password: Option<String>,
 ) -> Result<Redirect, Rejection> {
     let Some(confirmation) = auth.find_verification(token).await? else {
         // It is the act that takes note.
@@ -66,13 +64,20 @@ async fn confirm(
         return Err(page.dead_link("verify").into());
     };
 
+    let refuse = |message: &str| {
+        let errors = FieldErrors::from([("password", message.to_owned())]);
+        page.refuse("verify", errors, context! { token, confirmation: &confirmation })
+    };
+    // Left empty is not left out: that makes the password void.
+    if confirmation.wants_password && password.as_deref() == Some("") {
+        return Err(refuse("Enter the password.").into());
+    }
+
     let email = &confirmation.email;
+    let password = password.as_deref().map(Password::typed);
     let message = match auth.verify(token, password).await? {
         Verified::Dead => return Err(page.dead_link("verify").into()),
-        Verified::WrongPassword => {
-            let errors = FieldErrors::from([("password", "This is not the password.".into())]);
-            return Err(page.refuse("verify", errors, context! { token, confirmation }).into());
-        }
+        Verified::WrongPassword => return Err(refuse("This is not the password.").into()),
         Verified::Confirmed => format!("The address {email} is confirmed."),
         Verified::Changed => format!("The account has the address {email} now."),
         Verified::WithoutPassword => format!(

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::{Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, Version};
 use subtle::ConstantTimeEq;
 
 use super::Password;
+use crate::config::{PasswordConfig, Pepper};
 
 /// RFC 9106, section 3.1: 128 bits suffice.
 const SALT_BYTES: usize = 16;
@@ -17,6 +18,34 @@ const TAG_BYTES: usize = 32;
 /// A stored hash may ask for this much at most, or a changed row could stop
 /// the site: 128 MiB, 10 passes, 4 lanes.
 const MAX_COST: (u32, u32, u32) = (131_072, 10, 4);
+
+/// How hard passwords are hashed, and with which key besides.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// The key's id is one of them, so a hash names its key.
+    pub params: Params,
+    /// The current one first.
+    peppers: Vec<Pepper>,
+}
+
+impl Cost {
+    pub fn of(config: &PasswordConfig) -> argon2::Result<Self> {
+        let mut params = ParamsBuilder::new();
+        params.m_cost(config.memory_kib).t_cost(config.iterations).p_cost(config.parallelism);
+        if let Some(pepper) = config.peppers.first() {
+            params.keyid(KeyId::new(&pepper.id())?);
+        }
+        Ok(Cost { params: params.build()?, peppers: config.peppers.clone() })
+    }
+
+    /// The key of the id `id`; `None`: it is not known. No id is no key.
+    fn pepper(&self, id: &[u8]) -> Option<&[u8]> {
+        match id {
+            [] => Some(&[]),
+            id => self.peppers.iter().find(|pepper| pepper.id() == id).map(Pepper::as_bytes),
+        }
+    }
+}
 
 /// An Argon2id hash with its parameters and salt, in the PHC string format. It
 /// does not print itself.
@@ -37,12 +66,13 @@ impl PasswordHash {
     /// Hashes `password` with a new salt.
     pub(super) fn compute(
         password: &Password,
-        params: &Params,
+        cost: &Cost,
         memory: &mut Vec<Block>,
     ) -> Option<Self> {
-        let salt = random::<SALT_BYTES>();
+        let (salt, params) = (random::<SALT_BYTES>(), &cost.params);
+        let pepper = cost.pepper(params.keyid())?;
         let mut tag = [0; TAG_BYTES];
-        run(password, params, &salt, &mut tag, memory)?;
+        run(password, pepper, params, &salt, &mut tag, memory)?;
         Self::encode(params, &salt, &tag)
     }
 
@@ -52,10 +82,12 @@ impl PasswordHash {
     }
 
     /// Whether `password` is the one, and the parameters it was hashed with.
-    /// `None` for a text that is no hash, or one that asks for too much.
+    /// `None` for a text that is no hash, one that asks for too much, or one made
+    /// with a key that is not known.
     pub(super) fn check(
         &self,
         password: &Password,
+        cost: &Cost,
         memory: &mut Vec<Block>,
     ) -> Option<(bool, Params)> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
@@ -76,7 +108,8 @@ impl PasswordHash {
 
         let (salt, expected) = (hash.salt?, hash.hash?);
         let mut tag = vec![0; expected.len()];
-        run(password, &params, salt.as_ref(), &mut tag, memory)?;
+        let pepper = cost.pepper(params.keyid())?;
+        run(password, pepper, &params, salt.as_ref(), &mut tag, memory)?;
         Some((tag.ct_eq(expected.as_bytes()).into(), params))
     }
 
@@ -102,6 +135,7 @@ impl fmt::Debug for PasswordHash {
 /// shrinks again: each worker keeps what the configured cost needs.
 fn run(
     password: &Password,
+    pepper: &[u8],
     params: &Params,
     salt: &[u8],
     tag: &mut [u8],
@@ -112,7 +146,8 @@ fn run(
         memory.resize(needed, Block::new());
     }
 
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+    let argon2 = Argon2::new_with_secret(pepper, algorithm, version, params.clone()).ok()?;
     let done = argon2.hash_password_into_with_memory(
         password.as_bytes(),
         salt,
@@ -136,16 +171,17 @@ fn random<const N: usize>() -> [u8; N] {
 mod tests {
     use super::*;
 
-    fn params(memory: u32) -> Params {
-        Params::new(memory, 1, 1, Some(TAG_BYTES)).unwrap()
+    fn cost(memory_kib: u32) -> Cost {
+        Cost::of(&PasswordConfig { memory_kib, iterations: 1, ..Default::default() }).unwrap()
     }
 
     fn hash(password: &str, memory: u32) -> PasswordHash {
-        PasswordHash::compute(&Password::typed(password), &params(memory), &mut Vec::new()).unwrap()
+        PasswordHash::compute(&Password::typed(password), &cost(memory), &mut Vec::new()).unwrap()
     }
 
     fn check(hash: &PasswordHash, password: &str) -> Option<bool> {
-        hash.check(&Password::typed(password), &mut Vec::new()).map(|(matches, _)| matches)
+        hash.check(&Password::typed(password), &cost(64), &mut Vec::new())
+            .map(|(matches, _)| matches)
     }
 
     #[test]
@@ -169,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_dummy_has_the_form_of_a_hash_and_matches_nothing() {
-        let dummy = PasswordHash::dummy(&params(8)).unwrap();
+        let dummy = PasswordHash::dummy(&cost(8).params).unwrap();
         assert_eq!(dummy.as_str().len(), hash("x", 8).as_str().len());
         assert_eq!(check(&dummy, ""), Some(false));
     }
@@ -188,7 +224,7 @@ mod tests {
     fn memory_grows_for_one_hash_only() {
         let costly = hash("x", 64);
         let mut memory = vec![Block::new(); 8];
-        costly.check(&Password::typed("x"), &mut memory).unwrap();
+        costly.check(&Password::typed("x"), &cost(64), &mut memory).unwrap();
         assert_eq!(memory.len(), 8);
     }
 

@@ -5,6 +5,7 @@
 //! eight clients, since every thread has an allocator arena of its own. Here
 //! the memory is taken once, and who cannot be served soon is told so.
 
+use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,6 +17,7 @@ use argon2::{Block, Params};
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout;
 
+use super::hash::Cost;
 use super::{Password, PasswordHash};
 use crate::config::PasswordConfig;
 use crate::error::Error;
@@ -32,7 +34,12 @@ pub struct Hasher {
     queue: SyncSender<Job>,
     dummy: PasswordHash,
     count: Arc<AtomicU64>,
+    /// How many jobs each client address has here at the moment.
+    shares: Shares,
+    share: usize,
 }
+
+type Shares = Arc<Mutex<HashMap<String, usize>>>;
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,21 +81,22 @@ impl Hasher {
     ///
     /// When a thread cannot be started, or the parameters are not Argon2's.
     pub fn start(config: &PasswordConfig) -> std::io::Result<Self> {
-        let params = Params::new(config.memory_kib, config.iterations, config.parallelism, None)
-            .map_err(|error| std::io::Error::other(error.to_string()))?;
-        let dummy = PasswordHash::dummy(&params)
+        let cost = Cost::of(config).map_err(|error| std::io::Error::other(error.to_string()))?;
+        let dummy = PasswordHash::dummy(&cost.params)
             .ok_or_else(|| std::io::Error::other("no dummy hash with these parameters"))?;
 
-        let (queue, jobs) = sync_channel(QUEUE_PER_WORKER * config.concurrent_hashes);
+        let places = QUEUE_PER_WORKER * config.concurrent_hashes;
+        let (queue, jobs) = sync_channel(places);
         let (jobs, count) = (Arc::new(Mutex::new(jobs)), Arc::new(AtomicU64::new(0)));
         for number in 0..config.concurrent_hashes {
-            let (jobs, params, count) = (jobs.clone(), params.clone(), count.clone());
+            let (jobs, cost, count) = (jobs.clone(), cost.clone(), count.clone());
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || work(&jobs, &params, &count))?;
+                .spawn(move || work(&jobs, &cost, &count))?;
         }
 
-        Ok(Hasher { queue, dummy, count })
+        // One address may hold half of the places: the others are for the others.
+        Ok(Hasher { queue, dummy, count, shares: Shares::default(), share: places / 2 })
     }
 
     /// How many passwords have been hashed since the start.
@@ -107,6 +115,17 @@ impl Hasher {
     ///
     /// When no worker was free within two seconds.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+        self.hash_for("", password).await
+    }
+
+    /// The same on behalf of the client address `network`, which may have half
+    /// of the queue. Empty when unknown: then there is no such bound.
+    pub(crate) async fn hash_for(
+        &self,
+        network: &str,
+        password: Password,
+    ) -> Result<PasswordHash, Error> {
+        let _place = self.place(network)?;
         let (reply, answer) = oneshot::channel();
         self.run(password, Task::Hash(reply), answer).await?.ok_or_else(Error::overloaded)
     }
@@ -123,9 +142,35 @@ impl Hasher {
         password: Password,
         hash: Option<&PasswordHash>,
     ) -> Result<Verdict, Error> {
+        self.verify_for("", password, hash).await
+    }
+
+    /// The same on behalf of the client address `network`.
+    pub(crate) async fn verify_for(
+        &self,
+        network: &str,
+        password: Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<Verdict, Error> {
+        let _place = self.place(network)?;
         let (reply, answer) = oneshot::channel();
         let hash = hash.unwrap_or(&self.dummy).clone();
         self.run(password, Task::Verify(hash, reply), answer).await
+    }
+
+    /// A place in the queue, given back when it is dropped.
+    fn place(&self, network: &str) -> Result<Option<Place>, Error> {
+        if network.is_empty() {
+            return Ok(None);
+        }
+
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = shares.entry(network.to_owned()).or_default();
+        if *held >= self.share {
+            return Err(Error::overloaded());
+        }
+        *held += 1;
+        Ok(Some(Place { shares: self.shares.clone(), network: network.to_owned() }))
     }
 
     /// Queues the task and waits for its answer; for a worker to start on it,
@@ -149,8 +194,25 @@ impl Hasher {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, params: &Params, count: &AtomicU64) {
-    let mut memory = vec![Block::new(); params.block_count()];
+struct Place {
+    shares: Shares,
+    network: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = shares.get_mut(&self.network) {
+            *held -= 1;
+            if *held == 0 {
+                shares.remove(&self.network);
+            }
+        }
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, cost: &Cost, count: &AtomicU64) {
+    let mut memory = vec![Block::new(); cost.params.block_count()];
     loop {
         // The lock is held while waiting: one worker waits for the next job,
         // the others for their turn to.
@@ -161,22 +223,22 @@ fn work(jobs: &Mutex<Receiver<Job>>, params: &Params, count: &AtomicU64) {
         }
 
         count.fetch_add(1, Ordering::Relaxed);
-        let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, params, &mut memory)));
+        let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, &mut memory)));
         if done.is_err() {
             log::error!("a hashing worker panicked and goes on with the next password");
         }
     }
 }
 
-fn run(job: Job, params: &Params, memory: &mut Vec<Block>) {
+fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) {
     match job.task {
         Task::Hash(reply) => {
-            let _ = reply.send(PasswordHash::compute(&job.password, params, memory));
+            let _ = reply.send(PasswordHash::compute(&job.password, cost, memory));
         }
         Task::Verify(hash, reply) => {
-            let verdict = match hash.check(&job.password, memory) {
+            let verdict = match hash.check(&job.password, cost, memory) {
                 Some((matches, used)) => {
-                    Verdict { matches, is_outdated: !same_cost(&used, params) }
+                    Verdict { matches, is_outdated: !is_same(&used, &cost.params) }
                 }
                 None => {
                     log::error!("a stored password hash cannot be read; its account cannot log in");
@@ -188,6 +250,7 @@ fn run(job: Job, params: &Params, memory: &mut Vec<Block>) {
     }
 }
 
-fn same_cost(a: &Params, b: &Params) -> bool {
-    (a.m_cost(), a.t_cost(), a.p_cost()) == (b.m_cost(), b.t_cost(), b.p_cost())
+fn is_same(a: &Params, b: &Params) -> bool {
+    (a.m_cost(), a.t_cost(), a.p_cost(), a.keyid())
+        == (b.m_cost(), b.t_cost(), b.p_cost(), b.keyid())
 }

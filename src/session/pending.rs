@@ -13,12 +13,14 @@ use rocket::http::{Cookie, Header, Status};
 
 use super::SessionId;
 use super::exists;
+use crate::clock::Timestamp;
+use crate::error::RetryAfter;
 
 /// When to come back after a 503: a restart or a busy moment is over by then.
-const BUSY_SECONDS: &str = "5";
+const BUSY_SECONDS: Timestamp = 5;
 
 /// When to come back after a 429 that says nothing else.
-const THROTTLED_SECONDS: &str = "600";
+const THROTTLED_SECONDS: Timestamp = 600;
 
 /// The cookies that this request's response will set.
 #[derive(Clone, Default)]
@@ -122,15 +124,16 @@ pub fn fairing() -> AdHoc {
             }
 
             // Whoever answers, an application's own catcher included.
+            let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
             let retry_after = match response.status() {
                 Status::ServiceUnavailable => Some(BUSY_SECONDS),
-                Status::TooManyRequests => Some(THROTTLED_SECONDS),
+                Status::TooManyRequests => Some(said.unwrap_or(THROTTLED_SECONDS)),
                 _ => None,
             };
             if let Some(seconds) =
                 retry_after.filter(|_| !response.headers().contains("Retry-After"))
             {
-                response.set_header(Header::new("Retry-After", seconds));
+                response.set_header(Header::new("Retry-After", seconds.to_string()));
             }
 
             for cookie in cookies {

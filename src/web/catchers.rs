@@ -11,6 +11,7 @@ use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
 use crate::auth::WantsPassword;
+use crate::error::RetryAfter;
 use crate::pages::{self, Base};
 
 /// For every error.
@@ -49,7 +50,10 @@ impl<'r> Responder<'r, 'static> for Caught {
             _ if prefers_json(request) => Problem::new(status).respond_to(request),
             Status::Unauthorized => log_in(request, base).respond_to(request),
             _ if is_refused(request) => (status, pages::cross_site_error(base)).respond_to(request),
-            _ => (status, pages::error(status, base)).respond_to(request),
+            _ => {
+                let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
+                (status, pages::error(status, base, wait)).respond_to(request)
+            }
         }?;
 
         if status == Status::MethodNotAllowed {

@@ -62,7 +62,10 @@ fn an_account_is_made_with_a_password_from_standard_input() {
     assert!(site.request("POST /login", None, FORM).starts_with("HTTP/1.1 303"));
 
     let error = refused(&dir, &["user", "add", "ADA@example.org"], "correct horse battery\n", 1);
-    assert_eq!(error, "Error: ADA@example.org has an account already\n");
+    assert_eq!(
+        error,
+        "Error: ADA@example.org has an account already, or was the address of one lately\n"
+    );
     let error = refused(&dir, &["user", "add", "bob@example.org"], "short\n", 1);
     assert_eq!(error, "Error: Choose a password of at least 12 characters.\n");
     let error = refused(&dir, &["user", "add", "bob@example.org"], "", 1);

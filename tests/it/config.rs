@@ -274,6 +274,46 @@ fn a_connection_to_the_mail_server_is_encrypted_unless_it_stays_on_the_machine()
 }
 
 #[test]
+fn limits_have_bounds() {
+    for (key, value, range) in [
+        ("throttle.failure_limit", 101, "1 to 100"),
+        ("throttle.failures", 101, "1 to 100"),
+        ("throttle.account_failures", 0, "1 to 100"),
+        ("throttle.address_failures", 0, "1 to 1000000"),
+        ("throttle.sign_ups", 0, "1 to 1000000"),
+        ("throttle.mails", 0, "1 to 1000000"),
+        ("throttle.address_mails", 0, "1 to 1000000"),
+    ] {
+        let error = refused(debug().merge((key, value)));
+        assert_eq!(error, format!("{key}: is {value}; write a number from {range}"));
+    }
+    let error = refused(debug().merge(("throttle.longest_delay", "2d")));
+    assert!(error.starts_with("throttle.longest_delay: is out of range"), "{error}");
+    let error = refused(debug().merge(("throttle.first_delay", "2h")));
+    assert!(error.starts_with("throttle.first_delay: is out of range"), "{error}");
+}
+
+#[test]
+fn a_pepper_is_a_key_and_is_not_repeated() {
+    for key in ["hunter2", "", &"A".repeat(43), &("A".repeat(43) + "=")] {
+        let error = refused(debug().merge(("password.peppers", [key])));
+        assert!(error.starts_with("password.peppers"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    Config::from_figment(&debug().merge(("password.peppers", [GOOD_KEY]))).unwrap();
+}
+
+#[test]
+fn breached_passwords_are_looked_up_over_https() {
+    for url in ["http://api.example.org/range", "api.example.org", "ftp://x", ""] {
+        let error = refused(debug().merge(("password.breached_url", url)));
+        assert!(error.starts_with("password.breached_url: is no https address"), "{error}");
+    }
+    let url = "https://api.pwnedpasswords.com/range";
+    Config::from_figment(&debug().merge(("password.breached_url", url))).unwrap();
+}
+
+#[test]
 fn a_links_life_is_bounded() {
     for key in ["accounts.reset_lifetime", "accounts.verify_lifetime"] {
         for value in ["0", "31d"] {
@@ -304,7 +344,9 @@ fn what_is_weak_or_without_effect_is_warned_of() {
     );
     let path = debug().merge(("session.cookie_path", "/app"));
     assert_eq!(warnings(path), "session.cookie_path: nobody is logged in outside /app");
-    assert!(warnings(strong.merge(("throttle.enabled", true))).contains("throttle.enabled is set"));
+    assert!(
+        warnings(strong.merge(("throttle.enabled", false))).contains("throttle.enabled is false")
+    );
 }
 
 #[rocket::async_test]

@@ -14,6 +14,7 @@ async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
     // One worker, and a password that takes it a good part of a second.
     let app = TestApp::with(|figment| {
         figment
+            .merge(("throttle.enabled", false))
             .merge(("password.memory_kib", 131_072))
             .merge(("password.iterations", 5))
             .merge(("password.concurrent_hashes", 1))
@@ -54,7 +55,7 @@ async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
 
 #[rocket::async_test]
 async fn a_short_rush_is_served_whole() {
-    let app = TestApp::new().await;
+    let app = TestApp::with(|figment| figment.merge(("throttle.enabled", false))).await;
     let visitors: Vec<_> = (0..100).map(|_| app.visitor()).collect();
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
     let answers = join_all(visitors.iter().map(|visitor| visitor.post("/login", &fields))).await;

@@ -154,7 +154,7 @@ async fn a_refusal_that_may_be_of_us_loses_no_mail_and_holds_up_no_other() {
     if !is_installed() {
         return;
     }
-    for answer in ["554 5.7.1 relay denied", "550 5.7.1 sender rejected", "550 blocked"] {
+    for answer in ["554 5.7.1 relay denied", "550 5.7.1 [45.1.1.3] rejected", "550 blocked"] {
         let server = SmtpServer::start(&["--refuse", answer, "--times", "3"]);
         let app = TestApp::with(released(server.port)).await;
         for i in 0..4 {

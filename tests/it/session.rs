@@ -98,6 +98,8 @@ async fn the_time_outs_are_configurable() {
     let ada = app.registered("ada@example.org").await;
     app.advance(9);
     assert!(ada.is_logged_in().await);
+    // The page does not wait for it, on a busy machine.
+    app.until("SELECT last_seen_at = created_at + 9 FROM sessions").await;
     app.advance(5);
     assert!(ada.is_logged_in().await);
     app.advance(1);

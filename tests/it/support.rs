@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use rocket::figment::Figment;
-use rocket::http::{Header, Status};
+use rocket::http::{ContentType, Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::tokio;
 use rocket::{Build, Rocket};
@@ -198,6 +198,15 @@ impl<'a> Deref for Visitor<'a> {
 
     fn deref(&self) -> &Self::Target {
         &self.browser
+    }
+}
+
+impl<'a> Visitor<'a> {
+    /// Sends a form from the client address `from`, as in `192.0.2.1`.
+    pub async fn post_from(&self, app: &'a TestApp, from: &str, path: &str, body: &str) -> Answer {
+        let from = if from.contains(':') { format!("[{from}]:99") } else { format!("{from}:99") };
+        let request = app.client.post(path.to_owned()).header(ContentType::Form);
+        self.send(request.remote(from.parse().unwrap()).body(body)).await
     }
 }
 

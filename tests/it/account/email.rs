@@ -111,6 +111,7 @@ async fn neither_the_export_nor_an_older_link_tells_whether_an_address_is_taken(
     let change =
         export["links"].as_array().unwrap().iter().find(|link| link["purpose"] == "change_email");
     assert_eq!(change.unwrap()["email"], "bob@example.org");
+    assert!(!export["mails"].to_string().contains("change_email\""), "{}", export["mails"]);
     ada.post(&older, &[]).await.assert_status(404);
 }
 
@@ -118,9 +119,10 @@ async fn neither_the_export_nor_an_older_link_tells_whether_an_address_is_taken(
 async fn a_former_address_is_kept_for_who_may_take_it_back() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await;
     ask(&ada, NEW).await;
     ada.post(&app.link(NEW, "/verify/").await, &[]).await;
-    app.visitor().register(ADA).await.assert_status(422).assert_text("already has an account");
+    app.visitor().register(ADA).await.assert_status(422).assert_text("is kept for its owner");
     let bob = app.registered("bob@example.org").await;
     ask(&bob, ADA).await.assert_redirect("/account");
     assert!(!app.mails().await.iter().any(|mail| {
@@ -132,6 +134,20 @@ async fn a_former_address_is_kept_for_who_may_take_it_back() {
     assert!(mail.subject.starts_with("Confirm your new address"), "{}", mail.subject);
     app.advance(7 * 24 * 60 * 60);
     app.registered(ADA).await;
+}
+
+#[rocket::async_test]
+async fn nobody_blocks_an_address_that_he_never_confirmed() {
+    let app = TestApp::new().await;
+    let stranger = app.registered(ADA).await;
+    ask(&stranger, NEW).await;
+    stranger.post(&app.link(NEW, "/verify/").await, &[]).await;
+    app.registered(ADA).await;
+    // And what he was mailed there does not take it back.
+    let link = app.link(ADA, "/not-me/").await;
+    app.visitor().post(&link, &[]).await.assert_redirect("/login");
+    assert_eq!(app.count("SELECT count(*) FROM users WHERE email = 'ada@example.org'").await, 1);
+    assert!(!stranger.is_logged_in().await);
 }
 
 #[rocket::async_test]

@@ -160,6 +160,8 @@ async fn this_was_not_me_outlasts_what_a_thief_does_first() {
 async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
+    thief.post(&app.link(ADA, "/verify/").await, &[]).await;
+    thief.post("/account/notices", &[("new_device", "on"), ("email_changed", "on")]).await;
     let fields = [("email", "thief@example.org"), ("current_password", PASSWORD)];
     thief.post("/account/email", &fields).await;
     thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
@@ -178,6 +180,8 @@ async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
     thief.post(&thiefs, &[]).await.assert_status(404);
     assert!(owner.is_logged_in().await);
     owner.get("/").await.assert_text(ADA);
+    // Nor are the notices still off.
+    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
 }
 
 #[rocket::async_test]

@@ -49,6 +49,12 @@ async fn confirming_elsewhere_takes_the_password_and_logs_nobody_in() {
     phone.get(&link).await.assert_text("enter the password that you chose");
     let wrong = phone.post(&link, &[("password", "wrong horse battery")]).await;
     wrong.assert_status(422).assert_text(r#"id="password-error""#).assert_no_text("wrong horse");
+    // Left empty is not left out: nobody is logged out by a slip.
+    phone
+        .post(&link, &[("password", "")])
+        .await
+        .assert_status(422)
+        .assert_text("Enter the password.");
     phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
     phone.get("/login").await.assert_text("The address ada@example.org is confirmed.");
     assert!(!phone.is_logged_in().await);

@@ -1,0 +1,17 @@
+-- How often somebody has tried something lately. One row is one account, one address, both, or one
+-- device: what is throttled together. No row: nothing lately.
+CREATE TABLE login_throttle (
+    key           BLOB    NOT NULL,           -- a hash of what is throttled: no address can be read from it
+    account       BLOB,                       -- the account it is about, hashed alike; all its rows go together
+    failures      INTEGER NOT NULL DEFAULT 0, -- in a row
+    pending       INTEGER NOT NULL DEFAULT 0, -- attempts that are being looked at
+    blocked_until INTEGER NOT NULL DEFAULT 0, -- of a rate: when all of it is free again
+    updated_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL,           -- forgotten from then on
+
+    CONSTRAINT login_throttle_pkey PRIMARY KEY (key),
+    CONSTRAINT login_throttle_key_length CHECK (length(key) = 16)
+) STRICT;
+
+CREATE INDEX login_throttle_account_idx ON login_throttle (account) WHERE account IS NOT NULL;
+CREATE INDEX login_throttle_expires_at_idx ON login_throttle (expires_at);

@@ -1,0 +1,185 @@
+//! Which limits an attempt counts against.
+
+use super::Auth;
+use super::change::Change;
+use crate::device;
+use crate::error::Error;
+use crate::history::{Kind, Line};
+use crate::password::{NewPassword, Password, PasswordHash, Verdict};
+use crate::throttle::{self, Key, Limit, Outcome};
+use crate::token::TokenId;
+use crate::user::{Email, User};
+
+const HOUR: i64 = 60 * 60;
+const TEN_MINUTES: i64 = 10 * 60;
+
+impl Auth<'_> {
+    /// Of a log-in to the account of `email`, which is `user`'s if it has one.
+    ///
+    /// A device that has logged in before has failures of its own, and no
+    /// others: a stranger who guesses must not keep the owner out.
+    pub(super) async fn limits_of_log_in(
+        &self,
+        email: Option<&Email>,
+        user: Option<&User>,
+    ) -> Result<Vec<Limit>, Error> {
+        let config = self.accounts.throttle;
+        let Some(email) = email else { return Ok(self.limit_of_address().into_iter().collect()) };
+        let account = account(email.as_str());
+        let free = config.failures;
+        if let (Some(user), Some(device)) = (user, &self.device) {
+            let (id, mut db) = (device.id(), self.accounts.db.read().await?);
+            if device::is_known(&mut db, user.id, id).await? {
+                let key = Key::of("device", &[&lower(email.as_str()), &text(id)]);
+                return Ok(vec![Limit::InARow { key, account: Some(account), free }]);
+            }
+        }
+
+        let everywhere = config.account_failures;
+        let mut limits =
+            vec![Limit::InARow { key: account, account: Some(account), free: everywhere }];
+        let network = self.network();
+        if !network.is_empty() {
+            let key = Key::of("account and address", &[&lower(email.as_str()), &network]);
+            limits.push(Limit::InARow { key, account: Some(account), free });
+        }
+        limits.extend(self.limit_of_address());
+        Ok(limits)
+    }
+
+    /// Of the password again, within a session. A stranger is in none.
+    pub(super) fn limits_inside(&self, user: &User) -> Vec<Limit> {
+        let handle = self.session.handle().unwrap_or_default();
+        let key = Key::of("session", &[&handle]);
+        let free = self.accounts.throttle.failures;
+        vec![Limit::InARow { key, account: Some(account(&user.email)), free }]
+    }
+
+    /// Of the password at a link.
+    pub(super) fn limits_of_link(&self, id: TokenId) -> Vec<Limit> {
+        let (key, free) = (Key::of("link", &[&text(id)]), self.accounts.throttle.failures);
+        vec![Limit::InARow { key, account: None, free }]
+    }
+
+    /// Of a mail to `recipient` that anybody may have sent.
+    pub(super) fn limits_of_mail(&self, recipient: &str) -> Vec<Limit> {
+        let (key, config) = (Key::of("mail", &[&lower(recipient)]), self.accounts.throttle);
+        let to = Limit::Rate { key, count: config.mails, window: HOUR };
+        let from = self.limit_from_address("mails", config.address_mails, HOUR);
+        std::iter::once(to).chain(from).collect()
+    }
+
+    /// Of a sign-up.
+    pub(super) fn limits_of_sign_up(&self) -> Vec<Limit> {
+        let count = self.accounts.throttle.sign_ups;
+        self.limit_from_address("sign-ups", count, HOUR).into_iter().collect()
+    }
+
+    /// Of wrong passwords and dead links from one client address, whichever the
+    /// accounts.
+    pub(super) fn limit_of_address(&self) -> Option<Limit> {
+        let count = self.accounts.throttle.address_failures;
+        self.limit_from_address("address", count, TEN_MINUTES)
+    }
+
+    fn limit_from_address(&self, kind: &str, count: i64, window: i64) -> Option<Limit> {
+        let network = self.network();
+        (!network.is_empty()).then(|| Limit::Rate {
+            key: Key::of(kind, &[&network]),
+            count,
+            window,
+        })
+    }
+
+    /// The client's address, or the /64 around it. Empty when unknown.
+    fn network(&self) -> String {
+        self.accounts.client.network()
+    }
+
+    /// Counts an attempt before anything is done for it, least of all hashed.
+    pub(super) async fn begin(&self, limits: &[Limit], user: Option<&User>) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        let begun = change.begin(limits).await;
+        if begun.as_ref().is_err_and(Error::is_throttled) {
+            Line {
+                kind: Kind::Throttled,
+                ip_address: self.accounts.client.ip_address(),
+                user_id: user.map(|user| user.id),
+                email: user.map(|user| user.email.clone()),
+            }
+            .log();
+        }
+        begun?;
+        change.commit().await
+    }
+
+    /// Waits for `work`; should our side fail, the attempt does not count.
+    pub(super) async fn looked_at<T>(
+        &self,
+        limits: &[Limit],
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let done = work.await;
+        if done.is_err() {
+            let mut change = self.accounts.change().await?;
+            change.settle(limits, Outcome::Abandoned).await?;
+            change.commit().await?;
+        }
+        done
+    }
+
+    /// Takes note of a dead link, and of who tries many.
+    pub(super) async fn refuse_link(&self) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        let limits: Vec<Limit> = self.limit_of_address().into_iter().collect();
+        change.begin(&limits).await?;
+        change.record_of(Kind::LinkRefused, None, None).await?;
+        change.commit().await
+    }
+
+    /// Hashes a password that is to be stored.
+    pub(super) async fn hash(&self, password: NewPassword) -> Result<PasswordHash, Error> {
+        self.hasher.hash_for(&self.network(), password.into()).await
+    }
+
+    /// Checks a password, or does the same work without a hash.
+    pub(super) async fn verify_hash(
+        &self,
+        password: Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<Verdict, Error> {
+        self.hasher.verify_for(&self.network(), password, hash).await
+    }
+}
+
+impl Change<'_> {
+    /// As [`throttle::begin()`].
+    pub async fn begin(&mut self, limits: &[Limit]) -> Result<(), Error> {
+        let (config, now) = (self.accounts.throttle, self.now);
+        throttle::begin(self, limits, config, now).await
+    }
+
+    /// As [`throttle::settle()`].
+    pub async fn settle(&mut self, limits: &[Limit], outcome: Outcome) -> Result<(), Error> {
+        let (config, now) = (self.accounts.throttle, self.now);
+        throttle::settle(self, limits, outcome, config, now).await
+    }
+
+    /// Forgets all failures of the account of `email`.
+    pub async fn forget_failures(&mut self, email: &str) -> Result<(), Error> {
+        throttle::forget_account(self, account(email)).await
+    }
+}
+
+/// One account whatever the case of its address.
+fn account(email: &str) -> Key {
+    Key::of("account", &[&lower(email)])
+}
+
+fn lower(email: &str) -> String {
+    email.to_ascii_lowercase()
+}
+
+fn text(id: TokenId) -> String {
+    super::register::text(id)
+}

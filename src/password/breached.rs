@@ -1,0 +1,64 @@
+//! Passwords that are known from breaches elsewhere, by a service that answers
+//! ranges (k-anonymity): it is told five digits of a hash, and gives back all that
+//! begin with them.
+
+use std::time::Duration;
+
+use rocket::tokio::task::spawn_blocking;
+use sha1::{Digest, Sha1};
+
+use super::Password;
+
+/// How long a sign-up waits for it.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A range is some 800 lines of 40 bytes.
+const LONGEST_ANSWER: u64 = 1 << 20;
+
+/// Whether the service at `url` knows `password`.
+///
+/// A service that does not answer must not keep anybody from signing up: it is
+/// logged, and the password is taken.
+pub async fn is_known(password: &Password, url: &str) -> bool {
+    let digest = Sha1::digest(password.as_bytes());
+    let hash: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let (range, rest) = hash.split_at(5);
+    let (url, rest) = (format!("{}/{range}", url.trim_end_matches('/')), rest.to_owned());
+    let asked = spawn_blocking(move || {
+        // Padded, so that the length of the answer does not tell the range.
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+        let mut answer = agent.get(&url).header("Add-Padding", "true").call()?;
+        let ranges = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string()?;
+        Ok::<_, ureq::Error>(ranges.lines().any(|line| is_hit(line, &rest)))
+    })
+    .await;
+
+    match asked {
+        Ok(Ok(is_known)) => is_known,
+        Ok(Err(error)) => {
+            log::warn!("password.breached_url: the password was not looked up: {error}");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// `REST:COUNT`; a count of 0 is padding.
+fn is_hit(line: &str, rest: &str) -> bool {
+    let (found, count) = line.trim().split_once(':').unwrap_or_default();
+    found.eq_ignore_ascii_case(rest) && count.trim() != "0"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_hit;
+
+    #[test]
+    fn padding_is_no_hit() {
+        assert!(is_hit("00ab:3\r", "00AB"));
+        assert!(!is_hit("00AB:0", "00AB"));
+        assert!(!is_hit("00AC:3", "00AB"));
+        assert!(!is_hit("", "00AB"));
+    }
+}

@@ -1,0 +1,326 @@
+//! How often somebody may try: counted in the database, so that a restart, a
+//! second process and a second instance share it, and before any password is
+//! hashed, so that attempts at the same time do not slip through.
+
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+
+use crate::clock::Timestamp;
+use crate::config::ThrottleConfig;
+use crate::error::Error;
+
+/// Attempts at one thing that may be looked at beyond those that are free,
+/// before the outcome of any of them is known: a hurried click, a household
+/// behind one address.
+const PARALLEL: i64 = 40;
+
+/// An attempt whose outcome was never told has been abandoned after a minute.
+const ABANDONED: Timestamp = 60;
+
+/// Failures in a row are forgotten after a day without one; those that only a
+/// new password makes good, after a month.
+const MEMORY: Timestamp = 24 * 60 * 60;
+const LONG_MEMORY: Timestamp = 30 * 24 * 60 * 60;
+
+/// The most rows. Beyond it those go that stand for a single failure: a flood of
+/// made-up addresses must neither fill the disk nor push out what is blocked.
+const MOST_ROWS: i64 = 500_000;
+
+/// What is throttled together, hashed: 128 bits, of which none can be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 16]);
+
+impl Key {
+    /// Of `parts`, which are of the same kind and number for each `kind`.
+    pub fn of(kind: &str, parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(&kind).chain(parts) {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Key(key)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A limit on attempts.
+#[derive(Debug, Clone)]
+pub enum Limit {
+    /// On failures in a row: so many are free, then each costs a longer delay.
+    InARow { key: Key, account: Option<Key>, free: i64 },
+    /// On attempts in a time, in seconds. One that succeeds is given back.
+    Rate { key: Key, count: i64, window: Timestamp },
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+    /// Nobody knows: our side failed.
+    Abandoned,
+}
+
+#[derive(Debug, Default, Clone, sqlx::FromRow)]
+struct Row {
+    failures: i64,
+    pending: i64,
+    blocked_until: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// Counts an attempt against each of `limits`, or refuses it.
+///
+/// # Errors
+///
+/// [`is_throttled()`](Error::is_throttled()) when one of them is reached: nothing
+/// is counted then. Otherwise when the database fails.
+pub async fn begin(
+    db: &mut SqliteConnection,
+    limits: &[Limit],
+    config: &ThrottleConfig,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if !config.enabled {
+        return Ok(());
+    }
+
+    let mut rows = Vec::new();
+    let mut longest = 0;
+    for limit in limits {
+        let row = find(&mut *db, limit.key(), now).await?;
+        longest = longest.max(limit.wait(&row, config, now));
+        rows.push(row);
+    }
+    if longest > 0 {
+        return Err(Error::throttled(longest));
+    }
+
+    for (limit, mut row) in limits.iter().zip(rows) {
+        match limit {
+            Limit::InARow { .. } => row.pending += 1,
+            Limit::Rate { .. } => row.blocked_until = row.blocked_until.max(now) + limit.step(),
+        }
+        store(&mut *db, limit, &row, config, now).await?;
+    }
+    Ok(())
+}
+
+/// Takes down what became of an attempt that [`begin()`] has let through.
+pub async fn settle(
+    db: &mut SqliteConnection,
+    limits: &[Limit],
+    outcome: Outcome,
+    config: &ThrottleConfig,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if !config.enabled {
+        return Ok(());
+    }
+
+    for limit in limits {
+        let mut row = find(&mut *db, limit.key(), now).await?;
+        match (limit, outcome) {
+            (Limit::Rate { .. }, Outcome::Failed) => continue,
+            (Limit::Rate { .. }, _) => row.blocked_until -= limit.step(),
+            (Limit::InARow { .. }, Outcome::Succeeded) => {
+                forget(&mut *db, limit.key()).await?;
+                continue;
+            }
+            (Limit::InARow { .. }, Outcome::Abandoned) => row.pending = (row.pending - 1).max(0),
+            (Limit::InARow { free, .. }, Outcome::Failed) => {
+                row.pending = (row.pending - 1).max(0);
+                row.failures += 1;
+                row.blocked_until = now + delay(row.failures - free, config);
+            }
+        }
+        store(&mut *db, limit, &row, config, now).await?;
+    }
+    Ok(())
+}
+
+/// Forgets all failures of the account.
+pub async fn forget_account(db: &mut SqliteConnection, account: Key) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_throttle WHERE account = $1")
+        .bind(account.as_bytes())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Deletes at most `limit` rows that say nothing any longer.
+pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let expired = sqlx::query(
+        "DELETE FROM login_throttle WHERE key IN
+            (SELECT key FROM login_throttle WHERE expires_at <= $1 LIMIT $2)",
+    )
+    .bind(now)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(expired.rows_affected())
+}
+
+/// How many rows there are too many.
+pub async fn excess(db: &mut SqliteConnection) -> Result<i64, Error> {
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(db).await?;
+    Ok((rows - MOST_ROWS).max(0))
+}
+
+/// Deletes at most `limit` rows of a single failure, the oldest first.
+pub async fn shrink(db: &mut SqliteConnection, limit: u32) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM login_throttle WHERE key IN
+            (SELECT key FROM login_throttle WHERE failures <= 1 ORDER BY expires_at LIMIT $1)",
+    )
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+impl Limit {
+    fn key(&self) -> Key {
+        match self {
+            Limit::InARow { key, .. } | Limit::Rate { key, .. } => *key,
+        }
+    }
+
+    fn account(&self) -> Option<Key> {
+        match self {
+            Limit::InARow { account, .. } => *account,
+            Limit::Rate { .. } => None,
+        }
+    }
+
+    /// What one attempt takes of a rate, in seconds: one at the least.
+    fn step(&self) -> Timestamp {
+        match self {
+            Limit::InARow { .. } => 0,
+            Limit::Rate { count, window, .. } => (window / count).max(1),
+        }
+    }
+
+    /// How long to wait before the next attempt, in seconds. 0: not at all.
+    fn wait(&self, row: &Row, config: &ThrottleConfig, now: Timestamp) -> Timestamp {
+        match self {
+            Limit::Rate { window, .. } => {
+                let free_at = row.blocked_until.max(now) + self.step() - window;
+                (free_at - now).max(0)
+            }
+            Limit::InARow { free, .. } => {
+                let looked_at = row.failures + row.pending;
+                if row.failures >= config.failure_limit {
+                    config.longest_delay.as_secs() as Timestamp
+                } else if row.blocked_until > now {
+                    row.blocked_until - now
+                } else if looked_at >= config.failure_limit
+                    || row.pending > 0 && looked_at >= free + PARALLEL
+                {
+                    1
+                } else {
+                    0
+                }
+            }
+        }
+    }
+}
+
+/// After `beyond` more failures than are free.
+fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
+    let (first, longest) = (config.first_delay.as_secs(), config.longest_delay.as_secs());
+    match u32::try_from(beyond) {
+        Err(_) => 0,
+        Ok(doublings) => {
+            first.saturating_mul(2_u64.saturating_pow(doublings.min(62))).min(longest) as Timestamp
+        }
+    }
+}
+
+async fn find(db: &mut SqliteConnection, key: Key, now: Timestamp) -> Result<Row, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT failures, pending, blocked_until, updated_at FROM login_throttle
+         WHERE key = $1 AND expires_at > $2",
+    )
+    .bind(key.as_bytes())
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+    let mut row = row.unwrap_or_default();
+    if row.updated_at + ABANDONED <= now {
+        row.pending = 0;
+    }
+    Ok(row)
+}
+
+async fn store(
+    db: &mut SqliteConnection,
+    limit: &Limit,
+    row: &Row,
+    config: &ThrottleConfig,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let expires_at = match limit {
+        Limit::Rate { .. } => row.blocked_until,
+        Limit::InARow { .. } if row.failures >= config.failure_limit => now + LONG_MEMORY,
+        Limit::InARow { .. } => now + MEMORY,
+    };
+    sqlx::query(
+        "INSERT INTO login_throttle (key, account, failures, pending, blocked_until, updated_at,
+                                     expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (key) DO UPDATE SET failures = $3, pending = $4, blocked_until = $5,
+                                         updated_at = $6, expires_at = $7",
+    )
+    .bind(limit.key().as_bytes())
+    .bind(limit.account().as_ref().map(Key::as_bytes))
+    .bind(row.failures)
+    .bind(row.pending)
+    .bind(row.blocked_until)
+    .bind(now)
+    .bind(expires_at)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn forget(db: &mut SqliteConnection, key: Key) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_throttle WHERE key = $1")
+        .bind(key.as_bytes())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_from_the_first_to_the_longest() {
+        let config = ThrottleConfig::default();
+        let delays: Vec<_> = (-1..=8).map(|beyond| delay(beyond, &config)).collect();
+        assert_eq!(delays, [0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(delay(i64::MAX, &config), 0);
+        assert_eq!(delay(1_000_000, &config), 3600);
+    }
+
+    #[test]
+    fn keys_of_different_things_differ() {
+        let keys = [
+            Key::of("a", &["bc"]),
+            Key::of("ab", &["c"]),
+            Key::of("a", &["b", "c"]),
+            Key::of("a", &["", "bc"]),
+        ];
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{i}");
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! How often somebody may try. The numbers are those of the README.
+
+use rocket::figment::Figment;
+use rocket::futures::future::join_all;
+use rocket_login::Hasher;
+
+use crate::support::{Answer, PASSWORD, TestApp, Visitor};
+
+const ADA: &str = "ada@example.org";
+const HERE: &str = "192.0.2.1";
+const WRONG: &str = "email=ada%40example.org&password=wrong+horse+battery";
+const RIGHT: &str = "email=ada%40example.org&password=correct+horse+battery";
+
+async fn log_in(app: &TestApp, from: &str, body: &str) -> Answer {
+    app.visitor().post_from(app, from, "/login", body).await
+}
+
+async fn fail(app: &TestApp, from: &str, times: usize) {
+    for _ in 0..times {
+        log_in(app, from, WRONG).await.assert_status(422);
+    }
+}
+
+#[track_caller]
+fn assert_wait(answer: &Answer, seconds: &str) {
+    answer.assert_status(429);
+    assert_eq!(answer.header("retry-after"), Some(seconds));
+}
+
+fn hashes(app: &TestApp) -> u64 {
+    app.client.rocket().state::<Hasher>().unwrap().count()
+}
+
+#[rocket::async_test]
+async fn after_ten_failures_the_delay_begins_at_thirty_seconds_and_doubles() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    for delay in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
+        let before = hashes(&app);
+        // The right password as well, and nothing is hashed for it.
+        assert_wait(&log_in(&app, HERE, RIGHT).await, &delay.to_string());
+        app.advance(delay - 1);
+        assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
+        assert_eq!(hashes(&app), before);
+        app.advance(1);
+        log_in(&app, HERE, WRONG).await.assert_status(422);
+    }
+}
+
+#[rocket::async_test]
+async fn the_page_is_readable_and_says_when() {
+    let app = TestApp::new().await;
+    fail(&app, HERE, 10).await;
+    let answer = log_in(&app, HERE, WRONG).await;
+    assert_wait(&answer, "30");
+    answer.assert_text("Too many attempts").assert_text("Try it again in 30 seconds.");
+    assert!(answer.header("content-security-policy").is_some());
+    let request = app.client.post("/login").header(rocket::http::ContentType::Form);
+    let request = request.remote("192.0.2.1:99".parse().unwrap());
+    let json = app.visitor().send(request.header(rocket::http::Accept::JSON).body(WRONG)).await;
+    assert_wait(&json, "30");
+    assert!(json.is_json());
+}
+
+#[rocket::async_test]
+async fn the_right_password_forgets_the_failures() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    for _ in 0..3 {
+        fail(&app, HERE, 9).await;
+        log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+    }
+    fail(&app, HERE, 10).await;
+    app.advance(30);
+    log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+    fail(&app, HERE, 10).await;
+}
+
+#[rocket::async_test]
+async fn an_unknown_address_is_throttled_like_a_known_one() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let unknown = WRONG.replace("ada", "bob");
+    for _ in 0..10 {
+        log_in(&app, HERE, WRONG).await.assert_status(422);
+        log_in(&app, HERE, &unknown).await.assert_status(422);
+    }
+    let (known, unknown) = (log_in(&app, HERE, WRONG).await, log_in(&app, HERE, &unknown).await);
+    assert_wait(&unknown, "30");
+    assert_eq!(known.body, unknown.body);
+}
+
+#[rocket::async_test]
+async fn one_account_is_one_account_however_its_address_is_typed() {
+    let app = TestApp::new().await;
+    for email in ["ada%40example.org", "ADA%40example.org", "+ada%40EXAMPLE.org+"].repeat(4) {
+        let answer = log_in(&app, HERE, &format!("email={email}&password=wrong+horse")).await;
+        if answer.status.code == 429 {
+            return;
+        }
+    }
+    panic!("twelve spellings got through");
+}
+
+#[rocket::async_test]
+async fn another_address_is_not_held_up_before_the_account_itself_is() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
+    log_in(&app, "192.0.2.2", RIGHT).await.assert_redirect("/account");
+
+    // Fifty from everywhere, five from each.
+    for host in 10..20 {
+        fail(&app, &format!("198.51.100.{host}"), 5).await;
+    }
+    assert_wait(&log_in(&app, "203.0.113.9", RIGHT).await, "30");
+}
+
+#[rocket::async_test]
+async fn a_stranger_does_not_keep_the_owner_out_on_a_device_that_is_known() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.log_out().await;
+    for host in 10..20 {
+        fail(&app, &format!("198.51.100.{host}"), 5).await;
+    }
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
+    // From the very address of the stranger, too.
+    ada.post_from(&app, "198.51.100.10", "/login", RIGHT).await.assert_redirect("/account");
+
+    // Its own failures it has to itself.
+    ada.log_out().await;
+    for _ in 0..10 {
+        ada.post_from(&app, HERE, "/login", WRONG).await.assert_status(422);
+    }
+    assert_wait(&ada.post_from(&app, HERE, "/login", RIGHT).await, "30");
+}
+
+#[rocket::async_test]
+async fn a_device_of_one_account_is_no_way_into_another() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let bob = app.registered("bob@example.org").await;
+    for _ in 0..10 {
+        bob.post_from(&app, HERE, "/login", WRONG).await.assert_status(422);
+    }
+    assert_wait(&bob.post_from(&app, HERE, "/login", RIGHT).await, "30");
+}
+
+#[rocket::async_test]
+async fn after_a_hundred_failures_only_a_new_password_helps() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let mut tried = 0;
+    while tried < 100 {
+        let from = format!("198.51.{}.{}", tried / 200, tried % 200);
+        match log_in(&app, &from, WRONG).await.status.code {
+            422 => tried += 1,
+            429 => app.advance(3600),
+            status => panic!("{status}"),
+        }
+    }
+    let before = hashes(&app);
+    app.advance(20 * 24 * 60 * 60);
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "3600");
+    assert_eq!(hashes(&app), before);
+
+    app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let fields = [("new_password", "another horse battery")];
+    app.visitor().post(&app.link(ADA, "/reset/").await, &fields).await.assert_redirect("/login");
+    log_in(&app, HERE, &RIGHT.replace("correct", "another")).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn of_many_guesses_at_once_no_more_than_fifty_are_looked_at() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let before = hashes(&app);
+    let answers = join_all((0..200).map(|_| log_in(&app, HERE, WRONG))).await;
+    let looked_at = answers.iter().filter(|answer| answer.status.code == 422).count();
+    assert!((10..=50).contains(&looked_at), "{looked_at}");
+    assert_eq!(hashes(&app) - before, looked_at as u64);
+    log_in(&app, HERE, RIGHT).await.assert_status(429);
+}
+
+#[rocket::async_test]
+async fn a_household_that_logs_in_at_once_is_let_in() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let answers = join_all((0..40).map(|_| log_in(&app, HERE, RIGHT))).await;
+    assert!(answers.iter().all(|answer| answer.status.code == 303));
+}
+
+#[rocket::async_test]
+async fn many_accounts_from_one_address_are_throttled_together() {
+    let app = TestApp::new().await;
+    let attempt = async |from: &str, number: usize| {
+        let body = format!("email=user{number}%40example.org&password=password1234");
+        log_in(&app, from, &body).await.status.code
+    };
+    for number in 0..100 {
+        assert_eq!(attempt(HERE, number).await, 422, "{number}");
+    }
+    assert_eq!(attempt(HERE, 100).await, 429);
+    assert_eq!(attempt("192.0.2.2", 100).await, 422);
+    // One more every six seconds.
+    app.advance(6);
+    assert_eq!(attempt(HERE, 101).await, 422);
+    assert_eq!(attempt(HERE, 102).await, 429);
+}
+
+#[rocket::async_test]
+async fn an_ipv6_subscriber_is_one_address() {
+    let app = TestApp::new().await;
+    for host in 0..10 {
+        fail(&app, &format!("2001:db8:1:2::{host}"), 1).await;
+    }
+    assert_wait(&log_in(&app, "2001:db8:1:2:ffff::1", WRONG).await, "30");
+    log_in(&app, "2001:db8:1:3::1", WRONG).await.assert_status(422);
+}
+
+#[rocket::async_test]
+async fn a_forged_address_changes_nothing() {
+    let app = TestApp::new().await;
+    let attempt = async |number: u8| {
+        let request = app.client.post("/login").header(rocket::http::ContentType::Form);
+        let forged = format!("198.51.100.{number}");
+        let request = request
+            .remote("192.0.2.1:99".parse().unwrap())
+            .header(rocket::http::Header::new("X-Forwarded-For", forged.clone()))
+            .header(rocket::http::Header::new("X-Real-IP", forged.clone()))
+            .header(rocket::http::Header::new("Forwarded", format!("for={forged}")));
+        app.visitor().send(request.body(WRONG)).await.status.code
+    };
+    for number in 0..10 {
+        assert_eq!(attempt(number).await, 422);
+    }
+    assert_eq!(attempt(11).await, 429);
+}
+
+#[rocket::async_test]
+async fn a_restart_forgets_nothing() {
+    let app = TestApp::new().await;
+    fail(&app, HERE, 10).await;
+    let app = app.restarted(|figment| figment).await;
+    assert_wait(&log_in(&app, HERE, WRONG).await, "30");
+}
+
+#[rocket::async_test]
+async fn every_form_that_asks_for_the_password_counts() {
+    let wrong = "wrong horse battery";
+    let forms: [(&str, &[(&str, &str)]); 4] = [
+        ("/reauthenticate", &[("password", wrong)]),
+        ("/account/password", &[("current_password", wrong), ("new_password", "another horse!")]),
+        ("/account/email", &[("current_password", wrong), ("email", "b@example.org")]),
+        ("/account/delete", &[("current_password", wrong)]),
+    ];
+    for (path, fields) in forms {
+        let app = TestApp::new().await;
+        let (ada, phone) = (app.registered(ADA).await, app.visitor());
+        for _ in 0..10 {
+            ada.post(path, fields).await.assert_status(422);
+        }
+        assert_wait(&ada.post(path, fields).await, "30");
+        // Neither another form of the session, nor another session's.
+        assert_wait(&ada.post("/reauthenticate", &[("password", PASSWORD)]).await, "30");
+        phone.log_in(ADA).await.assert_redirect("/account");
+        let right = [("password", PASSWORD)];
+        phone.post("/reauthenticate", &right).await.assert_redirect("/account");
+        app.advance(30);
+        ada.post("/reauthenticate", &right).await.assert_redirect("/account");
+    }
+}
+
+#[rocket::async_test]
+async fn mails_to_one_address_are_ten_an_hour_known_or_not() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    for email in [ADA, "bob@example.org"] {
+        for _ in 0..10 {
+            app.visitor().post("/reset", &[("email", email)]).await.assert_status(200);
+        }
+        let typed = email.to_uppercase();
+        let answer = app.visitor().post("/reset", &[("email", &typed)]).await;
+        assert_wait(&answer, "360");
+    }
+    assert_eq!(app.mails().await.len(), 11);
+    app.advance(360);
+    app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn every_way_to_have_a_mail_sent_counts() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for _ in 0..10 {
+        ada.post("/account/verify", &[]).await.assert_redirect("/account");
+    }
+    ada.post("/account/verify", &[]).await.assert_status(429);
+    app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(429);
+    let fields = [("email", "b@example.org"), ("current_password", PASSWORD)];
+    for _ in 0..10 {
+        ada.post("/account/email", &fields).await.assert_redirect("/account");
+    }
+    ada.post("/account/email", &fields).await.assert_status(429);
+
+    let confirm = |f: Figment| f.merge(("accounts.registration", "confirm"));
+    let app = TestApp::with(confirm).await;
+    for _ in 0..10 {
+        app.visitor().register(ADA).await.assert_redirect("/register/sent");
+    }
+    app.visitor().register(ADA).await.assert_status(429);
+}
+
+#[rocket::async_test]
+async fn one_client_has_a_hundred_mails_sent_in_an_hour() {
+    let app = TestApp::new().await;
+    let reset = async |from: &str, number: usize| {
+        let body = format!("email=user{number}%40example.org");
+        app.visitor().post_from(&app, from, "/reset", &body).await.status.code
+    };
+    for number in 0..100 {
+        assert_eq!(reset(HERE, number).await, 200);
+    }
+    assert_eq!(reset(HERE, 100).await, 429);
+    assert_eq!(reset("192.0.2.2", 100).await, 200);
+}
+
+#[rocket::async_test]
+async fn sign_ups_from_one_address_are_limited() {
+    let app = TestApp::with(|f| f.merge(("throttle.sign_ups", 3))).await;
+    let register = async |from: &str, number: usize| {
+        let body = format!("email=user{number}%40example.org&password=correct+horse+battery");
+        app.visitor().post_from(&app, from, "/register", &body).await.status.code
+    };
+    for number in 0..3 {
+        assert_eq!(register(HERE, number).await, 303);
+    }
+    let before = hashes(&app);
+    assert_eq!(register(HERE, 3).await, 429);
+    assert_eq!(hashes(&app), before);
+    assert_eq!(register("192.0.2.2", 3).await, 303);
+    app.advance(1200);
+    assert_eq!(register(HERE, 4).await, 303);
+}
+
+#[rocket::async_test]
+async fn dead_links_are_counted_with_the_failures_of_an_address() {
+    let app = TestApp::with(|f| f.merge(("throttle.address_failures", 5))).await;
+    let attempt = async |path: &str| {
+        let body = "new_password=another+horse+battery";
+        app.visitor().post_from(&app, HERE, path, body).await.status.code
+    };
+    for path in ["/reset/x", "/verify/x", "/not-me/x", "/reset/y", "/verify/y"] {
+        assert_eq!(attempt(path).await, 404, "{path}");
+    }
+    for path in ["/reset/x", "/verify/x", "/not-me/x"] {
+        assert_eq!(attempt(path).await, 429, "{path}");
+    }
+    assert_eq!(log_in(&app, HERE, WRONG).await.status.code, 429);
+}
+
+#[rocket::async_test]
+async fn an_operators_unlock_works_at_once() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
+    let url = format!("{{login={{url=\"sqlite:{}/login.db\"}}}}", app.dir.path().display());
+    let program = env!("CARGO_BIN_EXE_rocket-login");
+    let mut command = crate::program::command(program, &app.dir);
+    let command = command.args(["user", "unlock", ADA]).env("ROCKET_DATABASES", url);
+    assert!(command.status().unwrap().success());
+    log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_numbers_are_configurable_and_it_can_be_switched_off() {
+    let app = TestApp::with(|f| {
+        f.merge(("throttle.failures", 2))
+            .merge(("throttle.first_delay", "1m"))
+            .merge(("throttle.longest_delay", "90s"))
+    })
+    .await;
+    fail(&app, HERE, 2).await;
+    assert_wait(&log_in(&app, HERE, WRONG).await, "60");
+    app.advance(60);
+    fail(&app, HERE, 1).await;
+    assert_wait(&log_in(&app, HERE, WRONG).await, "90");
+
+    let app = TestApp::with(|f| f.merge(("throttle.enabled", false))).await;
+    fail(&app, HERE, 120).await;
+}
+
+#[rocket::async_test]
+async fn a_guess_that_our_side_did_not_answer_does_not_count() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 9).await;
+    // The limits are counted, and then the account's row cannot be read as one.
+    app.execute("UPDATE users SET created_at = created_at").await;
+    app.execute("ALTER TABLE login_events RENAME TO away").await;
+    log_in(&app, HERE, WRONG).await.assert_status(503);
+    app.execute("ALTER TABLE away RENAME TO login_events").await;
+    app.advance(61);
+    log_in(&app, HERE, WRONG).await.assert_status(422);
+    assert_wait(&log_in(&app, HERE, WRONG).await, "30");
+}
+
+#[rocket::async_test]
+async fn the_table_holds_no_address_and_is_swept() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 3).await;
+    app.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let mut db = app.db().await;
+    let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT key, account FROM login_throttle").fetch_all(&mut db).await.unwrap();
+    assert!(!rows.is_empty());
+    for (key, account) in rows {
+        for bytes in [Some(key), account].into_iter().flatten() {
+            assert_eq!(bytes.len(), 16);
+            assert!(!String::from_utf8_lossy(&bytes).contains("ada"));
+        }
+    }
+    app.advance(25 * 60 * 60);
+    app.until("SELECT count(*) = 0 FROM login_throttle").await;
+}
+
+#[rocket::async_test]
+async fn a_flood_of_made_up_addresses_is_swept_and_what_is_blocked_stays() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    app.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 503000)
+         INSERT INTO login_throttle (key, failures, updated_at, expires_at)
+         SELECT randomblob(16), 1, 1767225600, 1767225600 + 80000 FROM n",
+    )
+    .await;
+    app.advance(60 * 60);
+    app.until("SELECT count(*) <= 500000 FROM login_throttle").await;
+    assert_eq!(app.count("SELECT count(*) FROM login_throttle WHERE failures = 10").await, 2);
+}
+
+#[rocket::async_test]
+async fn a_throttled_attempt_is_in_the_log_and_in_no_history() {
+    let app = TestApp::new().await;
+    let ada: Visitor<'_> = app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    log_in(&app, HERE, WRONG).await.assert_status(429);
+    assert_eq!(app.count("SELECT count(*) FROM login_events WHERE kind = 'throttled'").await, 0);
+    let page = ada.get("/account/activity").await;
+    assert_eq!(page.body.matches("Log-in failed").count(), 10);
+}
