@@ -103,9 +103,7 @@ impl<'r> Auth<'r> {
         text: &str,
         email: &str,
     ) -> Result<NewPassword, PasswordError> {
-        let url = self.config.site.url.as_deref().unwrap_or_default();
-        let site = url.split_once("://").map_or("", |(_, host)| host);
-        let context = [email, site, env!("CARGO_PKG_NAME")];
+        let context = [email, self.config.site_name(), env!("CARGO_PKG_NAME")];
         let password = NewPassword::parse(text, &self.config.password, &context)?;
         match &self.config.password.breached_url {
             Some(url) if password.is_breached(url).await => Err(PasswordError::Breached),

@@ -190,6 +190,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The site's name, as its address has it; empty where that is not known.
+    pub(crate) fn site_name(&self) -> &str {
+        let url = self.site.url.as_deref().unwrap_or_default();
+        url.split_once("://").map_or("", |(_, host)| host)
+    }
+
     /// Whether mails can be sent: through `mail.url`, or to the dev mailbox.
     pub fn has_mail(&self) -> bool {
         self.debug || self.mail.url.is_some()

@@ -18,6 +18,7 @@ pub(crate) mod reauthenticate;
 mod register;
 mod reset;
 mod sessions;
+mod strength;
 mod templates;
 mod verify;
 mod well_known;
@@ -82,6 +83,7 @@ pub fn routes() -> Vec<Route> {
         export::export,
         delete::form,
         delete::submit,
+        strength::judge,
         health::healthz,
         health::readyz,
         assets::asset,

@@ -4,6 +4,7 @@ mod breached;
 mod hash;
 mod hasher;
 mod policy;
+mod strength;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use crate::config::PasswordConfig;
 
 pub use hash::PasswordHash;
 pub use hasher::{Hasher, Verdict};
+pub use strength::Strength;
 
 /// A password on its way to be hashed: normalised, wiped when dropped, and
 /// never printed.

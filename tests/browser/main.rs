@@ -265,6 +265,21 @@ async fn two_browsers_have_two_sessions() {
 }
 
 #[rocket::async_test]
+async fn the_meter_follows_what_is_typed() {
+    run(async |_, browser| {
+        browser.open("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", "password1234").await;
+        let weak = browser.find(".strength[data-score='0']").await;
+        assert!(weak.text().await.unwrap().contains("among the most common"));
+        browser.fill("password", "correct horse battery staple").await;
+        let strong = browser.find(".strength[data-score='4']").await;
+        assert_eq!(strong.text().await.unwrap(), "Strong.");
+    })
+    .await;
+}
+
+#[rocket::async_test]
 async fn a_changed_password_logs_the_other_browser_out_at_its_next_click() {
     run(async |site, browser| {
         browser.register("ada@example.org").await;

@@ -93,6 +93,30 @@ async fn no_kind_of_character_is_required() {
     }
 }
 
+#[rocket::async_test]
+async fn the_meter_judges_as_the_site_does() {
+    let app = TestApp::new().await;
+    let judge = async |password: &str| {
+        let fields = [("email", ADA), ("password", password)];
+        let answer = app.visitor().post("/password-strength", &fields).await;
+        answer.assert_status(200).assert_no_text(password);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.set_cookie("session").is_none());
+        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap()
+    };
+    assert_eq!(judge("password1234").await["score"], 0);
+    let own = judge("ada.lovelace").await;
+    assert!(own["text"].as_str().unwrap().contains("made of your address"), "{own}");
+    assert_eq!(judge("correct horse battery staple").await["text"], "Strong.");
+    let weak = judge("aaaaaaaaaaaaab").await;
+    assert!(weak["score"].as_i64().unwrap() < 3, "{weak}");
+    for page in ["/register", "/login"] {
+        let has_meter = app.visitor().get(page).await.body.contains("strength.js");
+        assert_eq!(has_meter, page == "/register");
+    }
+}
+
 // The pepper.
 
 const ONE: &str = "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";

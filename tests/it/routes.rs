@@ -8,7 +8,7 @@ use crate::support::{TestApp, figment};
 
 /// The routes that anybody may use without being logged in. Whoever adds one
 /// decides that here.
-const PUBLIC: [(Method, &str); 25] = [
+const PUBLIC: [(Method, &str); 26] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
@@ -17,6 +17,7 @@ const PUBLIC: [(Method, &str); 25] = [
     (Method::Get, "/logout"),
     (Method::Post, "/logout"),
     (Method::Get, "/register/sent"),
+    (Method::Post, "/password-strength"),
     (Method::Get, "/reset"),
     (Method::Post, "/reset"),
     (Method::Get, "/reset/<token>"),

@@ -1,0 +1,50 @@
+//! `/password-strength`: what the meter beside a new password shows.
+
+use std::time::Duration;
+
+use rocket::http::{Header, Status};
+use rocket::tokio::sync::Semaphore;
+use rocket::tokio::task::spawn_blocking;
+use rocket::tokio::time::timeout;
+use rocket::{FromForm, Responder, State, post};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::password::Strength;
+use crate::web::Posted;
+
+/// Estimates at a time, and how long one may wait: the meter is a nicety.
+static PLACES: Semaphore = Semaphore::const_new(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// What has been typed so far.
+#[derive(FromForm)]
+pub struct Typed {
+    #[field(default = String::new())]
+    email: String,
+    #[field(default = String::new())]
+    password: String,
+}
+
+/// JSON that nobody keeps.
+#[derive(Responder)]
+#[response(content_type = "json")]
+pub struct Judged {
+    content: String,
+    cache: Header<'static>,
+}
+
+#[post("/password-strength", data = "<form>")]
+pub async fn judge(config: &State<Config>, form: Posted<Typed>) -> Result<Judged, Status> {
+    let Posted(Typed { email, password }) = form;
+    let (policy, site) = (config.password.clone(), config.site_name().to_owned());
+    let password = Zeroizing::new(password);
+    let place = timeout(LONGEST_WAIT, PLACES.acquire()).await;
+    let Ok(Ok(_place)) = place else { return Err(Status::ServiceUnavailable) };
+    let judged = spawn_blocking(move || {
+        Strength::of(&password, &policy, &[&email, &site, env!("CARGO_PKG_NAME")])
+    });
+    let strength = judged.await.map_err(|_| Status::InternalServerError)?;
+    let content = serde_json::to_string(&strength).map_err(|_| Status::InternalServerError)?;
+    Ok(Judged { content, cache: Header::new("Cache-Control", "no-store") })
+}
