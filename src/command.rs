@@ -35,7 +35,7 @@ enum Command {
     /// Print a new key for ROCKET_SECRET_KEY
     SecretKey,
     /// Print what is unsafe in this deployment; exit code 1 if anything is
-    Check,
+    Check(check::Check),
     /// Look at accounts and change them; the running site sees it at once
     #[command(subcommand)]
     User(account::UserCommand),
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Command::Serve => rocket::execute(serve()),
         Command::Migrate => rocket::execute(migrate()),
         Command::SecretKey => secret_key::print(),
-        Command::Check => check::check(),
+        Command::Check(check) => rocket::execute(check.run()),
         Command::User(command) => rocket::execute(command.run()),
         Command::Session(command) => rocket::execute(command.run()),
     };

@@ -26,11 +26,13 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
+use crate::clock::Timestamp;
 use crate::config::{ConfigError, sqlite_path};
 use crate::error::Error;
 use file::FileIdentity;
 use in_flight::InFlight;
 
+pub use file::is_database;
 pub use in_flight::fairing as in_flight;
 
 /// Longest wait for the one writer. Its queue is first come, first served.
@@ -209,6 +211,23 @@ impl Pools {
 
         migrate.await.map_err(|error| OpenError(format!("cannot migrate the database: {error}")))
     }
+}
+
+/// Whether SQLite finds nothing wrong with the file's structure.
+pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(db).await?;
+    Ok(found == "ok")
+}
+
+/// When something last happened, by the clock of then. 0: never.
+pub async fn latest_event(db: &mut SqliteConnection) -> Result<Timestamp, Error> {
+    let latest = sqlx::query_scalar(
+        "SELECT max(coalesce((SELECT max(created_at) FROM login_events), 0),
+                    coalesce((SELECT max(created_at) FROM users), 0))",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(latest)
 }
 
 fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {

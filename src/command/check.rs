@@ -1,25 +1,216 @@
 //! `check`: what is unsafe in this deployment.
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use rocket::figment::{Figment, Source};
+use rocket_db_pools::Pool;
+
 use super::Done;
+use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::db::{self, Pools};
+use crate::mail::Smtp;
 
-/// Prints one line for each thing that is unsafe, with the mend.
-pub fn check() -> Done {
-    let figment = crate::figment();
-    config::check_top_level(&figment)?;
-    let config = Config::from_figment(&figment)?;
+/// How long the site may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-    let mut unsafe_things = config.warnings();
-    if config.debug {
-        let line = "the profile is debug, for developing; set ROCKET_PROFILE=release";
-        unsafe_things.insert(0, line.into());
-    }
-    unsafe_things.iter().for_each(|line| println!("{line}"));
-    match unsafe_things.len() {
-        0 => {
-            println!("nothing unsafe was found");
-            Ok(())
+/// A daily backup, and time to make it.
+const BACKUP_AGE: Duration = Duration::from_secs(26 * 60 * 60);
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Do not ask the site itself, nor the mail server
+    #[arg(long)]
+    offline: bool,
+    /// A backup, or a folder of them: the newest must be of the last 26 hours
+    #[arg(long, value_name = "PATH")]
+    backup: Option<PathBuf>,
+}
+
+impl Check {
+    /// Prints one line for each thing that is unsafe, with the mend.
+    pub async fn run(self) -> Done {
+        let figment = crate::figment();
+        config::check_top_level(&figment)?;
+        let config = Config::from_figment(&figment)?;
+
+        let mut lines = config.warnings();
+        lines.extend(profile(&config, &figment));
+        lines.extend(key_file(&figment));
+        lines.extend(database(&config).await);
+        lines.extend(self.backup.as_deref().and_then(backup));
+        if !self.offline {
+            lines.extend(site(&config).await);
+            lines.extend(mail(&config).await);
         }
-        found => Err(format!("{found} unsafe").into()),
+
+        lines.iter().for_each(|line| println!("{line}"));
+        match lines.len() {
+            0 => {
+                println!("nothing unsafe was found");
+                Ok(())
+            }
+            found => Err(format!("{found} unsafe").into()),
+        }
     }
+}
+
+fn profile(config: &Config, figment: &Figment) -> Vec<String> {
+    if config.debug {
+        return vec!["the profile is debug, for developing; set ROCKET_PROFILE=release".into()];
+    }
+
+    let mut lines = Vec::new();
+    let address: Option<std::net::IpAddr> = figment.extract_inner("address").ok();
+    let is_local = address.is_none_or(|address| address.is_loopback());
+    if is_local && config.site.trusted_proxies.is_empty() {
+        lines.push(
+            "site.trusted_proxies is empty: all who come through the proxy seem to have one \
+             address, and share its limits; write [\"127.0.0.1\"]"
+                .into(),
+        );
+    }
+    if !is_local {
+        lines.push(
+            "address is not of this machine alone: the site can be reached past the proxy, over \
+             http; write \"127.0.0.1\", or let nothing but the proxy reach it"
+                .into(),
+        );
+    }
+    if config.site.url.is_none() {
+        lines.push("site.url is not set, so https cannot be looked at; write \"https://…\"".into());
+    }
+    lines
+}
+
+/// The file that holds the secret key, if others can read it.
+fn key_file(figment: &Figment) -> Option<String> {
+    let metadata = figment.find_metadata("secret_key")?;
+    let Some(Source::File(path)) = &metadata.source else { return None };
+    is_open(path).then(|| {
+        let path = path.display();
+        format!("secret_key: {path} can be read by others on this machine; chmod 600 {path}")
+    })
+}
+
+async fn database(config: &Config) -> Vec<String> {
+    let path = &config.database;
+    if !path.is_file() {
+        let path = path.display();
+        return vec![format!("databases.login.url: there is no {path} yet; start the site once")];
+    }
+
+    let mut lines = Vec::new();
+    if is_open(path) {
+        let path = path.display();
+        lines.push(format!(
+            "databases.login.url: {path} can be read by others on this machine; chmod 600 {path}*"
+        ));
+    }
+    match look(path).await {
+        Ok(found) => lines.extend(found),
+        Err(error) => lines.push(error.to_string()),
+    }
+    lines
+}
+
+/// What the database itself says. Opening it refuses an unsafe SQLite.
+async fn look(path: &Path) -> Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
+    let db = Pools::open(path).await?;
+    let mut lines = Vec::new();
+    let mut reader = db.read().await?;
+    if !db::is_sound(&mut reader).await? {
+        lines.push(format!(
+            "databases.login.url: {} is damaged; restore the backup",
+            path.display()
+        ));
+    }
+
+    // Some clock was ahead; sessions of that time would outlive their end.
+    let latest = db::latest_event(&mut reader).await?;
+    if latest > Clock::system().now() + 5 * 60 {
+        lines.push(
+            "the clock is behind what the database has seen; set it by NTP (timedatectl)".into(),
+        );
+    }
+    drop(reader);
+    db.close().await;
+    Ok(lines)
+}
+
+fn backup(path: &Path) -> Option<String> {
+    let newest = match path.is_dir() {
+        true => std::fs::read_dir(path)
+            .ok()?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| db::is_database(path))
+            .max_by_key(|path| modified(path)),
+        false => Some(path.to_owned()).filter(|path| db::is_database(path)),
+    };
+    let Some(newest) = newest else {
+        return Some(format!("backup: there is no database at {}", path.display()));
+    };
+
+    let age = modified(&newest).and_then(|at| SystemTime::now().duration_since(at).ok());
+    if age.is_some_and(|age| age > BACKUP_AGE) {
+        let hours = age.unwrap_or_default().as_secs() / 3600;
+        return Some(format!("backup: {} is {hours} hours old", newest.display()));
+    }
+    is_open(&newest).then(|| {
+        let path = newest.display();
+        format!("backup: {path} can be read by others on this machine; chmod 600 {path}")
+    })
+}
+
+/// Asks the site as a visitor would, through the proxy.
+async fn site(config: &Config) -> Vec<String> {
+    let Some(url) = config.site.url.clone().filter(|_| !config.debug) else { return Vec::new() };
+    let asked = rocket::tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+        let answer = agent.get(format!("{url}/healthz")).call();
+        answer.map(|answer| answer.headers().clone())
+    });
+    match asked.await {
+        Ok(Ok(headers)) => {
+            let is_ours = headers.contains_key("Content-Security-Policy");
+            let is_strict = headers.contains_key("Strict-Transport-Security");
+            let missing = (!is_ours || !is_strict).then(|| {
+                "site.url: what answers there is not this site in release, or the proxy drops its \
+                 headers"
+                    .to_owned()
+            });
+            missing.into_iter().collect()
+        }
+        Ok(Err(error)) => vec![format!("site.url: the site does not answer there: {error}")],
+        Err(error) => vec![format!("site.url: {error}")],
+    }
+}
+
+async fn mail(config: &Config) -> Option<String> {
+    let server = config.mail.server().ok().flatten()?;
+    let smtp = match Smtp::new(&server) {
+        Ok(smtp) => smtp,
+        Err(error) => return Some(error.to_string()),
+    };
+    let error = smtp.test().await.err()?;
+    Some(format!("mail.url: the server cannot be used: {error}"))
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
+/// Whether others on this machine can read the file.
+#[cfg(unix)]
+fn is_open(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &Path) -> bool {
+    false
 }

@@ -75,6 +75,15 @@ impl Smtp {
         Ok(Smtp(builder.build()))
     }
 
+    /// Greets the server and logs in, and sends nothing.
+    pub async fn test(&self) -> Result<(), String> {
+        match self.0.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("it does not answer".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     async fn send(&self, message: Message) -> Result<(), Failure> {
         let sent = match timeout(MAIL_TIMEOUT, self.0.send(message)).await {
             Ok(sent) => sent,

@@ -266,32 +266,108 @@ fn the_log_has_one_line_in_a_stable_form_for_each_event() {
     );
 }
 
+fn check(dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
+    let command = command.arg("check").args(arguments).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+const SAFE: [(&str, &str); 5] = [
+    KEY,
+    ("ROCKET_LOG_LEVEL", "critical"),
+    ("ROCKET_PROFILE", "release"),
+    ("ROCKET_MAIL", "{url=\"smtps://127.0.0.1:1\",from=\"a@example.org\"}"),
+    ("ROCKET_SITE", "{url=\"https://127.0.0.1:1\",trusted_proxies=[\"127.0.0.1\"]}"),
+];
+
+fn safe_but(changed: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {
+    let kept = SAFE.into_iter().filter(|(name, _)| *name != changed.0);
+    kept.chain([changed]).collect()
+}
+
 #[test]
 fn check_names_what_is_unsafe_and_the_mend() {
     let dir = TempDir::new().unwrap();
-    let check = |variables: &[(&str, &str)]| {
-        let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
-        let output = command.arg("check").envs(variables.iter().copied()).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (code, said) = check(&[]);
-    assert_eq!(code, Some(1));
-    assert!(said.contains("set ROCKET_PROFILE=release"), "{said}");
+    run(&dir, &["migrate"]);
+    let offline = |variables: &[(&str, &str)]| check(&dir, &["--offline"], variables);
+    let safe = offline(&SAFE);
+    assert_eq!((safe.0, safe.1.as_str()), (Some(0), "nothing unsafe was found\n"));
 
-    let critical = ("ROCKET_LOG_LEVEL", "critical");
-    let release = [KEY, critical, ("ROCKET_PROFILE", "release")];
-    let (code, said) = check(&release);
-    assert_eq!(code, Some(1));
-    assert!(said.starts_with("mail.url is not set: nobody can reset a password"), "{said}");
+    for (changed, start) in [
+        (("ROCKET_PROFILE", "debug"), "the profile is debug"),
+        (("ROCKET_MAIL", "{}"), "mail.url is not set: nobody can reset a password"),
+        (("ROCKET_LOG_LEVEL", "normal"), "log_level is normal"),
+        (("ROCKET_THROTTLE", "{enabled=false}"), "throttle.enabled is false"),
+        (("ROCKET_SESSION", "{secure=false}"), "session.secure is false"),
+        (("ROCKET_ADDRESS", "0.0.0.0"), "address is not of this machine alone"),
+        (("ROCKET_SITE", "{url=\"https://x.example\"}"), "site.trusted_proxies is empty"),
+        (
+            ("ROCKET_SITE", "{url=\"http://x.example\",trusted_proxies=[\"127.0.0.1\"]}"),
+            "site.url is http",
+        ),
+    ] {
+        let (code, said) = offline(&safe_but(changed));
+        assert_eq!(code, Some(1), "{start}: {said}");
+        assert!(said.lines().any(|line| line.starts_with(start)), "{start}: {said}");
+    }
+}
 
-    let mail = ("ROCKET_MAIL", "{url=\"smtps://mail.example.org\",from=\"a@example.org\"}");
-    let site = ("ROCKET_SITE", "{url=\"https://example.org\"}");
-    let (code, said) = check(&[&release[..], &[mail, site]].concat());
-    assert_eq!((code, said.as_str()), (Some(0), "nothing unsafe was found\n"));
-    let (code, said) =
-        check(&[&release[..], &[mail, site, ("ROCKET_LOG_LEVEL", "normal")]].concat());
+#[cfg(unix)]
+#[test]
+fn check_looks_at_the_database_its_clock_and_its_backup() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = TempDir::new().unwrap();
+    let offline = |more: &[&str]| check(&dir, &[&["--offline"], more].concat(), &SAFE);
+    assert!(offline(&[]).1.starts_with("databases.login.url: there is no data/login.db yet"));
+    add(&dir);
+    assert_eq!(offline(&[]).0, Some(0));
+
+    let path = dir.path().join("data/login.db");
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+    mode(0o644).unwrap();
+    assert!(offline(&[]).1.contains("can be read by others on this machine; chmod 600"));
+    mode(0o600).unwrap();
+
+    let backup = dir.path().join("backups");
+    std::fs::create_dir(&backup).unwrap();
+    let backups = ["--backup", "backups"];
+    assert!(offline(&backups).1.starts_with("backup: there is no database at backups"));
+    let copy = backup.join("monday.db");
+    std::fs::copy(&path, &copy).unwrap();
+    assert_eq!(offline(&backups).0, Some(0));
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(30 * 60 * 60);
+    std::fs::File::options().write(true).open(&copy).unwrap().set_modified(old).unwrap();
+    assert!(offline(&backups).1.contains("monday.db is 30 hours old"));
+
+    let sql = "UPDATE users SET created_at = created_at + 100000";
+    rocket::tokio::runtime::Runtime::new().unwrap().block_on(async {
+        use sqlx::Connection;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(sql).execute(&mut db).await.unwrap();
+    });
+    assert!(offline(&[]).1.starts_with("the clock is behind what the database has seen"));
+}
+
+#[test]
+fn check_asks_the_site_and_the_mail_server_themselves() {
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    let (code, said) = check(&dir, &[], &SAFE);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("log_level is normal"), "{said}");
+    assert!(said.contains("site.url: the site does not answer there"), "{said}");
+    assert!(said.contains("mail.url: the server cannot be used"), "{said}");
+
+    // Over http, for want of a certificate here: the rest is as it should be.
+    let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_PROFILE", "release")]);
+    let url =
+        format!("{{url=\"http://127.0.0.1:{}\",trusted_proxies=[\"127.0.0.1\"]}}", site.port());
+    let variables: Vec<_> = SAFE.into_iter().filter(|(name, _)| *name != "ROCKET_SITE").collect();
+    let (_, said) = check(&dir, &[], &[&variables[..], &[("ROCKET_SITE", url.as_str())]].concat());
+    assert!(!said.contains("does not answer") && !said.contains("drops its headers"), "{said}");
 }
 
 #[test]

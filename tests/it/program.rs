@@ -54,6 +54,10 @@ impl Program {
         Program { child, port, output }
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it has written so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
