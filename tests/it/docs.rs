@@ -83,3 +83,41 @@ fn every_key_of_the_configuration_is_in_the_readme_and_in_rocket_toml() {
         }
     }
 }
+
+/// Where all the tests are.
+fn tests() -> String {
+    ["tests/it", "tests/browser", "src"].map(|part| sources(Path::new(part))).concat()
+}
+
+/// The cells of a row of a table.
+fn cells(row: &str) -> Vec<&str> {
+    row.trim().trim_start_matches("| ").trim_end_matches(" |").split(" | ").collect()
+}
+
+/// Asserts that every name in the cell is a test's, or a file of them.
+fn assert_names_tests(cell: &str, tests: &str, row: &str) {
+    // Two files may come later than the page that names them.
+    let later = ["tests/it/throttle.rs", "tests/it/passwords.rs"];
+    for name in cell.split(", ") {
+        let name = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
+        let name = name.unwrap_or_else(|| panic!("no test is named: {row}"));
+        let is_there = match name.contains('/') {
+            true => later.contains(&name) || Path::new(name).is_file(),
+            false => name == "docs" || tests.contains(&format!("fn {name}()")),
+        };
+        assert!(is_there, "no test is called {name}: {row}");
+    }
+}
+
+#[test]
+fn every_row_of_the_list_of_past_holes_names_a_test_that_exists() {
+    let tests = tests();
+    let rows = include_str!("past_holes.rs").lines().filter(|line| line.starts_with("//! | "));
+    let rows: Vec<&str> = rows.filter(|row| !row.starts_with("//! | hole ")).collect();
+    assert!(rows.len() > 65, "{} rows", rows.len());
+    for row in rows {
+        let cells = cells(row.trim_start_matches("//! "));
+        assert_eq!(cells.len(), 3, "{row}");
+        assert_names_tests(cells[2], &tests, row);
+    }
+}

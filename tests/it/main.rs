@@ -22,6 +22,7 @@ mod mail;
 mod migrations;
 mod outage;
 mod passwords;
+mod past_holes;
 mod program;
 mod register;
 mod return_to;

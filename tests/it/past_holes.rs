@@ -1,0 +1,701 @@
+//! What went wrong in other systems, and the test that shows it is not so here.
+//!
+//! | hole | what went wrong | the test that shows we do not have it |
+//! |---|---|---|
+//! | CVE-2022-25896 passport, CVE-2018-11385 Symfony, CVE-2024-7341 Keycloak | the id was kept at log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
+//! | GHSA-j5jh-hpr4-h332 Symfony | fixation through "remember me" | `a_cookie_that_was_replaced_or_logged_out_is_worth_nothing` |
+//! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | the password again, and the old id kept | `the_password_leads_back_under_a_new_id` |
+//! | CVE-2026-7507 Keycloak | a session made beforehand was taken over | `a_planted_session_stays_the_planters`, `a_value_the_server_did_not_issue_is_never_adopted` |
+//! | CVE-2025-12390 Keycloak | the next user of a browser got the last one's session | `logging_in_as_somebody_else_ends_the_earlier_session`, `another_users_state_is_dropped_at_log_in` |
+//! | GHSA-9963-gmh8-vvm6 Jenkins | the old session outlived the log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
+//! | GHSA-jwhv-rgqc-fqj5 Rails | a session id in the address was accepted | `a_session_in_the_address_or_another_header_logs_nobody_in` |
+//! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_it_is_kept_by_no_cache`, `pages_are_stored_by_nobody` |
+//! | tower-sessions 0.12.0 | "create" was "save": a new id could meet a live session | `the_store_passes_the_conformance_suite` |
+//! | CVE-2011-4136, CVE-2020-13254 Django | keys of sessions shared a space with others, or had any shape | `an_empty_or_short_token_matches_nothing`, `another_cookie_of_ours_is_no_session` |
+//! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_the_cookie` |
+//! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_table_holds_nothing_that_logs_in` |
+//! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_is_good_for_its_purpose_alone` |
+//! | Flask 3.1.0 | former keys in the wrong order | `a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew` |
+//! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_key_that_is_a_secret`, `keys_that_are_no_secret_are_known` |
+//! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `all_other_sessions_end_and_this_one_goes_on_under_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
+//! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_out_at_once_and_stays_out`, `a_deleted_account_is_gone_at_once` |
+//! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_everything_and_starts_a_reset` |
+//! | CVE-2025-24973 Concorde, CVE-2026-28275 Initiative | a token was good after the log-out | `logging_out_ends_the_session_on_the_server`, `a_log_out_finds_the_session_under_its_new_token` |
+//! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_writer_never_brings_an_ended_session_back`, `a_slow_response_does_not_put_a_replaced_token_back` |
+//! | tower-sessions 0.4.3 | expired sessions were served | `a_session_ends_when_unused_for_two_hours` |
+//! | CVE-2015-3982 Django | an empty key that many shared | `an_empty_or_short_token_matches_nothing` |
+//! | CVE-2014-0482, CVE-2007-0405 Django | the user before stayed in force | `logging_in_as_somebody_else_ends_the_earlier_session` |
+//! | CVE-2024-51996 Symfony | a remembered token without its user | `the_row_says_whose_it_is_and_where_it_came_from`, `a_deleted_users_sessions_are_gone` |
+//! | CVE-2015-5143, CVE-2015-5963 Django | visits and log-outs made rows | `a_visitor_who_only_reads_has_neither_cookie_nor_row`, `one_address_begins_so_many_sessions_in_an_hour` |
+//! | CVE-2016-4423 Symfony | a huge user name that was tried was stored | `what_was_tried_as_an_address_is_stored_nowhere` |
+//! | CVE-2013-1443 Django | megabytes of password were hashed | `each_field_of_a_megabyte` |
+//! | CVE-2023-36053, CVE-2021-45115 Django | a validator took minutes | `an_address_of_a_hundred_thousand_labels_is_refused_at_once` |
+//! | CVE-2023-46695, CVE-2025-27556 Django | normalising took minutes | `thousands_of_accents_are_normalised_at_once` |
+//! | CVE-2025-14550, CVE-2026-84429 Django, CVE-2007-5712 | many headers took ever longer | `odd_cookies_are_an_anonymous_visitor` |
+//! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart without a limit | `a_body_that_is_no_form` |
+//! | CVE-2026-5766, CVE-2026-33033 Django | the limit believed the length that was claimed | `a_form_in_chunks_has_the_same_limit` |
+//! | RUSTSEC-2017-0005 cookie, RUSTSEC-2026-0009 time | a panic over a date or an age | `odd_cookies_are_an_anonymous_visitor`, `no_crate_is_as_old_as_its_hole` |
+//! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a panic, or no work, over an odd hash | `a_changed_row_is_refused_at_once`, `a_stored_hash_that_cannot_be_read_logs_nobody_in` |
+//! | Kratos `hash_limits.go` | a stored hash asked for any cost | `a_changed_row_is_refused_at_once` |
+//! | Keycloak #28477, Gitea #14702, woogles #235 | many hashes at once took all memory | `who_cannot_be_served_soon_is_told_so_and_pages_go_on`, `memory_grows_for_one_hash_only` |
+//! | CVE-2024-39329, CVE-2025-13473 Django, GHSA-3533-rvpc-6x56 Spring, Kratos #832, Authelia #949 | no hash for an unknown or unusable account | `a_log_in_costs_one_hash_whoever_is_asked_for`, `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
+//! | Keycloak #51887 | an empty password was answered faster where there is an account | `an_empty_password_costs_the_same_for_every_address` |
+//! | Keycloak #26625, vaultwarden | a mail in the request's path told who has an account | `a_page_does_not_wait_for_a_mail_server_that_never_answers` |
+//! | CVE-2024-45231 Django | a mail that failed changed the status | `mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back` |
+//! | CVE-2018-6188 Django, CVE-2021-21424 Symfony, GHSA-vmf9-6pcv-xr87 authentik | another text for a disabled account | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
+//! | CVE-2019-5421 Devise, CVE-2024-4629 Keycloak | parallel attempts passed the counter | `tests/it/throttle.rs` |
+//! | GHSA-jc8m-cxhj-668x Sorcery | a lock did not come a second time | `tests/it/throttle.rs` |
+//! | GHSA-85v8-vx4w-q684, CVE-2026-9798, CVE-2026-16103 Keycloak, CVE-2026-43914 vaultwarden | a second way in was not counted | `tests/it/throttle.rs` |
+//! | GHSA-cq42-vhv7-xr7p Keycloak | a stranger locked the owner out | `tests/it/throttle.rs` |
+//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or fold alike were one address | `anything_else_says_what_is_wrong`, `the_column_itself_knows_that_case_does_not_matter` |
+//! | CVE-2026-32700 Devise | parallel changes confirmed a stranger's address | `parallel_changes_never_confirm_an_address_whose_mail_was_not_opened` |
+//! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_link_of_another_shape_is_a_dead_one` |
+//! | CVE-2019-11272 Spring | the password "null" for who has none | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
+//! | CVE-2026-18963 Keycloak | a reset without the mail | `a_link_is_good_for_its_purpose_alone`, `a_reset_sets_the_password_and_logs_nobody_in` |
+//! | CVE-2025-22228 Spring | the end of a long password was ignored | `the_last_character_of_the_longest_password_matters` |
+//! | CVE-2014-1418, CVE-2014-0473, CVE-2026-48588 Django | private pages were cached | `pages_are_stored_by_nobody`, `the_export_holds_everything_and_no_secret` |
+//! | CVE-2024-26144 Rails, CVE-2025-48947 nextjs-auth0 | files for every cache set a cookie | `a_file_takes_no_cookie_along_even_when_one_is_due` |
+//! | CVE-2026-119346 Next.js | a cookie's value stood in another header | `a_cookies_value_is_mirrored_nowhere` |
+//! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched the check off | `no_header_changes_path_method_or_user`, `headers_that_name_a_user_name_nobody` |
+//! | CVE-2021-32637 Authelia | a path that could not be parsed was let through | `odd_paths_are_not_found_or_guarded`, `a_request_that_cannot_be_parsed_gets_the_headers_too` |
+//! | CVE-2008-3909, CVE-2011-0696, CVE-2016-7401, CVE-2011-4140 Django | a forged or replayed form passed | `a_form_on_another_site_has_no_effect`, `a_private_act_without_a_log_in_is_not_replayed` |
+//! | CVE-2018-14574, CVE-2017-7233, CVE-2016-2512, CVE-2012-3442 Django, CVE-2021-32618, CVE-2021-23385, CVE-2021-23401, CVE-2023-49438 Flask | `next` led elsewhere | `nobody_is_sent_to_another_site`, `everything_else_is_refused` |
+//! | CVE-2012-4520, CVE-2011-4139 Django, CVE-2017-12161 Keycloak | `Host` stood in mailed links | `links_are_built_from_the_configured_address_and_never_from_the_request`, `a_forged_host_is_in_no_page_and_no_redirect` |
+//! | CVE-2015-5144, CVE-2021-32052, CVE-2026-53878 Django | a line break at the end passed the validator | `a_line_break_after_an_address_reaches_neither_row_nor_mail` |
+//! | CVE-2025-48432 Django | a path wrote lines into the log | `a_path_with_line_breaks_stays_on_one_line_of_the_log` |
+//! | CVE-2024-55224 vaultwarden | HTML in a name went into a mail | `names_in_a_mail_are_text`, `what_a_device_says_of_itself_is_escaped` |
+//! | CVE-2021-23336 Python | `;` separated for one and not for the other | `a_semicolon_separates_nothing`, `each_field_twice` |
+//! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one` |
+//! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `each_field_of_a_megabyte`, `no_crate_is_as_old_as_its_hole` |
+//! | RUSTSEC-2026-0111 diesel | bytes that are no text, read as text | `bytes_that_are_no_text_in_a_row_panic_nowhere` |
+//! | CVE-2023-44487, RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258 h2 | floods of streams and frames | `http_2_in_clear_is_not_spoken`, `no_crate_is_as_old_as_its_hole` |
+//! | RUSTSEC-2021-0078, RUSTSEC-2021-0079 hyper | lengths were read laxly | `a_body_of_two_lengths_smuggles_no_request` |
+//! | RUSTSEC-2022-0090 SQLite, RUSTSEC-2023-0096 aes-gcm, RUSTSEC-2020-0028, RUSTSEC-2021-0044 Rocket, RUSTSEC-2026-0098, -0099, -0104 rustls-webpki | fixed in later versions | `no_crate_is_as_old_as_its_hole` |
+//!
+//! Open, each with a test that is ignored until it is mended:
+//!
+//! | hole | what is wrong here | the test that will show it mended |
+//! |---|---|---|
+//! | CVE-2016-2513 Django | an account whose hash has older, cheaper parameters is refused faster | `an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one` |
+//! | CVE-2023-30861, CVE-2026-27205 Flask | an application's page that only reads the session says nothing to caches | `what_a_session_decides_is_kept_by_no_shared_cache` |
+//!
+//! Left out, and why:
+//!
+//! - CVE-2022-24895, CVE-2018-11406 Symfony: tokens in forms that outlive a log-in. Ours have none.
+//! - GHSA-xc85-32mf-xpv8 Rack, RUSTSEC-2022-0018 totp-rs: a comparison that takes its time. Ours is
+//!   `subtle`'s, for hashes of passwords; tokens are looked up by their hash. A clock shows neither.
+//! - solana-private-channels #247: a hash that is given up when its client hangs up. Rocket's local
+//!   client does not hang up; the queue's own bounds are in `tests/it/hashing.rs`.
+//! - RUSTSEC-2026-0178 to -0180 postgres-protocol: there is no PostgreSQL here.
+//! - RUSTSEC-2026-0097 rand: tokens and salts come from `getrandom`.
+//! - RUSTSEC-2023-0034 h2: as above, it is not in the graph.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use cookie::{Cookie, CookieJar, Key};
+use rocket::http::{ContentType, Header, RawStr};
+use rocket::{get, routes};
+use rocket_login::{Email, EmailError, Hasher, PasswordHash, Session, User};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
+use tempfile::TempDir;
+
+use crate::program::{Program, command, receive, session_cookie};
+use crate::support::{Answer, PASSWORD, TestApp, encode, header};
+
+const ADA: &str = "ada@example.org";
+
+/// The key that the tests' sites seal cookies with.
+fn key() -> Key {
+    Key::derive_from(&(0..32).collect::<Vec<u8>>())
+}
+
+/// `value` as the session cookie, sealed as the site does.
+fn sealed(value: &str) -> String {
+    let mut jar = CookieJar::new();
+    jar.private_mut(&key()).add(("session", value.to_owned()));
+    jar.get("session").unwrap().value().to_owned()
+}
+
+/// The token inside a session cookie.
+fn opened(value: &str) -> String {
+    let jar = CookieJar::new();
+    let cookie = Cookie::new("session", value.to_owned());
+    jar.private(&key()).decrypt(cookie).unwrap().value().to_owned()
+}
+
+fn program(dir: &TempDir, variables: &[(&str, &str)]) -> Program {
+    Program::start(command(env!("CARGO_BIN_EXE_rocket-login"), dir), variables)
+}
+
+/// What comes back for `request`, byte by byte as it stands, on a connection
+/// that it does not end.
+fn raw(site: &Program, request: &[u8]) -> Vec<u8> {
+    let mut stream = site.connect();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.write_all(request).unwrap();
+    let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+    while let Ok(length @ 1..) = stream.read(&mut chunk) {
+        answer.extend_from_slice(&chunk[..length]);
+    }
+    answer
+}
+
+#[rocket::async_test]
+async fn a_session_in_the_address_or_another_header_logs_nobody_in() {
+    let app = TestApp::new().await;
+    let cookie = app.registered(ADA).await.session_cookie();
+    let encoded = encode(&cookie);
+    for path in [
+        format!("/account?session={encoded}"),
+        format!("/account?sid={encoded}"),
+        format!("/account?PHPSESSID={encoded}&jsessionid={encoded}"),
+        format!("/account;session={encoded}"),
+        format!("/account/{encoded}"),
+    ] {
+        let answer = app.visitor().get(&path).await;
+        assert!(matches!(answer.status.code, 303 | 404), "{path}: {}", answer.status);
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+    }
+    for name in ["Session", "X-Session", "Authorization"] {
+        let request = app.client.get("/account").header(Header::new(name, cookie.clone()));
+        app.visitor().send(request).await.assert_status(303);
+    }
+    let (visitor, fields) = (app.visitor(), [("session", cookie.as_str())]);
+    visitor.post("/account/sessions/revoke-others", &fields).await.assert_redirect("/login");
+}
+
+#[rocket::async_test]
+async fn a_cookies_value_is_mirrored_nowhere() {
+    let app = TestApp::new().await;
+    let ada = app.visitor();
+    let registered = ada.register(ADA).await;
+    let lines =
+        registered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    // As they stand there, decoded, and opened.
+    let mut secrets = vec![opened(&ada.session_cookie())];
+    for (_, line) in lines {
+        let value = line.split_once('=').unwrap().1.split(';').next().unwrap();
+        let decoded = RawStr::new(value).percent_decode().unwrap();
+        secrets.extend([value.to_owned(), decoded.into_owned()]);
+    }
+    assert!(secrets.len() >= 7 && secrets.iter().all(|secret| secret.len() > 40), "{secrets:?}");
+
+    let mut answers = vec![registered];
+    for path in [
+        "/",
+        "/account",
+        "/account/password",
+        "/account/email",
+        "/account/sessions",
+        "/account/activity",
+        "/account/notices",
+        "/account/export",
+        "/login",
+        "/reauthenticate",
+        "/nowhere",
+        "/static/style.css",
+    ] {
+        answers.push(ada.get(path).await);
+    }
+    answers.push(ada.post("/account/password", &[]).await);
+    let json = app.client.get("/nowhere").header(rocket::http::Accept::JSON);
+    answers.push(ada.send(json).await);
+    answers.push(ada.log_out().await);
+    for answer in answers {
+        let others =
+            answer.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("set-cookie"));
+        let headers: String = others.map(|(name, value)| format!("{name}: {value}\n")).collect();
+        for secret in &secrets {
+            answer.assert_no_text(secret);
+            assert!(!headers.contains(secret.as_str()), "{headers}");
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn an_empty_or_short_token_matches_nothing() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let token = opened(&ada.session_cookie());
+    for value in ["", " ", "0", "null", &token[..42], &token[1..], &format!("{token}A")] {
+        let visitor = app.visitor();
+        visitor.set_cookie("session", sealed(value));
+        assert!(!visitor.is_logged_in().await, "{value:?}");
+    }
+    for path in ["/verify/", "/not-me/", "/reset/%20", "/reset/null", "/reset/0"] {
+        app.visitor().post(path, &[("new_password", PASSWORD)]).await.assert_status(404);
+    }
+
+    // The table takes no such key either, whoever writes it.
+    for sql in [
+        "UPDATE sessions SET id = x''",
+        "UPDATE sessions SET id = NULL",
+        "UPDATE login_tokens SET id = x''",
+        "UPDATE login_tokens SET id = NULL",
+    ] {
+        let error = sqlx::query(sql).execute(&mut app.db().await).await.unwrap_err().to_string();
+        assert!(error.contains("constraint failed"), "{sql}: {error}");
+    }
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_file_takes_no_cookie_along_even_when_one_is_due() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.get("/account").await;
+    ada.log_in_remembered(ADA).await.assert_status(303);
+    app.advance(24 * 60 * 60);
+    // Both the renewed cookie and the message wait for a page.
+    for path in ["/static/style.css", "/static/reveal.js", "/favicon.ico", "/static/nothing"] {
+        assert_eq!(ada.get(path).await.header("set-cookie"), None, "{path}");
+    }
+    let page = ada.get("/account").await;
+    assert!(page.set_cookie("session").is_some() && page.set_cookie("session-flash").is_some());
+}
+
+#[rocket::async_test]
+async fn bytes_that_are_no_text_in_a_row_panic_nowhere() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[]);
+    let [ada, bob] = ["ada", "bob"].map(|name| {
+        let form = format!("email={name}%40example.org&password=correct+horse+battery");
+        session_cookie(&site.request("POST /register", None, &form))
+    });
+    let options = SqliteConnectOptions::new().filename(dir.path().join("data/login.db"));
+    let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(
+        "UPDATE sessions SET user_agent = CAST(x'fffe41' AS TEXT), ip_address = CAST(x'ff' AS TEXT)
+             WHERE user_id = 1;
+         UPDATE login_events SET user_agent = CAST(x'c328' AS TEXT) WHERE user_id = 1;
+         UPDATE users SET password_hash = CAST(x'ff' AS TEXT) WHERE id = 1",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+
+    for path in ["/", "/account", "/account/sessions", "/account/activity", "/account/export"] {
+        // Refused with a page, where the row is read; and only to its owner.
+        let answer = site.request(&format!("GET {path}"), Some(&ada), "");
+        assert!(answer.starts_with("HTTP/1.1 200") || answer.contains("</html>"), "{answer}");
+        assert!(!answer.to_lowercase().contains("utf-8 sequence"), "{answer}");
+        assert!(site.request(&format!("GET {path}"), Some(&bob), "").starts_with("HTTP/1.1 200"));
+    }
+    let form = "email=ada%40example.org&password=correct+horse+battery";
+    assert!(!site.request("POST /login", None, form).starts_with("HTTP/1.1 303"));
+    site.until_output("a statement failed").await;
+    assert!(!site.output().contains("panicked"), "{}", site.output());
+
+    // The address cannot be such bytes at all.
+    let sql = "UPDATE users SET email = CAST(x'ff41ff' AS TEXT) WHERE id = 1";
+    let error = sqlx::query(sql).execute(&mut db).await.unwrap_err().to_string();
+    assert!(error.contains("users_email_ascii"), "{error}");
+}
+
+#[test]
+fn an_address_of_a_hundred_thousand_labels_is_refused_at_once() {
+    let start = Instant::now();
+    for many in [
+        format!("ada@{}org", "a.".repeat(100_000)),
+        format!("{}ada@example.org", "a.".repeat(100_000)),
+        format!("ada{}example.org", "@".repeat(100_000)),
+    ] {
+        assert_eq!(Email::parse(&many), Err(EmailError::TooLong));
+    }
+    // The longest that is looked at label by label.
+    for _ in 0..1_000 {
+        let _ = Email::parse(&format!("ada@{}!", "a.".repeat(120)));
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[rocket::async_test]
+async fn thousands_of_accents_are_normalised_at_once() {
+    let app = TestApp::new().await;
+    let start = Instant::now();
+    // Marks in an order that normalisation has to sort: as many as fit a form.
+    let accents: String = "\u{301}\u{323}\u{345}\u{327}".chars().cycle().take(1_200).collect();
+    let fields = [("email", ADA), ("password", accents.as_str())];
+    for form in ["/login", "/register"] {
+        app.visitor().post(form, &fields).await.assert_status(422);
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(app.users().await, 0);
+}
+
+#[rocket::async_test]
+async fn a_line_break_after_an_address_reaches_neither_row_nor_mail() {
+    let app = TestApp::new().await;
+    let fields = [("email", "ada@example.org\r\n"), ("password", PASSWORD)];
+    app.visitor().post("/register", &fields).await.assert_status(303);
+    app.visitor().post("/reset", &[("email", "ada@example.org\n")]).await.assert_status(200);
+    for inner in
+        ["ada@example.org\nBcc: eve@example.org", "ada\r\n@example.org", "ada@example.org\0"]
+    {
+        app.visitor().post("/reset", &[("email", inner)]).await.assert_status(422);
+    }
+
+    let email: String =
+        sqlx::query("SELECT email FROM users").fetch_one(&mut app.db().await).await.unwrap().get(0);
+    assert_eq!(email, ADA);
+    let mails = app.mails().await;
+    assert_eq!(mails.len(), 2);
+    assert!(mails.iter().all(|mail| mail.recipient == ADA), "{mails:?}");
+}
+
+#[rocket::async_test]
+async fn what_was_tried_as_an_address_is_stored_nowhere() {
+    let app = TestApp::new().await;
+    let tried = format!("{}@example.org", "zyxwvut".repeat(1_200));
+    for path in ["/login", "/register", "/reset"] {
+        let fields = [("email", tried.as_str()), ("password", PASSWORD)];
+        let answer = app.visitor().post(path, &fields).await;
+        answer.assert_status(422);
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+    }
+    assert_eq!(app.sessions().await, 0);
+    for file in std::fs::read_dir(app.dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(14).any(|window| window == b"zyxwvutzyxwvut"));
+    }
+}
+
+#[rocket::async_test]
+async fn the_last_character_of_the_longest_password_matters() {
+    let app = TestApp::new().await;
+    // Past 72 bytes, where bcrypt stops to read, and in letters of four bytes.
+    for (email, start) in [(ADA, "a long tail"), ("bob@example.org", "🐎🔋📎 so long")] {
+        let long: String = start.chars().cycle().take(127).collect();
+        let fields = [("email", email), ("password", &format!("{long}x"))];
+        app.visitor().post("/register", &fields).await.assert_status(303);
+        app.visitor().log_in_with(email, &format!("{long}y")).await.assert_status(422);
+        app.visitor().log_in_with(email, &long).await.assert_status(422);
+        app.visitor().log_in_with(email, &format!("{long}xx")).await.assert_status(422);
+        app.visitor().log_in_with(email, &format!("{long}x")).await.assert_status(303);
+    }
+}
+
+#[rocket::async_test]
+async fn a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well() {
+    let app = TestApp::new().await;
+    let hasher: &Hasher = app.client.rocket().state().unwrap();
+    for email in ["disabled@example.org", "void@example.org"] {
+        app.registered(email).await;
+    }
+    app.execute("UPDATE users SET disabled_at = 1 WHERE id = 1").await;
+    let thief = app.visitor();
+    thief.log_in("void@example.org").await;
+    let link = app.link("void@example.org", "/not-me/").await;
+    app.visitor().post(&link, &[]).await.assert_redirect("/login");
+
+    let mut bodies = Vec::new();
+    for email in ["disabled@example.org", "void@example.org", "nobody@example.org"] {
+        let before = hasher.count();
+        let answer = app.visitor().log_in_with(email, "wrong horse battery").await;
+        assert_eq!((answer.status.code, hasher.count() - before), (422, 1), "{email}");
+        bodies.push(answer.body.replace(email, "…"));
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    // No word stands for a void password.
+    for word in ["null", "None", "!", "*"] {
+        app.visitor().log_in_with("void@example.org", word).await.assert_status(422);
+    }
+}
+
+#[rocket::async_test]
+async fn an_empty_password_costs_the_same_for_every_address() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let hasher: &Hasher = app.client.rocket().state().unwrap();
+    let ask = async |email: &str, password: &str| {
+        let before = hasher.count();
+        let answer = app.visitor().log_in_with(email, password).await;
+        let body = answer.body.replace(email, "…");
+        (answer.status.code, hasher.count() - before, body)
+    };
+    for password in ["", " ", "\0", &"a".repeat(9_000)] {
+        let (known, unknown) = (ask(ADA, password).await, ask("bob@example.org", password).await);
+        assert_eq!(known, unknown, "{password:.9}");
+        assert_eq!(known.0, 422);
+    }
+}
+
+#[rocket::async_test]
+async fn a_forged_host_is_in_no_page_and_no_redirect() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let assert_clean = |answer: &Answer, path: &str| {
+        answer.assert_no_text("evil");
+        assert!(answer.headers.iter().all(|(_, value)| !value.contains("evil")), "{path}");
+    };
+    for name in ["Host", "X-Forwarded-Host", "X-Host", "Forwarded"] {
+        for path in [
+            "/",
+            "/login",
+            "/account",
+            "/reset",
+            "/logout",
+            "/nowhere",
+            "/.well-known/change-password",
+        ] {
+            for visitor in [&ada, &app.visitor()] {
+                let request = app.client.get(path).header(header(name, "evil.example"));
+                assert_clean(&visitor.send(request).await, path);
+            }
+        }
+        let request = app.client.post("/logout").header(header(name, "evil.example"));
+        assert_clean(&app.visitor().send(request).await, "log-out");
+    }
+}
+
+#[rocket::async_test]
+async fn a_semicolon_separates_nothing() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await.log_out().await;
+    let body = "email=ada%40example.org;password=correct+horse+battery";
+    app.visitor().post_raw("/login", body).await.assert_status(422).assert_text("password-error");
+    // What a cache that splits here would take for a `next` of its own.
+    let form = app.visitor().get("/login?x=1;next=/notes").await;
+    form.assert_status(200).assert_no_text("notes");
+
+    let fields = [("email", ADA), ("password", PASSWORD), ("next", "/notes;next=//evil.example")];
+    let answer = app.visitor().post("/login", &fields).await;
+    answer.assert_redirect("/notes;next=//evil.example");
+}
+
+#[rocket::async_test]
+async fn no_header_changes_path_method_or_user() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for (name, value) in [
+        ("X-Original-URL", "/account"),
+        ("X-Rewrite-URL", "/account"),
+        ("X-Middleware-Subrequest", "middleware"),
+        ("X_User", "1"),
+        ("X-Forwarded-User", ADA),
+        ("X-Forwarded-Prefix", "/account"),
+    ] {
+        let request = app.client.get("/").header(header(name, value));
+        app.visitor().send(request).await.assert_status(200).assert_no_text("Member since");
+        let request = app.client.get("/account").header(header(name, value));
+        app.visitor().send(request).await.assert_redirect("/login?next=%2Faccount");
+    }
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        // A link that claims to be a form, and a form that claims to be a link.
+        ada.send(app.client.get("/logout").header(header(name, "POST"))).await.assert_status(200);
+        let request = app.client.post("/logout").header(header(name, "GET"));
+        ada.send(request.header(header("Sec-Fetch-Site", "cross-site"))).await.assert_status(403);
+        assert!(ada.is_logged_in().await);
+    }
+}
+
+#[rocket::async_test]
+async fn names_in_a_mail_are_text() {
+    let app = TestApp::new().await;
+    let email = "o'neil&co@example.org";
+    app.registered(email).await;
+    let agent = "<img src=x onerror=alert(1)> Firefox/145.0\" \u{1}";
+    let request = app.client.post("/login").header(ContentType::Form);
+    let request = request.header(Header::new("User-Agent", agent)).body(format!(
+        "email={}&password={}",
+        encode(email),
+        encode(PASSWORD)
+    ));
+    app.visitor().send(request).await.assert_status(303);
+    app.visitor().post("/reset", &[("email", email)]).await.assert_status(200);
+
+    let mails = app.mails().await;
+    assert_eq!(mails.len(), 3);
+    for mail in mails {
+        assert!(!mail.html.contains("<img") && !mail.text.contains("<img"), "{}", mail.html);
+        assert!(!mail.html.contains("&co@"), "{}", mail.html);
+        assert!(!mail.subject.contains(['\r', '\n', '\u{1}']), "{}", mail.subject);
+    }
+}
+
+#[rocket::async_test]
+async fn a_path_with_line_breaks_stays_on_one_line_of_the_log() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[("ROCKET_LOG_LEVEL", "normal")]);
+    let forged = "security:%20event=logged_in%20ip=6.6.6.6%20user=1";
+    site.request(&format!("GET /a%0d%0a{forged}"), None, "");
+    site.request(&format!("GET /account?a=%0a{forged}%1b[2J"), None, "");
+    let body = format!("email=a%0d%0a{forged}%40example.org&password=correct+horse+battery");
+    site.request("POST /login", None, &body);
+    site.request("GET /healthz", None, "");
+
+    site.until_output("GET /healthz").await;
+    let log = site.output();
+    assert!(log.contains("event=log_in_failed") && log.contains("/a%0d%0a"), "{log}");
+    let is_forged = |line: &str| line.contains("event=logged_in ip=6.6.6.6");
+    assert!(!log.lines().any(is_forged) && !log.contains("\u{1b}[2J"), "{log}");
+}
+
+#[test]
+fn a_form_in_chunks_has_the_same_limit() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[]);
+    let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (length, status) in [(1_000, 422), (20_000, 413)] {
+        let mut stream = site.connect();
+        let value = "a".repeat(length);
+        write!(stream, "{head}{:x}\r\nemail={value}\r\n0\r\n\r\n", length + 6).unwrap();
+        let answer = receive(&mut stream);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{length}: {answer}");
+    }
+}
+
+#[test]
+fn a_body_of_two_lengths_smuggles_no_request() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[]);
+    let hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for lengths in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n",
+        "Content-Length: +5\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+    ] {
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n{lengths}\r\n0\r\n\r\n{hidden}"
+        );
+        let answer = raw(&site, request.as_bytes());
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{lengths}: {answer}");
+    }
+}
+
+#[test]
+fn http_2_in_clear_is_not_spoken() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[]);
+    // The preface and an empty SETTINGS frame. Who speaks it answers with a frame.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let answer = raw(&site, preface);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+    let upgrade = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+         Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let answer = raw(&site, upgrade.as_bytes());
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn odd_cookies_are_an_anonymous_visitor() {
+    let dir = TempDir::new().unwrap();
+    let site = program(&dir, &[]);
+    let flood = "a=b; ".repeat(5_000);
+    for cookie in [
+        "session=x; Max-Age=99999999999999999999999",
+        "session=x; Expires=Mon, 99 Foo 99999999999 99:99:99 GMT",
+        "session=%00%0d%0a; session=%ff; session=\"; =; ;;; ==",
+        "session",
+        &flood,
+    ] {
+        let start = Instant::now();
+        let answer = site.request("GET /account", Some(cookie), "");
+        assert!(answer.starts_with("HTTP/1.1 303"), "{cookie:.60}: {answer}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+    assert!(site.request("GET /readyz", None, "").ends_with("ok"));
+}
+
+/// Pages of an application, which say nothing about caches themselves.
+#[get("/mine")]
+fn mine(user: &User) -> String {
+    user.email.clone()
+}
+
+#[get("/perhaps")]
+fn perhaps(user: Option<&User>) -> &'static str {
+    if user.is_some() { "you" } else { "nobody" }
+}
+
+#[get("/state")]
+fn state(session: &Session) -> &'static str {
+    if session.get::<String>("a").is_ok_and(|value| value.is_some()) { "set" } else { "unset" }
+}
+
+#[rocket::async_test]
+#[ignore = "an application's own page says neither no-store nor Vary: Cookie"]
+async fn what_a_session_decides_is_kept_by_no_shared_cache() {
+    let build =
+        |rocket: rocket::Rocket<rocket::Build>| rocket.mount("/", routes![mine, perhaps, state]);
+    let app = TestApp::built(|figment| figment, build).await;
+    let ada = app.registered(ADA).await;
+    for path in ["/mine", "/perhaps", "/state"] {
+        for answer in [ada.get(path).await, app.visitor().get(path).await] {
+            let header = |name| answer.header(name).unwrap_or_default().to_lowercase();
+            let is_kept_apart = header("vary").contains("cookie")
+                || header("cache-control").contains("no-store")
+                || header("cache-control").contains("private");
+            assert!(is_kept_apart, "{path}: {:?}", answer.headers);
+        }
+    }
+}
+
+#[rocket::async_test]
+#[ignore = "a refused log-in costs what the stored hash costs, not what is configured"]
+async fn an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one() {
+    use rocket_login::Password;
+
+    // The operator has raised the cost; nobody has logged in since.
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let hash: String = sqlx::query_scalar("SELECT password_hash FROM users")
+        .fetch_one(&mut app.db().await)
+        .await
+        .unwrap();
+    let app = app.restarted(|f| f.merge(("password.memory_kib", 16_384))).await;
+    let hasher: &Hasher = app.client.rocket().state().unwrap();
+    let (old, wrong) = (PasswordHash::from_stored(hash), Password::typed("wrong horse battery"));
+    let best = async |hash: Option<&PasswordHash>| {
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            assert!(!hasher.verify(wrong.clone(), hash).await.unwrap().matches);
+            best = best.min(start.elapsed());
+        }
+        best
+    };
+    let (known, unknown) = (best(Some(&old)).await, best(None).await);
+    assert!(known * 2 > unknown, "{known:?} for a known address, {unknown:?} for an unknown one");
+}
+
+#[test]
+fn no_crate_is_as_old_as_its_hole() {
+    let lock = include_str!("../../Cargo.lock");
+    let versions = |name: &str| -> Vec<[u64; 3]> {
+        let name = format!("name = \"{name}\"\nversion = \"");
+        let found = lock.split(&name).skip(1).map(|rest| rest.split('"').next().unwrap());
+        let numbers = |version: &str| -> Vec<u64> {
+            let plain = version.split(['-', '+']).next().unwrap();
+            plain.split('.').map(|number| number.parse().unwrap()).collect()
+        };
+        found.map(|version| numbers(version).try_into().unwrap()).collect()
+    };
+    for (name, fixed) in [
+        ("aes-gcm", [0, 10, 3]),        // RUSTSEC-2023-0096
+        ("cookie", [0, 7, 6]),          // RUSTSEC-2017-0005
+        ("libsqlite3-sys", [0, 25, 1]), // RUSTSEC-2022-0090
+        ("rocket", [0, 5, 0]),          // RUSTSEC-2020-0028, RUSTSEC-2021-0044
+        ("rustls-webpki", [0, 102, 0]), // RUSTSEC-2026-0098, -0099, -0104
+        ("sqlx", [0, 8, 1]),            // RUSTSEC-2024-0363
+        ("time", [0, 3, 47]),           // RUSTSEC-2026-0009
+    ] {
+        let versions = versions(name);
+        assert!(!versions.is_empty(), "{name} is not in the graph");
+        assert!(versions.iter().all(|version| *version >= fixed), "{name}: {versions:?}");
+    }
+    // Not in the graph at all, so their holes are none of ours.
+    for name in
+        ["h2", "bcrypt", "nano-id", "totp-rs", "diesel", "tokio-postgres", "postgres-protocol"]
+    {
+        assert_eq!(versions(name), Vec::<[u64; 3]>::new(), "{name}");
+    }
+}
