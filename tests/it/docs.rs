@@ -1,5 +1,6 @@
 //! What the documentation says is so.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -106,6 +107,46 @@ fn assert_names_tests(cell: &str, tests: &str, row: &str) {
             false => name == "docs" || tests.contains(&format!("fn {name}()")),
         };
         assert!(is_there, "no test is called {name}: {row}");
+    }
+}
+
+#[test]
+fn every_row_of_the_asvs_table_names_a_test_that_exists() {
+    let (page, tests) = (include_str!("../../docs/asvs.md"), tests());
+    let (met, rest) = page.split_once("\n## Not met\n").unwrap();
+    let not_met = rest.split("\n## ").next().unwrap();
+    let is_id = |cell: &str| cell.split('.').all(|part| part.parse::<u8>().is_ok());
+    let rows = |text: &'static str| -> Vec<(&str, Vec<&str>)> {
+        let rows = text.lines().filter(|line| line.starts_with("| ") && is_id(cells(line)[0]));
+        rows.map(|row| (row, cells(row))).collect()
+    };
+
+    let mut chapter = "";
+    let mut ids = HashSet::new();
+    for line in met.lines() {
+        chapter =
+            line.strip_prefix("## V").map_or(chapter, |title| title.split(' ').next().unwrap());
+        let row = cells(line);
+        if !line.starts_with("| ") || !is_id(row[0]) {
+            continue;
+        }
+        assert_eq!(row.len(), 5, "{line}");
+        assert_eq!(row[0].split('.').next(), Some(chapter), "{line}");
+        assert!(["1", "2", "3"].contains(&row[1]), "{line}");
+        assert!(ids.insert(row[0]), "twice: {line}");
+        assert_names_tests(row[4], &tests, line);
+    }
+    assert!(ids.len() > 110, "{} rows", ids.len());
+
+    let open = rows(not_met);
+    assert!(open.len() > 20, "{} rows", open.len());
+    for (row, cells) in open {
+        assert_eq!(cells.len(), 4, "{row}");
+        // "Open" names the test that shows it.
+        if let Some(name) = cells[3].strip_prefix("open: `") {
+            let name = name.split('`').next().unwrap();
+            assert!(tests.contains(&format!("fn {name}()")), "no test is called {name}: {row}");
+        }
     }
 }
 

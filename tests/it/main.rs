@@ -4,6 +4,7 @@
 mod support;
 
 mod account;
+mod asvs;
 mod bad_input;
 mod binary;
 mod commands;
