@@ -261,6 +261,7 @@ impl<'r> FromRequest<'r> for &'r Session {
     type Error = &'r Error;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        PendingCookies::of(request).set_read();
         let loaded = request
             .local_cache_async(async {
                 Session::load(request).await.inspect_err(|error| log::error!("{error}"))

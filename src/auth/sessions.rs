@@ -68,6 +68,8 @@ impl Auth<'_> {
         let Some(family) =
             listed.iter().map(|listed| listed.family).find(|family| handle(*family) == name)
         else {
+            change.note(Kind::Denied, Some(user.id), Some(&user.email));
+            change.commit().await?;
             return Ok(false);
         };
 

@@ -67,6 +67,11 @@ kinds! {
     PasswordReset = "password_reset", "New password chosen";
     /// It was tried too often, so it was not looked at. In the log only.
     Throttled = "throttled", "Tried too often";
+    /// A request that another site made. In the log only.
+    CrossSite = "cross_site", "A request from another site";
+    /// Somebody asked for a page of the account without a log-in, or for what is
+    /// not his. In the log only.
+    Denied = "denied", "Not allowed";
     /// A link was tried that was spent, expired or never sent.
     LinkRefused = "link_refused", "A link that does not work was tried";
     /// One session was ended from the devices page.

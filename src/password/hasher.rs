@@ -238,7 +238,13 @@ fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) {
         Task::Verify(hash, reply) => {
             let verdict = match hash.check(&job.password, cost, memory) {
                 Some((matches, used)) => {
-                    Verdict { matches, is_outdated: !is_same(&used, &cost.params) }
+                    let is_outdated = !is_same(&used, &cost.params);
+                    // An older, cheaper hash would refuse sooner than an unknown
+                    // address is refused (CVE-2016-2513).
+                    if is_outdated && !matches {
+                        let _ = PasswordHash::compute(&job.password, cost, memory);
+                    }
+                    Verdict { matches, is_outdated }
                 }
                 None => {
                     log::error!("a stored password hash cannot be read; its account cannot log in");

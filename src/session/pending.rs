@@ -30,6 +30,7 @@ pub struct PendingCookies(Arc<Mutex<Pending>>);
 struct Pending {
     cookies: Vec<Pend>,
     renewal: Option<(SessionId, Cookie<'static>)>,
+    is_read: bool,
     are_sent: bool,
 }
 
@@ -62,6 +63,11 @@ impl PendingCookies {
     /// token back that a log-in has replaced meanwhile.
     pub fn renew(&self, id: SessionId, cookie: Cookie<'static>) {
         self.lock().renewal = Some((id, cookie));
+    }
+
+    /// Notes that the response may depend on the session.
+    pub fn set_read(&self) {
+        self.lock().is_read = true;
     }
 
     /// Whether the response's head is on its way, so that nothing can be set
@@ -136,10 +142,27 @@ pub fn fairing() -> AdHoc {
                 response.set_header(Header::new("Retry-After", seconds.to_string()));
             }
 
+            // What depends on a session is nobody else's: a shared cache would hand
+            // it to the next visitor (CVE-2023-30861). An application that has
+            // decided otherwise keeps its header.
+            if PendingCookies::of(request).lock().is_read {
+                if response.headers().get("Vary").all(|vary| !names_cookie(vary)) {
+                    response.adjoin_header(Header::new("Vary", "Cookie"));
+                }
+                if !response.headers().contains("Cache-Control") {
+                    response.set_header(Header::new("Cache-Control", "private, no-cache"));
+                }
+            }
+
             for cookie in cookies {
                 response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
                 response.set_header(Header::new("Cache-Control", "no-store"));
             }
         })
     })
+}
+
+fn names_cookie(vary: &str) -> bool {
+    vary.split(',')
+        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"))
 }

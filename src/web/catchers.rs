@@ -11,8 +11,11 @@ use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
 use crate::auth::WantsPassword;
+use crate::config::Config;
 use crate::error::RetryAfter;
+use crate::history::{Kind, Line};
 use crate::pages::{self, Base};
+use crate::session::Client;
 
 /// For every error.
 pub fn catchers() -> Vec<Catcher> {
@@ -45,6 +48,7 @@ impl<'r> Responder<'r, 'static> for Caught {
             _ => Vec::new(),
         };
 
+        log_refusal(request, status);
         let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
         let mut response = match status {
             _ if prefers_json(request) => Problem::new(status).respond_to(request),
@@ -62,6 +66,20 @@ impl<'r> Responder<'r, 'static> for Caught {
         secure_unseen(request, &mut response);
         Ok(response)
     }
+}
+
+/// A line for each refusal (ASVS 5.0, 16.3.2): another site's request, a private
+/// page without a log-in.
+fn log_refusal(request: &Request<'_>, status: Status) {
+    let kind = match status {
+        _ if is_refused(request) => Kind::CrossSite,
+        Status::Unauthorized | Status::Forbidden => Kind::Denied,
+        _ => return,
+    };
+
+    let config: &Config = attached(request.rocket());
+    let client = Client::of(request, &config.site.trusted_proxies);
+    Line { kind, ip_address: client.ip_address(), user_id: None, email: None }.log();
 }
 
 /// To the log-in page, or to the page that asks for the password again, and

@@ -54,7 +54,8 @@ impl SmtpServer {
                 time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let waited = time::timeout(Duration::from_secs(30), waiting).await;
+        // Longer than a mail is lent to a sender that was killed meanwhile.
+        let waited = time::timeout(Duration::from_secs(100), waiting).await;
         assert!(waited.is_ok(), "{:?}", self.lines.lock().unwrap());
         self.said(key)
     }
