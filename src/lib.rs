@@ -65,7 +65,8 @@
 //! # Further reading
 //!
 //! [Coming from express-session](_documentation::express), with every option
-//! and method of it; the [changelog](_documentation::changelog).
+//! and method of it; [ASVS 5.0](_documentation::asvs), row by row; the
+//! [changelog](_documentation::changelog).
 
 mod auth;
 mod clock;
@@ -206,6 +207,9 @@ pub fn stage_at(base: &str) -> AdHoc {
 pub mod _documentation {
     #[doc = include_str!("../docs/express.md")]
     pub mod express {}
+
+    #[doc = include_str!("../docs/asvs.md")]
+    pub mod asvs {}
 
     #[doc = include_str!("../CHANGELOG.md")]
     pub mod changelog {}

@@ -76,7 +76,7 @@ impl Change<'_> {
     /// The same in the log alone.
     pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&str>) {
         let (ip_address, email) = (self.accounts.client.ip_address(), email.map(str::to_owned));
-        self.lines.push(Line { kind, ip_address, user_id, email });
+        self.lines.push(Line { at: self.now, kind, ip_address, user_id, email });
     }
 
     /// Makes a link for `user` that was, or will be, mailed to `email`.

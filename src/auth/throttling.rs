@@ -102,6 +102,7 @@ impl Auth<'_> {
         let begun = change.begin(limits).await;
         if begun.as_ref().is_err_and(Error::is_throttled) {
             Line {
+                at: self.accounts.clock.now(),
                 kind: Kind::Throttled,
                 ip_address: self.accounts.client.ip_address(),
                 user_id: user.map(|user| user.id),

@@ -2,18 +2,23 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::Kind;
+use crate::clock::Timestamp;
 
 /// One event in one line, in a form that does not change:
 ///
 /// ```text
-/// security: event=log_in_failed ip=203.0.113.7 user=12 email=a***@example.org
+/// security: time=2026-01-01T00:00:00Z event=log_in_failed ip=203.0.113.7 user=12 email=a***@example.org
 /// ```
 ///
-/// Always these fields in this order; `-` for what is unknown. No secret, and no
+/// Always these fields in this order, the time in UTC; `-` for what is unknown. No secret, and no
 /// address that could be written to.
 #[derive(Debug)]
 pub struct Line {
+    pub at: Timestamp,
     pub kind: Kind,
     pub ip_address: String,
     pub user_id: Option<i64>,
@@ -39,13 +44,18 @@ impl fmt::Display for Line {
         };
         write!(
             f,
-            "security: event={} ip={} user={} email={}",
+            "security: time={} event={} ip={} user={} email={}",
+            or_dash(in_rfc_3339(self.at)),
             self.kind.name(),
             or_dash(Some(self.ip_address.clone())),
             or_dash(self.user_id.map(|id| id.to_string())),
             or_dash(self.email.as_deref().map(masked)),
         )
     }
+}
+
+fn in_rfc_3339(at: Timestamp) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(at).ok()?.format(&Rfc3339).ok()
 }
 
 /// The first letter and the domain. An [`Email`](crate::Email) holds no blank
@@ -63,6 +73,7 @@ mod tests {
     #[test]
     fn a_line_has_a_form_to_rely_on() {
         let mut line = Line {
+            at: 1_767_225_600,
             kind: Kind::LogInFailed,
             ip_address: "203.0.113.7".into(),
             user_id: Some(12),
@@ -70,10 +81,14 @@ mod tests {
         };
         assert_eq!(
             line.to_string(),
-            "security: event=log_in_failed ip=203.0.113.7 user=12 email=a***@example.org"
+            "security: time=2026-01-01T00:00:00Z event=log_in_failed ip=203.0.113.7 user=12 \
+             email=a***@example.org"
         );
 
         line = Line { user_id: None, email: None, ip_address: String::new(), ..line };
-        assert_eq!(line.to_string(), "security: event=log_in_failed ip=- user=- email=-");
+        assert_eq!(
+            line.to_string(),
+            "security: time=2026-01-01T00:00:00Z event=log_in_failed ip=- user=- email=-"
+        );
     }
 }

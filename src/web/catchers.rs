@@ -11,6 +11,7 @@ use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
 use crate::auth::WantsPassword;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
@@ -79,7 +80,8 @@ fn log_refusal(request: &Request<'_>, status: Status) {
 
     let config: &Config = attached(request.rocket());
     let client = Client::of(request, &config.site.trusted_proxies);
-    Line { kind, ip_address: client.ip_address(), user_id: None, email: None }.log();
+    let (at, ip_address) = (attached::<Clock>(request.rocket()).now(), client.ip_address());
+    Line { at, kind, ip_address, user_id: None, email: None }.log();
 }
 
 /// To the log-in page, or to the page that asks for the password again, and
