@@ -159,3 +159,68 @@ impl std::fmt::Debug for SealedCookies {
         f.debug_struct("SealedCookies").field("keys", &self.keys.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::token::Token;
+
+    const NAME: &str = "session";
+
+    fn cookies() -> SealedCookies {
+        let url = ("databases.login.url", "sqlite:login.db");
+        let figment = rocket::figment::Figment::from(rocket::Config::debug_default()).merge(url);
+        SealedCookies::new(&Config::from_figment(&figment).unwrap())
+    }
+
+    /// From the text of a request to a token, as the guard does it.
+    fn token(cookies: &SealedCookies, name: &str, value: &str) -> Option<Token> {
+        let opened = cookies.open(&Cookie::new(name.to_owned(), value.to_owned()))?;
+        Token::parse(&opened.value)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn what_is_sealed_is_opened_under_its_name_only(
+            value in "\\PC{0,200}",
+            other in "[a-z-]{1,12}",
+        ) {
+            let cookies = cookies();
+            let sealed = cookies.seal(NAME, &value, None);
+            let opened = cookies.open(&sealed).unwrap();
+            prop_assert_eq!(opened.value, value);
+            prop_assert!(!opened.is_outdated);
+
+            prop_assume!(other != NAME);
+            let moved = Cookie::new(other, sealed.value().to_owned());
+            prop_assert!(cookies.open(&moved).is_none());
+        }
+
+        #[test]
+        fn a_sealed_token_that_was_touched_is_none(at: Index, byte in 0x20_u8..0x7f, cut: Index) {
+            let (cookies, sent) = (cookies(), Token::generate());
+            let sealed = cookies.seal(NAME, &sent.to_text(), None).value().to_owned();
+            let received = token(&cookies, NAME, &sealed).unwrap();
+            prop_assert!(received.id() == sent.id());
+
+            let mut touched = sealed.clone().into_bytes();
+            touched[at.index(sealed.len())] = byte;
+            let touched = String::from_utf8(touched).unwrap();
+            prop_assume!(touched != sealed);
+            prop_assert!(token(&cookies, NAME, &touched).is_none());
+            prop_assert!(token(&cookies, NAME, &sealed[..cut.index(sealed.len())]).is_none());
+        }
+
+        #[test]
+        fn what_was_never_sealed_is_none(
+            value in prop_oneof!["[A-Za-z0-9+/]{0,120}={0,2}", "\\PC{0,100}", any::<String>()],
+        ) {
+            prop_assert!(cookies().open(&Cookie::new(NAME, value)).is_none());
+        }
+    }
+}

@@ -105,6 +105,8 @@ impl sqlx::Decode<'_, Sqlite> for TokenId {
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -141,5 +143,25 @@ mod tests {
     fn neither_token_nor_id_prints_itself() {
         let token = Token::generate();
         assert_eq!(format!("{token:?} {:?}", token.id()), "Token TokenId");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_024))]
+
+        #[test]
+        fn a_token_has_one_spelling(
+            text in prop_oneof!["[A-Za-z0-9_-]{42,44}", "[A-Za-z0-9+/=_-]{43}", any::<String>()],
+        ) {
+            if let Some(token) = Token::parse(&text) {
+                prop_assert!(*token.to_text() == text);
+            }
+        }
+
+        #[test]
+        fn every_token_can_be_read(bytes: [u8; TOKEN_BYTES]) {
+            let token = Token(Zeroizing::new(bytes));
+            let read = Token::parse(&token.to_text()).unwrap();
+            prop_assert!(*read.0 == bytes && read.id() == token.id());
+        }
     }
 }

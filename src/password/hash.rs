@@ -90,6 +90,16 @@ impl PasswordHash {
         cost: &Cost,
         memory: &mut Vec<Block>,
     ) -> Option<(bool, Params)> {
+        let (hash, params) = self.read()?;
+        let (salt, expected) = (hash.salt?, hash.hash?);
+        let mut tag = vec![0; expected.len()];
+        let pepper = cost.pepper(params.keyid())?;
+        run(password, pepper, &params, salt.as_ref(), &mut tag, memory)?;
+        Some((tag.ct_eq(expected.as_bytes()).into(), params))
+    }
+
+    /// The hash and what it asks for, if that is no more than [`MAX_COST`].
+    pub(crate) fn read(&self) -> Option<(phc::PasswordHash, Params)> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
         if hash.algorithm.as_str() != Algorithm::Argon2id.as_str()
             || hash.version != Some(Version::V0x13.into())
@@ -105,12 +115,7 @@ impl PasswordHash {
         {
             return None;
         }
-
-        let (salt, expected) = (hash.salt?, hash.hash?);
-        let mut tag = vec![0; expected.len()];
-        let pepper = cost.pepper(params.keyid())?;
-        run(password, pepper, &params, salt.as_ref(), &mut tag, memory)?;
-        Some((tag.ct_eq(expected.as_bytes()).into(), params))
+        Some((hash, params))
     }
 
     fn encode(params: &Params, salt: &[u8], tag: &[u8]) -> Option<Self> {
@@ -169,6 +174,8 @@ fn random<const N: usize>() -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cost(memory_kib: u32) -> Cost {
@@ -245,6 +252,100 @@ mod tests {
             format!("{good}ü"),
         ] {
             assert_eq!(check(&PasswordHash(bad.clone()), "x"), None, "{bad}");
+        }
+    }
+
+    /// Texts that are nearly a stored hash.
+    fn nearly_a_hash() -> impl Strategy<Value = String> {
+        let number = || {
+            let at_the_bounds = proptest::sample::select(vec![
+                "0",
+                "1",
+                "4",
+                "5",
+                "8",
+                "10",
+                "11",
+                "131072",
+                "131073",
+                "4294967295",
+                "4294967296",
+                "-1",
+                "+1",
+                "01",
+                "",
+                "18446744073709551616",
+            ]);
+            prop_oneof![
+                at_the_bounds.prop_map(String::from),
+                any::<u32>().prop_map(|n| n.to_string())
+            ]
+        };
+        let algorithm = proptest::sample::select(vec!["argon2id", "argon2i", "argon2d", "", "x"]);
+        let version = proptest::sample::select(vec!["$v=19", "$v=16", "$v=", "$v=4294967296", ""]);
+        let extra =
+            prop_oneof![Just(String::new()), "(,(keyid|data|m|t|p|x)=[A-Za-z0-9+/]{0,12}){1,2}",];
+        let tail = "(\\$[A-Za-z0-9+/]{0,88}){0,3}";
+        (algorithm, version, number(), number(), number(), extra, tail).prop_map(
+            |(algorithm, version, m, t, p, extra, tail)| {
+                format!("${algorithm}{version}$m={m},t={t},p={p}{extra}{tail}")
+            },
+        )
+    }
+
+    fn within_bounds(params: &Params) -> bool {
+        let (max_memory, max_passes, max_lanes) = MAX_COST;
+        params.m_cost() <= max_memory
+            && params.t_cost() <= max_passes
+            && params.p_cost() <= max_lanes
+            && params.block_count() <= max_memory as usize
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_024))]
+
+        #[test]
+        fn no_row_asks_for_more_than_the_bounds(
+            text in prop_oneof![nearly_a_hash(), any::<String>()],
+        ) {
+            if let Some((_, params)) = PasswordHash(text).read() {
+                prop_assert!(within_bounds(&params), "{:?}", params);
+            }
+        }
+
+        #[test]
+        fn parameters_are_read_as_they_were_written(
+            m in 1..=2 * MAX_COST.0,
+            t in 1..=2 * MAX_COST.1,
+            p in 1..=2 * MAX_COST.2,
+        ) {
+            let mut builder = ParamsBuilder::new();
+            let Ok(params) = builder.m_cost(m).t_cost(t).p_cost(p).build() else { return Ok(()) };
+            let hash = PasswordHash::dummy(&params).unwrap();
+            match hash.read() {
+                Some((_, read)) => {
+                    let read = (read.m_cost(), read.t_cost(), read.p_cost());
+                    prop_assert_eq!(read, (m, t, p));
+                }
+                None => prop_assert!(!within_bounds(&params)),
+            }
+        }
+    }
+
+    proptest! {
+        // Each of these hashes.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_hash_of_any_lengths_is_checked_or_refused(
+            salt in proptest::collection::vec(any::<u8>(), 0..70),
+            tag in proptest::collection::vec(any::<u8>(), 0..70),
+            typed: String,
+        ) {
+            use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
+            let [salt, tag] = [salt, tag].map(|bytes| BASE64_STANDARD_NO_PAD.encode(bytes));
+            let hash = PasswordHash(format!("$argon2id$v=19$m=8,t=1,p=1${salt}${tag}"));
+            prop_assert!(check(&hash, &typed) != Some(true));
         }
     }
 }

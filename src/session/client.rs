@@ -129,6 +129,11 @@ fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{TestCaseResult, TestRunner};
+    use rocket::config::LogLevel;
+    use rocket::local::blocking::Client as LocalClient;
+
     use super::*;
 
     #[test]
@@ -165,5 +170,164 @@ mod tests {
         ] {
             assert_eq!(device(agent), name, "{agent}");
         }
+    }
+
+    /// What browsers, bots and mischief say of themselves.
+    fn user_agent() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            proptest::sample::select(vec![
+                "Mozilla/5.0 ",
+                "(Windows NT 10.0; ",
+                "(X11; Linux ",
+                "(iPhone; CPU ",
+                "Android ",
+                "Mac OS X ",
+                "CrOS ",
+                "Chrome/",
+                "Firefox/",
+                "Safari/",
+                "MSIE ",
+                "Trident/7.0; ",
+                "rv:",
+                "OPR/",
+                "Edg/",
+                "Googlebot/",
+                "bot",
+                "curl/",
+                "Version/",
+                "Windows Phone ",
+                "DoCoMo/",
+                "KDDI-",
+                "SoftBank/",
+                "UP.Browser/",
+                "Nintendo ",
+                "PlayStation ",
+                "BlackBerry",
+                "FreeBSD",
+                "compatible; ",
+                ")",
+                ";",
+                "/",
+                "<script>",
+                "&",
+                "\"",
+                "'",
+                "\t",
+                "\toperator",
+                "9.9",
+                "999999999999999999999",
+            ])
+            .prop_map(String::from),
+            "\\PC{0,8}",
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn is_plain(label: &str) -> bool {
+        label.chars().all(|c| c.is_ascii_alphanumeric() || " .-_/()".contains(c))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn whatever_a_browser_says_it_gets_a_short_plain_name(agent in user_agent()) {
+            let label = device(&agent);
+            prop_assert!(!label.is_empty() && label.len() <= 64, "{}", label);
+            prop_assert!(is_plain(&label), "{}", label);
+        }
+    }
+
+    /// Both kinds of address, IPv4 in IPv6's clothes included.
+    fn ip() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<std::net::Ipv4Addr>().prop_map(IpAddr::V4),
+            any::<Ipv6Addr>().prop_map(IpAddr::V6),
+            any::<std::net::Ipv4Addr>().prop_map(|v4| v4.to_ipv6_mapped().into()),
+        ]
+    }
+
+    /// An address in a network of the trusted proxies.
+    fn proxy() -> impl Strategy<Value = IpAddr> {
+        any::<[u8; 3]>().prop_map(|[b, c, d]| std::net::Ipv4Addr::new(10, b, c, d).into())
+    }
+
+    fn of(client: &LocalClient, peer: IpAddr, headers: &[(&'static str, String)]) -> Client {
+        let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().unwrap()];
+        let mut request = client.get("/").remote((peer, 1).into());
+        for (name, value) in headers {
+            request.add_header(rocket::http::Header::new(*name, value.clone()));
+        }
+        Client::of(request.inner(), &trusted)
+    }
+
+    fn local_client() -> LocalClient {
+        let config = rocket::Config { log_level: LogLevel::Off, ..rocket::Config::debug_default() };
+        LocalClient::untracked(rocket::custom(config)).unwrap()
+    }
+
+    // Written out, since one client serves all cases.
+    fn hold<S: Strategy>(strategy: S, law: impl Fn(&LocalClient, S::Value) -> TestCaseResult) {
+        let client = local_client();
+        let config =
+            ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) };
+        let outcome = TestRunner::new(config).run(&strategy, |value| law(&client, value));
+        outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    #[test]
+    fn what_a_browser_says_is_kept_bounded_and_printable() {
+        let agent = prop_oneof![user_agent(), any::<String>(), "\\PC{250,300}"];
+        hold((ip(), agent), |client, (peer, agent)| {
+            let kept = of(client, peer, &[("User-Agent", agent)]).user_agent;
+            prop_assert!(kept.chars().count() <= MAX_USER_AGENT_LENGTH);
+            prop_assert!(!kept.contains(char::is_control) && kept != OPERATOR);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_header_of_a_peer_that_is_not_trusted_changes_nothing() {
+        hold((ip(), any::<String>(), ip()), |client, (peer, forged, ip)| {
+            prop_assume!(!matches!(peer.to_canonical(), IpAddr::V4(v4) if v4.octets()[0] == 10));
+            for forged in [forged, ip.to_string()] {
+                let found = of(client, peer, &[("X-Forwarded-For", forged)]).address;
+                prop_assert_eq!(found, Some(peer.to_canonical()));
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn whatever_stands_left_of_the_right_most_stranger_changes_nothing() {
+        let garbage =
+            prop_oneof!["[ -~]{0,40}", any::<String>(), ip().prop_map(|ip| ip.to_string())];
+        let proxies = proptest::collection::vec(proxy(), 0..4);
+        let strategy = (proxy(), ip(), proxies, garbage, any::<bool>());
+        hold(strategy, |client, (peer, visitor, proxies, forged, is_one_header)| {
+            let visitor = visitor.to_canonical();
+            prop_assume!(!matches!(visitor, IpAddr::V4(v4) if v4.octets()[0] == 10));
+            let entries = [visitor].into_iter().chain(proxies);
+            let entries: Vec<String> = entries.map(|ip| ip.to_string()).collect();
+            let honest = entries.join(", ");
+            let headers = match is_one_header {
+                true => vec![("X-Forwarded-For", format!("{forged},{honest}"))],
+                false => vec![("X-Forwarded-For", forged), ("X-Forwarded-For", honest)],
+            };
+            prop_assert_eq!(of(client, peer, &headers).address, Some(visitor));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn neighbours_in_a_network_share_it_and_nobody_else_does() {
+        hold((any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()), |_, (net, a, b, other)| {
+            let ip = |net: u64, host: u64| {
+                IpAddr::from(Ipv6Addr::from_bits(u128::from(net) << 64 | u128::from(host)))
+            };
+            prop_assert_eq!(network(ip(net, a)), network(ip(net, b)));
+            prop_assert_eq!(network(ip(net, a)) == network(ip(other, a)), net == other);
+            Ok(())
+        });
     }
 }

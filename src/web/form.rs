@@ -57,8 +57,12 @@ async fn read<T: for<'f> FromForm<'f> + 'static>(
         return Err(Status::PayloadTooLarge);
     }
 
-    let body = body.into_inner();
-    let text = std::str::from_utf8(&body).map_err(|_| Status::BadRequest)?;
+    parse(&body.into_inner())
+}
+
+/// What a body says: `T`, or `400` and `422` as above.
+pub fn parse<T: for<'f> FromForm<'f> + 'static>(body: &[u8]) -> Result<T, Status> {
+    let text = std::str::from_utf8(body).map_err(|_| Status::BadRequest)?;
 
     // "First for the check, last for the use" begins with a repeated field, and
     // Rocket takes `email[]` for one more `email`.
@@ -74,4 +78,84 @@ async fn read<T: for<'f> FromForm<'f> + 'static>(
     }
 
     Form::parse_encoded(RawStr::new(text)).map_err(|_| Status::UnprocessableEntity)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, FromForm)]
+    struct Typed {
+        email: String,
+        password: Option<String>,
+        #[field(default = false)]
+        remember: bool,
+    }
+
+    /// Names as an attacker writes them, that come out as `name` or nearly so.
+    fn spelled(name: &'static str) -> impl Strategy<Value = String> {
+        proptest::collection::vec(any::<bool>(), name.len()).prop_map(move |encoded| {
+            let letters = name.bytes().zip(encoded);
+            letters
+                .map(|(byte, encoded)| match encoded {
+                    true => format!("%{byte:02x}"),
+                    false => char::from(byte).to_string(),
+                })
+                .collect()
+        })
+    }
+
+    /// Bodies that are nearly forms: made of what a parser looks at.
+    fn nearly_a_form() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            proptest::sample::select(vec![
+                "email", "password", "remember", "=", "&", "%", "%00", "%ff", "%e4%bd", "+", "[]",
+                ".", "[", "]", "%5b", "%2e", "on", "\0", ";", "\u{fffd}", "email=", "&email=",
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..4),
+        ];
+        proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn what_is_typed_arrives(email: String, password: Option<String>, remember: bool) {
+            let mut body = url::form_urlencoded::Serializer::new(String::new());
+            body.append_pair("email", &email);
+            if let Some(password) = &password {
+                body.append_pair("password", password);
+            }
+            if remember {
+                body.append_pair("remember", "on");
+            }
+            let typed = Typed { email, password, remember };
+            prop_assert_eq!(parse(body.finish().as_bytes()), Ok(typed));
+        }
+
+        #[test]
+        fn any_body_is_read_or_refused(body in nearly_a_form()) {
+            let read = parse::<Typed>(&body);
+            let refused = [Status::BadRequest, Status::UnprocessableEntity];
+            match read {
+                Ok(typed) => prop_assert!(typed.email.len() <= 3 * body.len()),
+                Err(status) => prop_assert!(refused.contains(&status), "{}", status),
+            }
+        }
+
+        #[test]
+        fn a_field_that_comes_twice_is_refused_however_it_is_spelled(
+            first in spelled("email"),
+            second in spelled("email"),
+            between in "(&[a-d]{1,3}(=[a-z%0-9]{0,4})?){0,3}",
+            suffix in prop_oneof![Just(""), Just("="), Just("=x"), Just("[]=x"), Just(".a=x")],
+        ) {
+            let body = format!("{first}=ada{between}&{second}{suffix}");
+            prop_assert_eq!(parse::<Typed>(body.as_bytes()), Err(Status::UnprocessableEntity));
+        }
+    }
 }

@@ -25,6 +25,7 @@ mod outage;
 mod passwords;
 mod past_holes;
 mod program;
+mod properties;
 mod register;
 mod return_to;
 mod routes;
