@@ -14,6 +14,7 @@ mod docs;
 mod embedding;
 mod errors;
 mod examples;
+mod generated;
 mod hashing;
 mod headers;
 mod life;
