@@ -15,3 +15,4 @@ CREATE TABLE login_throttle (
 
 CREATE INDEX login_throttle_account_idx ON login_throttle (account) WHERE account IS NOT NULL;
 CREATE INDEX login_throttle_expires_at_idx ON login_throttle (expires_at);
+CREATE INDEX login_throttle_failures_idx ON login_throttle (failures, expires_at);

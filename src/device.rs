@@ -107,9 +107,18 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets all devices of the user: the next log-in of each is announced.
-pub async fn forget_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_devices WHERE user_id = $1").bind(user_id).execute(db).await?;
+/// Forgets the devices of the user but `kept`: the next log-in of each is
+/// announced, and its failures are no longer its own.
+pub async fn forget_others(
+    db: &mut SqliteConnection,
+    user_id: i64,
+    kept: Option<TokenId>,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM login_devices WHERE user_id = $1 AND id IS NOT $2")
+        .bind(user_id)
+        .bind(kept)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

@@ -22,8 +22,8 @@ const ABANDONED: Timestamp = 60;
 const MEMORY: Timestamp = 24 * 60 * 60;
 const LONG_MEMORY: Timestamp = 30 * 24 * 60 * 60;
 
-/// The most rows. Beyond it those go that stand for a single failure: a flood of
-/// made-up addresses must neither fill the disk nor push out what is blocked.
+/// The most rows. Beyond it those go that hold nobody up: a flood of made-up
+/// addresses must neither fill the disk nor push out what is blocked.
 const MOST_ROWS: i64 = 500_000;
 
 /// What is throttled together, hashed: 128 bits, of which none can be read back.
@@ -128,7 +128,9 @@ pub async fn settle(
         let mut row = find(&mut *db, limit.key(), now).await?;
         match (limit, outcome) {
             (Limit::Rate { .. }, Outcome::Failed) => continue,
-            (Limit::Rate { .. }, _) => row.blocked_until -= limit.step(),
+            (Limit::Rate { .. }, _) => {
+                row.blocked_until = (row.blocked_until - limit.step()).max(now)
+            }
             (Limit::InARow { .. }, Outcome::Succeeded) => {
                 forget(&mut *db, limit.key()).await?;
                 continue;
@@ -173,12 +175,21 @@ pub async fn excess(db: &mut SqliteConnection) -> Result<i64, Error> {
     Ok((rows - MOST_ROWS).max(0))
 }
 
-/// Deletes at most `limit` rows of a single failure, the oldest first.
-pub async fn shrink(db: &mut SqliteConnection, limit: u32) -> Result<u64, Error> {
+/// Deletes at most `limit` rows that hold nobody up at present, those of the
+/// fewest failures first.
+pub async fn shrink(
+    db: &mut SqliteConnection,
+    config: &ThrottleConfig,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
     let deleted = sqlx::query(
         "DELETE FROM login_throttle WHERE key IN
-            (SELECT key FROM login_throttle WHERE failures <= 1 ORDER BY expires_at LIMIT $1)",
+            (SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
+             ORDER BY failures, expires_at LIMIT $3)",
     )
+    .bind(config.failure_limit)
+    .bind(now)
     .bind(limit)
     .execute(db)
     .await?;

@@ -21,7 +21,7 @@ impl Auth<'_> {
         }
 
         let mut change = self.change_as_user().await?;
-        change.begin(&self.limits_of_mail(&user.email)).await?;
+        change.begin(&self.limits_of_mail("verify", &user.email)).await?;
         change.mail_link("verify", Purpose::Verify, user, &user.email).await?;
         change.commit().await
     }
@@ -49,7 +49,7 @@ impl Auth<'_> {
             return Ok(false);
         }
 
-        change.begin(&self.limits_of_mail(email.as_str())).await?;
+        change.begin(&self.limits_of_mail("change", email.as_str())).await?;
         change.record(Kind::EmailChangeAsked, user).await?;
         let (to, owner) = (email.as_str(), change.owner(email).await?);
         match owner.filter(|account| account.user.id != user.id) {

@@ -128,6 +128,12 @@ impl Change<'_> {
             return Ok(());
         }
 
+        // Whoever holds an account of somebody else's address must not fill his
+        // mailbox; the act itself goes on.
+        if !self.may_mail("notice", recipient).await? {
+            return Ok(());
+        }
+
         let (token, _) = self.link(Purpose::NotMe, user, recipient).await?;
         let content = Content { not_me: self.accounts.mail.link("/not-me", &token), ..content };
         let expires_at = self.now + NOTICE_LIFETIME;

@@ -81,7 +81,7 @@ impl Auth<'_> {
         let void = self.hasher.unusable();
         user::store::set_password_hash(&mut change, user.id, &void).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
-        device::forget_all(&mut change, user.id).await?;
+        device::forget_others(&mut change, user.id, None).await?;
         link::end_all(&mut change, user.id).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(Kind::Locked, &user).await?;

@@ -4,12 +4,12 @@ use super::Auth;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Purpose};
-use crate::metrics;
 use crate::notice::Notice;
 use crate::password::{NewPassword, Password};
 use crate::session::store as sessions;
 use crate::token::Token;
 use crate::user::{self, Email, User};
+use crate::{device, metrics};
 
 /// Why a password stays as it is.
 #[derive(Debug)]
@@ -54,6 +54,9 @@ impl Auth<'_> {
         let renamed = self.session.rename(&mut change, true).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, self.session.family()).await?;
         link::end_all(&mut change, user.id).await?;
+        // A thief's devices are no longer known, and his failures no longer count.
+        device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;
+        change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordChanged, user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordChanged, user, &user.email, content).await?;
@@ -70,7 +73,7 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.begin(&self.limits_of_mail(email.as_str())).await?;
+        change.begin(&self.limits_of_mail("reset", email.as_str())).await?;
         let account = user::store::find_by_email(&mut change, email).await?;
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
@@ -134,6 +137,7 @@ impl Auth<'_> {
         user::store::set_password_hash(&mut change, user.id, &hash).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
         link::end_all(&mut change, user.id).await?;
+        device::forget_others(&mut change, user.id, None).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;
         let content = change.content(&user.email);

@@ -81,7 +81,7 @@ impl Auth<'_> {
 
         let mut limits = self.limits_of_sign_up();
         if self.config.accounts.registration == Registration::Confirm {
-            limits.extend(self.limits_of_mail(email.as_str()));
+            limits.extend(self.limits_of_mail("sign-up", email.as_str()));
         }
         self.begin(&limits, None).await?;
 
@@ -111,7 +111,11 @@ impl Auth<'_> {
         let id = user::store::insert(&mut change, email, hash, None, now).await?;
         let user = User { id, email: email.to_owned(), created_at: now, verified_at: None };
         change.record(Kind::SignedUp, &user).await?;
-        change.mail_link("verify", Purpose::Verify, &user, email).await?;
+        // Signed up, deleted and signed up again, the owner of the address would be
+        // mailed without end.
+        if change.may_mail("sign-up", email).await? {
+            change.mail_link("verify", Purpose::Verify, &user, email).await?;
+        }
         let device = self.meet(&mut change, &user, false).await?;
         let started = self.session.start(&mut change, id, false).await?;
         change.commit_session(self.session, started).await?;

@@ -6,6 +6,7 @@ use rocket::tokio;
 use rocket_db_pools::Database;
 
 use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, ThrottleConfig};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::{device, history, link, mail, throttle};
@@ -16,7 +17,7 @@ const INTERVAL: Timestamp = 60 * 60;
 /// Rows of each table per transaction: a few milliseconds of the writer's time.
 const BATCH: u32 = 100;
 
-async fn sweep(db: &Pools, clock: &Clock) -> Result<(), Error> {
+async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
         let (mut tx, now) = (db.write().await?, clock.now());
         let swept = [
@@ -36,8 +37,8 @@ async fn sweep(db: &Pools, clock: &Clock) -> Result<(), Error> {
 
     let mut excess = throttle::excess(&mut *db.read().await?).await?;
     while excess > 0 {
-        let mut tx = db.write().await?;
-        let shrunk = throttle::shrink(&mut tx, BATCH).await?;
+        let (mut tx, now) = (db.write().await?, clock.now());
+        let shrunk = throttle::shrink(&mut tx, config, now, BATCH).await?;
         tx.commit().await?;
         if shrunk == 0 {
             break;
@@ -55,12 +56,14 @@ pub fn fairing() -> AdHoc {
         Box::pin(async move {
             let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
+            let config: &Config = rocket.state().expect("the stage manages its configuration");
+            let config = config.throttle.clone();
             let mut shutdown = rocket.shutdown();
             tokio::spawn(async move {
                 loop {
                     tokio::select! {
                         _ = &mut shutdown => break,
-                        swept = sweep(&db, &clock) => if let Err(error) = swept {
+                        swept = sweep(&db, &clock, &config) => if let Err(error) = swept {
                             log::warn!("the account sweep will try again: {error}");
                         }
                     }

@@ -30,8 +30,11 @@ impl Auth<'_> {
         if let (Some(user), Some(device)) = (user, &self.device) {
             let (id, mut db) = (device.id(), self.accounts.db.read().await?);
             if device::is_known(&mut db, user.id, id).await? {
-                let key = Key::of("device", &[&lower(email.as_str()), &text(id)]);
-                return Ok(vec![Limit::InARow { key, account: Some(account), free }]);
+                let of_device = Key::of("device", &[&lower(email.as_str()), &text(id)]);
+                // Or a thief's fifty would be fifty times as many guesses.
+                let of_all = Key::of("devices", &[&lower(email.as_str())]);
+                let limit = |key, free| Limit::InARow { key, account: Some(account), free };
+                return Ok(vec![limit(of_device, free), limit(of_all, config.account_failures)]);
             }
         }
 
@@ -61,10 +64,12 @@ impl Auth<'_> {
         vec![Limit::InARow { key, account: None, free }]
     }
 
-    /// Of a mail to `recipient` that anybody may have sent.
-    pub(super) fn limits_of_mail(&self, recipient: &str) -> Vec<Limit> {
-        let (key, config) = (Key::of("mail", &[&lower(recipient)]), self.accounts.throttle);
-        let to = Limit::Rate { key, count: config.mails, window: HOUR };
+    /// Of a mail of the kind `kind` to `recipient` that anybody may have sent. By
+    /// kind: who asks for resets of an address must not keep its owner from
+    /// signing up.
+    pub(super) fn limits_of_mail(&self, kind: &str, recipient: &str) -> Vec<Limit> {
+        let config = self.accounts.throttle;
+        let to = limit_of_mail(kind, recipient, config.mails);
         let from = self.limit_from_address("mails", config.address_mails, HOUR);
         std::iter::once(to).chain(from).collect()
     }
@@ -99,18 +104,7 @@ impl Auth<'_> {
     /// Counts an attempt before anything is done for it, least of all hashed.
     pub(super) async fn begin(&self, limits: &[Limit], user: Option<&User>) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        let begun = change.begin(limits).await;
-        if begun.as_ref().is_err_and(Error::is_throttled) {
-            Line {
-                at: self.accounts.clock.now(),
-                kind: Kind::Throttled,
-                ip_address: self.accounts.client.ip_address(),
-                user_id: user.map(|user| user.id),
-                email: user.map(|user| user.email.clone()),
-            }
-            .log();
-        }
-        begun?;
+        change.begin_for(limits, user).await?;
         change.commit().await
     }
 
@@ -130,7 +124,7 @@ impl Auth<'_> {
     }
 
     /// Takes note of a dead link, and of who tries many.
-    pub(super) async fn refuse_link(&self) -> Result<(), Error> {
+    pub(crate) async fn refuse_link(&self) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         let limits: Vec<Limit> = self.limit_of_address().into_iter().collect();
         change.begin(&limits).await?;
@@ -156,8 +150,34 @@ impl Auth<'_> {
 impl Change<'_> {
     /// As [`throttle::begin()`].
     pub async fn begin(&mut self, limits: &[Limit]) -> Result<(), Error> {
-        let (config, now) = (self.accounts.throttle, self.now);
-        throttle::begin(self, limits, config, now).await
+        self.begin_for(limits, None).await
+    }
+
+    async fn begin_for(&mut self, limits: &[Limit], user: Option<&User>) -> Result<(), Error> {
+        let (accounts, now) = (self.accounts, self.now);
+        let begun = throttle::begin(self, limits, accounts.throttle, now).await;
+        if begun.as_ref().is_err_and(Error::is_throttled) {
+            Line {
+                at: now,
+                kind: Kind::Throttled,
+                ip_address: accounts.client.ip_address(),
+                user_id: user.map(|user| user.id),
+                email: user.map(|user| user.email.clone()),
+            }
+            .log();
+        }
+        begun
+    }
+
+    /// Counts a mail of the kind `kind` to `recipient`. `false`: there were too
+    /// many lately.
+    pub async fn may_mail(&mut self, kind: &str, recipient: &str) -> Result<bool, Error> {
+        let limit = limit_of_mail(kind, recipient, self.accounts.throttle.mails);
+        match self.begin(&[limit]).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_throttled() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// As [`throttle::settle()`].
@@ -170,6 +190,10 @@ impl Change<'_> {
     pub async fn forget_failures(&mut self, email: &str) -> Result<(), Error> {
         throttle::forget_account(self, account(email)).await
     }
+}
+
+fn limit_of_mail(kind: &str, recipient: &str, count: i64) -> Limit {
+    Limit::Rate { key: Key::of("mail", &[kind, &lower(recipient)]), count, window: HOUR }
 }
 
 /// One account whatever the case of its address.

@@ -175,7 +175,7 @@ impl Auth<'_> {
 
         user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable()).await?;
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
-        device::forget_all(&mut change, user.id).await?;
+        device::forget_others(&mut change, user.id, None).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         link::end_all(&mut change, user.id).await?;
         change.commit().await?;

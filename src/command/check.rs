@@ -72,6 +72,13 @@ fn profile(config: &Config, figment: &Figment) -> Vec<String> {
                 .into(),
         );
     }
+    if config.site.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        lines.push(
+            "site.trusted_proxies trusts everybody: anybody can say where he comes from; write the \
+             proxy's address"
+                .into(),
+        );
+    }
     if !is_local {
         lines.push(
             "address is not of this machine alone: the site can be reached past the proxy, over \

@@ -77,7 +77,10 @@ pub async fn set(
     let email = auth.find_reset(token).await?.unwrap_or_default();
     let new = match auth.new_password(&new_password, &email).await {
         Ok(new) => new,
-        Err(_) if email.is_empty() => return Err(page.dead_link("reset").into()),
+        Err(_) if email.is_empty() => {
+            auth.refuse_link().await?;
+            return Err(page.dead_link("reset").into());
+        }
         Err(error) => {
             let errors = FieldErrors::from([("new_password", error.to_string())]);
             return Err(page.refuse("reset_choose", errors, context! { token, email }).into());

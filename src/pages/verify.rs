@@ -59,8 +59,7 @@ async fn confirm(
     password: Option<String>,
 ) -> Result<Redirect, Rejection> {
     let Some(confirmation) = auth.find_verification(token).await? else {
-        // It is the act that takes note.
-        let _ = auth.verify(token, None).await?;
+        auth.refuse_link().await?;
         return Err(page.dead_link("verify").into());
     };
 

@@ -241,19 +241,26 @@ fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) {
                     let is_outdated = !is_same(&used, &cost.params);
                     // An older, cheaper hash would refuse sooner than an unknown
                     // address is refused (CVE-2016-2513).
-                    if is_outdated && !matches {
+                    if !matches && is_cheaper(&used, &cost.params) {
                         let _ = PasswordHash::compute(&job.password, cost, memory);
                     }
                     Verdict { matches, is_outdated }
                 }
                 None => {
                     log::error!("a stored password hash cannot be read; its account cannot log in");
+                    // Nor may that show in the time.
+                    let _ = PasswordHash::compute(&job.password, cost, memory);
                     Verdict { matches: false, is_outdated: false }
                 }
             };
             let _ = reply.send(verdict);
         }
     }
+}
+
+fn is_cheaper(a: &Params, b: &Params) -> bool {
+    let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+    work(a) < work(b)
 }
 
 fn is_same(a: &Params, b: &Params) -> bool {

@@ -17,6 +17,10 @@ static COMMON: LazyLock<Set<&'static [u8]>> = LazyLock::new(|| {
 /// passwords.
 const SHORTEST_WORD: usize = 3;
 
+/// So much of one's own beside the context is hard enough to guess: eight random
+/// digits, as long as the shortest password that may be configured.
+const SHORTEST_OWN: usize = 8;
+
 /// Checks `password` against the policy. `context` is what an attacker tries
 /// first: the address, the site's name.
 ///
@@ -49,12 +53,13 @@ pub fn check(
     }
 }
 
-/// Whether nothing is left of `password` but digits and punctuation once the
-/// words of `context` are taken out.
+/// Whether little is left of `password`, and no letter, once `context` and its
+/// words are taken out.
 fn is_made_of(password: &str, context: &[&str]) -> bool {
+    let is_part = |c: char| !c.is_alphanumeric();
     let mut words: Vec<String> = context
         .iter()
-        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+        .flat_map(|text| text.split('@').chain(text.split(is_part)).chain([*text]))
         .map(str::to_lowercase)
         .filter(|word| word.chars().count() >= SHORTEST_WORD)
         .collect();
@@ -69,12 +74,32 @@ fn is_made_of(password: &str, context: &[&str]) -> bool {
         found |= without != left;
         left = without;
     }
-    found && !left.contains(char::is_alphabetic)
+
+    // Shorter parts, as "de" in "example.de", only where they stand alone.
+    let is_short = |run: &str| {
+        context
+            .iter()
+            .flat_map(|text| text.split(is_part))
+            .any(|part| part.eq_ignore_ascii_case(run))
+    };
+    let letters = left.split(|c: char| !c.is_alphabetic()).filter(|run| !run.is_empty());
+    let has_own_letters = letters.into_iter().any(|run| !is_short(run));
+    let own = left.chars().filter(|c| !c.is_whitespace()).count();
+    found && !has_own_letters && own < SHORTEST_OWN
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_parts_of_an_address_do_not_help() {
+        for address in ["ada.lovelace@example.de", "jo@example.org", "ada@bigcorp.co.uk", "a@b.io"]
+        {
+            assert!(is_made_of(address, &[address]), "{address}");
+        }
+        assert!(is_made_of("example.de2026", &["ada@example.de"]));
+    }
 
     #[test]
     fn what_an_attacker_tries_first_is_made_of_the_context() {
@@ -96,6 +121,8 @@ mod tests {
             "correct horse battery",
             "1234-5678-9012",
             "lovelacewasright",
+            "ada 81736620994177231558",
+            "ada🦀🦀🦀🦀🦀🦀🦀🦀🦀",
             "",
         ] {
             assert!(!is_made_of(password, &context), "{password}");

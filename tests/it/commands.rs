@@ -304,6 +304,10 @@ fn check_names_what_is_unsafe_and_the_mend() {
         (("ROCKET_ADDRESS", "0.0.0.0"), "address is not of this machine alone"),
         (("ROCKET_SITE", "{url=\"https://x.example\"}"), "site.trusted_proxies is empty"),
         (
+            ("ROCKET_SITE", "{url=\"https://x.example\",trusted_proxies=[\"0.0.0.0/0\"]}"),
+            "site.trusted_proxies trusts everybody",
+        ),
+        (
             ("ROCKET_SITE", "{url=\"http://x.example\",trusted_proxies=[\"127.0.0.1\"]}"),
             "site.url is http",
         ),

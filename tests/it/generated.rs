@@ -18,7 +18,7 @@ const ROUNDS: usize = 2_000;
 const OWNER: &str = "ada@example.org";
 
 /// The fields of each form. Whoever adds a form adds it here.
-const FORMS: [(&str, &[&str]); 15] = [
+const FORMS: [(&str, &[&str]); 16] = [
     ("/register", &["email", "password", "next"]),
     ("/login", &["email", "password", "remember", "next"]),
     ("/logout", &[]),
@@ -27,6 +27,7 @@ const FORMS: [(&str, &[&str]); 15] = [
     ("/verify/<token>", &["password"]),
     ("/not-me/<token>", &[]),
     ("/reauthenticate", &["password", "next"]),
+    ("/password-strength", &["email", "password"]),
     ("/account/verify", &[]),
     ("/account/email", &["email", "current_password"]),
     ("/account/password", &["current_password", "new_password"]),
@@ -363,7 +364,7 @@ impl<'a> Attack<'a> {
     async fn headers(&mut self) {
         let routes: Vec<_> = self.app.client.rocket().routes().collect();
         let route = self.random.pick(&routes);
-        let (method, path) = (route.method, self.random.path(&route.uri.path().to_string()));
+        let (method, path) = (route.method, self.random.path(route.uri.path()));
         let mut request = self.app.client.req(method, path.clone());
         let mut what = format!("{method} {path}");
         for _ in 0..=self.random.below(4) {
