@@ -76,6 +76,9 @@ mod cookies;
 mod db;
 mod device;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod link;
 mod mail;

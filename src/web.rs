@@ -10,6 +10,8 @@ mod same_origin;
 
 pub use catchers::{catchers, log_in_catcher};
 pub use form::Posted;
+#[cfg(fuzzing)]
+pub use form::parse as parse_form;
 pub use headers::{SecretPath, SecurityHeaders};
 pub use problem::{Problem, prefers_json};
 pub use return_to::ReturnTo;

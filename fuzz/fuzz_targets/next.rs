@@ -1,0 +1,14 @@
+#![no_main]
+
+//! Where to go after a log-in: never to another site.
+
+use libfuzzer_sys::fuzz_target;
+use rocket_login::ReturnTo;
+use url::Url;
+
+fuzz_target!(|text: &str| {
+    let Some(next) = ReturnTo::parse(text) else { return };
+    assert_eq!(next.to_string(), text);
+    let page = Url::parse("https://site.example/login").unwrap();
+    assert_eq!(page.join(text).unwrap().origin(), page.origin());
+});

@@ -1,0 +1,12 @@
+#![no_main]
+
+//! A stored hash: it asks for no more than the bounds, whatever the row holds.
+
+use libfuzzer_sys::fuzz_target;
+use rocket_login::fuzzing;
+
+fuzz_target!(|text: &str| {
+    if let Some((memory, passes, lanes)) = fuzzing::stored_hash(text) {
+        assert!(memory <= 131_072 && passes <= 10 && lanes <= 4);
+    }
+});
