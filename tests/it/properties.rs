@@ -221,8 +221,8 @@ proptest! {
 
     #[test]
     fn a_password_made_of_the_address_is_refused(
-        name in "[a-z]{3,10}",
-        digits in "[0-9!.]{12,20}",
+        name in "[a-z]{6,10}",
+        digits in "[0-9!.]{6,7}",
         is_upper: bool,
     ) {
         let policy = PasswordConfig::default();
