@@ -35,7 +35,7 @@ pub struct ThrottleConfig {
     /// `address_failures` (100): wrong passwords and dead links from one client
     /// address in ten minutes, whichever the accounts.
     pub address_failures: i64,
-    /// `sign_ups` (200): from one client address in an hour.
+    /// `sign_ups` (1000): from one client address in an hour.
     pub sign_ups: i64,
     /// `mails` (10): that anybody may have sent to one mail address in an hour.
     pub mails: i64,
@@ -53,7 +53,7 @@ impl Default for ThrottleConfig {
             first_delay: Duration::from_secs(30),
             longest_delay: Duration::from_secs(60 * 60),
             address_failures: 100,
-            sign_ups: 200,
+            sign_ups: 1000,
             mails: 10,
             address_mails: 100,
         }
