@@ -112,3 +112,25 @@ async fn a_log_in_with_a_password_that_is_changed_meanwhile_is_refused() {
     answer.assert_status(422);
     assert_eq!(app.sessions().await, 0);
 }
+
+#[rocket::async_test]
+async fn one_address_takes_no_more_than_half_of_the_places() {
+    // One worker with 64 places, and a password that takes it some 30 ms.
+    let app = TestApp::with(|figment| {
+        figment
+            .merge(("throttle.enabled", false))
+            .merge(("password.memory_kib", 19_456))
+            .merge(("password.iterations", 2))
+            .merge(("password.concurrent_hashes", 1))
+    })
+    .await;
+    let body = "email=ada%40example.org&password=wrong+horse+battery";
+    let status =
+        async |from: &str| app.visitor().post_from(&app, from, "/login", body).await.status.code;
+    let flood = join_all((0..100).map(|_| status("192.0.2.1")));
+    let (flood, other) = join(flood, status("192.0.2.2")).await;
+    assert_eq!(other, 422);
+    let served = flood.iter().filter(|status| **status == 422).count();
+    assert!((1..=40).contains(&served), "{served}");
+    assert!(flood.iter().all(|status| matches!(status, 422 | 503)), "{flood:?}");
+}
