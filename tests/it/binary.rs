@@ -206,7 +206,7 @@ fn the_log_holds_no_secret() {
     site.request("POST /logout", Some(&cookie), "");
 
     site.request("GET /nowhere", None, "");
-    let log = site.output();
+    let log = site.wait_for("GET /nowhere");
     let warnings = log.lines().filter(|line| line.contains("Warning"));
     assert_eq!(warnings.filter(|line| !line.contains("security: time=")).count(), 0, "{log}");
     assert!(log.contains("POST /register"), "{log}");

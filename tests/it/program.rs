@@ -63,6 +63,17 @@ impl Program {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
     }
 
+    /// The same, for tests that are not asynchronous.
+    pub fn wait_for(&self, text: &str) -> String {
+        let start = Instant::now();
+        while !self.output().contains(text) && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = self.output();
+        assert!(output.contains(text), "no {text:?} in\n{output}");
+        output
+    }
+
     /// Waits until it has written `text`.
     pub async fn until_output(&self, text: &str) {
         let waiting = async {
