@@ -337,7 +337,8 @@ async fn expired_rows_are_swept_and_no_others() {
     app.advance(100);
 
     let db = Db::fetch(app.client.rocket()).unwrap();
-    assert_eq!(sweep(db, &app.clock).await.unwrap(), 250);
+    // The site's own sweep, at its start, may have had some of them.
+    assert!(sweep(db, &app.clock).await.unwrap() <= 250);
     assert_eq!(sweep(db, &app.clock).await.unwrap(), 0);
     assert_eq!(app.sessions().await, 1);
     assert!(ada.is_logged_in().await);
@@ -365,8 +366,11 @@ async fn a_sweep_survives_a_locked_file() {
     let mut other = app.db().await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     assert!(sweep(db, &app.clock).await.is_err());
+    assert_eq!(app.sessions().await, 1);
     lock.rollback().await.unwrap();
-    assert_eq!(sweep(db, &app.clock).await.unwrap(), 1);
+    // By this sweep, or by the site's own.
+    sweep(db, &app.clock).await.unwrap();
+    assert_eq!(app.sessions().await, 0);
 }
 
 #[rocket::async_test]
