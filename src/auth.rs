@@ -146,7 +146,7 @@ impl<'r> Auth<'r> {
 
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
-        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &stored).await? {
+        if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Ok(false);
         }
         let renamed = self.session.rename(&mut change, true).await?;

@@ -9,11 +9,13 @@ use sqlx::{Sqlite, Transaction};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
 use crate::db::Pools;
+use crate::device;
 use crate::error::Error;
 use crate::history::{self, Kind, Line};
 use crate::link::{self, Link, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
+use crate::session::store as sessions;
 use crate::session::{Client, Session, Started};
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
@@ -104,6 +106,21 @@ impl Change<'_> {
             Some(id) => user::store::find(&mut self.tx, id).await,
             None => Ok(None),
         }
+    }
+
+    /// Replaces the password by one that whoever had the account so far does not
+    /// know: every session, known device and link of it ends, too. Says how
+    /// many sessions it were.
+    pub async fn replace_password(
+        &mut self,
+        user: &User,
+        hash: &PasswordHash,
+    ) -> Result<u64, Error> {
+        user::store::set_password_hash(&mut self.tx, user.id, hash).await?;
+        let ended = sessions::delete_of_user(&mut self.tx, user.id, None).await?;
+        device::forget_others(&mut self.tx, user.id, None).await?;
+        link::end_all(&mut self.tx, user.id).await?;
+        Ok(ended)
     }
 
     /// How long links for `purpose` are good.

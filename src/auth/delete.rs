@@ -104,7 +104,7 @@ impl Auth<'_> {
 
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user().await?;
-        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &stored).await? {
+        if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(DeleteError::Wrong);
         }
         let ended = sessions::delete_of_user(&mut change, user.id, None).await?;

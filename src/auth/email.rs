@@ -45,7 +45,7 @@ impl Auth<'_> {
         let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
 
         let mut change = self.change_as_user().await?;
-        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &stored).await? {
+        if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Ok(false);
         }
 

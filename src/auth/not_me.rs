@@ -5,11 +5,10 @@ use super::change::Change;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Purpose};
+use crate::metrics;
 use crate::notice::{self, Notice};
-use crate::session::store as sessions;
 use crate::token::Token;
 use crate::user::{self, Email};
-use crate::{device, metrics};
 
 /// What "this was not me" did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +77,7 @@ impl Auth<'_> {
             is_reached = true;
         }
 
-        let void = self.hasher.unusable();
-        user::store::set_password_hash(&mut change, user.id, &void).await?;
-        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
-        device::forget_others(&mut change, user.id, None).await?;
-        link::end_all(&mut change, user.id).await?;
+        let ended = change.replace_password(&user, &self.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(Kind::Locked, &user).await?;
         let is_mailed = is_reached && account.disabled_at.is_none() && self.has_mail();
@@ -91,9 +86,7 @@ impl Auth<'_> {
         }
         change.commit().await?;
         metrics::ended(ended);
-        if self.session.user().is_some_and(|present| present.id == user.id) {
-            self.session.forget();
-        }
+        self.forget_session_of(&user);
         Ok(if is_mailed { Locked::Mailed } else { Locked::Unmailed })
     }
 }

@@ -134,19 +134,21 @@ impl Auth<'_> {
         if !user::store::verify(&mut change, user.id, &link.email, now).await? {
             return Ok(false);
         }
-        user::store::set_password_hash(&mut change, user.id, &hash).await?;
-        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
-        link::end_all(&mut change, user.id).await?;
-        device::forget_others(&mut change, user.id, None).await?;
+        let ended = change.replace_password(&user, &hash).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordReset, &user, &user.email, content).await?;
         change.commit().await?;
         metrics::ended(ended);
+        self.forget_session_of(&user);
+        Ok(true)
+    }
+
+    /// Forgets this browser's session if it was one of `user`'s, which have ended.
+    pub(super) fn forget_session_of(&self, user: &User) {
         if self.session.user().is_some_and(|present| present.id == user.id) {
             self.session.forget();
         }
-        Ok(true)
     }
 }

@@ -10,8 +10,7 @@ use crate::history::Kind;
 use crate::link::{self, Link, Purpose};
 use crate::mail::Content;
 use crate::notice::{self, Notice};
-use crate::password::{Password, PasswordHash};
-use crate::session::store as sessions;
+use crate::password::Password;
 use crate::throttle::Outcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
@@ -162,7 +161,7 @@ impl Auth<'_> {
     ) -> Result<Verified, Error> {
         let now = change.now;
         if !user::store::verify(&mut change, user.id, email, now).await?
-            || !self.is_unchanged(&mut change, &user, &password_hash).await?
+            || !user::store::is_current(&mut change, user.id, &password_hash).await?
         {
             return Ok(Verified::Dead);
         }
@@ -173,11 +172,8 @@ impl Auth<'_> {
             return Ok(Verified::Confirmed);
         }
 
-        user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable()).await?;
-        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
-        device::forget_others(&mut change, user.id, None).await?;
+        let ended = change.replace_password(&user, &self.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
-        link::end_all(&mut change, user.id).await?;
         change.commit().await?;
         metrics::ended(ended);
         Ok(Verified::WithoutPassword)
@@ -241,15 +237,6 @@ impl Auth<'_> {
         let Ok(email) = Email::parse(email) else { return Ok(true) };
         let owner = change.owner(&email).await?.map(|account| account.user.id);
         Ok(owner.is_some() && owner != user_id)
-    }
-
-    async fn is_unchanged(
-        &self,
-        change: &mut Change<'_>,
-        user: &User,
-        hash: &PasswordHash,
-    ) -> Result<bool, Error> {
-        user::store::confirm_password_hash(change, user.id, hash, hash).await
     }
 }
 

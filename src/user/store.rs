@@ -88,6 +88,24 @@ pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Account>, Error> {
     Ok(rows.into_iter().map(Account::of).collect())
 }
 
+/// Whether the account's hash is still `hash`, and the account neither gone nor
+/// disabled.
+pub async fn is_current(
+    db: &mut SqliteConnection,
+    id: i64,
+    hash: &PasswordHash,
+) -> Result<bool, Error> {
+    let unchanged: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM users
+         WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+    )
+    .bind(id)
+    .bind(hash.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(unchanged.is_some())
+}
+
 /// Replaces `old` by `new`, which may be the same. `false`: the account's
 /// hash is no longer `old`, or the account is gone or disabled.
 pub async fn confirm_password_hash(
@@ -97,15 +115,7 @@ pub async fn confirm_password_hash(
     new: &PasswordHash,
 ) -> Result<bool, Error> {
     if old == new {
-        let unchanged: Option<i64> = sqlx::query_scalar(
-            "SELECT id FROM users
-             WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
-        )
-        .bind(id)
-        .bind(old.as_str())
-        .fetch_optional(db)
-        .await?;
-        return Ok(unchanged.is_some());
+        return is_current(db, id, old).await;
     }
 
     let updated = sqlx::query(
