@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromeCapabilities, Key};
 
-use support::{Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_with, serve};
+use support::{Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_two, run_with, serve};
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
@@ -250,16 +250,10 @@ async fn a_form_on_another_port_can_neither_log_in_nor_out() {
 
 #[rocket::async_test]
 async fn two_browsers_have_two_sessions() {
-    run(async |site, one| {
-        one.register("ada@example.org").await;
-        let profile = TempDir::new().unwrap();
-        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
-            other.log_in("ada@example.org").await;
-            one.log_out().await;
-            assert!(other.is_logged_in().await);
-            assert!(!one.is_logged_in().await);
-        })
-        .await;
+    run_two(async |one, other| {
+        one.log_out().await;
+        assert!(other.is_logged_in().await);
+        assert!(!one.is_logged_in().await);
     })
     .await;
 }
@@ -281,49 +275,35 @@ async fn the_meter_follows_what_is_typed() {
 
 #[rocket::async_test]
 async fn a_changed_password_logs_the_other_browser_out_at_its_next_click() {
-    run(async |site, browser| {
-        browser.register("ada@example.org").await;
-        let profile = TempDir::new().unwrap();
-        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
-            other.log_in("ada@example.org").await;
+    run_two(async |browser, other| {
+        browser.open("/account").await;
+        browser.find("a[href='/account/password']").await.click().await.unwrap();
+        browser.fill("current_password", PASSWORD).await;
+        browser.fill("new_password", "another horse battery").await;
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
 
-            browser.open("/account").await;
-            browser.find("a[href='/account/password']").await.click().await.unwrap();
-            browser.fill("current_password", PASSWORD).await;
-            browser.fill("new_password", "another horse battery").await;
-            browser.submit().await;
-            browser.wait_for_path("/account").await;
-
-            other.find("a[href='/account/activity']").await.click().await.unwrap();
-            other.wait_for_path("/login?next=%2Faccount%2Factivity").await;
-            assert!(browser.is_logged_in().await);
-        })
-        .await;
+        other.find("a[href='/account/activity']").await.click().await.unwrap();
+        other.wait_for_path("/login?next=%2Faccount%2Factivity").await;
+        assert!(browser.is_logged_in().await);
     })
     .await;
 }
 
 #[rocket::async_test]
 async fn a_device_is_logged_out_from_the_devices_page() {
-    run(async |site, browser| {
-        browser.register("ada@example.org").await;
-        let profile = TempDir::new().unwrap();
-        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
-            other.log_in("ada@example.org").await;
+    run_two(async |browser, other| {
+        browser.open("/account").await;
+        browser.find("a[href='/account/sessions']").await.click().await.unwrap();
+        browser.wait_for_path("/account/sessions").await;
+        let text = browser.text().await;
+        assert!(text.contains("this device") && text.contains("Chrome on Linux"), "{text}");
+        browser.find("form[action$='/revoke'] button").await.click().await.unwrap();
+        browser.find(".message").await;
+        assert!(!browser.exists("form[action$='/revoke']").await);
 
-            browser.open("/account").await;
-            browser.find("a[href='/account/sessions']").await.click().await.unwrap();
-            browser.wait_for_path("/account/sessions").await;
-            let text = browser.text().await;
-            assert!(text.contains("this device") && text.contains("Chrome on Linux"), "{text}");
-            browser.find("form[action$='/revoke'] button").await.click().await.unwrap();
-            browser.find(".message").await;
-            assert!(!browser.exists("form[action$='/revoke']").await);
-
-            assert!(!other.is_logged_in().await);
-            assert!(browser.is_logged_in().await);
-        })
-        .await;
+        assert!(!other.is_logged_in().await);
+        assert!(browser.is_logged_in().await);
     })
     .await;
 }

@@ -127,6 +127,20 @@ pub async fn run_with(caps: ChromeCapabilities, test: impl AsyncFnOnce(&Site, &B
     in_browser(&site, profile.path(), caps, async |browser| test(&site, browser).await).await;
 }
 
+/// The same with two browsers, both logged in as ada@example.org.
+pub async fn run_two(test: impl AsyncFnOnce(&Browser, &Browser)) {
+    run(async |site, one| {
+        one.register("ada@example.org").await;
+        let profile = TempDir::new().unwrap();
+        in_browser(site, profile.path(), ChromeCapabilities::new(), async |other| {
+            other.log_in("ada@example.org").await;
+            test(one, other).await;
+        })
+        .await;
+    })
+    .await;
+}
+
 /// Opens a browser on `profile`, closes it whatever happens, and fails on
 /// anything it complained of.
 pub async fn in_browser(
