@@ -57,7 +57,7 @@ fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
 #[test]
 fn a_request_in_flight_is_answered_before_the_end() {
     // Slow enough to be in flight when the signal comes.
-    let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=10,concurrent_hashes=1}");
+    let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=4,concurrent_hashes=1}");
     let dir = TempDir::new().unwrap();
     let mut site = Program::start(program(&dir), &[KEY, slow]);
     let mut stream = site.connect();
