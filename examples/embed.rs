@@ -13,7 +13,7 @@ use rocket::http::RawStr;
 use rocket::response::{Redirect, content::RawHtml};
 use rocket::{Build, FromForm, Rocket, get, launch, post, routes, uri};
 use rocket_db_pools::Database;
-use rocket_login::{Db, Error, Flash, Session, User, sqlx};
+use rocket_login::{Db, Error, Flash, Session, User, sql};
 
 #[get("/")]
 fn front(session: &Session) -> RawHtml<String> {
@@ -24,9 +24,9 @@ fn front(session: &Session) -> RawHtml<String> {
 // `&User` sends whoever is not logged in to the log-in page, and back here.
 #[get("/notes")]
 async fn list(user: &User, db: &Db, flash: Flash<'_>) -> Result<RawHtml<String>, Error> {
-    let notes: Vec<String> = sqlx::query_scalar("SELECT text FROM notes WHERE user_id = $1")
+    let notes: Vec<String> = sql::query_scalar("SELECT text FROM notes WHERE user_id = $1")
         .bind(user.id)
-        .fetch_all(&mut *db.read().await?)
+        .fetch_all(&mut db.read().await?)
         .await?;
     let notes: String =
         notes.iter().map(|note| format!("<li>{}", RawStr::new(note).html_escape())).collect();
@@ -46,10 +46,10 @@ struct Note {
 #[post("/notes", data = "<note>")]
 async fn add(user: &User, note: Form<Note>, db: &Db, flash: Flash<'_>) -> Result<Redirect, Error> {
     let mut tx = db.write().await?;
-    sqlx::query("INSERT INTO notes (user_id, text) VALUES ($1, $2)")
+    sql::query("INSERT INTO notes (user_id, text) VALUES ($1, $2)")
         .bind(user.id)
         .bind(&note.text)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
     tx.commit().await?;
     flash.set("The note is saved.");
@@ -74,7 +74,7 @@ async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
     let db = Db::fetch(&rocket).expect("the stage is attached");
     let made = async {
         let mut tx = db.write().await?;
-        sqlx::query(TABLE).execute(&mut *tx).await?;
+        sql::query(TABLE).execute(&mut tx).await?;
         Ok::<_, Error>(tx.commit().await?)
     };
     match made.await {

@@ -4,13 +4,16 @@
 ALTER TABLE users ADD COLUMN verified_at INTEGER; -- when the address was shown to be the user's; NULL: not yet
 ALTER TABLE users ADD COLUMN disabled_at INTEGER; -- since when nobody may log in; NULL: anybody who can
 
+-- Addresses are looked up in lower case, as on PostgreSQL, which has no NOCASE.
+CREATE INDEX users_email_lower_idx ON users (lower(email));
+
 -- What a link in a mail stands for. One row is one link, and goes with its use.
 CREATE TABLE login_tokens (
     number        INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were made
     id            BLOB    NOT NULL,                -- SHA-256 of the token in the link; the token itself is stored nowhere
     user_id       INTEGER,                         -- NULL: a sign-up that waits to be confirmed
     purpose       TEXT    NOT NULL,
-    email         TEXT    NOT NULL COLLATE NOCASE, -- where the link was mailed to, and all it says about an address
+    email         TEXT    NOT NULL,                -- where the link was mailed to, and all it says about an address
     password_hash TEXT,                            -- chosen at a sign-up that waits
     is_kept       INTEGER NOT NULL DEFAULT 0,      -- 1: nobody else may take the address while the link is good
     created_at    INTEGER NOT NULL,
@@ -28,8 +31,8 @@ CREATE TABLE login_tokens (
 -- A newer link ends the older one. Only "this was not me" stands in several mails at once.
 CREATE UNIQUE INDEX login_tokens_purpose_key ON login_tokens (user_id, purpose)
     WHERE user_id IS NOT NULL AND purpose <> 'not_me';
-CREATE UNIQUE INDEX login_tokens_sign_up_key ON login_tokens (email) WHERE purpose = 'sign_up';
-CREATE INDEX login_tokens_email_idx ON login_tokens (email);
+CREATE UNIQUE INDEX login_tokens_sign_up_key ON login_tokens (lower(email)) WHERE purpose = 'sign_up';
+CREATE INDEX login_tokens_email_idx ON login_tokens (lower(email));
 CREATE INDEX login_tokens_user_id_idx ON login_tokens (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX login_tokens_expires_at_idx ON login_tokens (expires_at);
 
@@ -37,7 +40,7 @@ CREATE INDEX login_tokens_expires_at_idx ON login_tokens (expires_at);
 CREATE TABLE login_mails (
     id              INTEGER PRIMARY KEY AUTOINCREMENT, -- also in the mail's Message-ID
     user_id         INTEGER,                           -- whose account it is about; NULL: nobody's yet
-    recipient       TEXT    NOT NULL COLLATE NOCASE,
+    recipient       TEXT    NOT NULL,
     template        TEXT    NOT NULL,                  -- mail/<template>
     content         TEXT    NOT NULL,                  -- what fills the template; sealed, since links are secrets
     created_at      INTEGER NOT NULL,

@@ -164,7 +164,7 @@ impl<'r> Auth<'r> {
     ) -> Result<Option<crate::PasswordHash>, Error> {
         let limits = self.limits_inside(user);
         self.begin(&limits, Some(user)).await?;
-        let account = user::store::find(&mut *self.accounts.db.read().await?, user.id).await?;
+        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
         let stored = account.map(|account| account.password_hash);
         let verdict = self.looked_at(&limits, self.verify_hash(password, stored.as_ref())).await?;
 
@@ -185,8 +185,17 @@ impl<'r> Auth<'r> {
     /// A change in the name of the present session, which must still be there.
     async fn change_as_user(&self) -> Result<Change<'r>, Error> {
         let mut change = self.accounts.change().await?;
-        self.session.confirm(&mut change).await?;
+        self.confirm(&mut change).await?;
         Ok(change)
+    }
+
+    /// Makes sure that the present session has not been ended. The user first, as
+    /// everywhere.
+    async fn confirm(&self, change: &mut Change<'_>) -> Result<(), Error> {
+        if let Some(user) = self.session.user() {
+            user::store::find(change, user.id).await?;
+        }
+        self.session.confirm(change).await
     }
 
     async fn record(&self, kind: Kind, user: &User) -> Result<(), Error> {

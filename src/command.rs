@@ -6,7 +6,6 @@ mod secret_key;
 mod session;
 mod table;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,7 +13,7 @@ use rocket::Rocket;
 use rocket_db_pools::Pool;
 
 use crate::auth::Operator;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, DatabaseConfig};
 use crate::db::Pools;
 use crate::user::Email;
 
@@ -83,14 +82,14 @@ async fn serve() -> Done {
 
 async fn migrate() -> Done {
     // Only the database: whoever migrates need not hold the secret key.
-    let database = config::database_path(&crate::figment())?;
+    let database = DatabaseConfig::from_figment(&crate::figment())?;
     prepare(&database).await?;
-    println!("{} is up to date", database.display());
+    println!("{database} is up to date");
     Ok(())
 }
 
 /// Makes the database if it is not there, and brings it up to date.
-async fn prepare(database: &Path) -> Done {
+async fn prepare(database: &DatabaseConfig) -> Done {
     let db = Pools::open(database).await?;
     let migrated = db.migrate().await;
     db.close().await;

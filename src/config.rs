@@ -2,6 +2,7 @@
 //!
 //! A mistake stops the start with one line that names the key and the mend.
 
+mod database;
 mod duration;
 mod keys;
 mod mail;
@@ -11,7 +12,6 @@ mod site;
 mod throttle;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rocket::config::LogLevel;
@@ -21,15 +21,13 @@ use rocket::figment::value::{Dict, Value};
 use rocket::figment::{self, Figment, Profile};
 use serde::Deserialize;
 
+pub use database::{DatabaseConfig, PostgresConfig};
 pub use keys::SecretKey;
 pub use mail::{MailConfig, MailServer, MailTls};
 pub use password::{PasswordConfig, Pepper};
 pub use session::{SameSite, SessionConfig};
 pub use site::{AccountsConfig, Registration, SiteConfig};
 pub use throttle::ThrottleConfig;
-
-/// The key that says where the tables live.
-const DATABASE_URL: &str = "databases.login.url";
 
 /// The tables of `Rocket.toml` that are ours.
 const TABLES: [&str; 6] = ["session", "accounts", "password", "throttle", "site", "mail"];
@@ -40,8 +38,8 @@ pub struct Config {
     /// `true` in the `debug` profile, where convenience wins; any other
     /// profile is held to what a public site needs.
     pub debug: bool,
-    /// `databases.login.url`: where the tables live.
-    pub database: PathBuf,
+    /// The table `databases.login`: where ours live.
+    pub database: DatabaseConfig,
     /// `secret_key`: seals cookies. Generated at start in debug without one.
     pub secret_key: SecretKey,
     /// The table `session`.
@@ -128,7 +126,7 @@ impl Tables {
         self.session.check(debug)?;
         Ok(Config {
             debug,
-            database: database_path(figment)?,
+            database: DatabaseConfig::from_figment(figment)?,
             secret_key: secret_key(self.secret_key, debug)?,
             session: self.session,
             accounts: self.accounts,
@@ -359,63 +357,6 @@ fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
             format!("stands outside a profile; write [default.{table}] in Rocket.toml"),
         )),
     }
-}
-
-/// The file that `databases.login.url` names.
-///
-/// # Errors
-///
-/// When it names none, or a key beside it is unknown.
-pub fn database_path(figment: &Figment) -> Result<PathBuf, ConfigError> {
-    let login: Dict = match figment.find_value("databases.login") {
-        Ok(Value::Dict(_, login)) => login,
-        _ => Dict::new(),
-    };
-
-    if let Some(key) = login.keys().find(|key| *key != "url") {
-        return Err(ConfigError::new(
-            format!("databases.login.{key}"),
-            "is not a key; the key here is url",
-        ));
-    }
-
-    match login.get("url") {
-        Some(Value::String(_, url)) => sqlite_path(url),
-        Some(_) => Err(ConfigError::new(DATABASE_URL, "is not a string; write \"sqlite:PATH\"")),
-        None => Err(ConfigError::new(DATABASE_URL, "is missing; write \"sqlite:PATH\"")),
-    }
-}
-
-/// The file that `sqlite:PATH` names.
-///
-/// # Errors
-///
-/// On any other scheme, which must never become a new file of that name, and
-/// on a database without a file.
-pub fn sqlite_path(url: &str) -> Result<PathBuf, ConfigError> {
-    // The URL may hold a password, so only its scheme is ever repeated.
-    let refuse = |problem: &str| {
-        Err(ConfigError::new(DATABASE_URL, format!("{problem}; write \"sqlite:PATH\"")))
-    };
-    let path = match url.split_once(':') {
-        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some(("postgres" | "postgresql", _)) => {
-            return refuse("names PostgreSQL, which this version does not speak");
-        }
-        Some((scheme, _)) => return refuse(&format!("has the unknown scheme \"{scheme}\"")),
-        None => return refuse("has no scheme"),
-    };
-
-    // In memory each connection would get an empty database of its own.
-    if path.is_empty() || path.contains(":memory:") {
-        return refuse("needs a file");
-    }
-
-    if path.contains('?') {
-        return refuse("takes no parameters after \"?\", the settings are fixed");
-    }
-
-    Ok(PathBuf::from(path))
 }
 
 fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, ConfigError> {

@@ -1,48 +1,38 @@
-//! The database: one writer and several readers over one SQLite file.
+//! The database: one SQLite file, or PostgreSQL.
 //!
 //! No caller holds a connection while a body is read, a password hashed or a
-//! template rendered: [`Db::read`] and [`Db::write`] are taken in the handler,
-//! late, and given back with the last statement.
+//! template rendered: [`Pools::read()`] and [`Pools::write()`] are taken in the
+//! handler, late, and given back with the last statement.
 
+mod connection;
 mod file;
 mod in_flight;
+mod postgres;
+mod sqlite;
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
-use rocket::tokio::task::spawn_blocking;
-use rocket::tokio::time::timeout;
+use rocket::tokio::time::{Instant, timeout};
 use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, sqlite_path};
+use crate::config::{ConfigError, DatabaseConfig};
 use crate::error::Error;
-use file::FileIdentity;
+use crate::sql;
 use in_flight::InFlight;
+use postgres::{PATIENCE, PostgresPool};
+use sqlite::SqlitePools;
 
+pub(crate) use connection::Backend;
+pub use connection::{Connection, Transaction};
 pub use file::is_database;
 pub use in_flight::fairing as in_flight;
-
-/// Longest wait for the one writer. Its queue is first come, first served.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Longest wait for a reader.
-const READER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Longest wait for a lock that another process holds: a backup, `sqlite3`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+pub use sqlite::is_sound;
 
 /// How long the shutdown lets requests in flight finish before the database
 /// closes under them. Shorter than the site's `shutdown.grace`.
@@ -51,13 +41,19 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 /// A healthy database answers a probe far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The migrations of `migrations/`, embedded.
+/// The migrations of `migrations/` and of `migrations/postgres/`, embedded.
 ///
 /// Versions of an application's own migrations in the same database are left
 /// to the application.
-static MIGRATIONS: Migrator = {
+static SQLITE: Migrator = {
     let mut migrations = sqlx::migrate!();
     migrations.ignore_missing = true;
+    migrations
+};
+static POSTGRES: Migrator = {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.ignore_missing = true;
+    migrations.locking = false; // ours is held by a transaction, which a pooler lets through
     migrations
 };
 
@@ -70,47 +66,60 @@ static MIGRATIONS: Migrator = {
 #[database("login")]
 pub struct Db(Pools);
 
-/// The pool behind [`Db`]: one connection that writes, several that read.
-///
-/// One writer, because several wait for each other's lock unfairly (p99 of 142
-/// ms against 48 ms), and apart from the readers, so that a locked file stops
-/// writes only.
-#[derive(Clone)]
+/// The pool behind [`Db`].
+#[derive(Debug, Clone)]
 pub struct Pools {
-    write: SqlitePool,
-    read: SqlitePool,
-    file: Arc<FileIdentity>,
+    kind: Kind,
     in_flight: InFlight,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Sqlite(SqlitePools),
+    Postgres(PostgresPool),
 }
 
 impl Pools {
     /// A connection for reading: single statements, never a transaction that
-    /// stays open across an await (it would keep the WAL from being reset).
+    /// stays open across an await (it would keep SQLite's log from being reset).
     ///
     /// # Errors
     ///
-    /// When no reader is free within a second, or the file is no longer the one
-    /// that was opened.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
-        self.check_file()?;
-        Ok(self.read.acquire().await?)
+    /// When no reader is free within a second, three on PostgreSQL, or the file
+    /// is no longer the one that was opened.
+    pub async fn read(&self) -> Result<Connection, Error> {
+        match &self.kind {
+            Kind::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
+            Kind::Postgres(pool) => {
+                let deadline = Instant::now() + PATIENCE;
+                match pool.has_named_statements() {
+                    true => Ok(Connection::postgres_reader(pool.read().await?, deadline)),
+                    false => Ok(Connection::postgres_snapshot(begin(pool).await?, deadline)),
+                }
+            }
+        }
     }
 
     /// A write transaction. Dropped without a commit, it is rolled back.
     ///
-    /// There is one writer: commit or drop it before anything else that writes,
+    /// SQLite has one writer: commit or drop it before anything else that writes,
     /// such as [`Session::set()`](crate::Session::set()), or that waits in vain.
-    ///
-    /// It takes the write lock at once (`BEGIN IMMEDIATE`): a transaction that
-    /// reads first and then writes fails with "locked" whatever the time-out.
+    /// There it takes the write lock at once (`BEGIN IMMEDIATE`).
     ///
     /// # Errors
     ///
     /// When the writer is not free within two seconds, the file is locked by
-    /// another process, or the file is no longer the one that was opened.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        self.check_file()?;
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    /// another process, or the file is no longer the one that was opened; on
+    /// PostgreSQL, when no connection is free within three seconds, in which the
+    /// whole transaction must be done.
+    pub async fn write(&self) -> Result<Transaction, Error> {
+        match &self.kind {
+            Kind::Sqlite(pools) => pools.write().await.map(Transaction::sqlite_writer),
+            Kind::Postgres(pool) => {
+                let deadline = Instant::now() + PATIENCE;
+                Ok(Transaction::postgres_writer(begin(pool).await?, deadline))
+            }
+        }
     }
 
     /// Keeps the database open at the shutdown, as a request in flight does,
@@ -119,149 +128,81 @@ impl Pools {
         self.in_flight.enter()
     }
 
-    /// Whether the database would serve a request now: the file is in place
-    /// and reads as a database, and the writer gets the write lock.
+    /// Whether the database would serve a request now, a write included.
     pub async fn is_ready(&self) -> bool {
-        let options = self.read.connect_options();
-        let path = options.get_filename().to_owned();
         let probe = async {
-            self.check_file()?;
-            let is_database = spawn_blocking(move || file::is_database(&path)).await;
-            if !is_database.unwrap_or(false) {
-                return Err(Error::file_gone());
+            match &self.kind {
+                Kind::Sqlite(pools) => pools.probe().await,
+                Kind::Postgres(pool) => pool.probe().await,
             }
-
-            // A connection of its own: the readers would go on with the pages
-            // they have cached.
-            let mut fresh = SqliteConnection::connect_with(&options).await?;
-            sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
-            sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
-            fresh.close().await?;
-            self.write().await?.rollback().await?;
-            Ok::<_, Error>(())
         };
-
         matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
     }
 
-    /// Refuses a file that is not the one that was opened.
-    ///
-    /// SQLite goes on writing to a file that was deleted, and everything
-    /// acknowledged from then on would be lost at the next start. And a new
-    /// connection to a file that was put in its place shortens the `-shm` file
-    /// that the older ones have mapped: the process dies of it (SIGBUS).
-    fn check_file(&self) -> Result<(), Error> {
-        match self.file.is_in_place() {
-            true => Ok(()),
-            false => Err(Error::file_gone()),
-        }
-    }
-
-    /// Opens the file at `path`, made with its directory if it is missing.
+    /// Opens the database. A file of SQLite's is made if it is missing.
     ///
     /// # Errors
     ///
-    /// When the file cannot be made or opened, or SQLite is too old.
-    pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        file::create(path).map_err(|error| {
-            OpenError(format!("databases.login.url: cannot open {}: {error}", path.display()))
-        })?;
-
-        // The writer first: it switches the file to WAL before readers come.
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .pragma("temp_store", "MEMORY") // no temporary files on a full disk
-            .pragma("trusted_schema", "OFF") // a tampered file's views and triggers stay harmless
-            .pragma("cell_size_check", "ON");
-        let writer = options
-            .clone()
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            // One fsync per commit. A log-out that a power cut undoes would
-            // log somebody back in, and hashing limits log-ins far below fsync.
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
-            .pragma("cache_size", "-65536")
-            .optimize_on_close(true, None);
-        let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
-
-        let write = pool(1, WRITER_TIMEOUT).connect_with(writer).await?;
-        check_version(&write).await?;
-        let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
-        let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
-        let file = Arc::new(FileIdentity::of(path));
-        Ok(Pools { write, read, file, in_flight: InFlight::default() })
+    /// When the file cannot be made or opened, the server does not let us in, or
+    /// either is too old.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
+        let kind = match config {
+            DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path).await?),
+            DatabaseConfig::Postgres(config) => Kind::Postgres(PostgresPool::open(config).await?),
+        };
+        Ok(Pools { kind, in_flight: InFlight::default() })
     }
 
     /// Applies what is missing of the embedded migrations, all in one
-    /// transaction: a second process that starts meanwhile waits for it.
+    /// transaction: another process that starts meanwhile waits for it.
     ///
     /// # Errors
     ///
     /// When a migration fails or was changed after it was applied.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
-            let mut tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
-            MIGRATIONS.run_direct(None, &mut *tx, false).await?;
-            tx.commit().await?;
-            Ok::<_, sqlx::migrate::MigrateError>(())
+            match &self.kind {
+                Kind::Sqlite(pools) => {
+                    let mut tx = pools.write().await?;
+                    SQLITE.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
+                    Ok(tx.commit().await?)
+                }
+                Kind::Postgres(pool) => pool.migrate(&POSTGRES).await,
+            }
         };
+        migrate
+            .await
+            .map_err(|error: Error| OpenError(format!("cannot migrate the database: {error}")))
+    }
 
-        migrate.await.map_err(|error| OpenError(format!("cannot migrate the database: {error}")))
+    /// Gives back what deleted rows took, a little at a time. PostgreSQL does so
+    /// by itself.
+    pub(crate) async fn tidy(&self) -> Result<(), Error> {
+        if matches!(self.kind, Kind::Postgres(_)) {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        sql::query("PRAGMA incremental_vacuum(200)").execute(&mut tx).await?;
+        tx.commit().await
     }
 }
 
-/// Whether SQLite finds nothing wrong with the file's structure.
-pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
-    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(db).await?;
-    Ok(found == "ok")
+async fn begin(pool: &PostgresPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+    match timeout(PATIENCE, pool.write()).await {
+        Ok(begun) => begun,
+        Err(_) => Err(Error::from(sqlx::Error::PoolTimedOut)),
+    }
 }
 
 /// When something last happened, by the clock of then. 0: never.
-pub async fn latest_event(db: &mut SqliteConnection) -> Result<Timestamp, Error> {
-    let latest = sqlx::query_scalar(
-        "SELECT max(coalesce((SELECT max(created_at) FROM login_events), 0),
-                    coalesce((SELECT max(created_at) FROM users), 0))",
+pub async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
+    let latest = sql::query_scalar(
+        "SELECT coalesce(max(at), 0) FROM (SELECT max(created_at) AS at FROM login_events
+                                           UNION ALL SELECT max(created_at) FROM users) AS latest",
     )
     .fetch_one(db)
     .await?;
     Ok(latest)
-}
-
-fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .min_connections(connections.min(2))
-        .max_connections(connections)
-        .acquire_timeout(wait)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false) // a local file does not hang up
-}
-
-/// Refuses an SQLite that can lose committed data in WAL mode (3.7.0 to
-/// 3.51.2, see <https://sqlite.org/wal.html#walresetbug>).
-async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
-    match is_fixed(&version) {
-        true => Ok(()),
-        false => Err(OpenError(format!(
-            "SQLite {version} can lose committed data (WAL reset); build with 3.51.3 or later"
-        ))),
-    }
-}
-
-fn is_fixed(version: &str) -> bool {
-    let parts: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
-    match parts[..] {
-        [3, 44, patch, ..] => patch >= 6,
-        [3, 50, patch, ..] => patch >= 7,
-        [3, 51, patch, ..] => patch >= 3,
-        [3, minor, ..] => minor >= 52,
-        [major, ..] => major > 3,
-        [] => false,
-    }
 }
 
 /// Why the database could not be opened, in one line.
@@ -276,9 +217,15 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
+impl OpenError {
+    fn database(problem: impl fmt::Display) -> Self {
+        OpenError(format!("databases.login.url: {problem}"))
+    }
+}
+
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
-        OpenError(format!("databases.login.url: {error}"))
+        OpenError::database(error)
     }
 }
 
@@ -290,33 +237,30 @@ impl From<ConfigError> for OpenError {
 
 #[rocket::async_trait]
 impl Pool for Pools {
-    type Connection = PoolConnection<Sqlite>;
+    type Connection = Connection;
     type Error = OpenError;
 
     async fn init(figment: &Figment) -> Result<Self, OpenError> {
-        let url: String = figment.extract_inner("url").map_err(ConfigError::from)?;
-        Pools::open(&sqlite_path(&url)?).await
+        Pools::open(&DatabaseConfig::of_table(figment)?).await
     }
 
     async fn get(&self) -> Result<Self::Connection, OpenError> {
-        self.check_file().map_err(|error| OpenError(error.to_string()))?;
-        Ok(self.read.acquire().await?)
+        self.read().await.map_err(|error| OpenError(error.to_string()))
     }
 
     /// Rocket calls this first at shutdown, while requests are still being
     /// answered; they keep their database until they are done.
     async fn close(&self) {
         self.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
-        let close = async { (self.read.close().await, self.write.close().await) };
+        let close = async {
+            match &self.kind {
+                Kind::Sqlite(pools) => pools.close().await,
+                Kind::Postgres(pool) => pool.close().await,
+            }
+        };
         if timeout(PROBE_TIMEOUT, close).await.is_err() {
             log::warn!("the database is closed with a statement under way");
         }
-    }
-}
-
-impl fmt::Debug for Pools {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pools").field("read", &self.read).field("write", &self.write).finish()
     }
 }
 
@@ -341,21 +285,5 @@ async fn migrate(rocket: Rocket<Build>) -> fairing::Result {
             }
         },
         None => Err(rocket),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_fixed;
-
-    #[test]
-    fn an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one() {
-        for fixed in ["3.44.6", "3.50.7", "3.51.3", "3.51.10", "3.52.0", "4.0.0"] {
-            assert!(is_fixed(fixed), "{fixed}");
-        }
-
-        for affected in ["3.7.0", "3.40.1", "3.44.5", "3.45.9", "3.50.6", "3.51.2", "", "x"] {
-            assert!(!is_fixed(affected), "{affected}");
-        }
     }
 }

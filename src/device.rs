@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use crate::db::Connection;
+use crate::sql;
 use rocket::Request;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -52,9 +53,9 @@ pub struct Device {
 }
 
 /// Whether the device has logged in to this account before.
-pub async fn is_known(db: &mut SqliteConnection, user_id: i64, id: TokenId) -> Result<bool, Error> {
+pub async fn is_known(db: &mut Connection, user_id: i64, id: TokenId) -> Result<bool, Error> {
     let known: Option<i64> =
-        sqlx::query_scalar("SELECT user_id FROM login_devices WHERE user_id = $1 AND id = $2")
+        sql::query_scalar("SELECT user_id FROM login_devices WHERE user_id = $1 AND id = $2")
             .bind(user_id)
             .bind(id)
             .fetch_optional(db)
@@ -64,39 +65,39 @@ pub async fn is_known(db: &mut SqliteConnection, user_id: i64, id: TokenId) -> R
 
 /// Notes a log-in. `true`: the device has logged in to this account before.
 pub async fn touch(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     id: TokenId,
     now: Timestamp,
 ) -> Result<bool, Error> {
     let touched =
-        sqlx::query("UPDATE login_devices SET last_seen_at = $3 WHERE user_id = $1 AND id = $2")
+        sql::query("UPDATE login_devices SET last_seen_at = $3 WHERE user_id = $1 AND id = $2")
             .bind(user_id)
             .bind(id)
             .bind(now)
             .execute(db)
             .await?;
-    Ok(touched.rows_affected() == 1)
+    Ok(touched == 1)
 }
 
 /// Remembers a device, and forgets the one that has not been seen the longest
 /// where there are too many.
 pub async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     id: TokenId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query(
-        "DELETE FROM login_devices WHERE user_id = $1 AND id IN
+    sql::query(
+        "DELETE FROM login_devices WHERE user_id = $1 AND id NOT IN
             (SELECT id FROM login_devices WHERE user_id = $1
-             ORDER BY last_seen_at DESC LIMIT -1 OFFSET $2)",
+             ORDER BY last_seen_at DESC LIMIT $2)",
     )
     .bind(user_id)
     .bind(MOST - 1)
     .execute(&mut *db)
     .await?;
-    sqlx::query(
+    sql::query(
         "INSERT INTO login_devices (id, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
     )
     .bind(id)
@@ -110,11 +111,11 @@ pub async fn insert(
 /// Forgets the devices of the user but `kept`: the next log-in of each is
 /// announced, and its failures are no longer its own.
 pub async fn forget_others(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     kept: Option<TokenId>,
 ) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_devices WHERE user_id = $1 AND id IS NOT $2")
+    sql::query("DELETE FROM login_devices WHERE user_id = $1 AND id IS DISTINCT FROM $2")
         .bind(user_id)
         .bind(kept)
         .execute(db)
@@ -123,8 +124,8 @@ pub async fn forget_others(
 }
 
 /// The user's devices, the last seen first.
-pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Device>, Error> {
-    let devices = sqlx::query_as(
+pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Device>, Error> {
+    let devices = sql::query_as(
         "SELECT created_at, last_seen_at FROM login_devices WHERE user_id = $1
          ORDER BY last_seen_at DESC",
     )
@@ -135,14 +136,15 @@ pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Device>
 }
 
 /// Deletes at most `limit` devices whose cookie is gone by now.
-pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
-    let deleted = sqlx::query(
+pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sql::query(
         "DELETE FROM login_devices WHERE (user_id, id) IN
-            (SELECT user_id, id FROM login_devices WHERE last_seen_at <= $1 LIMIT $2)",
+            (SELECT user_id, id FROM login_devices WHERE last_seen_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now - LIFETIME.as_secs() as Timestamp)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }

@@ -107,12 +107,13 @@ impl Error {
         Error(Kind::FileGone)
     }
 
-    /// Whether the statement broke the unique constraint of `column`, as in
-    /// `users.email`.
-    pub(crate) fn is_duplicate(&self, column: &str) -> bool {
+    /// Whether the statement broke the unique constraint of `users.email`.
+    pub(crate) fn is_duplicate_email(&self) -> bool {
         match &self.0 {
             Kind::Statement(sqlx::Error::Database(error)) => {
-                error.is_unique_violation() && error.message().contains(column)
+                error.is_unique_violation()
+                    && (error.message().contains("users.email")
+                        || error.constraint() == Some("users_email_key"))
             }
             _ => false,
         }

@@ -4,8 +4,9 @@
 mod kind;
 mod line;
 
+use crate::db::Connection;
+use crate::sql;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -41,17 +42,18 @@ pub struct Event {
 }
 
 /// Adds an event. `user_id` is `None` for an address without an account: the
-/// same is written for it, so that the time it takes tells nothing.
+/// same is written for it, so that the time it takes tells nothing. Of an account
+/// that is deleted at the same time it becomes nobody's.
 pub(crate) async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: Option<i64>,
     kind: Kind,
     client: &Client,
     now: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO login_events (user_id, kind, created_at, ip_address, user_agent)
-         VALUES ($1, $2, $3, $4, $5)",
+         VALUES ((SELECT id FROM users WHERE id = $1 /*pg FOR KEY SHARE*/), $2, $3, $4, $5)",
     )
     .bind(user_id)
     .bind(kind.name())
@@ -61,27 +63,36 @@ pub(crate) async fn insert(
     .execute(&mut *db)
     .await?;
 
+    // Two texts: PostgreSQL finds no index for `IS NOT DISTINCT FROM`.
     let kept = if kind.is_anybodys() { KEPT_OF_STRANGERS } else { KEPT_OF_A_KIND };
-    sqlx::query(
-        "DELETE FROM login_events WHERE id IN
-            (SELECT id FROM login_events WHERE user_id IS $1 AND kind = $2
-             ORDER BY id DESC LIMIT -1 OFFSET $3)",
-    )
-    .bind(user_id)
-    .bind(kind.name())
-    .bind(kept)
-    .execute(db)
-    .await?;
+    let trim = match user_id {
+        Some(user_id) => sql::query(
+            "DELETE FROM login_events WHERE user_id = $3 AND kind = $1 AND id <=
+                (SELECT id FROM login_events WHERE user_id = $3 AND kind = $1
+                 ORDER BY id DESC LIMIT 1 OFFSET $2)",
+        )
+        .bind(kind.name())
+        .bind(kept)
+        .bind(user_id),
+        None => sql::query(
+            "DELETE FROM login_events WHERE user_id IS NULL AND kind = $1 AND id <=
+                (SELECT id FROM login_events WHERE user_id IS NULL AND kind = $1
+                 ORDER BY id DESC LIMIT 1 OFFSET $2)",
+        )
+        .bind(kind.name())
+        .bind(kept),
+    };
+    trim.execute(db).await?;
     Ok(())
 }
 
 /// The user's latest events, the newest first.
 pub(crate) async fn list(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     limit: u32,
 ) -> Result<Vec<Event>, Error> {
-    let rows: Vec<(String, Timestamp, String, String)> = sqlx::query_as(
+    let rows: Vec<(String, Timestamp, String, String)> = sql::query_as(
         "SELECT kind, created_at, ip_address, user_agent FROM login_events
          WHERE user_id = $1 ORDER BY id DESC LIMIT $2",
     )
@@ -98,8 +109,8 @@ pub(crate) async fn list(
 
 /// How many log-ins have failed since the last one that did not, or since the
 /// operator's `user unlock`.
-pub(crate) async fn failures(db: &mut SqliteConnection, user_id: i64) -> Result<i64, Error> {
-    let count = sqlx::query_scalar(
+pub(crate) async fn failures(db: &mut Connection, user_id: i64) -> Result<i64, Error> {
+    let count = sql::query_scalar(
         "SELECT count(*) FROM login_events WHERE user_id = $1 AND kind = $2
          AND id > coalesce((SELECT max(id) FROM login_events
                             WHERE user_id = $1 AND kind IN ($3, $4)), 0)",
@@ -114,18 +125,15 @@ pub(crate) async fn failures(db: &mut SqliteConnection, user_id: i64) -> Result<
 }
 
 /// Deletes at most `limit` events that are too old.
-pub(crate) async fn sweep(
-    db: &mut SqliteConnection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<u64, Error> {
-    let deleted = sqlx::query(
+pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sql::query(
         "DELETE FROM login_events WHERE id IN
-            (SELECT id FROM login_events WHERE created_at <= $1 LIMIT $2)",
+            (SELECT id FROM login_events WHERE created_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now - KEPT)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }

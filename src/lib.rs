@@ -87,6 +87,7 @@ mod notice;
 mod pages;
 mod password;
 mod session;
+pub mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throttle;
@@ -112,7 +113,7 @@ pub use auth::{
     RegisterError, Registered, UserSession, Verified,
 };
 pub use clock::{Clock, Timestamp};
-pub use db::{Db, Pools};
+pub use db::{Connection, Db, Pools, Transaction};
 pub use error::Error;
 pub use history::{Event, Kind};
 pub use notice::Notice;

@@ -1,6 +1,7 @@
 //! Links in mails: what each is for, and that it is used once.
 
-use sqlx::SqliteConnection;
+use crate::db::Connection;
+use crate::sql;
 
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -81,37 +82,38 @@ impl Link {
 /// Adds a link and ends the older one of its purpose, so that at any time one
 /// mail at most can be acted on. "This was not me" ends no other: each mail
 /// that carries it keeps its word.
-pub async fn insert(db: &mut SqliteConnection, token: &Token, link: &Link) -> Result<(), Error> {
+pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(), Error> {
     match (link.purpose, link.user_id) {
         (Purpose::NotMe, _) => {
-            sqlx::query(
-                "DELETE FROM login_tokens WHERE id IN
-                    (SELECT id FROM login_tokens
-                     WHERE user_id = $1 AND purpose = 'not_me' AND email = $2
-                     ORDER BY number DESC LIMIT -1 OFFSET $3)",
+            sql::query(
+                "DELETE FROM login_tokens
+                 WHERE user_id = $1 AND purpose = 'not_me' AND lower(email) = $2
+                 AND number <= (SELECT number FROM login_tokens
+                                WHERE user_id = $1 AND purpose = 'not_me' AND lower(email) = $2
+                                ORDER BY number DESC LIMIT 1 OFFSET $3)",
             )
             .bind(link.user_id)
-            .bind(&link.email)
+            .bind(link.email.to_ascii_lowercase())
             .bind(MOST_NOT_ME - 1)
             .execute(&mut *db)
             .await?
         }
         (_, Some(user_id)) => {
-            sqlx::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose = $2")
+            sql::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose = $2")
                 .bind(user_id)
                 .bind(link.purpose.name())
                 .execute(&mut *db)
                 .await?
         }
         (_, None) => {
-            sqlx::query("DELETE FROM login_tokens WHERE email = $1 AND user_id IS NULL")
-                .bind(&link.email)
+            sql::query("DELETE FROM login_tokens WHERE lower(email) = $1 AND user_id IS NULL")
+                .bind(link.email.to_ascii_lowercase())
                 .execute(&mut *db)
                 .await?
         }
     };
 
-    sqlx::query(
+    sql::query(
         "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, is_kept,
                                    created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -131,12 +133,12 @@ pub async fn insert(db: &mut SqliteConnection, token: &Token, link: &Link) -> Re
 
 /// The link of `id`, if it may be used at `now` for one of `purposes`.
 pub async fn find(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: TokenId,
     purposes: &[Purpose],
     now: Timestamp,
 ) -> Result<Option<Link>, Error> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sql::query_as(
         "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
          FROM login_tokens WHERE id = $1 AND expires_at > $2",
     )
@@ -147,23 +149,16 @@ pub async fn find(
     Ok(row.and_then(Link::of).filter(|link| purposes.contains(&link.purpose)))
 }
 
-/// The same, and it is spent: of parallel uses one gets it.
-pub async fn take(
-    db: &mut SqliteConnection,
-    id: TokenId,
-    purposes: &[Purpose],
-    now: Timestamp,
-) -> Result<Option<Link>, Error> {
-    let Some(link) = find(&mut *db, id, purposes, now).await? else { return Ok(None) };
-    let deleted =
-        sqlx::query("DELETE FROM login_tokens WHERE id = $1").bind(id).execute(db).await?;
-    Ok((deleted.rows_affected() == 1).then_some(link))
+/// Spends the link `id`. Of parallel uses one gets `true`.
+pub async fn take(db: &mut Connection, id: TokenId) -> Result<bool, Error> {
+    let deleted = sql::query("DELETE FROM login_tokens WHERE id = $1").bind(id).execute(db).await?;
+    Ok(deleted == 1)
 }
 
 /// Ends every link of the user, as a new password or address does. "This was
 /// not me" outlasts it: whoever took the account over would do just that.
-pub async fn end_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose <> 'not_me'")
+pub async fn end_all(db: &mut Connection, user_id: i64) -> Result<(), Error> {
+    sql::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose <> 'not_me'")
         .bind(user_id)
         .execute(db)
         .await?;
@@ -174,17 +169,17 @@ pub async fn end_all(db: &mut SqliteConnection, user_id: i64) -> Result<(), Erro
 /// to `email`, after the link `id`: the one who moved the account would take it
 /// back with them. Links that are older than `id` stay. Before `id` is taken.
 pub async fn end_later_not_me(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     email: &str,
     id: TokenId,
 ) -> Result<(), Error> {
-    sqlx::query(
-        "DELETE FROM login_tokens WHERE user_id = $1 AND purpose = 'not_me' AND email <> $2
+    sql::query(
+        "DELETE FROM login_tokens WHERE user_id = $1 AND purpose = 'not_me' AND lower(email) <> $2
          AND number > (SELECT number FROM login_tokens WHERE id = $3)",
     )
     .bind(user_id)
-    .bind(email)
+    .bind(email.to_ascii_lowercase())
     .bind(id)
     .execute(db)
     .await?;
@@ -195,16 +190,16 @@ pub async fn end_later_not_me(
 /// back with "this was not me". Nobody else can have it until then; but for one
 /// that was never confirmed, or strangers could block it.
 pub async fn former_owner(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     email: &str,
     now: Timestamp,
 ) -> Result<Option<i64>, Error> {
-    let owner = sqlx::query_scalar(
+    let owner = sql::query_scalar(
         "SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
-         WHERE t.email = $1 AND t.is_kept = 1 AND t.expires_at > $2 AND u.email <> $1
+         WHERE lower(t.email) = $1 AND t.is_kept AND t.expires_at > $2 AND lower(u.email) <> $1
          LIMIT 1",
     )
-    .bind(email)
+    .bind(email.to_ascii_lowercase())
     .bind(now)
     .fetch_optional(db)
     .await?;
@@ -212,8 +207,8 @@ pub async fn former_owner(
 }
 
 /// Every link of the user.
-pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Link>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error> {
+    let rows: Vec<Row> = sql::query_as(
         "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
          FROM login_tokens WHERE user_id = $1 ORDER BY number",
     )
@@ -224,14 +219,15 @@ pub async fn list(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Link>, 
 }
 
 /// Deletes at most `limit` links that have expired.
-pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
-    let deleted = sqlx::query(
+pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sql::query(
         "DELETE FROM login_tokens WHERE id IN
-            (SELECT id FROM login_tokens WHERE expires_at <= $1 LIMIT $2)",
+            (SELECT id FROM login_tokens WHERE expires_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }

@@ -13,9 +13,9 @@ mod templates;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::db::Connection;
 use lettre::message::Mailbox;
 use rocket::tokio::sync::Notify;
-use sqlx::SqliteConnection;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
@@ -114,7 +114,7 @@ impl Mail {
     /// When the database fails.
     pub async fn queue(
         &self,
-        db: &mut SqliteConnection,
+        db: &mut Connection,
         letter: Letter<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {

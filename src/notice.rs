@@ -1,7 +1,8 @@
 //! Notices: mails that tell of what happened to an account.
 
+use crate::db::Connection;
+use crate::sql;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use crate::error::Error;
 
@@ -47,11 +48,11 @@ impl Notice {
 
 /// Whether the user wants it.
 pub(crate) async fn is_wanted(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     notice: Notice,
 ) -> Result<bool, Error> {
-    let muted: Option<i64> = sqlx::query_scalar(
+    let muted: Option<i64> = sql::query_scalar(
         "SELECT user_id FROM login_muted_notices WHERE user_id = $1 AND notice = $2",
     )
     .bind(user_id)
@@ -62,9 +63,9 @@ pub(crate) async fn is_wanted(
 }
 
 /// Those that the user wants.
-pub(crate) async fn wanted(db: &mut SqliteConnection, user_id: i64) -> Result<Vec<Notice>, Error> {
+pub(crate) async fn wanted(db: &mut Connection, user_id: i64) -> Result<Vec<Notice>, Error> {
     let muted: Vec<String> =
-        sqlx::query_scalar("SELECT notice FROM login_muted_notices WHERE user_id = $1")
+        sql::query_scalar("SELECT notice FROM login_muted_notices WHERE user_id = $1")
             .bind(user_id)
             .fetch_all(db)
             .await?;
@@ -73,17 +74,13 @@ pub(crate) async fn wanted(db: &mut SqliteConnection, user_id: i64) -> Result<Ve
 }
 
 /// Switches `wanted` on and the others off.
-pub(crate) async fn set(
-    db: &mut SqliteConnection,
-    user_id: i64,
-    wanted: &[Notice],
-) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_muted_notices WHERE user_id = $1")
+pub(crate) async fn set(db: &mut Connection, user_id: i64, wanted: &[Notice]) -> Result<(), Error> {
+    sql::query("DELETE FROM login_muted_notices WHERE user_id = $1")
         .bind(user_id)
         .execute(&mut *db)
         .await?;
     for notice in Notice::ALL.into_iter().filter(|notice| !wanted.contains(notice)) {
-        sqlx::query("INSERT INTO login_muted_notices (user_id, notice) VALUES ($1, $2)")
+        sql::query("INSERT INTO login_muted_notices (user_id, notice) VALUES ($1, $2)")
             .bind(user_id)
             .bind(notice.name())
             .execute(&mut *db)

@@ -177,7 +177,7 @@ impl Session {
         };
 
         let (id, now, start) = (token.id(), self.clock.now(), Instant::now());
-        let found = store::find(&mut *self.db.read().await?, id, now).await?;
+        let found = store::find(&mut self.db.read().await?, id, now).await?;
         metrics::looked_up(start);
         let Some(found) = found else {
             metrics::count(Event::Refused);
@@ -230,7 +230,7 @@ impl fmt::Debug for Session {
 /// Whether the session `id` is there. Not when nobody can tell.
 async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
     let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
-    let found = async { store::find_state(&mut *db.read().await?, id, now).await };
+    let found = async { store::find_state(&mut db.read().await?, id, now).await };
     matches!(found.await, Ok(Some(_)))
 }
 

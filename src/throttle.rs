@@ -2,8 +2,9 @@
 //! second process and a second instance share it, and before any password is
 //! hashed, so that attempts at the same time do not slip through.
 
+use crate::db::Connection;
+use crate::sql;
 use sha2::{Digest, Sha256};
-use sqlx::SqliteConnection;
 
 use crate::clock::Timestamp;
 use crate::config::ThrottleConfig;
@@ -27,7 +28,7 @@ const LONG_MEMORY: Timestamp = 30 * 24 * 60 * 60;
 const MOST_ROWS: i64 = 500_000;
 
 /// What is throttled together, hashed: 128 bits, of which none can be read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key([u8; 16]);
 
 impl Key {
@@ -73,6 +74,7 @@ struct Row {
     pending: i64,
     blocked_until: Timestamp,
     updated_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 /// Counts an attempt against each of `limits`, or refuses it.
@@ -82,7 +84,7 @@ struct Row {
 /// [`is_throttled()`](Error::is_throttled()) when one of them is reached: nothing
 /// is counted then. Otherwise when the database fails.
 pub async fn begin(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     limits: &[Limit],
     config: &ThrottleConfig,
     now: Timestamp,
@@ -91,10 +93,11 @@ pub async fn begin(
         return Ok(());
     }
 
+    let limits = in_order(limits);
     let mut rows = Vec::new();
     let mut longest = 0;
-    for limit in limits {
-        let row = find(&mut *db, limit.key(), now).await?;
+    for limit in &limits {
+        let row = lock(&mut *db, limit, now).await?;
         longest = longest.max(limit.wait(&row, config, now));
         rows.push(row);
     }
@@ -102,7 +105,7 @@ pub async fn begin(
         return Err(Error::throttled(longest));
     }
 
-    for (limit, mut row) in limits.iter().zip(rows) {
+    for (limit, mut row) in limits.into_iter().zip(rows) {
         match limit {
             Limit::InARow { .. } => row.pending += 1,
             Limit::Rate { .. } => row.blocked_until = row.blocked_until.max(now) + limit.step(),
@@ -114,7 +117,7 @@ pub async fn begin(
 
 /// Takes down what became of an attempt that [`begin()`] has let through.
 pub async fn settle(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     limits: &[Limit],
     outcome: Outcome,
     config: &ThrottleConfig,
@@ -124,8 +127,11 @@ pub async fn settle(
         return Ok(());
     }
 
-    for limit in limits {
-        let mut row = find(&mut *db, limit.key(), now).await?;
+    for limit in in_order(limits) {
+        if matches!((limit, outcome), (Limit::Rate { .. }, Outcome::Failed)) {
+            continue;
+        }
+        let mut row = lock(&mut *db, limit, now).await?;
         match (limit, outcome) {
             (Limit::Rate { .. }, Outcome::Failed) => continue,
             (Limit::Rate { .. }, _) => {
@@ -148,52 +154,56 @@ pub async fn settle(
 }
 
 /// Forgets all failures of the account.
-pub async fn forget_account(db: &mut SqliteConnection, account: Key) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_throttle WHERE account = $1")
-        .bind(account.as_bytes())
-        .execute(db)
-        .await?;
+pub async fn forget_account(db: &mut Connection, account: Key) -> Result<(), Error> {
+    sql::query(
+        "DELETE FROM login_throttle WHERE key IN
+            (SELECT key FROM login_throttle WHERE account = $1 ORDER BY key /*pg FOR UPDATE*/)",
+    )
+    .bind(account.as_bytes())
+    .execute(db)
+    .await?;
     Ok(())
 }
 
 /// Deletes at most `limit` rows that say nothing any longer.
-pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
-    let expired = sqlx::query(
+pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let expired = sql::query(
         "DELETE FROM login_throttle WHERE key IN
-            (SELECT key FROM login_throttle WHERE expires_at <= $1 LIMIT $2)",
+            (SELECT key FROM login_throttle WHERE expires_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(expired.rows_affected())
+    Ok(expired)
 }
 
 /// How many rows there are too many.
-pub async fn excess(db: &mut SqliteConnection) -> Result<i64, Error> {
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(db).await?;
+pub async fn excess(db: &mut Connection) -> Result<i64, Error> {
+    let rows: i64 = sql::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(db).await?;
     Ok((rows - MOST_ROWS).max(0))
 }
 
 /// Deletes at most `limit` rows that hold nobody up at present, those of the
 /// fewest failures first.
 pub async fn shrink(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     config: &ThrottleConfig,
     now: Timestamp,
     limit: u32,
 ) -> Result<u64, Error> {
-    let deleted = sqlx::query(
+    let deleted = sql::query(
         "DELETE FROM login_throttle WHERE key IN
             (SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
-             ORDER BY failures, expires_at LIMIT $3)",
+             ORDER BY failures, expires_at LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(config.failure_limit)
     .bind(now)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }
 
 impl Limit {
@@ -254,16 +264,31 @@ fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
     }
 }
 
-async fn find(db: &mut SqliteConnection, key: Key, now: Timestamp) -> Result<Row, Error> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT failures, pending, blocked_until, updated_at FROM login_throttle
-         WHERE key = $1 AND expires_at > $2",
+/// Two transactions that take the same rows take them in the same order, or
+/// each would wait for the other.
+fn in_order(limits: &[Limit]) -> Vec<&Limit> {
+    let mut limits: Vec<&Limit> = limits.iter().collect();
+    limits.sort_unstable_by_key(|limit| limit.key());
+    limits
+}
+
+/// The row of `limit`, which is nobody else's until the transaction ends: two
+/// attempts at once must not both be the last that is free. A row that is not
+/// there cannot be locked, so it is made, expired from the start.
+async fn lock(db: &mut Connection, limit: &Limit, now: Timestamp) -> Result<Row, Error> {
+    let mut row: Row = sql::query_as(
+        "INSERT INTO login_throttle (key, account, updated_at, expires_at) VALUES ($1, $2, $3, $3)
+         ON CONFLICT (key) DO UPDATE SET key = excluded.key
+         RETURNING failures, pending, blocked_until, updated_at, expires_at",
     )
-    .bind(key.as_bytes())
+    .bind(limit.key().as_bytes())
+    .bind(limit.account().map(|key| key.as_bytes().to_vec()))
     .bind(now)
-    .fetch_optional(db)
+    .fetch_one(db)
     .await?;
-    let mut row = row.unwrap_or_default();
+    if row.expires_at <= now {
+        row = Row::default();
+    }
     if row.updated_at + ABANDONED <= now {
         row.pending = 0;
     }
@@ -271,7 +296,7 @@ async fn find(db: &mut SqliteConnection, key: Key, now: Timestamp) -> Result<Row
 }
 
 async fn store(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     limit: &Limit,
     row: &Row,
     config: &ThrottleConfig,
@@ -282,7 +307,7 @@ async fn store(
         Limit::InARow { .. } if row.failures >= config.failure_limit => now + LONG_MEMORY,
         Limit::InARow { .. } => now + MEMORY,
     };
-    sqlx::query(
+    sql::query(
         "INSERT INTO login_throttle (key, account, failures, pending, blocked_until, updated_at,
                                      expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -290,7 +315,7 @@ async fn store(
                                          updated_at = $6, expires_at = $7",
     )
     .bind(limit.key().as_bytes())
-    .bind(limit.account().as_ref().map(Key::as_bytes))
+    .bind(limit.account().map(|key| key.as_bytes().to_vec()))
     .bind(row.failures)
     .bind(row.pending)
     .bind(row.blocked_until)
@@ -301,8 +326,8 @@ async fn store(
     Ok(())
 }
 
-async fn forget(db: &mut SqliteConnection, key: Key) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_throttle WHERE key = $1")
+async fn forget(db: &mut Connection, key: Key) -> Result<(), Error> {
+    sql::query("DELETE FROM login_throttle WHERE key = $1")
         .bind(key.as_bytes())
         .execute(db)
         .await?;

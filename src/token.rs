@@ -5,10 +5,10 @@ use std::fmt;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use sha2::{Digest, Sha256};
-use sqlx::Sqlite;
-use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use zeroize::Zeroizing;
+
+use crate::sql::Value;
 
 /// 256 bits from the operating system: twice what ASVS 5.0, 7.2.3 asks for.
 const TOKEN_BYTES: usize = 32;
@@ -79,25 +79,37 @@ impl fmt::Debug for TokenId {
     }
 }
 
-impl sqlx::Type<Sqlite> for TokenId {
-    fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
-        <Vec<u8> as sqlx::Type<Sqlite>>::type_info()
+impl<DB: sqlx::Database> sqlx::Type<DB> for TokenId
+where
+    Vec<u8>: sqlx::Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        Vec::<u8>::type_info()
+    }
+
+    fn compatible(found: &DB::TypeInfo) -> bool {
+        Vec::<u8>::compatible(found)
     }
 }
 
-impl sqlx::Encode<'_, Sqlite> for TokenId {
-    fn encode_by_ref(
-        &self,
-        buf: &mut sqlx::sqlite::SqliteArgumentsBuffer,
-    ) -> Result<IsNull, BoxDynError> {
-        <Vec<u8> as sqlx::Encode<Sqlite>>::encode(self.0.to_vec(), buf)
+impl<'r, DB: sqlx::Database> sqlx::Decode<'r, DB> for TokenId
+where
+    &'r [u8]: sqlx::Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(TokenId(<&[u8]>::decode(value)?.try_into()?))
     }
 }
 
-impl sqlx::Decode<'_, Sqlite> for TokenId {
-    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
-        let bytes = <&[u8] as sqlx::Decode<Sqlite>>::decode(value)?;
-        Ok(TokenId(bytes.try_into()?))
+impl From<TokenId> for Value<'_> {
+    fn from(id: TokenId) -> Self {
+        Value::from(id.0.to_vec())
+    }
+}
+
+impl From<Option<TokenId>> for Value<'_> {
+    fn from(id: Option<TokenId>) -> Self {
+        Value::from(id.map(|id| id.0.to_vec()))
     }
 }
 

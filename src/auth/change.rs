@@ -4,7 +4,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use sqlx::{Sqlite, Transaction};
+use crate::db::Transaction;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
@@ -39,7 +39,7 @@ pub struct Accounts<'a> {
 #[must_use = "nothing has happened before it is committed"]
 pub struct Change<'a> {
     pub(super) accounts: Accounts<'a>,
-    tx: Transaction<'static, Sqlite>,
+    tx: Transaction,
     pub now: Timestamp,
     lines: Vec<Line>,
 }
@@ -92,9 +92,24 @@ impl Change<'_> {
         self.insert_link(purpose, Some(user.id), email, None, is_kept).await
     }
 
-    /// Takes the link `id` for one of `purposes`.
+    /// Keeps everybody else from finding out whether the address `email` is free,
+    /// and from taking it, until the change ends.
+    ///
+    /// Locks are taken in this order, or two changes would wait for each other:
+    /// the address, the user, his session, what is throttled, the rest.
+    pub async fn lock_address(&mut self, email: &str) -> Result<(), Error> {
+        self.tx.lock(&format!("address {}", email.to_ascii_lowercase())).await
+    }
+
+    /// Takes the link `id` for one of `purposes`. Of parallel uses one gets it.
     pub async fn take(&mut self, id: TokenId, purposes: &[Purpose]) -> Result<Option<Link>, Error> {
-        link::take(&mut self.tx, id, purposes, self.now).await
+        let Some(link) = link::find(&mut self.tx, id, purposes, self.now).await? else {
+            return Ok(None);
+        };
+        if let Some(user_id) = link.user_id {
+            user::store::find(&mut self.tx, user_id).await?;
+        }
+        Ok(link::take(&mut self.tx, id).await?.then_some(link))
     }
 
     /// The account that has the address `email`, or had it until lately.
@@ -181,7 +196,7 @@ fn happened(accounts: Accounts<'_>, lines: Vec<Line>) {
 
 /// For the statements of a change.
 impl Deref for Change<'_> {
-    type Target = Transaction<'static, Sqlite>;
+    type Target = Transaction;
 
     fn deref(&self) -> &Self::Target {
         &self.tx

@@ -44,7 +44,9 @@ impl Auth<'_> {
     ) -> Result<bool, Error> {
         let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
 
-        let mut change = self.change_as_user().await?;
+        let mut change = self.accounts.change().await?;
+        change.lock_address(email.as_str()).await?;
+        self.confirm(&mut change).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Ok(false);
         }

@@ -46,7 +46,7 @@ impl Auth<'_> {
     ) -> Result<LogIn, Error> {
         let account = match email {
             Some(email) => {
-                user::store::find_by_email(&mut *self.accounts.db.read().await?, email).await?
+                user::store::find_by_email(&mut self.accounts.db.read().await?, email).await?
             }
             None => None,
         };
@@ -122,16 +122,16 @@ impl Auth<'_> {
         email: Option<&Email>,
     ) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.settle(limits, Outcome::Failed).await?;
         let user_id = user.map(|user| user.id);
+        // For nobody as well, here and below: no account has the id 0.
+        let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
+        change.settle(limits, Outcome::Failed).await?;
         change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
-        // Counted for nobody as well: no account has the id 0.
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
         if failures == TELLING_FAILURES
-            && let Some(user_id) = user_id
             // As it is now: the address may have been taken back from a thief while
             // the password was being checked, and he must get no link.
-            && let Some(Account { user, .. }) = user::store::find(&mut change, user_id).await?
+            && let Some(Account { user, .. }) = account
         {
             let content = Content { count: TELLING_FAILURES, ..change.content(&user.email) };
             change.notify(Notice::Failures, &user, &user.email, content).await?;

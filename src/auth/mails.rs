@@ -8,6 +8,7 @@ use crate::mail::{Content, Letter};
 use crate::notice::{self, Notice};
 use crate::password::PasswordHash;
 use crate::session::device;
+use crate::sql;
 use crate::token::{Token, TokenId};
 use crate::user::User;
 
@@ -73,21 +74,21 @@ impl Change<'_> {
     /// gets none: how long an answer takes must not tell which addresses have
     /// accounts.
     pub async fn pretend(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
-        sqlx::query("SAVEPOINT pretence").execute(&mut ***self).await?;
+        sql::query("SAVEPOINT pretence").execute(self).await?;
         self.mail_sign_up(email, hash).await?;
         self.end_pretence().await
     }
 
     /// The same without the mail, where another one is sent.
     pub async fn pretend_link(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
-        sqlx::query("SAVEPOINT pretence").execute(&mut ***self).await?;
+        sql::query("SAVEPOINT pretence").execute(self).await?;
         self.insert_link(Purpose::SignUp, None, email, Some(hash), false).await?;
         self.end_pretence().await
     }
 
     async fn end_pretence(&mut self) -> Result<(), Error> {
-        sqlx::query("ROLLBACK TO pretence").execute(&mut ***self).await?;
-        sqlx::query("RELEASE pretence").execute(&mut ***self).await?;
+        sql::query("ROLLBACK TO pretence").execute(self).await?;
+        sql::query("RELEASE pretence").execute(self).await?;
         Ok(())
     }
 

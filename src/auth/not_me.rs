@@ -4,10 +4,10 @@ use super::Auth;
 use super::change::Change;
 use crate::error::Error;
 use crate::history::Kind;
-use crate::link::{self, Purpose};
+use crate::link::{self, Link, Purpose};
 use crate::metrics;
 use crate::notice::{self, Notice};
-use crate::token::Token;
+use crate::token::{Token, TokenId};
 use crate::user::{self, Email};
 
 /// What "this was not me" did.
@@ -32,9 +32,12 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn find_not_me(&self, token: &str) -> Result<Option<String>, Error> {
         let Some(token) = Token::parse(token) else { return Ok(None) };
+        Ok(self.find_not_me_link(token.id()).await?.map(|link| link.email))
+    }
+
+    async fn find_not_me_link(&self, id: TokenId) -> Result<Option<Link>, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        let link = link::find(&mut db, token.id(), &[Purpose::NotMe], now).await?;
-        Ok(link.map(|link| link.email))
+        link::find(&mut db, id, &[Purpose::NotMe], now).await
     }
 
     /// Takes an account out of the hands of whoever has got hold of it: ends
@@ -51,21 +54,23 @@ impl Auth<'_> {
             self.refuse_link().await?;
             return Ok(Locked::Dead);
         };
-        let (mut change, id) = (self.accounts.change().await?, token.id());
-        let now = change.now;
-        let link = link::find(&mut change, id, &[Purpose::NotMe], now).await?;
-        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
-            drop(change);
+        let id = token.id();
+        let Some(link) = self.find_not_me_link(id).await? else {
             self.refuse_link().await?;
             return Ok(Locked::Dead);
         };
+        let Some(user_id) = link.user_id else { return Ok(Locked::Dead) };
+        let mut change = self.accounts.change().await?;
+        change.lock_address(&link.email).await?;
         let Some(account) = user::store::find(&mut change, user_id).await? else {
             return Ok(Locked::Dead);
         };
 
-        let mut user = account.user;
+        let (mut user, now) = (account.user, change.now);
         link::end_later_not_me(&mut change, user.id, &link.email, id).await?;
-        change.take(id, &[Purpose::NotMe]).await?;
+        if change.take(id, &[Purpose::NotMe]).await?.is_none() {
+            return Ok(Locked::Dead);
+        }
         // Otherwise the new password would go to whoever changed the address. Should
         // somebody else have got it, which only another program can do, all but
         // this is done.

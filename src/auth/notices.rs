@@ -13,7 +13,7 @@ impl Auth<'_> {
     ///
     /// When the database fails.
     pub async fn notices(&self, user: &User) -> Result<Vec<Notice>, Error> {
-        notice::wanted(&mut *self.accounts.db.read().await?, user.id).await
+        notice::wanted(&mut self.accounts.db.read().await?, user.id).await
     }
 
     /// Switches the notices `wanted` on and the others off. That some are off is

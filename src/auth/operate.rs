@@ -1,7 +1,7 @@
 //! What the operator can do with accounts: the acts behind the commands.
 
+use crate::db::Connection;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use super::UserSession;
 use super::change::{Accounts, Change};
@@ -69,6 +69,7 @@ impl Operator {
     /// had it until lately.
     pub async fn add(&self, email: &Email, hash: &PasswordHash) -> Result<bool, Error> {
         let mut change = self.change().await?;
+        change.lock_address(email.as_str()).await?;
         if change.owner(email).await?.is_some() {
             return Ok(false);
         }
@@ -192,7 +193,7 @@ impl Operator {
 
     async fn overview(
         &self,
-        db: &mut SqliteConnection,
+        db: &mut Connection,
         Account { user, disabled_at, .. }: Account,
     ) -> Result<Overview, Error> {
         Ok(Overview {

@@ -73,8 +73,9 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.begin(&self.limits_of_mail("reset", email.as_str())).await?;
+        change.lock_address(email.as_str()).await?;
         let account = user::store::find_by_email(&mut change, email).await?;
+        change.begin(&self.limits_of_mail("reset", email.as_str())).await?;
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
         change.record_of(Kind::ResetAsked, id, Some(email.as_str())).await?;

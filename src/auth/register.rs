@@ -39,7 +39,7 @@ pub enum RegisterError {
 
 impl From<Error> for RegisterError {
     fn from(error: Error) -> Self {
-        match error.is_duplicate("users.email") {
+        match error.is_duplicate_email() {
             true => RegisterError::EmailTaken,
             false => RegisterError::Failed(error),
         }
@@ -100,6 +100,7 @@ impl Auth<'_> {
     ) -> Result<Registered, RegisterError> {
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
+        change.lock_address(email.as_str()).await?;
         if let Some(owner) = change.owner(email).await? {
             return Err(match owner.user.email.eq_ignore_ascii_case(email.as_str()) {
                 true => RegisterError::EmailTaken,
@@ -128,6 +129,7 @@ impl Auth<'_> {
     /// told by mail.
     async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
+        change.lock_address(email.as_str()).await?;
         let owner = change.owner(email).await?;
         let id = match owner {
             Some(Account { user, .. }) => {

@@ -105,7 +105,7 @@ impl Auth<'_> {
     ///
     /// When the database fails.
     pub async fn history(&self, user: &User) -> Result<Vec<Event>, Error> {
-        history::list(&mut *self.accounts.db.read().await?, user.id, MOST_EVENTS).await
+        history::list(&mut self.accounts.db.read().await?, user.id, MOST_EVENTS).await
     }
 }
 

@@ -20,6 +20,10 @@ const BATCH: u32 = 100;
 async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
         let (mut tx, now) = (db.write().await?, clock.now());
+        // Of several instances one sweeps at a time.
+        if !tx.try_lock("account sweep").await? {
+            return Ok(());
+        }
         let swept = [
             link::sweep(&mut tx, now, BATCH).await?,
             history::sweep(&mut tx, now, BATCH).await?,
@@ -35,7 +39,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
         tokio::task::yield_now().await;
     }
 
-    let mut excess = throttle::excess(&mut *db.read().await?).await?;
+    let mut excess = throttle::excess(&mut db.read().await?).await?;
     while excess > 0 {
         let (mut tx, now) = (db.write().await?, clock.now());
         let shrunk = throttle::shrink(&mut tx, config, now, BATCH).await?;

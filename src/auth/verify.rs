@@ -109,6 +109,7 @@ impl Auth<'_> {
         }
 
         let mut change = self.accounts.change().await?;
+        change.lock_address(&link.email).await?;
         if change.take(id, &CONFIRMING).await?.is_none() {
             return Ok(Verified::Dead);
         }

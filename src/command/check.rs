@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use rocket::figment::{Figment, Source};
 use rocket_db_pools::Pool;
+use sqlx::postgres::PgSslMode;
 
-use super::Done;
+use super::{Done, Failed};
 use crate::clock::Clock;
-use crate::config::{self, Config};
-use crate::db::{self, Pools};
+use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
+use crate::db::{self, Connection, Pools};
 use crate::mail::Smtp;
+use crate::sql;
 
 /// How long the site may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,7 +105,10 @@ fn key_file(figment: &Figment) -> Option<String> {
 }
 
 async fn database(config: &Config) -> Vec<String> {
-    let path = &config.database;
+    let path = match &config.database {
+        DatabaseConfig::Sqlite(path) => path,
+        DatabaseConfig::Postgres(postgres) => return server(&config.database, postgres).await,
+    };
     if !path.is_file() {
         let path = path.display();
         return vec![format!("databases.login.url: there is no {path} yet; start the site once")];
@@ -116,7 +121,29 @@ async fn database(config: &Config) -> Vec<String> {
             "databases.login.url: {path} can be read by others on this machine; chmod 600 {path}*"
         ));
     }
-    match look(path).await {
+    match look(&config.database).await {
+        Ok(found) => lines.extend(found),
+        Err(error) => lines.push(error.to_string()),
+    }
+    lines
+}
+
+async fn server(database: &DatabaseConfig, config: &PostgresConfig) -> Vec<String> {
+    let mut lines = Vec::new();
+    let is_verified =
+        matches!(config.options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
+    let host = config.options.get_host();
+    let is_local = config.options.get_socket().is_some()
+        || host.starts_with('/')
+        || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
+    if !is_local && !is_verified {
+        lines.push(
+            "databases.login.url: anybody on the way can read and change what goes to the server; \
+             add ?sslmode=verify-full"
+                .into(),
+        );
+    }
+    match look(database).await {
         Ok(found) => lines.extend(found),
         Err(error) => lines.push(error.to_string()),
     }
@@ -124,15 +151,17 @@ async fn database(config: &Config) -> Vec<String> {
 }
 
 /// What the database itself says. Opening it refuses an unsafe SQLite.
-async fn look(path: &Path) -> Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
-    let db = Pools::open(path).await?;
+async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
+    let db = Pools::open(database).await?;
     let mut lines = Vec::new();
     let mut reader = db.read().await?;
-    if !db::is_sound(&mut reader).await? {
-        lines.push(format!(
-            "databases.login.url: {} is damaged; restore the backup",
-            path.display()
-        ));
+    if let Some(sqlite) = reader.sqlite()
+        && !db::is_sound(sqlite).await?
+    {
+        lines.push(format!("databases.login.url: {database} is damaged; restore the backup"));
+    }
+    if reader.postgres().is_some() {
+        lines.extend(settings(&mut reader).await?);
     }
 
     // Some clock was ahead; sessions of that time would outlive their end.
@@ -144,6 +173,32 @@ async fn look(path: &Path) -> Result<Vec<String>, Box<dyn std::error::Error + Se
     }
     drop(reader);
     db.close().await;
+    Ok(lines)
+}
+
+/// What an operator can have set on PostgreSQL.
+async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
+    let (commit, fsync, is_superuser): (String, String, String) = sql::query_as(
+        "SELECT current_setting('synchronous_commit'), current_setting('fsync'),
+                current_setting('is_superuser')",
+    )
+    .fetch_one(db)
+    .await?;
+    let mut lines = Vec::new();
+    if commit == "off" || fsync == "off" {
+        lines.push(
+            "databases.login.url: the server says a commit is done before it is on disk: a log-out \
+             can be undone by a power cut; set synchronous_commit and fsync to on"
+                .into(),
+        );
+    }
+    if is_superuser == "on" {
+        lines.push(
+            "databases.login.url: the site logs in as a superuser; give it a role of its own that \
+             owns the database"
+                .into(),
+        );
+    }
     Ok(lines)
 }
 

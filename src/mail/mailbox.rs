@@ -39,7 +39,7 @@ pub struct Linked {
 /// When the database fails.
 pub async fn received(mail: &Mail, db: &Pools) -> Result<Vec<Received>, Error> {
     let Some(post) = &mail.0 else { return Ok(Vec::new()) };
-    let mails = outbox::list_all(&mut *db.read().await?).await?;
+    let mails = outbox::list_all(&mut db.read().await?).await?;
     let received = mails.into_iter().filter_map(|queued| {
         let content = queued.open(&post.cookies)?;
         let written = post.templates.write(&queued.template, &content, post.site()).ok()?;

@@ -1,7 +1,8 @@
 //! The rows of `login_mails`.
 
+use crate::db::Connection;
+use crate::sql;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use super::{Content, Letter};
 use crate::clock::Timestamp;
@@ -41,7 +42,7 @@ impl Queued {
 
 /// Adds a mail, due at once.
 pub async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     cookies: &SealedCookies,
     letter: Letter<'_>,
     now: Timestamp,
@@ -49,7 +50,7 @@ pub async fn insert(
     // Whoever reads the database, or a copy of it, must not find the links.
     let content =
         serde_json::to_string(&letter.content).map_err(|_| Error::value::<Content>("mail"))?;
-    sqlx::query(
+    sql::query(
         "INSERT INTO login_mails (user_id, recipient, template, content, created_at, expires_at,
                                   next_attempt_at)
          VALUES ($1, $2, $3, $4, $5, $6, $5)",
@@ -67,13 +68,14 @@ pub async fn insert(
 
 /// Removes what waits, after a first attempt, with a link that a newer one has
 /// ended: it would lead nowhere.
-pub async fn delete_replaced(db: &mut SqliteConnection, letter: &Letter<'_>) -> Result<(), Error> {
-    sqlx::query(
-        "DELETE FROM login_mails WHERE user_id IS $1 AND recipient = $2 AND template = $3
+pub async fn delete_replaced(db: &mut Connection, letter: &Letter<'_>) -> Result<(), Error> {
+    sql::query(
+        "DELETE FROM login_mails WHERE user_id IS NOT DISTINCT FROM $1 AND lower(recipient) = $2
+         AND template = $3
          AND sent_at IS NULL AND attempts > 0",
     )
     .bind(letter.user_id)
-    .bind(letter.recipient)
+    .bind(letter.recipient.to_ascii_lowercase())
     .bind(letter.template)
     .execute(db)
     .await?;
@@ -81,8 +83,8 @@ pub async fn delete_replaced(db: &mut SqliteConnection, letter: &Letter<'_>) -> 
 }
 
 /// When the next attempt is due. `None`: nothing waits.
-pub async fn next_attempt_at(db: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
-    let next = sqlx::query_scalar(
+pub async fn next_attempt_at(db: &mut Connection) -> Result<Option<Timestamp>, Error> {
+    let next = sql::query_scalar(
         "SELECT next_attempt_at FROM login_mails WHERE sent_at IS NULL
          ORDER BY next_attempt_at LIMIT 1",
     )
@@ -93,11 +95,11 @@ pub async fn next_attempt_at(db: &mut SqliteConnection) -> Result<Option<Timesta
 
 /// Takes the mail that has been due the longest, for one attempt. Of several
 /// senders one gets it; should that one die, another gets it a minute later.
-pub async fn claim(db: &mut SqliteConnection, now: Timestamp) -> Result<Option<Queued>, Error> {
-    let claimed = sqlx::query_as(
+pub async fn claim(db: &mut Connection, now: Timestamp) -> Result<Option<Queued>, Error> {
+    let claimed = sql::query_as(
         "UPDATE login_mails SET attempts = attempts + 1, next_attempt_at = $1 + $2
          WHERE id = (SELECT id FROM login_mails WHERE sent_at IS NULL AND next_attempt_at <= $1
-                     ORDER BY next_attempt_at, id LIMIT 1)
+                     ORDER BY next_attempt_at, id LIMIT 1 /*pg FOR UPDATE SKIP LOCKED*/)
          RETURNING id, recipient, template, content, created_at, expires_at, attempts",
     )
     .bind(now)
@@ -108,8 +110,8 @@ pub async fn claim(db: &mut SqliteConnection, now: Timestamp) -> Result<Option<Q
 }
 
 /// Puts the next attempt off.
-pub async fn put_off(db: &mut SqliteConnection, id: i64, until: Timestamp) -> Result<(), Error> {
-    sqlx::query("UPDATE login_mails SET next_attempt_at = $2 WHERE id = $1 AND sent_at IS NULL")
+pub async fn put_off(db: &mut Connection, id: i64, until: Timestamp) -> Result<(), Error> {
+    sql::query("UPDATE login_mails SET next_attempt_at = $2 WHERE id = $1 AND sent_at IS NULL")
         .bind(id)
         .bind(until)
         .execute(db)
@@ -118,13 +120,13 @@ pub async fn put_off(db: &mut SqliteConnection, id: i64, until: Timestamp) -> Re
 }
 
 /// Notes that the mail was sent, where sent mails are kept.
-pub async fn keep(db: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<(), Error> {
-    sqlx::query("UPDATE login_mails SET sent_at = $2 WHERE id = $1")
+pub async fn keep(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
+    sql::query("UPDATE login_mails SET sent_at = $2 WHERE id = $1")
         .bind(id)
         .bind(now)
         .execute(&mut *db)
         .await?;
-    sqlx::query("DELETE FROM login_mails WHERE id <= $1 - $2 AND sent_at IS NOT NULL")
+    sql::query("DELETE FROM login_mails WHERE id <= $1 - $2 AND sent_at IS NOT NULL")
         .bind(id)
         .bind(KEPT)
         .execute(db)
@@ -133,8 +135,8 @@ pub async fn keep(db: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<
 }
 
 /// Removes a mail: it was sent, or never will be.
-pub async fn delete(db: &mut SqliteConnection, id: i64) -> Result<(), Error> {
-    sqlx::query("DELETE FROM login_mails WHERE id = $1").bind(id).execute(db).await?;
+pub async fn delete(db: &mut Connection, id: i64) -> Result<(), Error> {
+    sql::query("DELETE FROM login_mails WHERE id = $1").bind(id).execute(db).await?;
     Ok(())
 }
 
@@ -150,25 +152,21 @@ pub struct Listed {
 
 /// The mails to the user that are there. Not those about him to other addresses:
 /// whether there are any tells whether such an address has an account.
-pub async fn list(
-    db: &mut SqliteConnection,
-    user_id: i64,
-    email: &str,
-) -> Result<Vec<Listed>, Error> {
-    let mails = sqlx::query_as(
+pub async fn list(db: &mut Connection, user_id: i64, email: &str) -> Result<Vec<Listed>, Error> {
+    let mails = sql::query_as(
         "SELECT recipient, template, created_at, expires_at, sent_at
-         FROM login_mails WHERE user_id = $1 AND recipient = $2 ORDER BY id",
+         FROM login_mails WHERE user_id = $1 AND lower(recipient) = $2 ORDER BY id",
     )
     .bind(user_id)
-    .bind(email)
+    .bind(email.to_ascii_lowercase())
     .fetch_all(db)
     .await?;
     Ok(mails)
 }
 
 /// Every mail that is there, the newest first.
-pub async fn list_all(db: &mut SqliteConnection) -> Result<Vec<Queued>, Error> {
-    let mails = sqlx::query_as(
+pub async fn list_all(db: &mut Connection) -> Result<Vec<Queued>, Error> {
+    let mails = sql::query_as(
         "SELECT id, recipient, template, content, created_at, expires_at, attempts
          FROM login_mails ORDER BY id DESC",
     )
@@ -179,16 +177,17 @@ pub async fn list_all(db: &mut SqliteConnection) -> Result<Vec<Queued>, Error> {
 
 /// Deletes what is past sending and what a debug run has kept, where mail has
 /// been switched off since.
-pub async fn sweep(db: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     const GRACE: Timestamp = 24 * 60 * 60;
 
-    let deleted = sqlx::query(
+    let deleted = sql::query(
         "DELETE FROM login_mails WHERE id IN
-            (SELECT id FROM login_mails WHERE expires_at <= $1 LIMIT $2)",
+            (SELECT id FROM login_mails WHERE expires_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now - GRACE)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }

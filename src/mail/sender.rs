@@ -20,7 +20,7 @@ use super::templates::Written;
 use super::{Mail, Post};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{ConfigError, MailServer, MailTls};
-use crate::db::{Db, Pools};
+use crate::db::{Connection, Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, MailEvent};
 
@@ -178,7 +178,7 @@ impl Sender {
             }
 
             // Looking takes no lock, and mostly there is nothing.
-            let next = async { outbox::next_attempt_at(&mut *db.read().await?).await }.await;
+            let next = async { outbox::next_attempt_at(&mut db.read().await?).await }.await;
             if next.map_err(|error| error.to_string())?.is_none_or(|next| next > now) {
                 return Ok(());
             }
@@ -256,7 +256,7 @@ fn without_address(reason: &str, queued: &Queued) -> String {
 
 async fn change<R>(
     db: &Pools,
-    act: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> Result<R, Error>,
+    act: impl AsyncFnOnce(&mut Connection) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let mut tx = db.write().await?;
     let result = act(&mut tx).await?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::db::Transaction;
 use rocket::http::Cookie;
 use rocket::tokio::sync::MutexGuard;
 use sha2::{Digest, Sha256};
-use sqlx::{Sqlite, Transaction};
 
 use super::state::{self, State};
 use super::store::{self, Record};
@@ -75,7 +75,7 @@ impl Session {
     /// otherwise when the database fails.
     pub(crate) async fn rename(
         &self,
-        tx: &mut Transaction<'static, Sqlite>,
+        tx: &mut Transaction,
         is_authenticated: bool,
     ) -> Result<Started, Error> {
         self.check_head()?;
@@ -100,7 +100,7 @@ impl Session {
     /// # Errors
     ///
     /// As [`rename()`](Self::rename()).
-    pub(crate) async fn confirm(&self, tx: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
+    pub(crate) async fn confirm(&self, tx: &mut Transaction) -> Result<(), Error> {
         let Some(id) = self.current_id() else { return Err(state::ended()) };
         match store::find_state(tx, id, self.clock.now()).await? {
             Some(_) => Ok(()),
@@ -230,7 +230,7 @@ impl Session {
     /// When the database fails.
     pub(crate) async fn start(
         &self,
-        tx: &mut Transaction<'static, Sqlite>,
+        tx: &mut Transaction,
         user_id: i64,
         remember: bool,
     ) -> Result<Started, Error> {
@@ -267,11 +267,7 @@ impl Session {
 
     /// Deletes the present row, and returns what of its state goes over to a
     /// session of `user_id`.
-    async fn end(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-        user_id: Option<i64>,
-    ) -> Result<State, Error> {
+    async fn end(&self, tx: &mut Transaction, user_id: Option<i64>) -> Result<State, Error> {
         let Some((record, loaded)) =
             self.current().as_ref().map(|current| (current.record.clone(), current.state.clone()))
         else {
@@ -303,7 +299,7 @@ impl Session {
 
     pub(super) async fn insert(
         &self,
-        tx: &mut Transaction<'static, Sqlite>,
+        tx: &mut Transaction,
         user_id: Option<i64>,
         remember: bool,
         state: State,
@@ -334,7 +330,7 @@ impl Session {
     /// When the database fails. The session then stays as it was.
     pub(crate) async fn commit(
         &self,
-        tx: Transaction<'static, Sqlite>,
+        tx: Transaction,
         Started { current, event }: Started,
     ) -> Result<(), Error> {
         tx.commit().await?;

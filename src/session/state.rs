@@ -7,10 +7,10 @@
 
 use std::time::Instant;
 
+use crate::db::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use sqlx::{Sqlite, Transaction};
 
 use super::store;
 use super::{Current, Session};
@@ -222,10 +222,7 @@ impl Session {
 
     /// Visitors' rows cost nothing to ask for, so one address may ask for so
     /// many in an hour.
-    async fn check_visitor_limit(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-    ) -> Result<(), Error> {
+    async fn check_visitor_limit(&self, tx: &mut Transaction) -> Result<(), Error> {
         const HOUR: i64 = 60 * 60;
 
         // All who come over a socket without addresses would be one.
@@ -234,6 +231,7 @@ impl Session {
             return Ok(());
         }
 
+        tx.lock(&format!("visitors from {network}")).await?;
         let since = self.clock.now() - HOUR;
         let begun = store::count_visitors(tx, &network, since).await?;
         match begun < self.sessions.visitor_limit {

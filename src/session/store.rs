@@ -4,7 +4,8 @@
 //! row reports so and never makes one: an upsert would log a visitor back in
 //! who logged out while a slower request was running.
 
-use sqlx::SqliteConnection;
+use crate::db::Connection;
+use crate::sql;
 
 use super::SessionId;
 use super::client::Client;
@@ -52,11 +53,11 @@ struct Row {
 
 /// The session `id` with its user, if it is there and has not expired at `now`.
 pub async fn find(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: SessionId,
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sql::query_as(
         "SELECT s.family, s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
                 s.authenticated_at, u.email, u.created_at AS user_created_at, u.verified_at
          FROM sessions s LEFT JOIN users u ON u.id = s.user_id
@@ -90,27 +91,26 @@ pub async fn find(
     }))
 }
 
-/// The state of the session `id`. `None`: it has ended.
+/// The state of the session `id`. `None`: it has ended. In a transaction nobody
+/// else changes or ends it until that ends.
 pub async fn find_state(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: SessionId,
     now: Timestamp,
 ) -> Result<Option<String>, Error> {
-    let data = sqlx::query_scalar("SELECT data FROM sessions WHERE id = $1 AND expires_at > $2")
-        .bind(id)
-        .bind(now)
-        .fetch_optional(db)
-        .await?;
+    let data = sql::query_scalar(
+        "SELECT data FROM sessions WHERE id = $1 AND expires_at > $2 /*pg FOR UPDATE*/",
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
     Ok(data)
 }
 
 /// Replaces the state of a session that was found in the same transaction.
-pub async fn update_state(
-    db: &mut SqliteConnection,
-    id: SessionId,
-    data: &str,
-) -> Result<(), Error> {
-    sqlx::query("UPDATE sessions SET data = $2 WHERE id = $1")
+pub async fn update_state(db: &mut Connection, id: SessionId, data: &str) -> Result<(), Error> {
+    sql::query("UPDATE sessions SET data = $2 WHERE id = $1")
         .bind(id)
         .bind(data)
         .execute(db)
@@ -120,11 +120,11 @@ pub async fn update_state(
 
 /// How many visitors' sessions were begun from `network` after `since`.
 pub async fn count_visitors(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     network: &str,
     since: Timestamp,
 ) -> Result<i64, Error> {
-    let count = sqlx::query_scalar(
+    let count = sql::query_scalar(
         "SELECT count(*) FROM sessions
          WHERE user_id IS NULL AND ip_network = $1 AND created_at > $2",
     )
@@ -138,12 +138,12 @@ pub async fn count_visitors(
 /// Gives the session `old` the id of `record`, and its time of authentication.
 /// `false`: it has ended.
 pub async fn rename(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     old: SessionId,
     record: &Record,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let renamed = sqlx::query(
+    let renamed = sql::query(
         "UPDATE sessions SET id = $2, authenticated_at = $3 WHERE id = $1 AND expires_at > $4",
     )
     .bind(old)
@@ -152,12 +152,12 @@ pub async fn rename(
     .bind(now)
     .execute(db)
     .await?;
-    Ok(renamed.rows_affected() == 1)
+    Ok(renamed == 1)
 }
 
 /// Sets both clocks as `record` has them. `false`: the session has ended.
-pub async fn prolong(db: &mut SqliteConnection, record: &Record) -> Result<bool, Error> {
-    let changed = sqlx::query(
+pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error> {
+    let changed = sql::query(
         "UPDATE sessions SET remember = $2, last_seen_at = $3, expires_at = $4
          WHERE id = $1 AND expires_at > $3",
     )
@@ -167,17 +167,17 @@ pub async fn prolong(db: &mut SqliteConnection, record: &Record) -> Result<bool,
     .bind(record.expires_at)
     .execute(db)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    Ok(changed == 1)
 }
 
 /// Adds a row. A repeated id is an error, never an overwritten session.
 pub async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     record: &Record,
     data: &str,
     client: &Client,
 ) -> Result<(), Error> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
                                expires_at, authenticated_at, ip_address, ip_network, user_agent)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -202,12 +202,12 @@ pub async fn insert(
 /// Moves the idle clock of the session as it was read. `false`: a request at
 /// the same time has moved it already, or the session has ended.
 pub async fn touch(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     read: &Record,
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
-    let touched = sqlx::query(
+    let touched = sql::query(
         "UPDATE sessions SET last_seen_at = $2, expires_at = $3
          WHERE id = $1 AND expires_at > $2 AND last_seen_at = $4",
     )
@@ -217,13 +217,13 @@ pub async fn touch(
     .bind(read.last_seen_at)
     .execute(db)
     .await?;
-    Ok(touched.rows_affected() == 1)
+    Ok(touched == 1)
 }
 
 /// Ends the session that began with the id `family`, under whichever id it goes
 /// on, if it has not ended already.
-pub async fn delete(db: &mut SqliteConnection, family: SessionId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sessions WHERE family = $1").bind(family).execute(db).await?;
+pub async fn delete(db: &mut Connection, family: SessionId) -> Result<(), Error> {
+    sql::query("DELETE FROM sessions WHERE family = $1").bind(family).execute(db).await?;
     Ok(())
 }
 
@@ -242,12 +242,8 @@ pub struct Listed {
 }
 
 /// The user's sessions that have not expired at `now`, the last used first.
-pub async fn list(
-    db: &mut SqliteConnection,
-    user_id: i64,
-    now: Timestamp,
-) -> Result<Vec<Listed>, Error> {
-    let listed = sqlx::query_as(
+pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<Vec<Listed>, Error> {
+    let listed = sql::query_as(
         "SELECT family, data, remember, created_at, last_seen_at, expires_at, authenticated_at,
                 ip_address, user_agent
          FROM sessions WHERE user_id = $1 AND expires_at > $2
@@ -263,37 +259,35 @@ pub async fn list(
 /// Ends all sessions of the user but the one that began as `kept`, and says how
 /// many it were.
 pub async fn delete_of_user(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     user_id: i64,
     kept: Option<SessionId>,
 ) -> Result<u64, Error> {
-    let deleted = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND family IS NOT $2")
-        .bind(user_id)
-        .bind(kept)
-        .execute(db)
-        .await?;
-    Ok(deleted.rows_affected())
+    let deleted =
+        sql::query("DELETE FROM sessions WHERE user_id = $1 AND family IS DISTINCT FROM $2")
+            .bind(user_id)
+            .bind(kept)
+            .execute(db)
+            .await?;
+    Ok(deleted)
 }
 
 /// Ends everybody's sessions, and says how many it were.
-pub async fn delete_all(db: &mut SqliteConnection) -> Result<u64, Error> {
-    Ok(sqlx::query("DELETE FROM sessions").execute(db).await?.rows_affected())
+pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
+    Ok(sql::query("DELETE FROM sessions").execute(db).await?)
 }
 
 /// Deletes at most `limit` sessions that have expired at `now`, and says how
 /// many it were.
-pub async fn delete_expired(
-    db: &mut SqliteConnection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<u64, Error> {
-    let deleted = sqlx::query(
+pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sql::query(
         "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+            (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(now)
     .bind(limit)
     .execute(db)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }

@@ -35,6 +35,10 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
     let mut swept = 0;
     loop {
         let mut tx = db.write().await?;
+        // Of several instances one sweeps at a time.
+        if !tx.try_lock("session sweep").await? {
+            break;
+        }
         let deleted = store::delete_expired(&mut tx, clock.now(), BATCH).await?;
         tx.commit().await?;
         swept += deleted;
@@ -46,9 +50,7 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
     }
 
     if swept > 0 {
-        let mut tx = db.write().await?;
-        sqlx::query("PRAGMA incremental_vacuum(200)").execute(&mut *tx).await?;
-        tx.commit().await?;
+        db.tidy().await?;
     }
 
     Ok(swept)

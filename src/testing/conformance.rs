@@ -93,7 +93,7 @@ async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some();
     let new = SessionToken::generate().id();
     let renamed = store::rename(&mut tx, record.id, &named(record, new), now).await.unwrap();
-    tx.rollback().await.unwrap();
+    drop(tx);
     touched || prolonged || found || renamed
 }
 

@@ -64,6 +64,11 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The address in lower case: the same for one account, however it is typed.
+    pub(crate) fn to_lower(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
 }
 
 impl fmt::Display for Email {

@@ -1,6 +1,7 @@
 //! The rows of `users`.
 
-use sqlx::SqliteConnection;
+use crate::db::Connection;
+use crate::sql;
 
 use super::{Email, User};
 use crate::clock::Timestamp;
@@ -31,13 +32,13 @@ impl Account {
 /// `users_email_key`: the column decides, so two sign-ups at once cannot both
 /// find the address free.
 pub async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     email: &str,
     password_hash: &PasswordHash,
     verified_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<i64, Error> {
-    let id = sqlx::query_scalar(
+    let id = sql::query_scalar(
         "INSERT INTO users (email, password_hash, created_at, verified_at)
          VALUES ($1, $2, $3, $4) RETURNING id",
     )
@@ -50,26 +51,24 @@ pub async fn insert(
     Ok(id)
 }
 
-/// The account of `email`, whatever its case.
-pub async fn find_by_email(
-    db: &mut SqliteConnection,
-    email: &Email,
-) -> Result<Option<Account>, Error> {
-    let row: Option<Row> = sqlx::query_as(
+/// The account of `email`, whatever its case. In a change nobody else changes it
+/// until that ends; so with the two below.
+pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
-         FROM users WHERE email = $1",
+         FROM users WHERE lower(email) = $1 /*pg FOR NO KEY UPDATE*/",
     )
-    .bind(email.as_str())
+    .bind(email.to_lower())
     .fetch_optional(db)
     .await?;
     Ok(row.map(Account::of))
 }
 
 /// The account with the id `id`.
-pub async fn find(db: &mut SqliteConnection, id: i64) -> Result<Option<Account>, Error> {
-    let row: Option<Row> = sqlx::query_as(
+pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
-         FROM users WHERE id = $1",
+         FROM users WHERE id = $1 /*pg FOR NO KEY UPDATE*/",
     )
     .bind(id)
     .fetch_optional(db)
@@ -78,8 +77,8 @@ pub async fn find(db: &mut SqliteConnection, id: i64) -> Result<Option<Account>,
 }
 
 /// Every account, the oldest first.
-pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Account>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+pub async fn list(db: &mut Connection) -> Result<Vec<Account>, Error> {
+    let rows: Vec<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
          FROM users ORDER BY id",
     )
@@ -90,14 +89,10 @@ pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Account>, Error> {
 
 /// Whether the account's hash is still `hash`, and the account neither gone nor
 /// disabled.
-pub async fn is_current(
-    db: &mut SqliteConnection,
-    id: i64,
-    hash: &PasswordHash,
-) -> Result<bool, Error> {
-    let unchanged: Option<i64> = sqlx::query_scalar(
+pub async fn is_current(db: &mut Connection, id: i64, hash: &PasswordHash) -> Result<bool, Error> {
+    let unchanged: Option<i64> = sql::query_scalar(
         "SELECT id FROM users
-         WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+         WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL /*pg FOR NO KEY UPDATE*/",
     )
     .bind(id)
     .bind(hash.as_str())
@@ -109,7 +104,7 @@ pub async fn is_current(
 /// Replaces `old` by `new`, which may be the same. `false`: the account's
 /// hash is no longer `old`, or the account is gone or disabled.
 pub async fn confirm_password_hash(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: i64,
     old: &PasswordHash,
     new: &PasswordHash,
@@ -118,7 +113,7 @@ pub async fn confirm_password_hash(
         return is_current(db, id, old).await;
     }
 
-    let updated = sqlx::query(
+    let updated = sql::query(
         "UPDATE users SET password_hash = $3
          WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
     )
@@ -127,16 +122,16 @@ pub async fn confirm_password_hash(
     .bind(new.as_str())
     .execute(db)
     .await?;
-    Ok(updated.rows_affected() == 1)
+    Ok(updated == 1)
 }
 
 /// Replaces the password, whatever it was.
 pub async fn set_password_hash(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: i64,
     hash: &PasswordHash,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+    sql::query("UPDATE users SET password_hash = $2 WHERE id = $1")
         .bind(id)
         .bind(hash.as_str())
         .execute(db)
@@ -147,12 +142,12 @@ pub async fn set_password_hash(
 /// Gives the account the address `email`, which has been shown to be the
 /// user's. A taken one breaks the constraint `users_email_key`.
 pub async fn set_email(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: i64,
     email: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE users SET email = $2, verified_at = $3 WHERE id = $1")
+    sql::query("UPDATE users SET email = $2, verified_at = $3 WHERE id = $1")
         .bind(id)
         .bind(email)
         .bind(now)
@@ -164,29 +159,30 @@ pub async fn set_email(
 /// Notes that the address `email` is the user's. `false`: the account has
 /// another one by now.
 pub async fn verify(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: i64,
     email: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let verified = sqlx::query(
-        "UPDATE users SET verified_at = coalesce(verified_at, $3) WHERE id = $1 AND email = $2",
+    let verified = sql::query(
+        "UPDATE users SET verified_at = coalesce(verified_at, $3)
+         WHERE id = $1 AND lower(email) = $2",
     )
     .bind(id)
-    .bind(email)
+    .bind(email.to_ascii_lowercase())
     .bind(now)
     .execute(db)
     .await?;
-    Ok(verified.rows_affected() == 1)
+    Ok(verified == 1)
 }
 
 /// Says since when nobody may log in; `None`: who can, may.
 pub async fn set_disabled(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: i64,
     at: Option<Timestamp>,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
+    sql::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
         .bind(id)
         .bind(at)
         .execute(db)
@@ -197,14 +193,14 @@ pub async fn set_disabled(
 /// Deletes the account with all that is stored about it: every table that says
 /// `ON DELETE CASCADE`, an application's own included, and what lies under the
 /// address alone.
-pub async fn delete(db: &mut SqliteConnection, user: &User) -> Result<(), Error> {
-    sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *db).await?;
-    sqlx::query("DELETE FROM login_tokens WHERE email = $1 AND purpose = 'sign_up'")
-        .bind(&user.email)
+pub async fn delete(db: &mut Connection, user: &User) -> Result<(), Error> {
+    sql::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *db).await?;
+    sql::query("DELETE FROM login_tokens WHERE lower(email) = $1 AND purpose = 'sign_up'")
+        .bind(user.email.to_ascii_lowercase())
         .execute(&mut *db)
         .await?;
-    sqlx::query("DELETE FROM login_mails WHERE recipient = $1")
-        .bind(&user.email)
+    sql::query("DELETE FROM login_mails WHERE lower(recipient) = $1")
+        .bind(user.email.to_ascii_lowercase())
         .execute(db)
         .await?;
     Ok(())

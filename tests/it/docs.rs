@@ -18,7 +18,7 @@ fn sources(directory: &Path) -> String {
 
 #[test]
 fn every_row_of_the_table_for_express_names_a_test() {
-    let sources = sources(Path::new("tests/it")) + &sources(Path::new("src"));
+    let sources = [sources(Path::new("tests/it")), sources(Path::new("src"))].concat();
     let page = include_str!("../../docs/express.md");
     let rows: Vec<&str> = page
         .lines()

@@ -13,7 +13,7 @@ use rocket::{Request, catch, catchers, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_dyn_templates::tera::{self, Value};
 use rocket_login::testing::{self, Browser};
-use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Session, User};
+use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Session, User, sql};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 
@@ -372,7 +372,11 @@ async fn an_application_keeps_its_own_tables_beside_ours() {
         rocket.attach(AdHoc::try_on_ignite("Tables of Notes", move |rocket| async move {
             let mut tx = Db::fetch(&rocket).unwrap().write().await.unwrap();
             let mut migrator = Migrator::new(path.as_path()).await.unwrap();
-            migrator.set_ignore_missing(true).run_direct(None, &mut *tx, false).await.unwrap();
+            migrator
+                .set_ignore_missing(true)
+                .run_direct(None, tx.sqlite().unwrap(), false)
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
             Ok(rocket)
         }))
@@ -383,7 +387,7 @@ async fn an_application_keeps_its_own_tables_beside_ours() {
     ada.post("/register", &FIELDS).await.assert_redirect("/account");
     let db = Db::fetch(client.rocket()).unwrap();
     let mut tx = db.write().await.unwrap();
-    sqlx::query("INSERT INTO notes SELECT id FROM users").execute(&mut *tx).await.unwrap();
+    sql::query("INSERT INTO notes SELECT id FROM users").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
 
     // And ours once more, beside theirs.

@@ -7,8 +7,7 @@ use std::time::Duration;
 use rocket::http::{ContentType, Header, Method};
 use rocket::local::asynchronous::LocalRequest;
 use rocket_login::{Email, NewPassword, config::PasswordConfig};
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::{AnyConnection, Row};
 
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
 
@@ -205,7 +204,7 @@ struct Attack<'a> {
     seed: u64,
     sent: usize,
     signed_up: i64,
-    db: SqliteConnection,
+    db: AnyConnection,
 }
 
 impl<'a> Attack<'a> {

@@ -4,9 +4,11 @@ use rocket::figment::Figment;
 use rocket::tokio::{self, sync::Notify};
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_db_pools::Database;
+use rocket_login::config::DatabaseConfig;
 use rocket_login::testing::{Browser, conformance};
 use rocket_login::{Db, Pools, Session};
 
+use crate::database;
 use crate::support::{START, TestApp};
 
 const HOUR: u64 = 60 * 60;
@@ -33,7 +35,8 @@ async fn a(browser: &Browser<'_>) -> Option<i64> {
 #[rocket::async_test]
 async fn the_store_passes_the_conformance_suite() {
     let app = TestApp::new().await;
-    let other = Pools::open(&app.dir.path().join("login.db")).await.unwrap();
+    let url = DatabaseConfig::parse(&database::url(&app.dir)).unwrap();
+    let other = Pools::open(&url).await.unwrap();
     conformance(Db::fetch(app.client.rocket()).unwrap(), &other).await;
 }
 
@@ -138,7 +141,7 @@ async fn a_slow_response_does_not_put_a_replaced_token_back() {
     // The key is rotated, so each response seals its token anew.
     let old = TestApp::new().await;
     let cookie = old.registered("ada@example.org").await.session_cookie();
-    let url = format!("sqlite:{}", old.dir.path().join("login.db").display());
+    let url = database::url(&old.dir);
     let rotated = |f: Figment| {
         f.merge(("secret_key", NEW))
             .merge(("session.previous_keys", [OLD]))

@@ -10,6 +10,7 @@ mod binary;
 mod commands;
 mod config;
 mod cookie;
+mod database;
 mod docs;
 mod embedding;
 mod errors;

@@ -10,11 +10,12 @@ use rocket::tokio;
 use rocket::{Build, Rocket};
 use rocket_login::Clock;
 use rocket_login::testing::{self, Browser, Mail};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, Row};
+use sqlx::{AnyConnection, Connection, Row};
 use tempfile::TempDir;
 
 pub use rocket_login::testing::Answer;
+
+use crate::database;
 
 /// A password that the policy takes.
 pub const PASSWORD: &str = "correct horse battery";
@@ -95,9 +96,9 @@ impl TestApp {
     }
 
     /// A connection of its own, as another program would open it.
-    pub async fn db(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.dir.path().join("login.db"));
-        SqliteConnection::connect_with(&options).await.unwrap()
+    pub async fn db(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        AnyConnection::connect(&database::url(&self.dir)).await.unwrap()
     }
 
     pub async fn execute(&self, sql: &'static str) {
@@ -167,10 +168,9 @@ impl Twin {
 
 /// The configuration of a test's site.
 pub fn figment(dir: &TempDir) -> Figment {
-    let url = format!("sqlite:{}", dir.path().join("login.db").display());
     Figment::from(rocket::Config::debug_default())
         .select("debug")
-        .merge(("databases.login.url", url))
+        .merge(("databases.login.url", database::url(dir)))
         .merge(("secret_key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
         .merge(("log_level", "off"))
         .merge(("ident", false))

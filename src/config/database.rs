@@ -1,0 +1,196 @@
+//! `databases.login`: where the tables live.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use rocket::figment::Figment;
+use rocket::figment::value::{Dict, Value};
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+
+use super::ConfigError;
+
+const URL: &str = "databases.login.url";
+
+/// The keys of the table.
+const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
+
+/// What a missing or mistaken URL is to be.
+const MEND: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
+
+/// Which database it is: by the scheme of `databases.login.url`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseConfig {
+    /// `sqlite:PATH`, the default: one file.
+    Sqlite(PathBuf),
+    /// `postgres://…`: for several instances.
+    Postgres(PostgresConfig),
+}
+
+/// How PostgreSQL is reached.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// As the URL has it; `sslmode`, `sslrootcert` and the other parameters of
+    /// PostgreSQL's own library included.
+    pub options: PgConnectOptions,
+    /// `max_connections`, at most, of this instance: 1 to 1,000, by default four
+    /// for each of Rocket's workers.
+    pub max_connections: u32,
+    /// `named_statements`, by default `true`: prepares each statement once for a
+    /// connection. `false` behind a pooler in transaction mode.
+    pub named_statements: bool,
+    /// For messages, without user and password.
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    url: String,
+    #[serde(default = "max_connections")]
+    max_connections: u32,
+    #[serde(default = "named_statements")]
+    named_statements: bool,
+}
+
+fn max_connections() -> u32 {
+    8
+}
+
+fn named_statements() -> bool {
+    true
+}
+
+impl DatabaseConfig {
+    /// What `figment` says in its table `databases.login`.
+    ///
+    /// # Errors
+    ///
+    /// When it names no database that we speak, or a key is unknown.
+    pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        let login: Dict = match figment.find_value("databases.login") {
+            Ok(Value::Dict(_, login)) => login,
+            _ => Dict::new(),
+        };
+
+        if let Some(key) = login.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(ConfigError::new(
+                format!("databases.login.{key}"),
+                format!("is not a key; the keys here are {}", KEYS.join(", ")),
+            ));
+        }
+        match login.get("url") {
+            Some(Value::String(..)) => {}
+            Some(_) => return Err(ConfigError::new(URL, format!("is not a string; {MEND}"))),
+            None => return Err(ConfigError::new(URL, format!("is missing; {MEND}"))),
+        }
+
+        let database = Self::of_table(&figment.focus("databases.login"))?;
+        let for_postgres = KEYS[1..].iter().find(|key| login.contains_key(**key));
+        match (&database, for_postgres) {
+            (DatabaseConfig::Sqlite(_), Some(key)) => Err(ConfigError::new(
+                format!("databases.login.{key}"),
+                "is for PostgreSQL; leave it out",
+            )),
+            _ => Ok(database),
+        }
+    }
+
+    /// The same of the table itself, in which Rocket's own keys may stand.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_figment()`](Self::from_figment()), but for unknown keys.
+    pub fn of_table(figment: &Figment) -> Result<Self, ConfigError> {
+        let table: Table = figment.extract().map_err(|error| {
+            let ConfigError { key, problem } = ConfigError::from(error);
+            ConfigError::new(format!("databases.login.{key}"), problem)
+        })?;
+        let mut database = Self::parse(&table.url)?;
+        if let DatabaseConfig::Postgres(config) = &mut database {
+            if !(1..=1_000).contains(&table.max_connections) {
+                let key = "databases.login.max_connections";
+                return Err(ConfigError::new(key, "is out of range; write 1 to 1000"));
+            }
+            config.max_connections = table.max_connections;
+            config.named_statements = table.named_statements;
+        }
+        Ok(database)
+    }
+
+    /// What a URL names.
+    ///
+    /// # Errors
+    ///
+    /// On any other scheme, which must never become a new file of that name, and
+    /// on a database without a file.
+    pub fn parse(url: &str) -> Result<Self, ConfigError> {
+        // The URL may hold a password, so only its scheme is ever repeated.
+        let refuse = |problem: &str| Err(ConfigError::new(URL, format!("{problem}; {MEND}")));
+        let path = match url.split_once(':') {
+            Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            Some(("postgres" | "postgresql", _)) => {
+                return match PgConnectOptions::from_str(url) {
+                    Ok(options) => Ok(DatabaseConfig::Postgres(PostgresConfig::new(options))),
+                    Err(_) => refuse("cannot be read"),
+                };
+            }
+            Some((scheme, _)) => return refuse(&format!("has the unknown scheme \"{scheme}\"")),
+            None => return refuse("has no scheme"),
+        };
+
+        // In memory each connection would get an empty database of its own.
+        if path.is_empty() || path.contains(":memory:") {
+            return refuse("needs a file");
+        }
+
+        if path.contains('?') {
+            return refuse("takes no parameters after \"?\", the settings are fixed");
+        }
+
+        Ok(DatabaseConfig::Sqlite(PathBuf::from(path)))
+    }
+}
+
+impl PostgresConfig {
+    fn new(options: PgConnectOptions) -> Self {
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let name = format!("postgres://{host}/{}", options.get_database().unwrap_or_default());
+        let (max_connections, named_statements) = (max_connections(), named_statements());
+        PostgresConfig { options, max_connections, named_statements, name }
+    }
+}
+
+impl PartialEq for PostgresConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.max_connections == other.max_connections
+            && self.named_statements == other.named_statements
+    }
+}
+
+impl Eq for PostgresConfig {}
+
+/// Without user and password.
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("name", &self.name)
+            .field("max_connections", &self.max_connections)
+            .field("named_statements", &self.named_statements)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where it is, without user and password.
+impl fmt::Display for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DatabaseConfig::Sqlite(path) => path.display().fmt(f),
+            DatabaseConfig::Postgres(config) => f.write_str(&config.name),
+        }
+    }
+}

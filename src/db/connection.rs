@@ -1,0 +1,186 @@
+//! A connection to either database, and a transaction on it.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use rocket::tokio::time::{Instant, timeout_at};
+use sha2::{Digest, Sha256};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+
+use crate::error::Error;
+use crate::sql;
+
+/// A connection to the database, whichever it is: for [statements](crate::sql).
+pub struct Connection {
+    inner: Inner,
+    /// PostgreSQL has until then. A server that hangs says nothing, and the
+    /// library would wait for as long as it does.
+    deadline: Option<Instant>,
+}
+
+enum Inner {
+    Sqlite(PoolConnection<Sqlite>),
+    SqliteWrite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    /// For reading as well, behind a pooler: outside a transaction the two steps
+    /// of a statement may go to different servers.
+    PostgresRead(sqlx::Transaction<'static, Postgres>),
+    PostgresWrite(sqlx::Transaction<'static, Postgres>),
+}
+
+/// A write transaction. Dropped without a commit, it is rolled back.
+#[derive(Debug)]
+#[must_use = "nothing has happened before it is committed"]
+pub struct Transaction(Connection);
+
+/// What runs a statement.
+pub(crate) enum Backend<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    /// And whether it is in a write transaction.
+    Postgres(&'c mut PgConnection, bool),
+}
+
+impl Connection {
+    pub(super) fn sqlite_reader(db: PoolConnection<Sqlite>) -> Self {
+        Connection { inner: Inner::Sqlite(db), deadline: None }
+    }
+
+    pub(super) fn postgres_reader(db: PoolConnection<Postgres>, deadline: Instant) -> Self {
+        Connection { inner: Inner::Postgres(db), deadline: Some(deadline) }
+    }
+
+    pub(super) fn postgres_snapshot(
+        tx: sqlx::Transaction<'static, Postgres>,
+        deadline: Instant,
+    ) -> Self {
+        Connection { inner: Inner::PostgresRead(tx), deadline: Some(deadline) }
+    }
+
+    /// The connection itself where it is to SQLite.
+    pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
+        match self.backend() {
+            Backend::Sqlite(db) => Some(db),
+            Backend::Postgres(..) => None,
+        }
+    }
+
+    /// The connection itself where it is to PostgreSQL.
+    pub fn postgres(&mut self) -> Option<&mut PgConnection> {
+        match self.backend() {
+            Backend::Postgres(db, _) => Some(db),
+            Backend::Sqlite(_) => None,
+        }
+    }
+
+    pub(crate) async fn run<R>(
+        &mut self,
+        act: impl AsyncFnOnce(Backend<'_>) -> Result<R, sqlx::Error>,
+    ) -> Result<R, sqlx::Error> {
+        let deadline = self.deadline;
+        within(deadline, act(self.backend())).await
+    }
+
+    fn backend(&mut self) -> Backend<'_> {
+        match &mut self.inner {
+            Inner::Sqlite(db) => Backend::Sqlite(db),
+            Inner::SqliteWrite(tx) => Backend::Sqlite(tx),
+            Inner::Postgres(db) => Backend::Postgres(db, false),
+            Inner::PostgresRead(tx) => Backend::Postgres(tx, false),
+            Inner::PostgresWrite(tx) => Backend::Postgres(tx, true),
+        }
+    }
+}
+
+impl Transaction {
+    pub(super) fn sqlite_writer(tx: sqlx::Transaction<'static, Sqlite>) -> Self {
+        Transaction(Connection { inner: Inner::SqliteWrite(tx), deadline: None })
+    }
+
+    pub(super) fn postgres_writer(
+        tx: sqlx::Transaction<'static, Postgres>,
+        deadline: Instant,
+    ) -> Self {
+        Transaction(Connection { inner: Inner::PostgresWrite(tx), deadline: Some(deadline) })
+    }
+
+    /// Makes everything in it happen.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. Nothing has happened then, unless PostgreSQL went
+    /// away before it could say that it has.
+    pub async fn commit(self) -> Result<(), Error> {
+        let done = within(self.0.deadline, async {
+            match self.0.inner {
+                Inner::SqliteWrite(tx) => tx.commit().await,
+                Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => tx.commit().await,
+                Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+            }
+        });
+        Ok(done.await?)
+    }
+
+    /// Waits until no other transaction holds the lock `name`, and holds it to
+    /// the end. SQLite has one writer, which is lock enough.
+    pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Error> {
+        if self.postgres().is_some() {
+            sql::query("SELECT pg_advisory_xact_lock($1)").bind(key(name)).execute(self).await?;
+        }
+        Ok(())
+    }
+
+    /// The same without waiting. `false`: another one holds it.
+    pub(crate) async fn try_lock(&mut self, name: &str) -> Result<bool, Error> {
+        if self.postgres().is_none() {
+            return Ok(true);
+        }
+        let lock = sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key(name));
+        Ok(lock.fetch_one(self).await?)
+    }
+}
+
+/// Advisory locks are numbers. Two names of one number would only wait for each
+/// other.
+pub(super) fn key(name: &str) -> i64 {
+    let digest: [u8; 32] =
+        Sha256::new_with_prefix("rocket-login ").chain_update(name).finalize().into();
+    let mut key = [0; 8];
+    key.copy_from_slice(&digest[..8]);
+    i64::from_le_bytes(key)
+}
+
+async fn within<R>(
+    deadline: Option<Instant>,
+    done: impl Future<Output = Result<R, sqlx::Error>>,
+) -> Result<R, sqlx::Error> {
+    let Some(deadline) = deadline else { return done.await };
+    match timeout_at(deadline, done).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.inner {
+            Inner::Sqlite(_) | Inner::SqliteWrite(_) => "SQLite",
+            _ => "PostgreSQL",
+        };
+        f.debug_tuple("Connection").field(&kind).finish()
+    }
+}

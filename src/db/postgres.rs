@@ -1,0 +1,145 @@
+//! A pool of connections to PostgreSQL.
+
+use std::time::Duration;
+
+use rocket::tokio::time::timeout;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::{Connection, Transaction};
+
+use super::OpenError;
+use super::connection::key;
+use crate::config::PostgresConfig;
+use crate::error::Error;
+
+/// Longest wait for a connection and for everything that is done with it. Far
+/// below what a proxy waits, far above what a healthy server takes.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A connection that has not been used for so long is tried before it is: the
+/// server may have been restarted meanwhile.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What the server itself gives up after, should we be gone: a statement, a wait
+/// for a row, and a transaction that nobody goes on with.
+const LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "3s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
+/// 13: the oldest that this was written for.
+const OLDEST_VERSION: i32 = 130_000;
+
+/// A pool for reading and writing.
+#[derive(Debug, Clone)]
+pub struct PostgresPool {
+    pool: PgPool,
+    /// Off behind a pooler that hands out a server connection per transaction.
+    has_named_statements: bool,
+}
+
+impl PostgresPool {
+    /// # Errors
+    ///
+    /// When the server does not answer, does not let us in, or is too old.
+    pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
+        let has_named_statements = config.named_statements;
+        let mut options = config.options.clone().application_name("rocket-login");
+        options = match has_named_statements {
+            true => options.options(LIMITS),
+            // A pooler takes none of these; they are set on the role there.
+            false => options.statement_cache_capacity(0).extra_float_digits(None),
+        };
+
+        // The pool would try again and again, and then only say that it took long.
+        let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+        let mut first = first.map_err(|_| OpenError::database("the server does not answer"))??;
+        check_version(&mut first).await?;
+        let _ = first.close().await;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(PATIENCE)
+            .max_lifetime(Duration::from_secs(30 * 60))
+            .idle_timeout(Duration::from_secs(10 * 60))
+            .test_before_acquire(false)
+            .before_acquire(|db, meta| {
+                Box::pin(async move {
+                    match meta.idle_for < FRESH {
+                        true => Ok(true),
+                        false => db.ping().await.map(|()| true),
+                    }
+                })
+            })
+            // A standby lags behind: it would still know a session that was ended.
+            .after_connect(|db, _| {
+                Box::pin(async move {
+                    let is_standby: bool =
+                        sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(db).await?;
+                    match is_standby {
+                        true => Err(sqlx::Error::Configuration("the server is a standby".into())),
+                        false => Ok(()),
+                    }
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(PostgresPool { pool, has_named_statements })
+    }
+
+    pub fn has_named_statements(&self) -> bool {
+        self.has_named_statements
+    }
+
+    pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    pub async fn write(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// One of several instances that start at once migrates; the others wait.
+    pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        // A table may be large.
+        sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            .execute(&mut *tx)
+            .await?;
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(key("migrations"));
+        lock.execute(&mut *tx).await?;
+        migrations.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether the tables are there and the server takes writes.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut *tx).await?;
+        sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut *tx).await?;
+        let is_read_only: bool =
+            sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'on'")
+                .fetch_one(&mut *tx)
+                .await?;
+        tx.rollback().await?;
+        match is_read_only {
+            true => Err(Error::from(sqlx::Error::Configuration("the server is read-only".into()))),
+            false => Ok(()),
+        }
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(db)
+        .await?;
+    match version >= OLDEST_VERSION {
+        true => Ok(()),
+        false => Err(OpenError::database("the server is older than PostgreSQL 13")),
+    }
+}

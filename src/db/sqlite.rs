@@ -1,0 +1,185 @@
+//! One writer and several readers over one SQLite file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::tokio::task::spawn_blocking;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+
+use super::OpenError;
+use super::file::{self, FileIdentity};
+use crate::error::Error;
+
+/// Longest wait for the one writer. Its queue is first come, first served.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait for a reader.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest wait for a lock that another process holds: a backup, `sqlite3`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One connection that writes, several that read.
+///
+/// One writer, because several wait for each other's lock unfairly (p99 of 142
+/// ms against 48 ms), and apart from the readers, so that a locked file stops
+/// writes only.
+#[derive(Debug, Clone)]
+pub struct SqlitePools {
+    write: SqlitePool,
+    read: SqlitePool,
+    file: Arc<FileIdentity>,
+}
+
+impl SqlitePools {
+    /// Opens the file at `path`, made with its directory if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be made or opened, or SQLite is too old.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        file::create(path).map_err(|error| {
+            OpenError(format!("databases.login.url: cannot open {}: {error}", path.display()))
+        })?;
+
+        // The writer first: it switches the file to WAL before readers come.
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .pragma("temp_store", "MEMORY") // no temporary files on a full disk
+            .pragma("trusted_schema", "OFF") // a tampered file's views and triggers stay harmless
+            .pragma("cell_size_check", "ON");
+        let writer = options
+            .clone()
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .journal_mode(SqliteJournalMode::Wal)
+            // One fsync per commit. A log-out that a power cut undoes would
+            // log somebody back in, and hashing limits log-ins far below fsync.
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
+            .pragma("cache_size", "-65536")
+            .optimize_on_close(true, None);
+        let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
+
+        let write = pool(1, WRITER_TIMEOUT).connect_with(writer).await?;
+        check_version(&write).await?;
+        let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
+        let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
+        let file = Arc::new(FileIdentity::of(path));
+        Ok(SqlitePools { write, read, file })
+    }
+
+    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
+        self.check_file()?;
+        Ok(self.read.acquire().await?)
+    }
+
+    /// It takes the write lock at once: a transaction that reads first and then
+    /// writes fails with "locked" whatever the time-out.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        self.check_file()?;
+        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether the file is in place and reads as a database, and the writer gets
+    /// the write lock.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let options = self.read.connect_options();
+        let path = options.get_filename().to_owned();
+        self.check_file()?;
+        let is_database = spawn_blocking(move || file::is_database(&path)).await;
+        if !is_database.unwrap_or(false) {
+            return Err(Error::file_gone());
+        }
+
+        // A connection of its own: the readers would go on with the pages
+        // they have cached.
+        let mut fresh = SqliteConnection::connect_with(&options).await?;
+        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
+        sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
+        fresh.close().await?;
+        self.write().await?.rollback().await?;
+        Ok(())
+    }
+
+    /// Refuses a file that is not the one that was opened.
+    ///
+    /// SQLite goes on writing to a file that was deleted, and everything
+    /// acknowledged from then on would be lost at the next start. And a new
+    /// connection to a file that was put in its place shortens the `-shm` file
+    /// that the older ones have mapped: the process dies of it (SIGBUS).
+    fn check_file(&self) -> Result<(), Error> {
+        match self.file.is_in_place() {
+            true => Ok(()),
+            false => Err(Error::file_gone()),
+        }
+    }
+
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// Whether SQLite finds nothing wrong with the file's structure.
+pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(db).await?;
+    Ok(found == "ok")
+}
+
+fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(connections.min(2))
+        .max_connections(connections)
+        .acquire_timeout(wait)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false) // a local file does not hang up
+}
+
+/// Refuses an SQLite that can lose committed data in WAL mode (3.7.0 to
+/// 3.51.2, see <https://sqlite.org/wal.html#walresetbug>).
+async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
+    match is_fixed(&version) {
+        true => Ok(()),
+        false => Err(OpenError(format!(
+            "SQLite {version} can lose committed data (WAL reset); build with 3.51.3 or later"
+        ))),
+    }
+}
+
+fn is_fixed(version: &str) -> bool {
+    let parts: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [3, 44, patch, ..] => patch >= 6,
+        [3, 50, patch, ..] => patch >= 7,
+        [3, 51, patch, ..] => patch >= 3,
+        [3, minor, ..] => minor >= 52,
+        [major, ..] => major > 3,
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fixed;
+
+    #[test]
+    fn an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one() {
+        for fixed in ["3.44.6", "3.50.7", "3.51.3", "3.51.10", "3.52.0", "4.0.0"] {
+            assert!(is_fixed(fixed), "{fixed}");
+        }
+
+        for affected in ["3.7.0", "3.40.1", "3.44.5", "3.45.9", "3.50.6", "3.51.2", "", "x"] {
+            assert!(!is_fixed(affected), "{affected}");
+        }
+    }
+}

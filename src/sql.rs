@@ -1,0 +1,282 @@
+//! Statements that run on either database: one text, the same values, the same
+//! rows.
+//!
+//! For tables of an application's own, beside ours. The calls are named as in
+//! [`sqlx`], and so are the errors; [`Connection::sqlite()`] and
+//! [`Connection::postgres()`] lead to everything else that it can do.
+//!
+//! ```rust
+//! use rocket_login::{Db, Error, sql};
+//!
+//! async fn notes(db: &Db, user_id: i64) -> Result<Vec<String>, Error> {
+//!     let notes = sql::query_scalar("SELECT text FROM notes WHERE user_id = $1")
+//!         .bind(user_id)
+//!         .fetch_all(&mut db.read().await?)
+//!         .await?;
+//!     Ok(notes)
+//! }
+//! ```
+//!
+//! Values are written `$1`, `$2`. What stands in a comment `/*pg … */` is for
+//! PostgreSQL alone, in a write transaction: `SELECT … /*pg FOR UPDATE*/` locks
+//! the row there, while the one writer of SQLite has locked the whole file.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlStr, Sqlite, Type};
+
+use crate::db::{Backend, Connection};
+
+/// A statement that is run for what it does.
+pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
+    Query::new(text)
+}
+
+/// A statement whose rows are read as `T`: a tuple, or a struct that derives
+/// [`sqlx::FromRow`].
+pub fn query_as<'q, T>(text: &'static str) -> Query<'q, T, Whole> {
+    Query::new(text)
+}
+
+/// A statement of whose rows the first column is read.
+pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
+    Query::new(text)
+}
+
+/// A statement with its values.
+#[derive(Debug)]
+#[must_use = "a statement does nothing until it is run"]
+pub struct Query<'q, T, R> {
+    text: &'static str,
+    values: Vec<Value<'q>>,
+    read: PhantomData<fn(R) -> T>,
+}
+
+/// What a statement is given. Made by [`Query::bind()`].
+#[derive(Debug, Clone)]
+pub enum Value<'q> {
+    /// A number, `BIGINT` in PostgreSQL.
+    Integer(Option<i64>),
+    /// `BOOLEAN` in PostgreSQL, 0 or 1 in SQLite.
+    Boolean(Option<bool>),
+    /// Text. PostgreSQL refuses one that holds a NUL.
+    Text(Option<Cow<'q, str>>),
+    /// Bytes: `BYTEA` in PostgreSQL, `BLOB` in SQLite.
+    Bytes(Option<Cow<'q, [u8]>>),
+}
+
+/// Reads a row whole.
+#[derive(Debug)]
+pub struct Whole;
+
+/// Reads the first column of a row.
+#[derive(Debug)]
+pub struct First;
+
+/// How a `T` is read from a row of either database.
+pub trait Read<T> {
+    /// From a row of SQLite's.
+    ///
+    /// # Errors
+    ///
+    /// When the row is no `T`; so with the other.
+    fn of_sqlite(row: &SqliteRow) -> Result<T, sqlx::Error>;
+
+    /// From a row of PostgreSQL's.
+    ///
+    /// # Errors
+    ///
+    /// When the row is no `T`.
+    fn of_postgres(row: &PgRow) -> Result<T, sqlx::Error>;
+}
+
+impl<T> Read<T> for Whole
+where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>,
+{
+    fn of_sqlite(row: &SqliteRow) -> Result<T, sqlx::Error> {
+        T::from_row(row)
+    }
+
+    fn of_postgres(row: &PgRow) -> Result<T, sqlx::Error> {
+        T::from_row(row)
+    }
+}
+
+impl<T> Read<T> for First
+where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite>,
+    T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
+{
+    fn of_sqlite(row: &SqliteRow) -> Result<T, sqlx::Error> {
+        sqlx::Row::try_get(row, 0)
+    }
+
+    fn of_postgres(row: &PgRow) -> Result<T, sqlx::Error> {
+        sqlx::Row::try_get(row, 0)
+    }
+}
+
+impl<'q, T, R> Query<'q, T, R> {
+    fn new(text: &'static str) -> Self {
+        Query { text, values: Vec::new(), read: PhantomData }
+    }
+
+    /// Gives the next value: `$1`, then `$2`.
+    pub fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Runs it, and says how many rows it has changed.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the statement is mistaken.
+    pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
+        db.run(async |backend| match backend {
+            Backend::Sqlite(db) => {
+                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                Ok(query.execute(db).await?.rows_affected())
+            }
+            Backend::Postgres(db, is_write) => {
+                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+                Ok(query.execute(db).await?.rows_affected())
+            }
+        })
+        .await
+    }
+}
+
+impl<T, R: Read<T>> Query<'_, T, R> {
+    /// Runs it and reads every row.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, the statement is mistaken, or a row is no `T`.
+    pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
+        db.run(async |backend| match backend {
+            Backend::Sqlite(db) => {
+                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                query.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
+            }
+            Backend::Postgres(db, is_write) => {
+                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+                query.fetch_all(db).await?.iter().map(R::of_postgres).collect()
+            }
+        })
+        .await
+    }
+
+    /// Runs it and reads the first row, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_all()`](Self::fetch_all()).
+    pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
+        db.run(async |backend| match backend {
+            Backend::Sqlite(db) => {
+                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                query.fetch_optional(db).await?.as_ref().map(R::of_sqlite).transpose()
+            }
+            Backend::Postgres(db, is_write) => {
+                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+                query.fetch_optional(db).await?.as_ref().map(R::of_postgres).transpose()
+            }
+        })
+        .await
+    }
+
+    /// Runs it and reads the first row, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_all()`](Self::fetch_all()), and when there is none.
+    pub async fn fetch_one(self, db: &mut Connection) -> Result<T, sqlx::Error> {
+        self.fetch_optional(db).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+/// The text for PostgreSQL.
+fn text(text: &'static str, is_write: bool) -> SqlStr {
+    match is_write && text.contains("/*pg ") {
+        true => {
+            let text = text.replace("/*pg ", "").replace("*/", "");
+            sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(text))
+        }
+        false => sqlx::SqlSafeStr::into_sql_str(text),
+    }
+}
+
+fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Value::Integer(value) => arguments.add(value),
+            Value::Boolean(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+            Value::Bytes(value) => arguments.add(value),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        match value {
+            Value::Integer(value) => arguments.add(value),
+            Value::Boolean(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+            Value::Bytes(value) => arguments.add(value),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+macro_rules! value {
+    ($($type:ty => |$value:ident| $make:expr;)*) => {$(
+        impl<'q> From<$type> for Value<'q> {
+            fn from($value: $type) -> Self {
+                $make
+            }
+        }
+    )*};
+}
+
+value! {
+    i64 => |value| Value::Integer(Some(value));
+    i32 => |value| Value::Integer(Some(value.into()));
+    u32 => |value| Value::Integer(Some(value.into()));
+    Option<i64> => |value| Value::Integer(value);
+    bool => |value| Value::Boolean(Some(value));
+    Option<bool> => |value| Value::Boolean(value);
+    &'q str => |value| Value::Text(Some(value.into()));
+    &'q String => |value| Value::Text(Some(value.into()));
+    String => |value| Value::Text(Some(value.into()));
+    Option<&'q str> => |value| Value::Text(value.map(Cow::from));
+    Option<String> => |value| Value::Text(value.map(Cow::from));
+    &'q [u8] => |value| Value::Bytes(Some(value.into()));
+    Vec<u8> => |value| Value::Bytes(Some(value.into()));
+    Option<&'q [u8]> => |value| Value::Bytes(value.map(Cow::from));
+    Option<Vec<u8>> => |value| Value::Bytes(value.map(Cow::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_postgresql_alone_is_read_in_its_write_transactions() {
+        const LOCKING: &str = "SELECT 1 FROM users WHERE id = $1 /*pg FOR UPDATE*/";
+
+        assert_eq!(text(LOCKING, true).as_str(), "SELECT 1 FROM users WHERE id = $1 FOR UPDATE");
+        assert_eq!(text(LOCKING, false).as_str(), LOCKING);
+        assert_eq!(text("SELECT 1", true).as_str(), "SELECT 1");
+    }
+}

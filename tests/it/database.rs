@@ -1,0 +1,64 @@
+//! A database for each test: a file, or with `TEST_POSTGRES` one of PostgreSQL's.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rocket::tokio::runtime::Runtime;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+
+/// Those that were made, with the folders of their tests.
+static MADE: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
+
+/// Whether the tests run on PostgreSQL: the folder of its socket.
+pub fn socket() -> Option<String> {
+    std::env::var("TEST_POSTGRES").ok()
+}
+
+/// The address of the database of the test whose folder is `dir`.
+pub fn url(dir: &TempDir) -> String {
+    match socket() {
+        Some(socket) => postgres_url(&socket, &of_test(&socket, dir.path())),
+        None => format!("sqlite:{}", dir.path().join("login.db").display()),
+    }
+}
+
+/// The address of the database `name` at the server whose socket is in `socket`.
+pub fn postgres_url(socket: &str, name: &str) -> String {
+    format!("postgres://postgres@localhost/{name}?host={socket}")
+}
+
+/// Makes the database of `dir`, unless it is there, and drops those of tests
+/// that are over.
+fn of_test(socket: &str, dir: &Path) -> String {
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, name)) = made.iter().find(|(of, _)| of == dir) {
+        return name.clone();
+    }
+
+    let name: String = dir.file_name().unwrap().to_string_lossy().replace('.', "_");
+    let mut statements = vec![format!("CREATE DATABASE \"{name}\"")];
+    made.retain(|(of, name)| {
+        if !of.exists() {
+            statements.push(format!("DROP DATABASE \"{name}\" WITH (FORCE)"));
+        }
+        of.exists()
+    });
+    made.push((dir.to_owned(), name.clone()));
+    run(&postgres_url(socket, "postgres"), statements);
+    name
+}
+
+/// Runs statements from a test's own thread, which may be a runtime's.
+fn run(url: &str, statements: Vec<String>) {
+    let url = url.to_owned();
+    let done = std::thread::spawn(move || {
+        Runtime::new().unwrap().block_on(async {
+            let mut db = PgConnection::connect(&url).await.unwrap();
+            for statement in statements {
+                db.execute(AssertSqlSafe(statement)).await.unwrap();
+            }
+        });
+    });
+    done.join().unwrap();
+}
