@@ -66,10 +66,9 @@ fn tables() -> AdHoc {
 
 async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
     const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
-        id      INTEGER PRIMARY KEY,
-        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-        text    TEXT    NOT NULL
-    ) STRICT";
+        user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        text    TEXT   NOT NULL
+    )";
 
     let db = Db::fetch(&rocket).expect("the stage is attached");
     let made = async {

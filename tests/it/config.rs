@@ -169,7 +169,7 @@ fn a_database_we_do_not_speak_never_becomes_a_file() {
         ("mysql://root:hunter2@localhost/x", "has the unknown scheme \"mysql\""),
         ("sqlite3:x.db", "has the unknown scheme \"sqlite3\""),
         ("SQLITE:x.db", "has the unknown scheme \"SQLITE\""),
-        ("postgres://u:hunter2@localhost/x", "names PostgreSQL"),
+        ("postgres://u:hunter2@localhost:x/y", "cannot be read"),
         ("login.db", "has no scheme"),
         ("", "has no scheme"),
         ("sqlite:", "needs a file"),

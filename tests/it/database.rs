@@ -62,3 +62,38 @@ fn run(url: &str, statements: Vec<String>) {
     });
     done.join().unwrap();
 }
+
+/// The text for the database that the tests run on.
+pub fn pick(sqlite: &'static str, postgres: &'static str) -> &'static str {
+    if socket().is_some() { postgres } else { sqlite }
+}
+
+/// So many random bytes, by the database itself.
+pub fn random(bytes: usize) -> String {
+    match socket() {
+        Some(_) => format!("substr(sha256(gen_random_uuid()::text::bytea), 1, {bytes})"),
+        None => format!("randomblob({bytes})"),
+    }
+}
+
+/// The names of all tables, but for the databases' own.
+pub const TABLES: [&str; 2] = [
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+    "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'",
+];
+
+/// A trigger `name` that lets every `act` on `table` fail as a full disk would.
+pub fn failing(name: &str, act: &str, table: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(match socket() {
+        Some(_) => format!(
+            "CREATE FUNCTION {name}_disk() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE ''disk is full''; END';
+             CREATE TRIGGER {name}_disk BEFORE {act} ON {table}
+             FOR EACH ROW EXECUTE FUNCTION {name}_disk()"
+        ),
+        None => format!(
+            "CREATE TRIGGER {name}_disk BEFORE {act} ON {table}
+             BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        ),
+    })
+}

@@ -9,6 +9,7 @@ use rocket::local::asynchronous::LocalRequest;
 use rocket_login::{Email, NewPassword, config::PasswordConfig};
 use sqlx::{AnyConnection, Row};
 
+use crate::database::pick;
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
 
 /// How many times each kind. Forms cost the most: what they do is on the disk.
@@ -401,8 +402,11 @@ async fn ten_thousand_bad_inputs_break_nothing_and_store_nothing() {
     rocket::tokio::time::sleep(Duration::from_millis(50)).await;
 
     let none = [
-        "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
-        "SELECT count(*) FROM pragma_foreign_key_check",
+        pick(
+            "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+            "SELECT 0",
+        ),
+        pick("SELECT count(*) FROM pragma_foreign_key_check", "SELECT 0"),
         "SELECT count(*) FROM login_tokens WHERE purpose IN ('sign_up', 'change_email')",
         "SELECT count(*) FROM sessions WHERE user_id IS NULL OR data <> '{}'",
         "SELECT count(*) FROM login_events WHERE length(user_agent) > 255",

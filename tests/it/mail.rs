@@ -8,6 +8,7 @@ use rocket::figment::Figment;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::database::{self, pick};
 use crate::program::{Program, command};
 use crate::smtp::{SmtpServer, is_installed};
 use crate::support::TestApp;
@@ -194,17 +195,14 @@ async fn a_mail_that_was_sent_is_not_sent_again_when_that_could_not_be_stored() 
     }
     let server = SmtpServer::start(&[]);
     let app = TestApp::with(released(server.port)).await;
-    app.execute(
-        "CREATE TRIGGER full BEFORE DELETE ON login_mails BEGIN SELECT raise(ABORT, 'full'); END",
-    )
-    .await;
+    app.execute(database::failing("full", "DELETE", "login_mails")).await;
     app.registered(ADA).await;
     server.until("text", 1).await;
     for _ in 0..40 {
         app.advance(10);
         rocket::tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    app.execute("DROP TRIGGER full").await;
+    app.execute(pick("DROP TRIGGER full_disk", "DROP TRIGGER full_disk ON login_mails")).await;
     app.until_after(5, "SELECT count(*) = 0 FROM login_mails").await;
     assert_eq!(server.mails().len(), 1);
 }
@@ -281,10 +279,7 @@ async fn a_rolled_back_sign_up_mails_nothing() {
     app.registered(ADA).await;
     let answer = app.visitor().register("ADA@example.org").await;
     answer.assert_status(422);
-    app.execute(
-        "CREATE TRIGGER broken BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'broken'); END",
-    )
-    .await;
+    app.execute(database::failing("broken", "INSERT", "sessions")).await;
     app.visitor().register("bob@example.org").await.assert_status(503);
     assert_eq!(app.mails().await.len(), 1);
     assert_eq!(app.users().await, 1);

@@ -26,12 +26,15 @@ mod migrations;
 mod outage;
 mod passwords;
 mod past_holes;
+mod postgres;
 mod program;
 mod properties;
 mod register;
 mod return_to;
 mod routes;
 mod same_origin;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod session;
 mod smtp;
 mod state;

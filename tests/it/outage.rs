@@ -10,6 +10,7 @@ use rocket_db_pools::Database;
 use rocket_login::{Db, Session, User};
 use sqlx::Connection;
 
+use crate::database;
 use crate::support::TestApp;
 
 #[get("/optional")]
@@ -53,8 +54,7 @@ async fn pages_without_a_session_go_on_working() {
 async fn a_log_out_that_cannot_be_stored_is_not_reported_as_done() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
-    app.execute("CREATE TRIGGER full BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-        .await;
+    app.execute(database::failing("full", "DELETE", "sessions")).await;
     let answer = ada.log_out().await;
     answer.assert_status(503).assert_no_text("disk is full");
     assert_eq!(answer.header("set-cookie"), None);
@@ -67,8 +67,7 @@ async fn a_log_in_that_cannot_be_stored_changes_nothing() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let before = ada.session_cookie();
-    app.execute("CREATE TRIGGER full BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-        .await;
+    app.execute(database::failing("full", "INSERT", "sessions")).await;
     ada.log_in("ada@example.org").await.assert_status(503);
     assert_eq!(ada.session_cookie(), before);
     assert!(ada.is_logged_in().await);

@@ -96,6 +96,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use tempfile::TempDir;
 
+use crate::database::pick;
 use crate::program::{Program, command, receive, session_cookie};
 use crate::support::{Answer, PASSWORD, TestApp, encode, header};
 
@@ -225,13 +226,13 @@ async fn an_empty_or_short_token_matches_nothing() {
 
     // The table takes no such key either, whoever writes it.
     for sql in [
-        "UPDATE sessions SET id = x''",
+        pick("UPDATE sessions SET id = x''", "UPDATE sessions SET id = ''"),
         "UPDATE sessions SET id = NULL",
-        "UPDATE login_tokens SET id = x''",
+        pick("UPDATE login_tokens SET id = x''", "UPDATE login_tokens SET id = ''"),
         "UPDATE login_tokens SET id = NULL",
     ] {
         let error = sqlx::query(sql).execute(&mut app.db().await).await.unwrap_err().to_string();
-        assert!(error.contains("constraint failed"), "{sql}: {error}");
+        assert!(error.contains("constraint"), "{sql}: {error}");
     }
     assert!(ada.is_logged_in().await);
 }

@@ -5,8 +5,9 @@ use cookie::{CookieJar, Key};
 use rocket::figment::Figment;
 use rocket_db_pools::Database;
 use rocket_login::{Db, sweep};
-use sqlx::{Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
+use crate::database::{self, pick};
 use crate::support::{TestApp, Visitor};
 
 const MINUTE: u64 = 60;
@@ -260,12 +261,12 @@ async fn the_row_says_whose_it_is_and_where_it_came_from() {
     app.visitor().send(request).await.assert_status(303);
 
     let row = sqlx::query(
-        "SELECT s.user_id = u.id, ip_address, user_agent, authenticated_at, data FROM sessions s, users u",
+        "SELECT s.user_id - u.id, ip_address, user_agent, authenticated_at, data FROM sessions s, users u",
     )
     .fetch_one(&mut app.db().await)
     .await
     .unwrap();
-    assert!(row.get::<bool, _>(0));
+    assert_eq!(row.get::<i64, _>(0), 0);
     assert_eq!(row.get::<String, _>(1), "2001:db8::7");
     assert_eq!(row.get::<String, _>(2), format!("Browser/1.0{}", "x".repeat(244)));
     assert_eq!(row.get::<i64, _>(3), app.clock.now());
@@ -329,10 +330,13 @@ async fn a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew() {
 #[rocket::async_test]
 async fn expired_rows_are_swept_and_no_others() {
     let app = TestApp::new().await;
-    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+    let random = database::random(32);
+    let insert = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
          INSERT INTO sessions (id, family, created_at, last_seen_at, expires_at)
-         SELECT randomblob(32), randomblob(32), 0, 0, 1767225700 FROM n";
-    app.execute(insert).await;
+         SELECT {random}, {random}, 0, 0, 1767225700 FROM n"
+    );
+    app.execute(AssertSqlSafe(insert)).await;
     let ada = app.registered("ada@example.org").await;
     app.advance(100);
 
@@ -403,7 +407,7 @@ async fn deleting_all_rows_logs_everybody_out() {
 async fn a_deleted_users_sessions_are_gone() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
-    app.execute("PRAGMA foreign_keys = ON; DELETE FROM users").await;
+    app.execute(pick("PRAGMA foreign_keys = ON; DELETE FROM users", "DELETE FROM users")).await;
     assert_eq!(app.sessions().await, 0);
     assert!(!ada.is_logged_in().await);
 }

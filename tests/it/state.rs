@@ -10,6 +10,7 @@ use rocket_login::testing::Browser;
 use rocket_login::{Error, Session};
 use serde::{Deserialize, Serialize};
 
+use crate::database;
 use crate::support::{TestApp, header};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -264,11 +265,9 @@ async fn a_lowered_limit_traps_nobody() {
     ada.post("/s/set/b/y", &[]).await.assert_status(200);
     let cookie = ada.session_cookie();
 
-    let path = app.dir.path().join("login.db");
-    let limited = move |f: Figment| {
-        f.merge(("session.state_limit", 100))
-            .merge(("databases.login.url", format!("sqlite:{}", path.display())))
-    };
+    let url = database::url(&app.dir);
+    let limited =
+        move |f: Figment| f.merge(("session.state_limit", 100)).merge(("databases.login.url", url));
     let small = TestApp::built(limited, application).await;
     let ada = small.visitor();
     ada.set_cookie("session", cookie);
@@ -285,6 +284,8 @@ async fn a_double_click_on_log_in_keeps_the_basket() {
     app.registered("ada@example.org").await.log_out().await;
     let visitor = app.visitor();
     visitor.post("/s/set/basket/tea", &[]).await.assert_status(200);
+    // Both are to begin at once, and a connection takes a while to be made.
+    tokio::join!(visitor.get("/account"), visitor.get("/account"));
     let (one, two) =
         tokio::join!(visitor.log_in("ada@example.org"), visitor.log_in("ada@example.org"));
     one.assert_status(303);
@@ -498,16 +499,14 @@ async fn a_failed_write_is_never_answered_as_success() {
     let app = app().await;
     let visitor = app.visitor();
     visitor.post("/s/set/a/b", &[]).await;
-    app.execute("CREATE TRIGGER full BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-        .await;
+    app.execute(database::failing("full", "UPDATE", "sessions")).await;
     let failed = visitor.post("/s/set/a/c", &[]).await;
     failed.assert_status(503).assert_no_text("disk is full");
     assert_eq!(failed.header("set-cookie"), None);
     assert!(failed.header("retry-after").is_some());
     visitor.get("/s/get/a").await.assert_text("b");
 
-    app.execute("CREATE TRIGGER full_too BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-        .await;
+    app.execute(database::failing("full_too", "INSERT", "sessions")).await;
     let failed = app.visitor().post("/s/set/a/c", &[]).await;
     failed.assert_status(503);
     assert_eq!(failed.header("set-cookie"), None);

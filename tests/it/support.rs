@@ -10,7 +10,7 @@ use rocket::tokio;
 use rocket::{Build, Rocket};
 use rocket_login::Clock;
 use rocket_login::testing::{self, Browser, Mail};
-use sqlx::{AnyConnection, Connection, Row};
+use sqlx::{AnyConnection, Connection, Row, SqlSafeStr};
 use tempfile::TempDir;
 
 pub use rocket_login::testing::Answer;
@@ -101,12 +101,13 @@ impl TestApp {
         AnyConnection::connect(&database::url(&self.dir)).await.unwrap()
     }
 
-    pub async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&mut self.db().await).await.unwrap();
+    pub async fn execute(&self, sql: impl SqlSafeStr) {
+        sqlx::raw_sql(sql).execute(&mut self.db().await).await.unwrap();
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query(sql).fetch_one(&mut self.db().await).await.unwrap().get(0)
+        let row = sqlx::query(sql).fetch_one(&mut self.db().await).await.unwrap();
+        row.try_get(0).unwrap_or_else(|_| row.get::<bool, _>(0).into())
     }
 
     /// Waits until the query `sql` says 1: something runs in the background.

@@ -3,7 +3,9 @@
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
 use rocket_login::Hasher;
+use sqlx::AssertSqlSafe;
 
+use crate::database;
 use crate::support::{Answer, PASSWORD, TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
@@ -411,7 +413,7 @@ async fn an_operators_unlock_works_at_once() {
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
     assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
-    let url = format!("{{login={{url=\"sqlite:{}/login.db\"}}}}", app.dir.path().display());
+    let url = format!("{{login={{url=\"{}\"}}}}", database::url(&app.dir));
     let program = env!("CARGO_BIN_EXE_rocket-login");
     let mut command = crate::program::command(program, &app.dir);
     let command = command.args(["user", "unlock", ADA]).env("ROCKET_DATABASES", url);
@@ -477,11 +479,12 @@ async fn a_flood_of_made_up_addresses_is_swept_and_what_is_blocked_stays() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
-    app.execute(
+    app.execute(AssertSqlSafe(format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 503000)
          INSERT INTO login_throttle (key, failures, updated_at, expires_at)
-         SELECT randomblob(16), 1 + i % 3, 1767225600, 1767225600 + 80000 FROM n",
-    )
+         SELECT {}, 1 + i % 3, 1767225600, 1767225600 + 80000 FROM n",
+        database::random(16)
+    )))
     .await;
     app.advance(60 * 60);
     app.execute("UPDATE login_throttle SET blocked_until = 1767225600 + 90000 WHERE failures = 10")

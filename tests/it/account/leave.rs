@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::database::{TABLES, pick};
 use crate::support::{PASSWORD, START, TestApp};
 
 const ADA: &str = "ada@example.org";
@@ -46,10 +47,12 @@ async fn the_export_holds_everything_and_no_secret() {
 async fn every_table_with_a_users_rows_is_in_the_export() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
-    let tables: Vec<String> = sqlx::query_scalar(
+    let tables: Vec<String> = sqlx::query_scalar(pick(
         "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c
          WHERE m.type = 'table' AND c.name = 'user_id' ORDER BY m.name",
-    )
+        "SELECT table_name::text FROM information_schema.columns
+         WHERE column_name = 'user_id' ORDER BY table_name",
+    ))
     .fetch_all(&mut app.db().await)
     .await
     .unwrap();
@@ -91,13 +94,9 @@ async fn a_deleted_account_leaves_nothing_personal_in_any_table() {
     phone.log_in(ADA).await.assert_status(422);
 
     let mut db = app.db().await;
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'sqlite_sequence'",
-    )
-    .fetch_all(&mut db)
-    .await
-    .unwrap();
-    for table in tables {
+    let tables: Vec<String> =
+        sqlx::query_scalar(pick(TABLES[0], TABLES[1])).fetch_all(&mut db).await.unwrap();
+    for table in tables.into_iter().filter(|table| table != "_sqlx_migrations") {
         // Of bob, and of nobody else.
         let query = format!("SELECT * FROM {table}");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut db).await.unwrap();

@@ -1,0 +1,505 @@
+//! The same site on PostgreSQL: the suite once more, several instances on one
+//! database, and a server that fails.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rocket::figment::Figment;
+use rocket::futures::future::join_all;
+use rocket::tokio::time::sleep;
+use rocket_login::sqlx;
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tempfile::TempDir;
+
+use crate::servers::{Cluster, Stop, is_installed, is_installed_with};
+use crate::support::{PASSWORD, TestApp, Visitor};
+
+const ADA: &str = "ada@example.org";
+
+/// What runs on PostgreSQL as well: everything that is about what is stored.
+const SUITE: [&str; 14] = [
+    "account::",
+    "commands::",
+    "embedding::",
+    "examples::",
+    "life::",
+    "login::",
+    "logout::",
+    "mail::",
+    "outage::",
+    "register::",
+    "session::",
+    "state::",
+    "throttle::",
+    "migrations::",
+];
+
+/// Of these, what is about SQLite's file, its PRAGMAs or its plans.
+const OF_SQLITE: [&str; 20] = [
+    "account::verify::the_database_holds_no_token_in_clear",
+    "commands::check_looks_at_the_database_its_clock_and_its_backup",
+    "commands::check_names_what_is_unsafe_and_the_mend",
+    "embedding::an_application_keeps_its_own_tables_beside_ours",
+    "embedding::sessions_alone_say_when_to_come_back",
+    "migrations::a_file_that_another_tool_made_is_closed_to_others_as_well",
+    "migrations::an_applications_own_migrations_are_left_alone",
+    "migrations::every_look_up_has_an_index",
+    "migrations::every_table_is_strict",
+    "migrations::nobody_else_can_read_the_file",
+    "migrations::the_command_line_tool_may_come_after",
+    "migrations::the_command_line_tool_may_come_before",
+    "migrations::the_file_is_set_up_for_safety",
+    "outage::a_database_file_that_is_gone_takes_no_writes",
+    "outage::a_locked_file_stops_writes_and_not_reads",
+    "outage::a_replaced_or_ruined_database_file_is_not_ready",
+    "outage::a_write_transaction_has_the_lock_from_its_start",
+    "session::a_sweep_survives_a_locked_file",
+    "state::a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on",
+    "state::a_write_that_changes_nothing_writes_nothing",
+];
+
+#[test]
+fn the_suite_passes_on_postgresql_as_well() {
+    if !is_installed() {
+        return;
+    }
+
+    let cluster = Cluster::start();
+    let mut suite = Command::new(std::env::current_exe().unwrap());
+    suite.env("TEST_POSTGRES", cluster.socket()).args(SUITE);
+    for name in OF_SQLITE {
+        suite.args(["--skip", name]);
+    }
+    let done = suite.args(["--skip", "throttle::the_table_holds_no_address"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    let passed = said.split("test result: ok. ").nth(1).and_then(|rest| rest.split(' ').next());
+    let passed: usize = passed.unwrap().parse().unwrap();
+    assert!(passed > 250, "{passed}");
+}
+
+/// An instance on the database `site` of the cluster.
+async fn instance(cluster: &Cluster) -> TestApp {
+    instance_with(cluster, |figment| figment).await
+}
+
+async fn instance_with(cluster: &Cluster, configure: impl FnOnce(Figment) -> Figment) -> TestApp {
+    let url = cluster.url("site");
+    TestApp::with(|figment| configure(figment.merge(("databases.login.url", url)))).await
+}
+
+/// A cluster with an empty database, if there can be one.
+fn cluster() -> Option<Cluster> {
+    is_installed().then(|| with_database(Cluster::start()))
+}
+
+fn with_database(cluster: Cluster) -> Cluster {
+    cluster.sql("postgres", "CREATE DATABASE site");
+    cluster
+}
+
+/// A visitor of `app` with the session of `other`, as behind a balancer.
+fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
+    let visitor = app.visitor();
+    visitor.set_cookie("session", other.session_cookie());
+    visitor
+}
+
+#[rocket::async_test]
+async fn ten_instances_that_start_at_once_migrate_once() {
+    let Some(cluster) = cluster() else { return };
+    let starts = join_all((0..10).map(|_| instance(&cluster))).await;
+    let applied = cluster.sql("site", "SELECT count(*) FROM _sqlx_migrations WHERE success");
+    let files = std::fs::read_dir("migrations/postgres").unwrap().count();
+    assert_eq!(applied, files.to_string());
+    starts[3].registered(ADA).await;
+    starts[7].visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_command_line_tool_may_come_before_and_after() {
+    let Some(cluster) = cluster() else { return };
+    let migrator = Migrator::new(std::path::Path::new("migrations/postgres")).await.unwrap();
+    let mut db = PgConnection::connect(&cluster.url("site")).await.unwrap();
+    migrator.run(&mut db).await.unwrap();
+    let app = instance(&cluster).await;
+    app.registered(ADA).await;
+    migrator.run(&mut db).await.unwrap();
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn both_databases_have_the_same_tables_and_columns() {
+    let Some(cluster) = cluster() else { return };
+    let _app = instance(&cluster).await;
+    let postgres = cluster.sql(
+        "site",
+        "SELECT table_name || '.' || column_name FROM information_schema.columns
+         WHERE table_schema = 'public' ORDER BY 1",
+    );
+    let mut postgres: Vec<&str> = postgres.lines().collect();
+    postgres.sort_unstable();
+
+    let app = TestApp::new().await;
+    let dir = app.dir.path().join("login.db").display().to_string();
+    let mut db = sqlx::SqliteConnection::connect(&dir).await.unwrap();
+    let mut sqlite: Vec<String> = sqlx::query_scalar(
+        "SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
+    )
+    .fetch_all(&mut db)
+    .await
+    .unwrap();
+    sqlite.sort_unstable();
+    assert_eq!(sqlite, postgres);
+    let names = |dir: &str| {
+        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = files.filter(|name| name != "postgres").collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("migrations"), names("migrations/postgres"));
+}
+
+#[rocket::async_test]
+async fn every_look_up_has_an_index_on_postgresql() {
+    let Some(cluster) = cluster() else { return };
+    let _app = instance(&cluster).await;
+    let mut db = PgConnection::connect(&cluster.url("site")).await.unwrap();
+    sqlx::query("SET enable_seqscan = off").execute(&mut db).await.unwrap();
+    for sql in [
+        "SELECT * FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = '' AND s.expires_at > 0",
+        "SELECT * FROM users WHERE lower(email) = 'a'",
+        "SELECT * FROM login_tokens WHERE lower(email) = 'a'",
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= 0 ORDER BY expires_at LIMIT 100)",
+        "DELETE FROM sessions WHERE user_id = 1",
+        "DELETE FROM login_events WHERE user_id IS NULL AND kind = 'a' AND id <= 1",
+        "DELETE FROM login_throttle WHERE account = ''",
+    ] {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN {sql}")));
+        for row in plan.fetch_all(&mut db).await.unwrap() {
+            let step: String = row.get(0);
+            assert!(!step.contains("Seq Scan"), "{sql}: {step}");
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn the_server_gives_up_what_nobody_waits_for() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let db: &rocket_login::Db = rocket_login::Database::fetch(app.client.rocket()).unwrap();
+    let mut reader = db.read().await.unwrap();
+    for (setting, value) in [
+        ("statement_timeout", "3s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("application_name", "rocket-login"),
+    ] {
+        let row = sqlx::query("SELECT current_setting($1)").bind(setting);
+        let row = row.fetch_one(reader.postgres().unwrap()).await.unwrap();
+        assert_eq!(row.get::<String, _>(0), value);
+    }
+}
+
+#[rocket::async_test]
+async fn what_ends_on_one_instance_has_ended_on_all() {
+    let Some(cluster) = cluster() else { return };
+    let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
+    let ada = apps[0].registered(ADA).await;
+    for app in &apps {
+        assert!(same_browser(app, &ada).is_logged_in().await);
+    }
+    let elsewhere = [same_browser(&apps[1], &ada), same_browser(&apps[2], &ada)];
+    ada.log_out().await.assert_redirect("/");
+    for visitor in &elsewhere {
+        assert!(!visitor.is_logged_in().await);
+    }
+
+    // And by a new password, chosen on another one.
+    let (phone, laptop) = (apps[1].visitor(), apps[2].visitor());
+    phone.log_in(ADA).await.assert_redirect("/account");
+    laptop.log_in(ADA).await.assert_redirect("/account");
+    let fields = [("current_password", PASSWORD), ("new_password", "another horse battery")];
+    laptop.post("/account/password", &fields).await.assert_redirect("/account");
+    assert!(!phone.is_logged_in().await);
+    assert!(laptop.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn attempts_on_several_instances_are_counted_together() {
+    let Some(cluster) = cluster() else { return };
+    let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
+    apps[0].registered(ADA).await;
+    let guess = async |app: &TestApp| {
+        let body = "email=ada%40example.org&password=wrong+horse+battery";
+        app.visitor().post_from(app, "192.0.2.1", "/login", body).await.status.code
+    };
+    // Ten are free, at the same time as well, and one more is not.
+    let guesses = join_all((0..30).map(|number| guess(&apps[number % 3]))).await;
+    let refused = guesses.iter().filter(|status| **status == 429).count();
+    assert!(guesses.iter().all(|status| matches!(status, 422 | 429)), "{guesses:?}");
+    for app in &apps {
+        assert_eq!(guess(app).await, 429, "{refused}");
+    }
+}
+
+#[rocket::async_test]
+async fn of_a_links_uses_on_several_instances_one_wins() {
+    let Some(cluster) = cluster() else { return };
+    let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
+    for round in 0..5 {
+        let email = format!("ada{round}@example.org");
+        apps[0].registered(&email).await;
+        apps[1].visitor().post("/reset", &[("email", &email)]).await.assert_status(200);
+        let link = apps[2].link(&email, "/reset/").await;
+        let uses = join_all((0..9).map(async |number| {
+            let password = format!("password number {number}");
+            let visitor = apps[number % 3].visitor();
+            let answer = visitor.post(&link, &[("new_password", &password)]).await;
+            assert!(matches!(answer.status.code, 303 | 404), "{}", answer.status);
+            answer.status.code == 303
+        }))
+        .await;
+        assert_eq!(uses.iter().filter(|won| **won).count(), 1, "{uses:?}");
+    }
+}
+
+#[rocket::async_test]
+async fn of_sign_ups_on_several_instances_one_gets_the_address() {
+    let Some(cluster) = cluster() else { return };
+    let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
+    for round in 0..5 {
+        let email = format!("ada{round}@example.org");
+        let sign_ups = (0..9).map(|number| {
+            let visitor = apps[number % 3].visitor();
+            let email = if number % 2 == 0 { email.clone() } else { email.to_uppercase() };
+            async move { visitor.register(&email).await.status.code }
+        });
+        let statuses = join_all(sign_ups).await;
+        assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 422).count(), 8, "{statuses:?}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_mistaken_address_of_a_server_stops_the_start_with_one_line() {
+    let Some(cluster) = cluster() else { return };
+    let dir = TempDir::new().unwrap();
+    for (url, problem) in [
+        (cluster.url("nowhere"), "database \"nowhere\" does not exist"),
+        ("postgres://ada:hunter2@127.0.0.1:9/site".into(), "Connection refused"),
+    ] {
+        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.starts_with("Error: databases.login.url: ") && said.contains(problem),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+/// Asks again and again until `is_over`, and says what each was answered and how
+/// long that took.
+async fn asked_during(
+    app: &TestApp,
+    ada: &Visitor<'_>,
+    mut outage: impl FnMut() -> bool,
+) -> Vec<(u16, Duration)> {
+    let mut answers = Vec::new();
+    while outage() {
+        let start = Instant::now();
+        let reading = same_browser(app, ada);
+        let answer = reading.get("/account").await;
+        answers.push((answer.status.code, start.elapsed()));
+        match answer.status.code {
+            503 => {
+                assert!(answer.header("retry-after").is_some());
+                // Nobody is logged out by an outage.
+                assert_eq!(answer.header("set-cookie"), None);
+            }
+            status => assert_eq!(status, 200),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    answers
+}
+
+/// Everything works again, without a restart of ours, and nothing is lost.
+async fn assert_recovered(app: &TestApp, ada: &Visitor<'_>) {
+    let start = Instant::now();
+    while app.visitor().get("/readyz").await.status.code != 200 {
+        assert!(start.elapsed() < Duration::from_secs(5), "it is not ready");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(ada.is_logged_in().await);
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+/// The longest an answer may take: the pool's and the statements' time, and the
+/// machine's own.
+const LONGEST: Duration = Duration::from_millis(4_500);
+
+#[rocket::async_test]
+async fn a_restart_of_the_server_costs_what_is_asked_meanwhile() {
+    let Some(mut cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    for how in [Stop::Fast, Stop::Immediate] {
+        cluster.stop(how);
+        let down = Instant::now();
+        let answers = asked_during(&app, &ada, || down.elapsed() < Duration::from_secs(4)).await;
+        assert!(answers.iter().all(|(status, _)| *status == 503), "{answers:?}");
+        assert!(answers.iter().all(|(_, took)| *took < LONGEST), "{answers:?}");
+        app.visitor().get("/readyz").await.assert_status(503);
+        app.visitor().get("/healthz").await.assert_status(200);
+        cluster.resume();
+        assert_recovered(&app, &ada).await;
+    }
+}
+
+#[rocket::async_test]
+async fn a_server_that_is_frozen_holds_nobody_up_for_long() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    cluster.freeze(true);
+    let frozen = Instant::now();
+    let answers = asked_during(&app, &ada, || frozen.elapsed() < Duration::from_secs(6)).await;
+    cluster.freeze(false);
+    assert!(answers.len() > 1, "{answers:?}");
+    assert!(answers.iter().all(|(_, took)| *took < LONGEST), "{answers:?}");
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn killed_connections_are_replaced() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    for _ in 0..5 {
+        join_all((0..8).map(|_| ada.get("/account"))).await;
+        cluster.sql(
+            "postgres",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'",
+        );
+        let mut once = 0;
+        // Those that were in use a moment ago fail once each, at most.
+        let answers = asked_during(&app, &ada, || {
+            once += 1;
+            once <= 20
+        })
+        .await;
+        let failed = answers.iter().filter(|(status, _)| *status == 503).count();
+        assert!(failed <= 9, "{answers:?}");
+        assert_eq!(answers.last().unwrap().0, 200);
+    }
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn a_server_that_only_reads_takes_no_writes_and_logs_nobody_out() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    let set = |value: &str| {
+        let sql = format!("ALTER DATABASE site SET default_transaction_read_only = {value}");
+        cluster.sql("postgres", &sql);
+        cluster.sql(
+            "postgres",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'",
+        );
+    };
+    set("on");
+    sleep(Duration::from_millis(1_100)).await;
+    assert!(ada.is_logged_in().await);
+    app.visitor().get("/readyz").await.assert_status(503);
+    let refused = app.visitor().log_in(ADA).await;
+    refused.assert_status(503);
+    assert!(refused.header("retry-after").is_some());
+    let refused = ada.log_out().await;
+    refused.assert_status(503);
+    assert!(ada.has_cookie("session"));
+    set("off");
+    sleep(Duration::from_millis(1_100)).await;
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn a_row_that_somebody_else_has_locked_is_not_waited_for_for_long() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::query("SELECT * FROM users FOR UPDATE").fetch_all(&mut *tx).await.unwrap();
+    let start = Instant::now();
+    app.visitor().log_in(ADA).await.assert_status(503);
+    assert!(start.elapsed() < LONGEST, "{:?}", start.elapsed());
+    assert!(ada.is_logged_in().await);
+    tx.rollback().await.unwrap();
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_servers_certificate_is_checked() {
+    if !is_installed() {
+        return;
+    }
+
+    let keys = TempDir::new().unwrap();
+    let path = |name: &str| keys.path().join(name).display().to_string();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path("server.crt"), made.cert.pem()).unwrap();
+    std::fs::write(path("other.crt"), other.cert.pem()).unwrap();
+    std::fs::write(path("server.key"), made.signing_key.serialize_pem()).unwrap();
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name: &str, mode| {
+            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode("server.key", 0o600);
+        std::fs::set_permissions(keys.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        if owner == 0 {
+            std::os::unix::fs::chown(path("server.key"), Some(65_534), Some(65_534)).unwrap();
+        }
+    }
+    let port = crate::smtp::SmtpServer::free_port();
+    let cluster = with_database(Cluster::with(&[
+        "fsync=off",
+        "listen_addresses=127.0.0.1",
+        &format!("port={port}"),
+        "ssl=on",
+        &format!("ssl_cert_file={}", path("server.crt")),
+        &format!("ssl_key_file={}", path("server.key")),
+    ]));
+
+    let dir = TempDir::new().unwrap();
+    let migrate = |parameters: &str| {
+        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let url = format!("postgres://postgres@localhost:{port}/site?{parameters}");
+        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}")).arg("migrate");
+        let done = command.output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let root = |name: &str| format!("sslrootcert={}", path(name));
+    for mode in ["verify-full", "verify-ca"] {
+        let (done, said) = migrate(&format!("sslmode={mode}&{}", root("server.crt")));
+        assert!(done, "{mode}: {said}");
+        let (done, said) = migrate(&format!("sslmode={mode}&{}", root("other.crt")));
+        assert!(!done && said.lines().count() == 1, "{mode}: {said}");
+    }
+    for mode in ["require", "prefer", "disable"] {
+        let (done, said) = migrate(&format!("sslmode={mode}"));
+        assert!(done, "{mode}: {said}");
+    }
+    drop(cluster);
+}

@@ -1,0 +1,212 @@
+//! A PostgreSQL of the tests' own, if there is one to start.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Nobody's: PostgreSQL does not run as root.
+const NOBODY: u32 = 65_534;
+
+/// A server with an empty cluster; stopped and removed when dropped.
+pub struct Cluster {
+    dir: TempDir,
+    child: Option<Child>,
+    settings: Vec<String>,
+}
+
+/// How it is stopped.
+#[derive(Clone, Copy)]
+pub enum Stop {
+    /// Ends every transaction.
+    Fast,
+    /// Ends at once; the next start recovers.
+    Immediate,
+}
+
+impl Cluster {
+    /// Starts one that is reached by its socket alone.
+    pub fn start() -> Self {
+        // Nothing in it outlasts the test.
+        Self::with(&["fsync=off", "full_page_writes=off", "listen_addresses="])
+    }
+
+    /// The same with settings of its own.
+    pub fn with(settings: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        if is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let data = dir.path().join("data");
+        let init = command("initdb")
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&data)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut cluster = Cluster { dir, child: None, settings };
+        cluster.resume();
+        cluster
+    }
+
+    /// The folder of its socket.
+    pub fn socket(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its data, for what a test puts beside it before the start.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The address of its database `name`.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres://postgres@localhost/{name}?host={}", self.socket().display())
+    }
+
+    /// Starts it again, and waits until it lets somebody in.
+    pub fn resume(&mut self) {
+        let mut log = fs::OpenOptions::new();
+        let log = log.create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let mut server = command("postgres");
+        server.arg("-D").arg(self.data()).arg("-k").arg(self.socket());
+        for setting in self.settings.iter().map(String::as_str).chain(["max_connections=200"]) {
+            server.args(["-c", setting]);
+        }
+        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(server.spawn().unwrap());
+
+        let start = Instant::now();
+        while !self.is_up() {
+            let log = || fs::read_to_string(self.dir.path().join("log")).unwrap();
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn stop(&mut self, how: Stop) {
+        let Some(mut child) = self.child.take() else { return };
+        signal(if let Stop::Fast = how { "INT" } else { "QUIT" }, child.id());
+        child.wait().unwrap();
+    }
+
+    /// Stops every process of it where it is, or lets them go on.
+    pub fn freeze(&self, is_frozen: bool) {
+        let main = self.child.as_ref().expect("it runs").id();
+        for id in children(main).into_iter().chain([main]) {
+            signal(if is_frozen { "STOP" } else { "CONT" }, id);
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        self.psql("postgres", "SELECT 1").output().unwrap().status.success()
+    }
+
+    /// Runs `sql` in the database `name`, and returns what it says, unadorned.
+    pub fn sql(&self, name: &str, sql: &str) -> String {
+        let done = self.psql(name, sql).output().unwrap();
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Cluster {
+    fn psql(&self, name: &str, sql: &str) -> Command {
+        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port="));
+        let mut psql = command("psql");
+        psql.arg("-h").arg(self.socket()).args(["-p", port.unwrap_or("5432"), "-U", "postgres"]);
+        psql.args(["-v", "ON_ERROR_STOP=1", "-qAtX", "-d", name, "-c", sql]);
+        psql
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.freeze(false);
+            self.stop(Stop::Immediate);
+        }
+    }
+}
+
+/// Whether the tests with PostgreSQL can run. In CI they must; elsewhere one line
+/// says that they did not.
+pub fn is_installed() -> bool {
+    has(programs().is_some(), "PostgreSQL")
+}
+
+/// The same for `program`, which they need as well.
+pub fn is_installed_with(program: &str) -> bool {
+    is_installed() && has(find(program).is_some(), program)
+}
+
+fn has(is_there: bool, name: &str) -> bool {
+    static REPORTED: Once = Once::new();
+
+    if !is_there {
+        let line =
+            format!("NOT RUN: tests with PostgreSQL, for want of {name} (./check --install)\n");
+        assert!(std::env::var_os("CI").is_none(), "{line}");
+        // Past the test harness, which keeps what a passing test prints to itself.
+        REPORTED.call_once(|| std::io::stderr().write_all(line.as_bytes()).unwrap());
+    }
+    is_there
+}
+
+/// Where `program` is: nginx and pgbouncer are not on everybody's path.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
+    folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+}
+
+/// Lets `command` run as somebody who is not root.
+pub fn unprivileged(mut command: Command) -> Command {
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// `program` of PostgreSQL's own, of the newest version there is.
+fn command(program: &str) -> Command {
+    unprivileged(Command::new(programs().expect("asked for before").join(program)))
+}
+
+/// The folder of PostgreSQL's programs.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    folders.sort();
+    let on_path = find("initdb").and_then(|path| path.parent().map(Path::to_owned));
+    folders.into_iter().rev().chain(on_path).find(|folder| folder.join("initdb").is_file())
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+pub fn signal(name: &str, id: u32) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+    assert!(status.is_ok());
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        // "id (name) state parent …"
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        rest.split_whitespace().nth(1) == Some(&parent.to_string())
+    })
+    .collect()
+}
