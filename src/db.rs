@@ -117,7 +117,8 @@ impl Pools {
             Kind::Sqlite(pools) => pools.write().await.map(Transaction::sqlite_writer),
             Kind::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
-                Ok(Transaction::postgres_writer(begin(pool).await?, deadline))
+                let is_named = pool.has_named_statements();
+                Ok(Transaction::postgres_writer(begin(pool).await?, is_named, deadline))
             }
         }
     }

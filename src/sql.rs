@@ -142,8 +142,9 @@ impl<'q, T, R> Query<'q, T, R> {
                 let query = sqlx::query_with(self.text, sqlite(self.values)?);
                 Ok(query.execute(db).await?.rows_affected())
             }
-            Backend::Postgres(db, is_write) => {
-                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+            Backend::Postgres(db, how) => {
+                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
+                    .persistent(how.is_named);
                 Ok(query.execute(db).await?.rows_affected())
             }
         })
@@ -163,8 +164,9 @@ impl<T, R: Read<T>> Query<'_, T, R> {
                 let query = sqlx::query_with(self.text, sqlite(self.values)?);
                 query.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
             }
-            Backend::Postgres(db, is_write) => {
-                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+            Backend::Postgres(db, how) => {
+                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
+                    .persistent(how.is_named);
                 query.fetch_all(db).await?.iter().map(R::of_postgres).collect()
             }
         })
@@ -182,8 +184,9 @@ impl<T, R: Read<T>> Query<'_, T, R> {
                 let query = sqlx::query_with(self.text, sqlite(self.values)?);
                 query.fetch_optional(db).await?.as_ref().map(R::of_sqlite).transpose()
             }
-            Backend::Postgres(db, is_write) => {
-                let query = sqlx::query_with(text(self.text, is_write), postgres(self.values)?);
+            Backend::Postgres(db, how) => {
+                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
+                    .persistent(how.is_named);
                 query.fetch_optional(db).await?.as_ref().map(R::of_postgres).transpose()
             }
         })

@@ -14,6 +14,8 @@ use crate::sql;
 /// A connection to the database, whichever it is: for [statements](crate::sql).
 pub struct Connection {
     inner: Inner,
+    /// PostgreSQL's: whether statements are prepared once for a connection.
+    is_named: bool,
     /// PostgreSQL has until then. A server that hangs says nothing, and the
     /// library would wait for as long as it does.
     deadline: Option<Instant>,
@@ -37,24 +39,33 @@ pub struct Transaction(Connection);
 /// What runs a statement.
 pub(crate) enum Backend<'c> {
     Sqlite(&'c mut SqliteConnection),
-    /// And whether it is in a write transaction.
-    Postgres(&'c mut PgConnection, bool),
+    Postgres(&'c mut PgConnection, How),
+}
+
+/// How a statement is run on PostgreSQL.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// In a write transaction.
+    pub is_write: bool,
+    /// Prepared under a name, for the next time. A pooler would look for the name
+    /// at another server.
+    pub is_named: bool,
 }
 
 impl Connection {
     pub(super) fn sqlite_reader(db: PoolConnection<Sqlite>) -> Self {
-        Connection { inner: Inner::Sqlite(db), deadline: None }
+        Connection { inner: Inner::Sqlite(db), is_named: true, deadline: None }
     }
 
     pub(super) fn postgres_reader(db: PoolConnection<Postgres>, deadline: Instant) -> Self {
-        Connection { inner: Inner::Postgres(db), deadline: Some(deadline) }
+        Connection { inner: Inner::Postgres(db), is_named: true, deadline: Some(deadline) }
     }
 
     pub(super) fn postgres_snapshot(
         tx: sqlx::Transaction<'static, Postgres>,
         deadline: Instant,
     ) -> Self {
-        Connection { inner: Inner::PostgresRead(tx), deadline: Some(deadline) }
+        Connection { inner: Inner::PostgresRead(tx), is_named: false, deadline: Some(deadline) }
     }
 
     /// The connection itself where it is to SQLite.
@@ -65,7 +76,9 @@ impl Connection {
         }
     }
 
-    /// The connection itself where it is to PostgreSQL.
+    /// The connection itself where it is to PostgreSQL. With
+    /// `databases.login.named_statements = false`, a statement on it must say
+    /// `persistent(false)`.
     pub fn postgres(&mut self) -> Option<&mut PgConnection> {
         match self.backend() {
             Backend::Postgres(db, _) => Some(db),
@@ -82,26 +95,29 @@ impl Connection {
     }
 
     fn backend(&mut self) -> Backend<'_> {
+        let is_named = self.is_named;
         match &mut self.inner {
             Inner::Sqlite(db) => Backend::Sqlite(db),
             Inner::SqliteWrite(tx) => Backend::Sqlite(tx),
-            Inner::Postgres(db) => Backend::Postgres(db, false),
-            Inner::PostgresRead(tx) => Backend::Postgres(tx, false),
-            Inner::PostgresWrite(tx) => Backend::Postgres(tx, true),
+            Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
+            Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),
+            Inner::PostgresWrite(tx) => Backend::Postgres(tx, How { is_write: true, is_named }),
         }
     }
 }
 
 impl Transaction {
     pub(super) fn sqlite_writer(tx: sqlx::Transaction<'static, Sqlite>) -> Self {
-        Transaction(Connection { inner: Inner::SqliteWrite(tx), deadline: None })
+        Transaction(Connection { inner: Inner::SqliteWrite(tx), is_named: true, deadline: None })
     }
 
     pub(super) fn postgres_writer(
         tx: sqlx::Transaction<'static, Postgres>,
+        is_named: bool,
         deadline: Instant,
     ) -> Self {
-        Transaction(Connection { inner: Inner::PostgresWrite(tx), deadline: Some(deadline) })
+        let inner = Inner::PostgresWrite(tx);
+        Transaction(Connection { inner, is_named, deadline: Some(deadline) })
     }
 
     /// Makes everything in it happen.

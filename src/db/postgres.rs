@@ -6,7 +6,7 @@ use rocket::tokio::time::timeout;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{Connection, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, Transaction, Type};
 
 use super::OpenError;
 use super::connection::key;
@@ -76,9 +76,7 @@ impl PostgresPool {
             // A standby lags behind: it would still know a session that was ended.
             .after_connect(|db, _| {
                 Box::pin(async move {
-                    let is_standby: bool =
-                        sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(db).await?;
-                    match is_standby {
+                    match one::<bool>(db, "SELECT pg_is_in_recovery()").await? {
                         true => Err(sqlx::Error::Configuration("the server is a standby".into())),
                         false => Ok(()),
                     }
@@ -104,24 +102,24 @@ impl PostgresPool {
     pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
         let mut tx = self.write().await?;
         // A table may be large.
-        sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-            .execute(&mut *tx)
-            .await?;
-        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(key("migrations"));
-        lock.execute(&mut *tx).await?;
+        tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+        let lock = format!("SELECT pg_advisory_xact_lock({})", key("migrations"));
+        tx.execute(AssertSqlSafe(lock)).await?;
+        // The library names its statements here, whatever it is told, and behind a
+        // pooler the names of an earlier start may still be there.
+        let forget = if self.has_named_statements { "" } else { "DEALLOCATE ALL" };
+        tx.execute(forget).await?;
         migrations.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
+        tx.execute(forget).await?;
         Ok(tx.commit().await?)
     }
 
     /// Whether the tables are there and the server takes writes.
     pub async fn probe(&self) -> Result<(), Error> {
         let mut tx = self.write().await?;
-        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut *tx).await?;
-        sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut *tx).await?;
-        let is_read_only: bool =
-            sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'on'")
-                .fetch_one(&mut *tx)
-                .await?;
+        tx.execute("SELECT 1 FROM users LIMIT 1; SELECT 1 FROM sessions LIMIT 1").await?;
+        let read_only = "SELECT current_setting('transaction_read_only') = 'on'";
+        let is_read_only: bool = one(&mut tx, read_only).await?;
         tx.rollback().await?;
         match is_read_only {
             true => Err(Error::from(sqlx::Error::Configuration("the server is read-only".into()))),
@@ -135,11 +133,17 @@ impl PostgresPool {
 }
 
 async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
-    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
-        .fetch_one(db)
-        .await?;
-    match version >= OLDEST_VERSION {
+    let version = "SELECT current_setting('server_version_num')::int";
+    match one::<i32>(db, version).await? >= OLDEST_VERSION {
         true => Ok(()),
         false => Err(OpenError::database("the server is older than PostgreSQL 13")),
     }
+}
+
+/// The one value that `sql` says, without preparing it.
+async fn one<T>(db: &mut PgConnection, sql: &'static str) -> Result<T, sqlx::Error>
+where
+    T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
+{
+    db.fetch_one(sql).await?.try_get(0)
 }

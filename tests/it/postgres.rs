@@ -12,7 +12,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
-use crate::servers::{Cluster, Stop, is_installed, is_installed_with};
+use crate::servers::{Cluster, Running, Stop, find, is_installed, is_installed_with, unprivileged};
 use crate::support::{PASSWORD, TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
@@ -502,4 +502,45 @@ async fn the_servers_certificate_is_checked() {
         assert!(done, "{mode}: {said}");
     }
     drop(cluster);
+}
+
+#[rocket::async_test]
+async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
+    if !is_installed_with("pgbouncer") {
+        return;
+    }
+
+    let cluster = with_database(Cluster::start());
+    let socket = cluster.socket().display();
+    let settings = cluster.socket().join("pgbouncer.ini");
+    let ini = format!(
+        "[databases]\nsite = host={socket} dbname=site user=postgres\n[pgbouncer]\n\
+         unix_socket_dir = {socket}\nlisten_port = 6432\nauth_type = any\n\
+         pool_mode = transaction\ndefault_pool_size = 3\n"
+    );
+    std::fs::write(&settings, ini).unwrap();
+    let mut pooler = unprivileged(Command::new(find("pgbouncer").unwrap()));
+    pooler.arg("-q").arg(&settings);
+    let mut pooler = Running::start(pooler);
+    while !cluster.socket().join(".s.PGSQL.6432").exists() {
+        assert!(pooler.0.try_wait().unwrap().is_none(), "it has ended");
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    let url = format!("postgres://postgres@localhost:6432/site?host={socket}");
+    let behind = |f: Figment| {
+        f.merge(("databases.login.url", url)).merge(("databases.login.named_statements", false))
+    };
+    let app = TestApp::with(behind).await;
+    let ada = app.registered(ADA).await;
+    // More at once than the pooler has connections, and than ours.
+    for _ in 0..5 {
+        let visitors: Vec<_> = (0..20).map(|_| app.visitor()).collect();
+        let log_ins = join_all(visitors.iter().map(|visitor| visitor.log_in(ADA))).await;
+        assert!(log_ins.iter().all(|answer| answer.status.code == 303));
+        let pages = join_all((0..50).map(|_| ada.get("/account"))).await;
+        assert!(pages.iter().all(|answer| answer.status.code == 200));
+        join_all(visitors.iter().map(|visitor| visitor.log_out())).await;
+    }
+    assert_eq!(cluster.sql("site", "SELECT count(*) FROM sessions"), "1");
 }
