@@ -2,6 +2,7 @@
 
 mod account;
 mod check;
+mod copy;
 mod secret_key;
 mod session;
 mod table;
@@ -35,6 +36,8 @@ enum Command {
     SecretKey,
     /// Print what is unsafe in this deployment; exit code 1 if anything is
     Check(check::Check),
+    /// Move the site to another database; people stay logged in
+    Copy(copy::Copy),
     /// Look at accounts and change them; the running site sees it at once
     #[command(subcommand)]
     User(account::UserCommand),
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Migrate => rocket::execute(migrate()),
         Command::SecretKey => secret_key::print(),
         Command::Check(check) => rocket::execute(check.run()),
+        Command::Copy(copy) => rocket::execute(copy.run()),
         Command::User(command) => rocket::execute(command.run()),
         Command::Session(command) => rocket::execute(command.run()),
     };

@@ -5,6 +5,7 @@
 //! handler, late, and given back with the last statement.
 
 mod connection;
+pub mod copy;
 mod file;
 mod in_flight;
 mod postgres;

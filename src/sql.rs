@@ -26,31 +26,37 @@ use std::marker::PhantomData;
 
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlStr, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
 use crate::db::{Backend, Connection};
 
 /// A statement that is run for what it does.
 pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
-    Query::new(text)
+    Query::new(text.into())
+}
+
+/// The same of a text that is made at run time. Nothing in it may come from
+/// outside.
+pub(crate) fn query_made<'q>(text: String) -> Query<'q, (), Whole> {
+    Query::new(text.into())
 }
 
 /// A statement whose rows are read as `T`: a tuple, or a struct that derives
 /// [`sqlx::FromRow`].
 pub fn query_as<'q, T>(text: &'static str) -> Query<'q, T, Whole> {
-    Query::new(text)
+    Query::new(text.into())
 }
 
 /// A statement of whose rows the first column is read.
 pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
-    Query::new(text)
+    Query::new(text.into())
 }
 
 /// A statement with its values.
 #[derive(Debug)]
 #[must_use = "a statement does nothing until it is run"]
 pub struct Query<'q, T, R> {
-    text: &'static str,
+    text: Cow<'static, str>,
     values: Vec<Value<'q>>,
     read: PhantomData<fn(R) -> T>,
 }
@@ -121,7 +127,7 @@ where
 }
 
 impl<'q, T, R> Query<'q, T, R> {
-    fn new(text: &'static str) -> Self {
+    fn new(text: Cow<'static, str>) -> Self {
         Query { text, values: Vec::new(), read: PhantomData }
     }
 
@@ -139,7 +145,7 @@ impl<'q, T, R> Query<'q, T, R> {
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
                 Ok(query.execute(db).await?.rows_affected())
             }
             Backend::Postgres(db, how) => {
@@ -161,7 +167,7 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
                 query.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
             }
             Backend::Postgres(db, how) => {
@@ -181,7 +187,7 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(self.text, sqlite(self.values)?);
+                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
                 query.fetch_optional(db).await?.as_ref().map(R::of_sqlite).transpose()
             }
             Backend::Postgres(db, how) => {
@@ -203,18 +209,19 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     }
 }
 
-/// The text for PostgreSQL.
-fn text(text: &'static str, is_write: bool) -> SqlStr {
-    match is_write && text.contains("/*pg ") {
-        true => {
-            let text = text.replace("/*pg ", "").replace("*/", "");
-            sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(text))
-        }
-        false => sqlx::SqlSafeStr::into_sql_str(text),
+/// The text as the database gets it.
+fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
+    let text = match is_postgres_write && text.contains("/*pg ") {
+        true => Cow::Owned(text.replace("/*pg ", "").replace("*/", "")),
+        false => text,
+    };
+    match text {
+        Cow::Borrowed(text) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
 }
 
-fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
+pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {
@@ -228,7 +235,7 @@ fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
     Ok(arguments)
 }
 
-fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
+pub(crate) fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = PgArguments::default();
     for value in values {
         match value {
@@ -278,8 +285,11 @@ mod tests {
     fn what_is_for_postgresql_alone_is_read_in_its_write_transactions() {
         const LOCKING: &str = "SELECT 1 FROM users WHERE id = $1 /*pg FOR UPDATE*/";
 
-        assert_eq!(text(LOCKING, true).as_str(), "SELECT 1 FROM users WHERE id = $1 FOR UPDATE");
-        assert_eq!(text(LOCKING, false).as_str(), LOCKING);
-        assert_eq!(text("SELECT 1", true).as_str(), "SELECT 1");
+        assert_eq!(
+            text(LOCKING.into(), true).as_str(),
+            "SELECT 1 FROM users WHERE id = $1 FOR UPDATE"
+        );
+        assert_eq!(text(LOCKING.into(), false).as_str(), LOCKING);
+        assert_eq!(text("SELECT 1".into(), true).as_str(), "SELECT 1");
     }
 }

@@ -86,7 +86,7 @@ CREATE INDEX login_events_created_at_idx ON login_events (created_at);
 -- Notices that a user has switched off. No row: switched on.
 CREATE TABLE login_muted_notices (
     user_id BIGINT  NOT NULL,
-    notice  TEXT    NOT NULL,
+    notice  TEXT    COLLATE "C" NOT NULL,
 
     CONSTRAINT login_muted_notices_pkey PRIMARY KEY (user_id, notice),
     CONSTRAINT login_muted_notices_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE

@@ -94,7 +94,7 @@ impl Connection {
         within(deadline, act(self.backend())).await
     }
 
-    fn backend(&mut self) -> Backend<'_> {
+    pub(super) fn backend(&mut self) -> Backend<'_> {
         let is_named = self.is_named;
         match &mut self.inner {
             Inner::Sqlite(db) => Backend::Sqlite(db),

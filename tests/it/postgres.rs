@@ -544,3 +544,126 @@ async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
     }
     assert_eq!(cluster.sql("site", "SELECT count(*) FROM sessions"), "1");
 }
+
+/// A site on a file, with something in every table.
+async fn lived_in() -> (TestApp, String) {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.with_session(async |session| session.set("basket", "tea\u{0}\u{1f375}").await.unwrap())
+        .await;
+    for number in 0..5 {
+        app.registered(&format!("user{number}@example.org")).await;
+    }
+    app.visitor().log_in_with(ADA, "wrong horse battery").await.assert_status(422);
+    app.visitor().post("/reset", &[("email", "user1@example.org")]).await.assert_status(200);
+    ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
+    // Its number is given to nobody else.
+    app.execute("PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 6").await;
+    let cookie = ada.session_cookie();
+    (app, cookie)
+}
+
+fn copy(from: &str, to: &str) -> (bool, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_rocket-login"))
+        .args(["copy", "--from", from, "--to", to])
+        .env("ROCKET_PROFILE", "debug")
+        .output()
+        .unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
+
+fn file(app: &TestApp) -> String {
+    format!("sqlite:{}", app.dir.path().join("login.db").display())
+}
+
+#[rocket::async_test]
+async fn a_site_is_copied_and_everybody_stays_logged_in() {
+    let Some(cluster) = cluster() else { return };
+    let (app, cookie) = lived_in().await;
+    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    assert!(done, "{said}");
+    for line in ["users: 5 rows, the same in both", "sessions: 5 rows", "set databases.login.url"] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(cluster.sql("site", "SELECT count(*) FROM login_muted_notices") != "0");
+
+    let moved = instance(&cluster).await;
+    let ada = moved.visitor();
+    ada.set_cookie("session", cookie.clone());
+    assert!(ada.is_logged_in().await);
+    ada.with_session(async |session| {
+        let basket = session.get::<String>("basket").unwrap();
+        assert_eq!(basket.as_deref(), Some("tea\u{0}\u{1f375}"));
+    })
+    .await;
+    let link = moved.link("user1@example.org", "/reset/").await;
+    moved.visitor().get(&link).await.assert_status(200);
+    moved.registered("new@example.org").await;
+    assert_eq!(cluster.sql("site", "SELECT max(id) FROM users"), "7");
+
+    // And back into a file.
+    let dir = TempDir::new().unwrap();
+    let back = format!("sqlite:{}", dir.path().join("back.db").display());
+    let (done, said) = copy(&cluster.url("site"), &back);
+    assert!(done, "{said}");
+    let home = TestApp::with(|f| f.merge(("databases.login.url", back))).await;
+    let ada = home.visitor();
+    ada.set_cookie("session", cookie);
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_copy_that_was_killed_is_finished_by_the_next() {
+    let Some(cluster) = cluster() else { return };
+    let (app, _) = lived_in().await;
+    app.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+         INSERT INTO sessions (id, family, created_at, last_seen_at, expires_at)
+         SELECT randomblob(32), randomblob(32), i, i, 2000000000 FROM n",
+    )
+    .await;
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
+    killed.args(["copy", "--from", &file(&app), "--to", &cluster.url("site")]);
+    let killed = Running::start(killed);
+    let copied = || -> u32 {
+        let tables =
+            cluster.sql("site", "SELECT count(*) FROM pg_tables WHERE tablename = 'sessions'");
+        if tables == "0" {
+            0
+        } else {
+            cluster.sql("site", "SELECT count(*) FROM sessions").parse().unwrap()
+        }
+    };
+    while copied() < 2_000 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(killed);
+    let before = copied();
+    assert!(before < 60_000, "it was too fast to be killed");
+    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    assert!(done && said.contains("sessions: 60005 rows"), "{said}");
+
+    // Again: nothing is left to do, and nothing is doubled.
+    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    assert!(done && said.contains("sessions: 60005 rows"), "{said}");
+}
+
+#[rocket::async_test]
+async fn a_copy_never_mixes_two_sites() {
+    let Some(cluster) = cluster() else { return };
+    let (app, _) = lived_in().await;
+    let other = instance(&cluster).await;
+    other.registered("somebody@example.org").await;
+    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    assert!(!done && said.contains("--to: users holds other rows"), "{said}");
+    assert_eq!(
+        cluster.sql("site", "SELECT string_agg(email, ',') FROM users"),
+        "somebody@example.org"
+    );
+
+    let (done, said) = copy("sqlite:nowhere.db", &cluster.url("site"));
+    assert!(!done && said.contains("--from: there is no nowhere.db"), "{said}");
+    let (done, said) = copy(&file(&app), &file(&app));
+    assert!(!done && said.contains("are the same"), "{said}");
+}

@@ -1,0 +1,381 @@
+//! Moves a whole site from one database to another, of whichever kind.
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Backend, Connection, Pools};
+use crate::error::Error;
+use crate::sql::{self, Value};
+
+/// Rows per transaction.
+const BATCH: usize = 1_000;
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Integer,
+    Boolean,
+    Text,
+    Bytes,
+}
+
+use Kind::{Boolean, Bytes, Integer, Text};
+
+/// One of our tables.
+#[derive(Debug)]
+pub struct Table {
+    pub name: &'static str,
+    columns: &'static [(&'static str, Kind)],
+    /// How many of the columns are its key. They come first.
+    key: usize,
+    /// Whether the database numbers its rows, in the first column.
+    is_numbered: bool,
+}
+
+/// All of them, each after those that it refers to.
+pub const TABLES: [Table; 8] = [
+    Table {
+        name: "users",
+        columns: &[
+            ("id", Integer),
+            ("email", Text),
+            ("password_hash", Text),
+            ("created_at", Integer),
+            ("verified_at", Integer),
+            ("disabled_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "sessions",
+        columns: &[
+            ("id", Bytes),
+            ("family", Bytes),
+            ("user_id", Integer),
+            ("data", Text),
+            ("remember", Boolean),
+            ("created_at", Integer),
+            ("last_seen_at", Integer),
+            ("expires_at", Integer),
+            ("authenticated_at", Integer),
+            ("ip_address", Text),
+            ("ip_network", Text),
+            ("user_agent", Text),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_tokens",
+        columns: &[
+            ("number", Integer),
+            ("id", Bytes),
+            ("user_id", Integer),
+            ("purpose", Text),
+            ("email", Text),
+            ("password_hash", Text),
+            ("is_kept", Boolean),
+            ("created_at", Integer),
+            ("expires_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_mails",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("recipient", Text),
+            ("template", Text),
+            ("content", Text),
+            ("created_at", Integer),
+            ("expires_at", Integer),
+            ("attempts", Integer),
+            ("next_attempt_at", Integer),
+            ("sent_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_devices",
+        columns: &[
+            ("user_id", Integer),
+            ("id", Bytes),
+            ("created_at", Integer),
+            ("last_seen_at", Integer),
+        ],
+        key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_events",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("kind", Text),
+            ("created_at", Integer),
+            ("ip_address", Text),
+            ("user_agent", Text),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_muted_notices",
+        columns: &[("user_id", Integer), ("notice", Text)],
+        key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_throttle",
+        columns: &[
+            ("key", Bytes),
+            ("account", Bytes),
+            ("failures", Integer),
+            ("pending", Integer),
+            ("blocked_until", Integer),
+            ("updated_at", Integer),
+            ("expires_at", Integer),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+];
+
+/// A row, column by column.
+type Values = Vec<Value<'static>>;
+
+/// What a table holds: two of the same sum hold the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    pub rows: u64,
+    digest: [u8; 32],
+}
+
+impl Table {
+    /// How many rows there are.
+    pub async fn count(&self, db: &Pools) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) FROM {}", self.name);
+        let mut db = db.read().await?;
+        let rows = read(&mut db, sql, Vec::new(), &[("count", Integer)]).await?;
+        match rows.first().and_then(|row| row.first()) {
+            Some(Value::Integer(Some(count))) => Ok(*count as u64),
+            _ => Ok(0),
+        }
+    }
+
+    /// Copies the rows that `to` lacks, in the order of their keys, and tells
+    /// `progress` how many it were, again and again. What an earlier run has
+    /// copied is not copied again.
+    ///
+    /// # Errors
+    ///
+    /// When either database fails. What is copied by then stays.
+    pub async fn copy(
+        &self,
+        from: &Pools,
+        to: &Pools,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), Error> {
+        let mut after = self.last(to).await?;
+        loop {
+            let rows = self.after(from, after.as_ref()).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last[..self.key].to_vec());
+            let count = rows.len() as u64;
+            let mut tx = to.write().await?;
+            for row in rows {
+                self.insert(&mut tx, row).await?;
+            }
+            tx.commit().await?;
+            progress(count);
+        }
+
+        if self.is_numbered {
+            let last = self.last_number(from).await?;
+            self.set_last_number(to, last).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `to` holds nothing but the beginning of what `from` holds.
+    pub async fn begun(&self, from: &Pools, to: &Pools) -> Result<bool, Error> {
+        let copied = self.count(to).await?;
+        Ok(copied == 0 || self.sum_of(from, copied).await? == self.sum_of(to, copied).await?)
+    }
+
+    /// What the table holds.
+    pub async fn sum(&self, db: &Pools) -> Result<Sum, Error> {
+        self.sum_of(db, u64::MAX).await
+    }
+
+    /// What its first rows hold, `most` of them.
+    async fn sum_of(&self, db: &Pools, most: u64) -> Result<Sum, Error> {
+        let (mut rows, mut digest, mut after) = (0, Sha256::new(), None);
+        while rows < most {
+            let mut batch = self.after(db, after.as_ref()).await?;
+            batch.truncate((most - rows).min(BATCH as u64) as usize);
+            let Some(last) = batch.last() else { break };
+            after = Some(last[..self.key].to_vec());
+            rows += batch.len() as u64;
+            batch.iter().flatten().for_each(|value| update(&mut digest, value));
+        }
+        Ok(Sum { rows, digest: digest.finalize().into() })
+    }
+
+    /// The next rows after the key `after`.
+    async fn after(&self, db: &Pools, after: Option<&Values>) -> Result<Vec<Values>, Error> {
+        let (columns, key) = (self.names(self.columns.len()), self.names(self.key));
+        let name = self.name;
+        let start = match after {
+            Some(_) => format!(" WHERE ({key}) > ({})", self.places(self.key)),
+            None => String::new(),
+        };
+        let sql = format!("SELECT {columns} FROM {name}{start} ORDER BY {key} LIMIT {BATCH}");
+        let mut db = db.read().await?;
+        read(&mut db, sql, after.cloned().unwrap_or_default(), self.columns).await
+    }
+
+    /// The key of the last row.
+    async fn last(&self, db: &Pools) -> Result<Option<Values>, Error> {
+        let columns = &self.columns[..self.key];
+        let key = self.names(self.key);
+        let order = key.replace(',', " DESC,");
+        let sql = format!("SELECT {key} FROM {} ORDER BY {order} DESC LIMIT 1", self.name);
+        let rows = read(&mut db.read().await?, sql, Vec::new(), columns).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    async fn insert(&self, db: &mut Connection, row: Values) -> Result<(), Error> {
+        let (name, count) = (self.name, self.columns.len());
+        // Numbers as they are: others refer to them.
+        let numbers = if self.is_numbered { "/*pg OVERRIDING SYSTEM VALUE*/" } else { "" };
+        let (columns, places) = (self.names(count), self.places(count));
+        let sql = format!("INSERT INTO {name} ({columns}) {numbers} VALUES ({places})");
+        let query = row.into_iter().fold(sql::query_made(sql), |query, value| query.bind(value));
+        query.execute(db).await?;
+        Ok(())
+    }
+
+    /// The last number that was given to a row, which may be gone: it is given to
+    /// no other.
+    async fn last_number(&self, db: &Pools) -> Result<i64, Error> {
+        let mut db = db.read().await?;
+        let sql = match db.backend() {
+            Backend::Sqlite(_) => {
+                format!("SELECT seq FROM sqlite_sequence WHERE name = '{}'", self.name)
+            }
+            Backend::Postgres(..) => {
+                let sequence = format!("{}_{}_seq", self.name, self.columns[0].0);
+                format!("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}")
+            }
+        };
+        let rows = read(&mut db, sql, Vec::new(), &[("number", Integer)]).await?;
+        match rows.first().and_then(|row| row.first()) {
+            Some(Value::Integer(Some(number))) => Ok(*number),
+            _ => Ok(0),
+        }
+    }
+
+    async fn set_last_number(&self, db: &Pools, number: i64) -> Result<(), Error> {
+        if number == 0 {
+            return Ok(());
+        }
+
+        let name = self.name;
+        let mut tx = db.write().await?;
+        match tx.backend() {
+            Backend::Sqlite(_) => {
+                let forget = format!("DELETE FROM sqlite_sequence WHERE name = '{name}'");
+                sql::query_made(forget).execute(&mut tx).await?;
+                let note = format!("INSERT INTO sqlite_sequence (name, seq) VALUES ('{name}', $1)");
+                sql::query_made(note).bind(number).execute(&mut tx).await?;
+            }
+            Backend::Postgres(..) => {
+                let sequence = format!("{name}_{}_seq", self.columns[0].0);
+                let set = format!("SELECT setval('{sequence}', $1)");
+                sql::query_made(set).bind(number).execute(&mut tx).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    /// The first `count` columns, as in `id, email`.
+    fn names(&self, count: usize) -> String {
+        let names: Vec<_> = self.columns[..count].iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
+
+    /// Places for `count` values, as in `$1, $2`.
+    fn places(&self, count: usize) -> String {
+        let places: Vec<_> = (1..=count).map(|number| format!("${number}")).collect();
+        places.join(", ")
+    }
+}
+
+async fn read(
+    db: &mut Connection,
+    text: String,
+    values: Values,
+    columns: &[(&str, Kind)],
+) -> Result<Vec<Values>, Error> {
+    let rows = db
+        .run(async |backend| match backend {
+            Backend::Sqlite(db) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), sql::sqlite(values)?);
+                let rows = query.fetch_all(db).await?;
+                rows.iter().map(|row| of_sqlite(row, columns)).collect()
+            }
+            Backend::Postgres(db, how) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), sql::postgres(values)?);
+                let rows = query.persistent(how.is_named).fetch_all(db).await?;
+                rows.iter().map(|row| of_postgres(row, columns)).collect()
+            }
+        })
+        .await?;
+    Ok(rows)
+}
+
+fn of_sqlite(row: &SqliteRow, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error> {
+    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
+        Ok(match kind {
+            Integer => Value::Integer(row.try_get(index)?),
+            Boolean => Value::Boolean(row.try_get(index)?),
+            Text => Value::from(row.try_get::<Option<String>, _>(index)?),
+            Bytes => Value::from(row.try_get::<Option<Vec<u8>>, _>(index)?),
+        })
+    };
+    columns.iter().enumerate().map(value).collect()
+}
+
+fn of_postgres(row: &PgRow, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error> {
+    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
+        Ok(match kind {
+            Integer => Value::Integer(row.try_get(index)?),
+            Boolean => Value::Boolean(row.try_get(index)?),
+            Text => Value::from(row.try_get::<Option<String>, _>(index)?),
+            Bytes => Value::from(row.try_get::<Option<Vec<u8>>, _>(index)?),
+        })
+    };
+    columns.iter().enumerate().map(value).collect()
+}
+
+/// Each value with its kind and length, so that no two rows look alike.
+fn update(digest: &mut Sha256, value: &Value<'_>) {
+    let mut add = |kind: u8, bytes: Option<&[u8]>| {
+        digest.update([kind, u8::from(bytes.is_some())]);
+        digest.update((bytes.map_or(0, <[u8]>::len) as u64).to_le_bytes());
+        digest.update(bytes.unwrap_or_default());
+    };
+    match value {
+        Value::Integer(value) => add(0, value.map(i64::to_le_bytes).as_ref().map(|b| &b[..])),
+        Value::Boolean(value) => add(1, value.map(|b| [u8::from(b)]).as_ref().map(|b| &b[..])),
+        Value::Text(value) => add(2, value.as_ref().map(|text| text.as_bytes())),
+        Value::Bytes(value) => add(3, value.as_deref()),
+    }
+}
