@@ -53,6 +53,8 @@ CREATE TABLE login_mails (
 ) STRICT;
 
 CREATE INDEX login_mails_due_idx ON login_mails (next_attempt_at) WHERE sent_at IS NULL;
+CREATE INDEX login_mails_recipient_idx ON login_mails (lower(recipient));
+CREATE INDEX login_mails_expires_at_idx ON login_mails (expires_at);
 CREATE INDEX login_mails_user_id_idx ON login_mails (user_id) WHERE user_id IS NOT NULL;
 
 -- Browsers that have logged in to an account before. A log-in from another one is announced.

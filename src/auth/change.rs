@@ -114,11 +114,11 @@ impl Change<'_> {
 
     /// The account that has the address `email`, or had it until lately.
     pub async fn owner(&mut self, email: &Email) -> Result<Option<Account>, Error> {
-        if let Some(account) = user::store::find_by_email(&mut self.tx, email).await? {
+        if let Some(account) = user::store::see_by_email(&mut self.tx, email).await? {
             return Ok(Some(account));
         }
         match link::former_owner(&mut self.tx, email.as_str(), self.now).await? {
-            Some(id) => user::store::find(&mut self.tx, id).await,
+            Some(id) => user::store::see(&mut self.tx, id).await,
             None => Ok(None),
         }
     }

@@ -84,8 +84,8 @@ impl Auth<'_> {
             return Ok(LogIn::Wrong);
         }
 
-        change.settle(&limits, Outcome::Succeeded).await?;
         let started = self.session.start(&mut change, user.id, remember).await?;
+        change.settle(&limits, Outcome::Succeeded).await?;
         change.record(Kind::LoggedIn, user).await?;
         let device = self.meet(&mut change, user, true).await?;
         change.commit_session(self.session, started).await?;

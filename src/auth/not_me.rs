@@ -98,7 +98,7 @@ impl Auth<'_> {
 
 async fn is_free(change: &mut Change<'_>, email: &str) -> Result<bool, Error> {
     match Email::parse(email) {
-        Ok(email) => Ok(user::store::find_by_email(change, &email).await?.is_none()),
+        Ok(email) => Ok(user::store::see_by_email(change, &email).await?.is_none()),
         Err(_) => Ok(false),
     }
 }

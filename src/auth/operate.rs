@@ -48,10 +48,10 @@ impl Operator {
 
     /// Every account, the oldest first.
     pub async fn list(&self) -> Result<Vec<Overview>, Error> {
-        let mut db = self.db.read().await?;
+        let accounts = user::store::list(&mut self.db.read().await?).await?;
         let mut overviews = Vec::new();
-        for account in user::store::list(&mut db).await? {
-            overviews.push(self.overview(&mut db, account).await?);
+        for account in accounts {
+            overviews.push(self.overview(&mut self.db.read().await?, account).await?);
         }
         Ok(overviews)
     }

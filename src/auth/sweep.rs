@@ -39,15 +39,22 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
         tokio::task::yield_now().await;
     }
 
-    let mut excess = throttle::excess(&mut db.read().await?).await?;
-    while excess > 0 {
+    loop {
+        // Looking takes no lock, and mostly there is nothing.
+        if throttle::excess(&mut db.read().await?).await? == 0 {
+            break;
+        }
         let (mut tx, now) = (db.write().await?, clock.now());
-        let shrunk = throttle::shrink(&mut tx, config, now, BATCH).await?;
+        if !tx.try_lock("account sweep").await? {
+            break;
+        }
+        let excess = throttle::excess(&mut tx).await?;
+        let limit = (10 * BATCH).min(u32::try_from(excess).unwrap_or(u32::MAX));
+        let shrunk = throttle::shrink(&mut tx, config, now, limit).await?;
         tx.commit().await?;
         if shrunk == 0 {
             break;
         }
-        excess -= shrunk as i64;
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -178,9 +178,9 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
 
 /// What an operator can have set on PostgreSQL.
 async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
-    let (commit, fsync, is_superuser): (String, String, String) = sql::query_as(
+    let (commit, fsync, is_superuser, now): (String, String, String, i64) = sql::query_as(
         "SELECT current_setting('synchronous_commit'), current_setting('fsync'),
-                current_setting('is_superuser')",
+                current_setting('is_superuser'), extract(epoch FROM now())::bigint",
     )
     .fetch_one(db)
     .await?;
@@ -189,6 +189,13 @@ async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
         lines.push(
             "databases.login.url: the server says a commit is done before it is on disk: a log-out \
              can be undone by a power cut; set synchronous_commit and fsync to on"
+                .into(),
+        );
+    }
+    if (now - Clock::system().now()).abs() > 5 {
+        lines.push(
+            "the clock here and the one of the database server differ: sessions end at the wrong \
+             time, mails may be sent twice; set both by NTP (timedatectl)"
                 .into(),
         );
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use rocket::tokio::time::{Instant, timeout_at};
 use sha2::{Digest, Sha256};
@@ -90,7 +91,11 @@ impl Connection {
         &mut self,
         act: impl AsyncFnOnce(Backend<'_>) -> Result<R, sqlx::Error>,
     ) -> Result<R, sqlx::Error> {
-        let deadline = self.deadline;
+        let deadline = match self.inner {
+            // Nothing else is held up by a reader that has much to read.
+            Inner::Postgres(_) => self.deadline.map(at_least),
+            _ => self.deadline,
+        };
         within(deadline, act(self.backend())).await
     }
 
@@ -127,7 +132,9 @@ impl Transaction {
     /// When the database fails. Nothing has happened then, unless PostgreSQL went
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
-        let done = within(self.0.deadline, async {
+        // Given up a moment too early, it would be reported as failed and have
+        // happened.
+        let done = within(self.0.deadline.map(at_least), async {
             match self.0.inner {
                 Inner::SqliteWrite(tx) => tx.commit().await,
                 Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => tx.commit().await,
@@ -164,6 +171,11 @@ pub(super) fn key(name: &str) -> i64 {
     let mut key = [0; 8];
     key.copy_from_slice(&digest[..8]);
     i64::from_le_bytes(key)
+}
+
+/// The deadline, but a second from now at the earliest.
+fn at_least(deadline: Instant) -> Instant {
+    deadline.max(Instant::now() + Duration::from_secs(1))
 }
 
 async fn within<R>(

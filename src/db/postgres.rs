@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rocket::tokio::time::timeout;
+use rocket::tokio::{self, time::timeout};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
@@ -29,6 +29,18 @@ const LIMITS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
+/// How long a connection may take to come to rest: longer than the server lets a
+/// statement run that we have given up.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+
+/// What our statements count on, whatever the server's default is: what is read
+/// after a lock was waited for is what the one before has left.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// Statements that a connection keeps prepared: ours, and as many of an
+/// application's.
+const STATEMENTS: usize = 500;
+
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
 
@@ -48,7 +60,7 @@ impl PostgresPool {
         let has_named_statements = config.named_statements;
         let mut options = config.options.clone().application_name("rocket-login");
         options = match has_named_statements {
-            true => options.options(LIMITS),
+            true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
             // A pooler takes none of these; they are set on the role there.
             false => options.statement_cache_capacity(0).extra_float_digits(None),
         };
@@ -73,6 +85,14 @@ impl PostgresPool {
                     }
                 })
             })
+            // One that was given up while the server was silent, or the pool would
+            // wait for it for ever.
+            .after_release(|db, _| {
+                Box::pin(async move {
+                    timeout(GIVEN_UP, db.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    Ok(true)
+                })
+            })
             // A standby lags behind: it would still know a session that was ended.
             .after_connect(|db, _| {
                 Box::pin(async move {
@@ -95,7 +115,11 @@ impl PostgresPool {
     }
 
     pub async fn write(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        Ok(self.pool.begin().await?)
+        // To its end, whoever stops waiting for it: cut off between the request and
+        // the answer, it would go back to the pool with a transaction open.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     /// One of several instances that start at once migrates; the others wait.

@@ -52,11 +52,24 @@ pub async fn insert(
 }
 
 /// The account of `email`, whatever its case. In a change nobody else changes it
-/// until that ends; so with the two below.
+/// until that ends; so with `find()` and `is_current()`.
 pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
          FROM users WHERE lower(email) = $1 /*pg FOR NO KEY UPDATE*/",
+    )
+    .bind(email.to_lower())
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Account::of))
+}
+
+/// The same for one that is not to be changed: it stays, but may be changed by
+/// others. Two users who want each other's address do not wait for each other.
+pub async fn see_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sql::query_as(
+        "SELECT id, email, created_at, verified_at, password_hash, disabled_at
+         FROM users WHERE lower(email) = $1 /*pg FOR KEY SHARE*/",
     )
     .bind(email.to_lower())
     .fetch_optional(db)
@@ -69,6 +82,18 @@ pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
          FROM users WHERE id = $1 /*pg FOR NO KEY UPDATE*/",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Account::of))
+}
+
+/// The same for one that is not to be changed.
+pub async fn see(db: &mut Connection, id: i64) -> Result<Option<Account>, Error> {
+    let row: Option<Row> = sql::query_as(
+        "SELECT id, email, created_at, verified_at, password_hash, disabled_at
+         FROM users WHERE id = $1 /*pg FOR KEY SHARE*/",
     )
     .bind(id)
     .fetch_optional(db)

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
-use rocket::tokio::time::sleep;
+use rocket::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use rocket::tokio::net::{TcpListener, UnixStream};
+use rocket::tokio::sync::watch;
+use rocket::tokio::{self, time::sleep};
 use rocket_login::sqlx;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -666,4 +669,101 @@ async fn a_copy_never_mixes_two_sites() {
     assert!(!done && said.contains("--from: there is no nowhere.db"), "{said}");
     let (done, said) = copy(&file(&app), &file(&app));
     assert!(!done && said.contains("are the same"), "{said}");
+}
+
+#[rocket::async_test]
+async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
+    let Some(cluster) = cluster() else { return };
+    let wire = Wire::to(&cluster).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
+    let few = |f: Figment| {
+        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 2))
+    };
+    let app = TestApp::with(few).await;
+    let ada = app.registered(ADA).await;
+    join_all((0..8).map(|_| ada.get("/account"))).await;
+    // Not closed: nobody hears anything. As a firewall does that forgets a connection.
+    wire.cut();
+    let answers = join_all((0..8).map(|_| ada.get("/account"))).await;
+    assert!(answers.iter().any(|answer| answer.status.code == 503));
+    let start = Instant::now();
+    while ada.get("/account").await.status.code != 200 {
+        assert!(start.elapsed() < Duration::from_secs(15), "the pool is drained");
+    }
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn a_probe_that_is_given_up_leaves_no_transaction_open() {
+    let Some(cluster) = cluster() else { return };
+    let wire = Wire::to(&cluster).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
+    let app = TestApp::with(|f| f.merge(("databases.login.url", url))).await;
+    app.visitor().get("/readyz").await.assert_status(200);
+    wire.slow_down(Duration::from_millis(400));
+    app.visitor().get("/readyz").await.assert_status(503);
+    wire.slow_down(Duration::ZERO);
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let start = Instant::now();
+    while cluster.sql("site", open) != "0" {
+        assert!(start.elapsed() < Duration::from_secs(5), "a transaction is open");
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(cluster.sql("site", open), "0");
+}
+
+/// What is between the site and the server: it can be slow, and it can be cut.
+struct Wire {
+    port: u16,
+    state: watch::Sender<(u32, Duration)>,
+}
+
+impl Wire {
+    async fn to(cluster: &Cluster) -> Self {
+        let socket = cluster.socket().join(".s.PGSQL.5432");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, state) = watch::channel((0, Duration::ZERO));
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = UnixStream::connect(&socket).await.unwrap();
+                let (near, far) = (near.into_split(), far.into_split());
+                tokio::spawn(carry(near.0, far.1, state.clone()));
+                tokio::spawn(carry(far.0, near.1, state.clone()));
+            }
+        });
+        Wire { port, state: sender }
+    }
+
+    fn slow_down(&self, delay: Duration) {
+        self.state.send_modify(|state| state.1 = delay);
+    }
+
+    /// Those who are connected hear nothing any more; who comes later does.
+    fn cut(&self) {
+        self.state.send_modify(|state| state.0 += 1);
+    }
+}
+
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut state: watch::Receiver<(u32, Duration)>,
+) {
+    let before = state.borrow().0;
+    let mut bytes = [0; 16_384];
+    loop {
+        let cut = async { state.wait_for(|(cuts, _)| *cuts > before).await.is_ok() };
+        let read = tokio::select! {
+            read = from.read(&mut bytes) => read,
+            _ = cut => std::future::pending().await,
+        };
+        let Ok(length @ 1..) = read else { return };
+        let delay = state.borrow().1;
+        sleep(delay).await;
+        if to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
+    }
 }
