@@ -1,5 +1,7 @@
 //! The site as a person meets it: in Chromium.
 
+#[path = "../servers/mod.rs"]
+mod servers;
 mod support;
 
 use rocket::figment::Figment;
@@ -542,4 +544,19 @@ async fn pictures() {
         })
         .await;
     }
+}
+
+#[test]
+fn all_of_it_again_on_two_instances_behind_a_balancer() {
+    let is_nested = std::env::var_os("TEST_POSTGRES").is_some();
+    if is_nested || !support::is_installed() || !servers::is_installed_with("nginx") {
+        return;
+    }
+
+    let cluster = servers::Cluster::start();
+    let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
+    let done = suite.env("TEST_POSTGRES", cluster.socket()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("test result: ok. 1") && !said.contains(" 0 passed"), "{said}");
 }

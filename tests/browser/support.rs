@@ -15,11 +15,14 @@ use rocket::tokio::net::TcpStream;
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::{self, time};
 use rocket::{Build, Rocket};
-use rocket_login::Clock;
+use rocket_login::{Clock, sqlx};
 use serde_json::json;
+use sqlx::Connection;
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use thirtyfour::{Capabilities, ChromeCapabilities};
+
+use crate::servers::{self, Running};
 
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -31,6 +34,7 @@ pub struct Site {
     pub url: String,
     pub clock: Clock,
     _dir: TempDir,
+    _balancer: Option<Running>,
 }
 
 impl Site {
@@ -38,12 +42,46 @@ impl Site {
         let (dir, clock) = (TempDir::new().unwrap(), Clock::manual(1_767_225_600));
         let figment = Figment::from(rocket::Config::debug_default())
             .select("debug")
-            .merge(("databases.login.url", format!("sqlite:{}/login.db", dir.path().display())))
             .merge(("password.memory_kib", 8))
             .merge(("password.iterations", 1));
+        if let Ok(socket) = std::env::var("TEST_POSTGRES") {
+            return Site::start_two(&socket, figment, dir, clock).await;
+        }
+
+        let url = format!("sqlite:{}/login.db", dir.path().display());
+        let figment = figment.merge(("databases.login.url", url));
         let rocket = rocket::custom(quiet(figment)).manage(clock.clone());
         let url = serve(rocket.attach(rocket_login::stage())).await;
-        Site { url, clock, _dir: dir }
+        Site { url, clock, _dir: dir, _balancer: None }
+    }
+
+    /// Two instances on one PostgreSQL, and nginx in front that asks them by
+    /// turns.
+    async fn start_two(socket: &str, figment: Figment, dir: TempDir, clock: Clock) -> Self {
+        let name = dir.path().file_name().unwrap().to_string_lossy().replace('.', "_");
+        let address = |name: &str| format!("postgres://postgres@localhost/{name}?host={socket}");
+        let mut db = sqlx::PgConnection::connect(&address("postgres")).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
+        sqlx::raw_sql(create).execute(&mut db).await.unwrap();
+
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        let figment = quiet(figment)
+            .merge(("databases.login.url", address(&name)))
+            .merge(("secret_key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
+            .merge(("site.url", &url))
+            .merge(("site.trusted_proxies", ["127.0.0.1"]));
+        let mut instances = Vec::new();
+        for _ in 0..2 {
+            let rocket = rocket::custom(figment.clone()).manage(clock.clone());
+            instances.push(serve(rocket.attach(rocket_login::stage())).await);
+        }
+
+        let balancer = balance(dir.path(), port, &instances);
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+        Site { url, clock, _dir: dir, _balancer: Some(balancer) }
     }
 
     /// Logs in from a device that is no browser of the test's.
@@ -62,6 +100,45 @@ impl Site {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
     }
+}
+
+/// An nginx that hands requests to the instances by turns.
+fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
+    let dir = dir.display();
+    let servers: Vec<_> =
+        instances.iter().map(|url| format!("server {};", &url["http://".len()..])).collect();
+    let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {dir}/{kind};"))
+        .collect();
+    let settings = format!(
+        "daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log;
+         events {{}}
+         http {{
+           access_log off; {}
+           upstream site {{ {} }}
+           server {{
+             listen 127.0.0.1:{port};
+             location / {{
+               proxy_pass http://site;
+               proxy_set_header Host $http_host;
+               proxy_set_header X-Forwarded-For $remote_addr;
+             }}
+           }}
+         }}",
+        temporary.join(" "),
+        servers.join(" ")
+    );
+    let path = format!("{dir}/nginx.conf");
+    std::fs::write(&path, settings).unwrap();
+    servers::give_away(Path::new(&dir.to_string()));
+    let mut nginx = servers::unprivileged(Command::new(servers::find("nginx").unwrap()));
+    nginx.arg("-e").arg(format!("{dir}/error.log")).arg("-c").arg(path);
+    Running::start(nginx)
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Serves `rocket` until the test ends; its address.
@@ -293,7 +370,7 @@ impl Browser {
 
 /// Whether the browser tests can run. In CI they must; elsewhere one line says
 /// that they did not.
-fn is_installed() -> bool {
+pub fn is_installed() -> bool {
     let missing: Vec<_> =
         ["chromium", "chromedriver"].into_iter().filter(|n| !is_on_path(n)).collect();
     report_missing(&missing)

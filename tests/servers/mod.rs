@@ -1,5 +1,7 @@
 //! A PostgreSQL of the tests' own, if there is one to start.
 
+#![allow(dead_code)] // each of the two test programs uses its part of it
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -40,9 +42,7 @@ impl Cluster {
     /// The same with settings of its own.
     pub fn with(settings: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
-        if is_root() {
-            std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        give_away(dir.path());
         let data = dir.path().join("data");
         let init = command("initdb")
             .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
@@ -166,6 +166,13 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
     folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+}
+
+/// Lets programs that are not root's write into `dir`.
+pub fn give_away(dir: &Path) {
+    if is_root() {
+        std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
 }
 
 /// Lets `command` run as somebody who is not root.
