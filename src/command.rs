@@ -16,6 +16,7 @@ use rocket_db_pools::Pool;
 use crate::auth::Operator;
 use crate::config::{self, Config, ConfigError, DatabaseConfig};
 use crate::db::Pools;
+use crate::drain;
 use crate::user::Email;
 
 /// Sign-up, login and sessions, as a site.
@@ -80,7 +81,12 @@ async fn serve() -> Done {
     rocket::Config::try_from(&figment).map_err(ConfigError::from)?;
     prepare(&config.database).await?;
 
-    let _: Rocket<_> = rocket::custom(figment).attach(crate::stage()).launch().await?;
+    let (figment, drain) = drain::prepare(figment, config.site.drain);
+    let rocket = rocket::custom(figment).attach(crate::stage());
+    let _: Rocket<_> = match drain {
+        Some(drain) => rocket.attach(drain).launch().await?,
+        None => rocket.launch().await?,
+    };
     Ok(())
 }
 

@@ -75,6 +75,7 @@ pub mod config;
 mod cookies;
 mod db;
 mod device;
+mod drain;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -303,6 +304,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .manage(hasher)
         .manage(base.clone())
         .manage(mail.clone())
+        .manage(drain::Draining::default())
         .mount(base.mount_point(), pages::routes())
         .mount(base.mount_point(), dev_routes)
         .mount("/.well-known", pages::well_known_routes())

@@ -8,12 +8,13 @@
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
+//! | `rocket_login_connections` | gauge | `state`: `used` or `idle`; PostgreSQL alone |
 //!
 //! No label holds anything of a visitor.
 
 use std::time::{Duration, Instant};
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 
 /// What can happen to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,11 @@ pub(crate) fn ended(sessions: u64) {
 
 pub(crate) fn swept(sessions: u64) {
     counter!("rocket_login_sessions_swept_total").increment(sessions);
+}
+
+pub(crate) fn connections(used: usize, idle: usize) {
+    gauge!("rocket_login_connections", "state" => "used").set(used as f64);
+    gauge!("rocket_login_connections", "state" => "idle").set(idle as f64);
 }
 
 pub(crate) fn looked_up(start: Instant) {

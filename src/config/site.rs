@@ -22,6 +22,10 @@ pub struct SiteConfig {
     /// built from, as in `https://example.org`. Never the request's `Host`,
     /// which whoever asks for the mail chooses (password reset poisoning).
     pub url: Option<String>,
+    /// `drain` (0, at most a minute): how long the site goes on after SIGTERM while
+    /// `/readyz` says no already, for a balancer to notice.
+    #[serde(deserialize_with = "super::duration::deserialize")]
+    pub drain: Duration,
 }
 
 impl SiteConfig {
@@ -36,6 +40,10 @@ impl SiteConfig {
                 "site.trusted_origins",
                 format!("holds \"{origin}\"; write scheme and host, as in \"https://example.org\""),
             ));
+        }
+
+        if self.drain > Duration::from_secs(60) {
+            return Err(ConfigError::new("site.drain", "is out of range; write at most \"1m\""));
         }
 
         match self.url.as_deref().filter(|url| !is_origin(url)) {

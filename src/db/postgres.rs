@@ -12,6 +12,7 @@ use super::OpenError;
 use super::connection::key;
 use crate::config::PostgresConfig;
 use crate::error::Error;
+use crate::metrics;
 
 /// Longest wait for a connection and for everything that is done with it. Far
 /// below what a proxy waits, far above what a healthy server takes.
@@ -111,7 +112,9 @@ impl PostgresPool {
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {
-        Ok(self.pool.acquire().await?)
+        let db = self.pool.acquire().await?;
+        self.measure();
+        Ok(db)
     }
 
     pub async fn write(&self) -> Result<Transaction<'static, Postgres>, Error> {
@@ -119,7 +122,14 @@ impl PostgresPool {
         // the answer, it would go back to the pool with a transaction open.
         let pool = self.pool.clone();
         let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await });
-        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+        let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        self.measure();
+        Ok(tx)
+    }
+
+    fn measure(&self) {
+        let (all, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        metrics::connections(all.saturating_sub(idle), idle);
     }
 
     /// One of several instances that start at once migrates; the others wait.

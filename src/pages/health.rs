@@ -1,9 +1,10 @@
 //! `/healthz` and `/readyz`: for whatever watches or balances the site.
 
-use rocket::get;
 use rocket::http::Status;
+use rocket::{State, get};
 
 use crate::db::Db;
+use crate::drain::Draining;
 
 /// The process answers.
 #[get("/healthz")]
@@ -11,10 +12,10 @@ pub fn healthz() -> &'static str {
     "ok"
 }
 
-/// The database answers too.
+/// The database answers too, and the site is not about to stop.
 #[get("/readyz")]
-pub async fn readyz(db: &Db) -> Result<&'static str, Status> {
-    match db.is_ready().await {
+pub async fn readyz(db: &Db, draining: &State<Draining>) -> Result<&'static str, Status> {
+    match !draining.is_true() && db.is_ready().await {
         true => Ok("ok"),
         false => Err(Status::ServiceUnavailable),
     }

@@ -555,7 +555,8 @@ fn all_of_it_again_on_two_instances_behind_a_balancer() {
 
     let cluster = servers::Cluster::start();
     let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
-    let done = suite.env("TEST_POSTGRES", cluster.socket()).output().unwrap();
+    let suite = suite.env("TEST_POSTGRES", cluster.socket()).arg("--test-threads=1");
+    let done = suite.output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.contains("test result: ok. 1") && !said.contains(" 0 passed"), "{said}");

@@ -18,6 +18,7 @@ mod examples;
 mod generated;
 mod hashing;
 mod headers;
+mod instances;
 mod life;
 mod login;
 mod logout;

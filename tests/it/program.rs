@@ -58,6 +58,11 @@ impl Program {
         Program { child, port, output }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -202,7 +202,8 @@ fn is_root() -> bool {
 }
 
 pub fn signal(name: &str, id: u32) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+    let mut kill = Command::new("kill");
+    let status = kill.arg(format!("-{name}")).arg(id.to_string()).stderr(Stdio::null()).status();
     assert!(status.is_ok());
 }
 

@@ -1,0 +1,402 @@
+//! Several instances as real processes, on one PostgreSQL: restarted one after
+//! the other behind a balancer, and killed under load.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::program::{Program, command, session_cookie};
+use crate::servers::{Cluster, Running, Stop, find, is_installed, is_installed_with, signal};
+use crate::smtp::SmtpServer;
+
+const PASSWORD: &str = "correct+horse+battery";
+
+/// How long the history goes on, in seconds, unless `HISTORY_SECONDS` says more.
+const SHORT: u64 = 14;
+
+/// Three instances, each on a port of its own.
+struct Instances {
+    dir: TempDir,
+    url: String,
+    drain: &'static str,
+    ports: Vec<u16>,
+    running: Vec<Mutex<Option<Program>>>,
+}
+
+impl Instances {
+    fn start(cluster: &Cluster, count: usize, drain: &'static str) -> Self {
+        cluster.sql("postgres", "CREATE DATABASE site");
+        let ports: Vec<u16> = (0..count).map(|_| SmtpServer::free_port()).collect();
+        let running = ports.iter().map(|_| Mutex::new(None)).collect();
+        let (dir, url) = (TempDir::new().unwrap(), cluster.url("site"));
+        let instances = Instances { dir, url, drain, ports, running };
+        (0..count).for_each(|number| instances.resume(number));
+        instances
+    }
+
+    fn resume(&self, number: usize) {
+        let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &self.dir);
+        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", self.url));
+        let port = self.ports[number].to_string();
+        let site = format!("{{drain=\"{}\"}}", self.drain);
+        let variables = [
+            ("ROCKET_PORT", port.as_str()),
+            ("ROCKET_SITE", &site),
+            ("ROCKET_SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
+            ("ROCKET_THROTTLE", "{enabled=false}"),
+        ];
+        *self.running[number].lock().unwrap() = Some(Program::start(command, &variables));
+    }
+
+    /// `SIGKILL`: nothing is finished, nothing is said.
+    fn kill(&self, number: usize) {
+        self.running[number].lock().unwrap().take();
+    }
+}
+
+/// What one request was answered. `None`: nothing, or not to its end.
+fn ask(port: u16, head: &str, cookie: Option<&str>, body: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    (!answer.is_empty()).then_some(answer)
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_rolling_restart_behind_a_balancer_fails_no_request() {
+    if !is_installed_with("haproxy") {
+        return;
+    }
+
+    let cluster = Cluster::start();
+    let instances = Instances::start(&cluster, 2, "1s");
+    let (port, dir) = (SmtpServer::free_port(), TempDir::new().unwrap());
+    let settings = format!(
+        "defaults
+           mode http
+           timeout connect 2s
+           timeout client 30s
+           timeout server 30s
+           option redispatch
+         listen site
+           bind 127.0.0.1:{port}
+           option httpchk GET /readyz
+           default-server check inter 100ms fall 1 rise 1
+           server one 127.0.0.1:{}
+           server two 127.0.0.1:{}\n",
+        instances.ports[0], instances.ports[1]
+    );
+    let path = dir.path().join("haproxy.cfg");
+    std::fs::write(&path, settings).unwrap();
+    let mut haproxy = Command::new(find("haproxy").unwrap());
+    haproxy.arg("-f").arg(&path);
+    let _haproxy = Running::start(haproxy);
+    let ready = Instant::now();
+    while ask(port, "GET /readyz", None, "").is_none_or(|answer| status(&answer) != 200) {
+        assert!(ready.elapsed() < Duration::from_secs(10), "the balancer does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let body = format!("email=ada%40example.org&password={PASSWORD}");
+    let registered = ask(port, "POST /register", None, &body).unwrap();
+    let cookie = session_cookie(&registered);
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            let (cookie, body, over, asked) = (&cookie, &body, &over, &asked);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let (answer, expected) = match worker % 3 {
+                        0 => (ask(port, "POST /login", None, body), 303),
+                        _ => (ask(port, "GET /account", Some(cookie), ""), 200),
+                    };
+                    let answer = answer.expect("an answer");
+                    assert_eq!(status(&answer), expected, "{answer}");
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+
+        // Whatever fails, the others must learn that it is over.
+        let restarts = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..4 {
+                std::thread::sleep(Duration::from_millis(500));
+                let number = round % 2;
+                let mut program = instances.running[number].lock().unwrap().take().unwrap();
+                let (code, took) = program.terminate();
+                assert_eq!(code, Some(0));
+                assert!(took >= Duration::from_secs(1), "it did not wait: {took:?}");
+                drop(program);
+                instances.resume(number);
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }));
+        over.store(true, Ordering::Relaxed);
+        restarts.unwrap();
+    });
+    assert!(asked.load(Ordering::Relaxed) > 200, "{asked:?}");
+}
+
+#[test]
+fn an_instance_that_is_about_to_stop_says_so_first() {
+    let dir = TempDir::new().unwrap();
+    let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    command.env("ROCKET_SITE", "{drain=2}");
+    let mut site = Program::start(command, &[]);
+    assert!(site.request("GET /readyz", None, "").starts_with("HTTP/1.1 200"));
+    let port = site.port();
+    std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| site.terminate());
+        let start = Instant::now();
+        while status(&ask(port, "GET /readyz", None, "").unwrap()) != 503 {
+            assert!(start.elapsed() < Duration::from_secs(1), "it says that it is ready");
+        }
+        // And serves all the same.
+        assert_eq!(status(&ask(port, "GET /login", None, "").unwrap()), 200);
+        assert_eq!(status(&ask(port, "GET /healthz", None, "").unwrap()), 200);
+        let (code, took) = stopped.join().unwrap();
+        assert_eq!(code, Some(0));
+        assert!(took >= Duration::from_secs(2), "{took:?}");
+    });
+}
+
+/// One act on a session, from when to when, and what came of it.
+struct Act {
+    session: usize,
+    kind: Kind,
+    start: Instant,
+    end: Instant,
+    result: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    LogIn,
+    Use,
+    LogOut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It was logged in, or is logged out now.
+    Yes,
+    /// It was not logged in.
+    No,
+    /// Nobody can tell: an outage, or no answer at all.
+    Unknown,
+}
+
+/// What everybody has done.
+#[derive(Default)]
+struct History {
+    acts: Mutex<Vec<Act>>,
+    /// The sessions that there are or were: whose, and the cookie.
+    sessions: Mutex<Vec<(String, String)>>,
+}
+
+impl History {
+    fn record(&self, session: usize, kind: Kind, start: Instant, result: Outcome) {
+        let act = Act { session, kind, start, end: Instant::now(), result };
+        self.acts.lock().unwrap().push(act);
+    }
+
+    /// Uses the session at an instance, and looks whose page comes.
+    fn use_session(&self, session: usize, port: u16) {
+        let (email, cookie) = self.sessions.lock().unwrap()[session].clone();
+        let start = Instant::now();
+        let answer = ask(port, "GET /account", Some(&cookie), "");
+        let result = match answer.as_deref().map(status) {
+            Some(200) => {
+                let page = answer.unwrap();
+                assert!(page.contains(&email), "the session of {email} is somebody else's: {page}");
+                Outcome::Yes
+            }
+            Some(303) => Outcome::No,
+            _ => Outcome::Unknown,
+        };
+        self.record(session, Kind::Use, start, result);
+    }
+
+    /// No session is used after its acknowledged end, and none that was
+    /// acknowledged is lost before.
+    fn check(&self) -> HashMap<&'static str, usize> {
+        let acts = self.acts.lock().unwrap();
+        let mut seen = HashMap::new();
+        for session in 0..self.sessions.lock().unwrap().len() {
+            let of = |kind| acts.iter().filter(move |a| a.session == session && a.kind == kind);
+            let begun = of(Kind::LogIn).next().unwrap().end;
+            let ends: Vec<&Act> = of(Kind::LogOut).collect();
+            let ended = ends.iter().filter(|a| a.result == Outcome::Yes).map(|a| a.end).min();
+            let touched = ends.iter().map(|act| act.start).min();
+            for act in of(Kind::Use) {
+                match act.result {
+                    Outcome::Yes => {
+                        assert!(
+                            ended.is_none_or(|ended| act.start <= ended),
+                            "session {session} was used after its end"
+                        );
+                        *seen.entry("used").or_default() += 1;
+                    }
+                    Outcome::No => {
+                        assert!(
+                            act.start < begun || touched.is_some_and(|touched| touched <= act.end),
+                            "session {session} is lost"
+                        );
+                        *seen.entry("refused").or_default() += 1;
+                    }
+                    Outcome::Unknown => *seen.entry("unknown").or_default() += 1,
+                }
+            }
+            *seen.entry(if ended.is_some() { "ended" } else { "open" }).or_default() += 1;
+        }
+        seen
+    }
+}
+
+#[test]
+fn no_session_outlives_its_end_and_none_is_lost_while_everything_is_killed() {
+    if !is_installed() {
+        return;
+    }
+
+    let seconds = std::env::var("HISTORY_SECONDS").ok().and_then(|text| text.parse().ok());
+    let length = Duration::from_secs(seconds.unwrap_or(SHORT));
+    // What is acknowledged must outlast a crash of the server.
+    let mut cluster =
+        Cluster::with(&["listen_addresses=", "wal_level=minimal", "max_wal_senders=0"]);
+    let instances = Instances::start(&cluster, 3, "0s");
+    for number in 0..6 {
+        let body = format!("email=user{number}%40example.org&password={PASSWORD}");
+        let site = instances.ports[number % 3];
+        assert_eq!(status(&ask(site, "POST /register", None, &body).unwrap()), 303);
+    }
+
+    let (history, over, start) = (History::default(), AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        for number in 0..6_u64 {
+            let (history, over, ports) = (&history, &over, &instances.ports);
+            scope.spawn(move || visit(number, history, over, ports));
+        }
+        // Others who hold the same cookies, and go on with them.
+        for seed in 10..12 {
+            let (history, over, ports) = (&history, &over, &instances.ports);
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                while !over.load(Ordering::Relaxed) {
+                    let count = history.sessions.lock().unwrap().len();
+                    if count == 0 {
+                        continue;
+                    }
+                    // A late one, which may just have ended.
+                    let session = count - 1 - random.below(count.min(8));
+                    history.use_session(session, ports[random.below(3)]);
+                }
+            });
+        }
+
+        let trouble = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut round = 0;
+            while start.elapsed() < length {
+                std::thread::sleep(Duration::from_millis(1_500));
+                let number = round % 3;
+                match round % 4 {
+                    0 => {
+                        instances.kill(number);
+                        std::thread::sleep(Duration::from_millis(300));
+                        instances.resume(number);
+                    }
+                    1 => {
+                        cluster.stop(Stop::Immediate);
+                        cluster.resume();
+                    }
+                    2 => {
+                        let id = instances.running[number].lock().unwrap().as_ref().unwrap().id();
+                        signal("STOP", id);
+                        std::thread::sleep(Duration::from_millis(700));
+                        signal("CONT", id);
+                    }
+                    _ => {
+                        cluster.stop(Stop::Fast);
+                        cluster.resume();
+                    }
+                }
+                round += 1;
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        trouble.unwrap();
+    });
+
+    let seen = history.check();
+    let count = |what| seen.get(what).copied().unwrap_or(0);
+    assert!(count("used") > 200 && count("ended") > 20 && count("refused") > 20, "{seen:?}");
+    if seconds.is_some() {
+        println!("{seen:?}");
+    }
+}
+
+/// One person: logs in, looks around, and logs out, each at another instance.
+fn visit(number: u64, history: &History, over: &AtomicBool, ports: &[u16]) {
+    let mut random = Random(number + 1);
+    let email = format!("user{number}@example.org");
+    let body = format!("email=user{number}%40example.org&password={PASSWORD}");
+    while !over.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        let answer = ask(ports[random.below(3)], "POST /login", None, &body);
+        let Some(answer) = answer.filter(|answer| status(answer) == 303) else { continue };
+        let session = {
+            let mut sessions = history.sessions.lock().unwrap();
+            sessions.push((email.clone(), session_cookie(&answer)));
+            history.record(sessions.len() - 1, Kind::LogIn, start, Outcome::Yes);
+            sessions.len() - 1
+        };
+        for _ in 0..random.below(12) {
+            history.use_session(session, ports[random.below(3)]);
+        }
+
+        let cookie = history.sessions.lock().unwrap()[session].1.clone();
+        let start = Instant::now();
+        let answer = ask(ports[random.below(3)], "POST /logout", Some(&cookie), "");
+        let result = match answer.as_deref().map(status) {
+            Some(303) => Outcome::Yes,
+            _ => Outcome::Unknown,
+        };
+        history.record(session, Kind::LogOut, start, result);
+        for _ in 0..random.below(4) {
+            history.use_session(session, ports[random.below(3)]);
+        }
+    }
+}
+
+/// The same numbers for the same seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) % limit.max(1) as u64) as usize
+    }
+}
