@@ -15,7 +15,9 @@ use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
-use crate::servers::{Cluster, Running, Stop, find, is_installed, is_installed_with, unprivileged};
+use crate::servers::{
+    Cluster, Running, Stop, find, has, is_installed, is_installed_with, unprivileged,
+};
 use crate::support::{PASSWORD, TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
@@ -129,6 +131,29 @@ async fn the_command_line_tool_may_come_before_and_after() {
     let app = instance(&cluster).await;
     app.registered(ADA).await;
     migrator.run(&mut db).await.unwrap();
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_tool_itself_migrates_an_empty_database() {
+    let is_there = find("sqlx").is_some_and(|sqlx| {
+        let mut info = Command::new(sqlx);
+        info.args(["migrate", "info", "--database-url", "postgres://127.0.0.1:1/none"]);
+        !String::from_utf8_lossy(&info.output().unwrap().stderr).contains("no driver")
+    });
+    let Some(cluster) = cluster().filter(|_| has(is_there, "sqlx-cli for PostgreSQL")) else {
+        return;
+    };
+    let migrate = || {
+        let mut migrate = Command::new("sqlx");
+        migrate.args(["migrate", "run", "--source", "migrations/postgres", "--database-url"]);
+        let done = migrate.arg(cluster.url("site")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    migrate();
+    let app = instance(&cluster).await;
+    app.registered(ADA).await;
+    migrate();
     app.visitor().log_in(ADA).await.assert_redirect("/account");
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -144,19 +144,24 @@ pub fn is_installed() -> bool {
 }
 
 /// The same for `program`, which they need as well.
-pub fn is_installed_with(program: &str) -> bool {
+pub fn is_installed_with(program: &'static str) -> bool {
     is_installed() && has(find(program).is_some(), program)
 }
 
-fn has(is_there: bool, name: &str) -> bool {
-    static REPORTED: Once = Once::new();
+/// The same for whatever else they need, `name`.
+pub fn has(is_there: bool, name: &'static str) -> bool {
+    static REPORTED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
 
     if !is_there {
         let line =
             format!("NOT RUN: tests with PostgreSQL, for want of {name} (./check --install)\n");
         assert!(std::env::var_os("CI").is_none(), "{line}");
-        // Past the test harness, which keeps what a passing test prints to itself.
-        REPORTED.call_once(|| std::io::stderr().write_all(line.as_bytes()).unwrap());
+        let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !reported.contains(&name) {
+            reported.push(name);
+            // Past the test harness, which keeps what a passing test prints to itself.
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+        }
     }
     is_there
 }
