@@ -1,7 +1,7 @@
 //! Sign-up, login and database-persisted sessions for Rocket.
 //!
 //! A browser holds only an opaque random token, in a sealed cookie; a
-//! `sessions` table in SQLite holds the rest. The request guards
+//! `sessions` table holds the rest, in SQLite or PostgreSQL. The request guards
 //! [`&Session`](Session) and [`&User`](User) load both with one query. Pages do
 //! sign-up, log-in, log-out and all that an account needs after that.
 //!

@@ -66,7 +66,7 @@ fn every_event_of_the_log_is_in_the_readme() {
 #[test]
 fn every_key_of_the_configuration_is_in_the_readme_and_in_rocket_toml() {
     let (readme, toml) = (include_str!("../../README.md"), include_str!("../../Rocket.toml"));
-    let tables = ["session", "accounts", "password", "throttle", "site", "mail"];
+    let tables = ["session", "accounts", "password", "throttle", "site", "mail", "databases.login"];
     for table in tables {
         // What serde would take, from its own complaint.
         let figment = rocket::figment::Figment::new()
