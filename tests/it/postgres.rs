@@ -460,6 +460,42 @@ async fn a_server_that_only_reads_takes_no_writes_and_logs_nobody_out() {
 }
 
 #[rocket::async_test]
+async fn a_server_that_has_become_a_standby_is_not_believed() {
+    let Some(mut cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    cluster.stop(Stop::Fast);
+    // It would still know a session that has ended on the other one since.
+    let signal = cluster.data().join("standby.signal");
+    std::fs::write(&signal, "").unwrap();
+    cluster.resume();
+    ada.get("/account").await.assert_status(503);
+    app.visitor().get("/readyz").await.assert_status(503);
+    cluster.stop(Stop::Fast);
+    std::fs::remove_file(signal).unwrap();
+    cluster.resume();
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn two_sign_ups_by_mail_for_one_address_wait_for_each_other() {
+    let Some(cluster) = cluster() else { return };
+    let confirm = |f: Figment| f.merge(("accounts.registration", "confirm"));
+    let apps = [instance_with(&cluster, confirm).await, instance_with(&cluster, confirm).await];
+    for round in 0..10 {
+        let email = format!("ada{round}@example.org");
+        let sign_ups = (0..8).map(|number| {
+            let (visitor, email) = (apps[number % 2].visitor(), email.clone());
+            async move { visitor.register(&email).await.status.code }
+        });
+        let statuses = join_all(sign_ups).await;
+        assert!(statuses.iter().all(|status| *status == 303), "{statuses:?}");
+        let links = "SELECT count(*) FROM login_tokens WHERE lower(email) = ";
+        assert_eq!(cluster.sql("site", &format!("{links}'{email}'")), "1");
+    }
+}
+
+#[rocket::async_test]
 async fn a_row_that_somebody_else_has_locked_is_not_waited_for_for_long() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
@@ -791,4 +827,23 @@ async fn carry(
             return;
         }
     }
+}
+
+#[cfg(feature = "prometheus")]
+#[rocket::async_test]
+async fn prometheus_reads_how_many_connections_there_are() {
+    let Some(cluster) = cluster() else { return };
+    let url = cluster.url("site");
+    let app = TestApp::built(
+        |figment| figment.merge(("databases.login.url", url)),
+        |rocket| rocket.attach(rocket_login::metrics::prometheus("a long random token")),
+    )
+    .await;
+    app.registered(ADA).await;
+    let request = app.client.get("/metrics");
+    let request =
+        request.header(rocket::http::Header::new("Authorization", "Bearer a long random token"));
+    let metrics = app.visitor().send(request).await;
+    metrics.assert_status(200).assert_text("rocket_login_connections{state=\"used\"}");
+    metrics.assert_text("rocket_login_connections{state=\"idle\"}");
 }
