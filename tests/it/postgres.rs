@@ -264,12 +264,13 @@ async fn attempts_on_several_instances_are_counted_together() {
         let body = "email=ada%40example.org&password=wrong+horse+battery";
         app.visitor().post_from(app, "192.0.2.1", "/login", body).await.status.code
     };
-    // Ten are free, at the same time as well, and one more is not.
-    let guesses = join_all((0..30).map(|number| guess(&apps[number % 3]))).await;
-    let refused = guesses.iter().filter(|status| **status == 429).count();
+    // Ten are free, and forty more may be under way; that is all, wherever they come.
+    let guesses = join_all((0..240).map(|number| guess(&apps[number % 3]))).await;
     assert!(guesses.iter().all(|status| matches!(status, 422 | 429)), "{guesses:?}");
+    let looked_at = guesses.iter().filter(|status| **status == 422).count();
+    assert!((10..=50).contains(&looked_at), "{looked_at}");
     for app in &apps {
-        assert_eq!(guess(app).await, 429, "{refused}");
+        assert_eq!(guess(app).await, 429);
     }
 }
 
@@ -469,7 +470,10 @@ async fn a_server_that_has_become_a_standby_is_not_believed() {
     let signal = cluster.data().join("standby.signal");
     std::fs::write(&signal, "").unwrap();
     cluster.resume();
-    ada.get("/account").await.assert_status(503);
+    // The first may fail for its old connection alone.
+    for _ in 0..10 {
+        ada.get("/account").await.assert_status(503);
+    }
     app.visitor().get("/readyz").await.assert_status(503);
     cluster.stop(Stop::Fast);
     std::fs::remove_file(signal).unwrap();
@@ -761,6 +765,8 @@ async fn a_probe_that_is_given_up_leaves_no_transaction_open() {
     let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
     let app = TestApp::with(|f| f.merge(("databases.login.url", url))).await;
     app.visitor().get("/readyz").await.assert_status(200);
+    // Back in the pool, so that no new one has to be made.
+    sleep(Duration::from_millis(200)).await;
     wire.slow_down(Duration::from_millis(400));
     app.visitor().get("/readyz").await.assert_status(503);
     wire.slow_down(Duration::ZERO);
