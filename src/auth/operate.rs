@@ -165,6 +165,7 @@ impl Operator {
     /// Ends everybody's sessions, visitors' included, and says how many it were.
     pub async fn end_all_sessions(&self) -> Result<u64, Error> {
         let mut change = self.change().await?;
+        change.take_time().await?;
         let ended = sessions::delete_all(&mut change).await?;
         change.note(Kind::SessionsEnded, None, None);
         change.commit().await?;

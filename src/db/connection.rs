@@ -153,7 +153,16 @@ impl Transaction {
         Ok(())
     }
 
-    /// The same without waiting. `false`: another one holds it.
+    /// Lets it take as long as it takes: for what the operator asks for.
+    pub(crate) async fn take_time(&mut self) -> Result<(), Error> {
+        if self.postgres().is_some() {
+            self.0.deadline = None;
+            sql::query("SET LOCAL statement_timeout = 0").execute(self).await?;
+        }
+        Ok(())
+    }
+
+    /// The same as [`lock()`](Self::lock()) without waiting. `false`: another one holds it.
     pub(crate) async fn try_lock(&mut self, name: &str) -> Result<bool, Error> {
         if self.postgres().is_none() {
             return Ok(true);

@@ -161,8 +161,9 @@ impl Table {
     /// How many rows there are.
     pub async fn count(&self, db: &Pools) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", self.name);
-        let mut db = db.read().await?;
-        let rows = read(&mut db, sql, Vec::new(), &[("count", Integer)]).await?;
+        let mut tx = db.write().await?;
+        tx.take_time().await?;
+        let rows = read(&mut tx, sql, Vec::new(), &[("count", Integer)]).await?;
         match rows.first().and_then(|row| row.first()) {
             Some(Value::Integer(Some(count))) => Ok(*count as u64),
             _ => Ok(0),

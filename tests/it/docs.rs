@@ -85,6 +85,20 @@ fn every_key_of_the_configuration_is_in_the_readme_and_in_rocket_toml() {
     }
 }
 
+#[test]
+fn every_test_that_the_page_on_several_instances_names_exists() {
+    let (page, tests) = (include_str!("../../docs/scaling.md"), tests());
+    let names = page.split('`').skip(1).step_by(2);
+    let names = names.filter(|name| name.matches('_').count() > 3 && !name.starts_with("pg_"));
+    let mut count = 0;
+    for name in names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+        assert!(tests.contains(&format!("fn {name}()")), "no test is called {name}");
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+    assert!(!page.contains("FIGURE"));
+}
+
 /// Where all the tests are.
 fn tests() -> String {
     ["tests/it", "tests/browser", "src"].map(|part| sources(Path::new(part))).concat()

@@ -275,6 +275,51 @@ async fn attempts_on_several_instances_are_counted_together() {
 }
 
 #[rocket::async_test]
+async fn instances_that_sweep_at_once_sweep_each_row_once() {
+    let Some(cluster) = cluster() else { return };
+    let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
+    cluster.sql(
+        "site",
+        "INSERT INTO sessions (id, family, created_at, last_seen_at, expires_at)
+         SELECT sha256(i::text::bytea), sha256(i::text::bytea), 0, 0, 1 FROM generate_series(1, 1500) i",
+    );
+    let sweeps = apps.iter().map(async |app| {
+        let db: &rocket_login::Db = rocket_login::Database::fetch(app.client.rocket()).unwrap();
+        rocket_login::sweep(db, &app.clock).await.unwrap()
+    });
+    let swept: u64 = join_all(sweeps).await.iter().sum();
+    // Whoever finds another one at it leaves it to that one.
+    let left: u64 = cluster.sql("site", "SELECT count(*) FROM sessions").parse().unwrap();
+    assert_eq!(swept + left, 1_500);
+    let db: &rocket_login::Db = rocket_login::Database::fetch(apps[0].client.rocket()).unwrap();
+    assert_eq!(rocket_login::sweep(db, &apps[0].clock).await.unwrap(), left);
+}
+
+#[rocket::async_test]
+async fn the_operators_commands_work_on_postgresql_beside_the_site() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    let dir = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", cluster.url("site")));
+        let done = command.args(arguments).output().unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = run(&["user", "list"]);
+    assert!(code == Some(0) && said.contains(ADA), "{said}");
+    assert_eq!(run(&["session", "revoke", "--all"]).0, Some(0));
+    assert!(!ada.is_logged_in().await);
+
+    // What is unsafe about the server: a superuser, and commits that are not on disk.
+    let (code, said) = run(&["check", "--offline"]);
+    assert!(code == Some(1) && said.contains("logs in as a superuser"), "{said}");
+    assert!(said.contains("set synchronous_commit and fsync to on"), "{said}");
+}
+
+#[rocket::async_test]
 async fn of_a_links_uses_on_several_instances_one_wins() {
     let Some(cluster) = cluster() else { return };
     let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
