@@ -74,10 +74,10 @@ async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
     let made = async {
         let mut tx = db.write().await?;
         sql::query(TABLE).execute(&mut tx).await?;
-        Ok::<_, Error>(tx.commit().await?)
+        tx.commit().await
     };
     match made.await {
-        Ok(()) => Ok(rocket),
+        Ok::<(), Error>(()) => Ok(rocket),
         Err(_) => Err(rocket),
     }
 }

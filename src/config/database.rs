@@ -25,7 +25,7 @@ pub enum DatabaseConfig {
     /// `sqlite:PATH`, the default: one file.
     Sqlite(PathBuf),
     /// `postgres://…`: for several instances.
-    Postgres(PostgresConfig),
+    Postgres(Box<PostgresConfig>),
 }
 
 /// How PostgreSQL is reached.
@@ -131,7 +131,9 @@ impl DatabaseConfig {
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
             Some(("postgres" | "postgresql", _)) => {
                 return match PgConnectOptions::from_str(url) {
-                    Ok(options) => Ok(DatabaseConfig::Postgres(PostgresConfig::new(options))),
+                    Ok(options) => {
+                        Ok(DatabaseConfig::Postgres(Box::new(PostgresConfig::new(options))))
+                    }
                     Err(_) => refuse("cannot be read"),
                 };
             }

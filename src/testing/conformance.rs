@@ -60,7 +60,7 @@ fn record() -> Record {
 async fn insert(db: &Pools, record: &Record) -> Result<(), Error> {
     let mut tx = db.write().await?;
     store::insert(&mut tx, record, "{}", &Client::default()).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 async fn inserted(db: &Pools) -> Record {
