@@ -59,7 +59,10 @@ impl PostgresPool {
     /// When the server does not answer, does not let us in, or is too old.
     pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
         let has_named_statements = config.named_statements;
-        let mut options = config.options.clone().application_name("rocket-login");
+        let mut options = config.options.clone();
+        if options.get_application_name().is_none() {
+            options = options.application_name("rocket-login");
+        }
         options = match has_named_statements {
             true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
             // A pooler takes none of these; they are set on the role there.

@@ -64,7 +64,7 @@ impl Site {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
         sqlx::raw_sql(create).execute(&mut db).await.unwrap();
 
-        let port = free_port();
+        let port = servers::free_port();
         let url = format!("http://127.0.0.1:{port}");
         let figment = quiet(figment)
             .merge(("databases.login.url", address(&name)))
@@ -77,10 +77,11 @@ impl Site {
             instances.push(serve(rocket.attach(rocket_login::stage())).await);
         }
 
-        let balancer = balance(dir.path(), port, &instances);
+        let mut balancer = balance(dir.path(), port, &instances);
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             time::sleep(Duration::from_millis(10)).await;
         }
+        assert!(balancer.0.try_wait().unwrap().is_none(), "nginx has ended");
         Site { url, clock, _dir: dir, _balancer: Some(balancer) }
     }
 
@@ -137,10 +138,6 @@ fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
     Running::start(nginx)
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Serves `rocket` until the test ends; its address.
 pub async fn serve(rocket: Rocket<Build>) -> String {
     let (started, port) = oneshot::channel();
@@ -179,13 +176,21 @@ impl Drop for Chromedriver {
 
 impl Chromedriver {
     fn start() -> Self {
-        let mut command = Command::new("chromedriver");
-        let mut child = command.arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| {
-            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
-        });
-        Chromedriver { child, port: port.expect("chromedriver says its port") }
+        // It looks for a free port and takes it later: another one may be faster.
+        for _ in 0..10 {
+            let mut command = Command::new("chromedriver");
+            let port = format!("--port={}", servers::free_port());
+            let mut child = command.arg(port).stdout(Stdio::piped()).spawn().unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let port = lines.map_while(Result::ok).find_map(|line| {
+                line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+            });
+            if let Some(port) = port {
+                return Chromedriver { child, port };
+            }
+            child.wait().unwrap();
+        }
+        panic!("chromedriver does not start");
     }
 }
 

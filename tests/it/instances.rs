@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::program::{Program, command, session_cookie};
-use crate::servers::{Cluster, Running, Stop, find, is_installed, is_installed_with, signal};
-use crate::smtp::SmtpServer;
+use crate::servers::{
+    Cluster, Running, Stop, find, free_port, is_installed, is_installed_with, signal,
+};
 
 const PASSWORD: &str = "correct+horse+battery";
 
@@ -32,7 +33,7 @@ struct Instances {
 impl Instances {
     fn start(cluster: &Cluster, count: usize, drain: &'static str) -> Self {
         cluster.sql("postgres", "CREATE DATABASE site");
-        let ports: Vec<u16> = (0..count).map(|_| SmtpServer::free_port()).collect();
+        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let running = ports.iter().map(|_| Mutex::new(None)).collect();
         let (dir, url) = (TempDir::new().unwrap(), cluster.url("site"));
         let instances = Instances { dir, url, drain, ports, running };
@@ -90,7 +91,7 @@ fn a_rolling_restart_behind_a_balancer_fails_no_request() {
 
     let cluster = Cluster::start();
     let instances = Instances::start(&cluster, 2, "1s");
-    let (port, dir) = (SmtpServer::free_port(), TempDir::new().unwrap());
+    let (port, dir) = (free_port(), TempDir::new().unwrap());
     let settings = format!(
         "defaults
            mode http

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::database::{self, pick};
 use crate::program::{Program, command};
+use crate::servers::free_port;
 use crate::smtp::{SmtpServer, is_installed};
 use crate::support::TestApp;
 
@@ -76,7 +77,7 @@ async fn in_release_nothing_is_left_of_a_mail_that_was_sent() {
 
 #[rocket::async_test]
 async fn a_mail_that_waits_tells_a_reader_of_the_database_nothing() {
-    let app = TestApp::with(released(SmtpServer::free_port())).await;
+    let app = TestApp::with(released(free_port())).await;
     app.registered(ADA).await;
     app.until("SELECT attempts = 1 FROM login_mails").await;
     let content: String = sqlx::query_scalar("SELECT content FROM login_mails")
@@ -103,7 +104,7 @@ async fn mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back() {
     if !is_installed() {
         return;
     }
-    let port = SmtpServer::free_port();
+    let port = free_port();
     let app = TestApp::with(released(port)).await;
     for i in 0..3 {
         app.registered(&format!("user{i}@example.org")).await;
@@ -173,7 +174,7 @@ async fn a_mail_that_a_newer_link_has_ended_is_not_sent() {
     if !is_installed() {
         return;
     }
-    let port = SmtpServer::free_port();
+    let port = free_port();
     let app = TestApp::with(released(port)).await;
     app.registered(ADA).await;
     for _ in 0..3 {
@@ -225,7 +226,7 @@ async fn a_mail_that_is_being_sent_at_the_shutdown_is_sent_once() {
 
 #[rocket::async_test]
 async fn a_mail_that_comes_too_late_is_given_up() {
-    let app = TestApp::with(released(SmtpServer::free_port())).await;
+    let app = TestApp::with(released(free_port())).await;
     app.registered(ADA).await;
     app.until("SELECT attempts = 1 FROM login_mails").await;
     app.advance(24 * 60 * 60 - 100);
@@ -290,7 +291,7 @@ async fn a_changed_secret_key_drops_what_waits_and_stops_nothing() {
     if !is_installed() {
         return;
     }
-    let app = TestApp::with(released(SmtpServer::free_port())).await;
+    let app = TestApp::with(released(free_port())).await;
     app.registered(ADA).await;
     app.until("SELECT attempts = 1 FROM login_mails").await;
     let server = SmtpServer::start(&[]);
@@ -329,7 +330,7 @@ async fn killed_between_commit_and_send_a_mail_arrives_once() {
     if !is_installed() {
         return;
     }
-    let (dir, port) = (TempDir::new().unwrap(), SmtpServer::free_port());
+    let (dir, port) = (TempDir::new().unwrap(), free_port());
     let url = format!("smtp://127.0.0.1:{port}");
     let site = start(&dir, &url, &[]);
     register(&site);

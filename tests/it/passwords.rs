@@ -184,7 +184,7 @@ const BREACHED_REST: &str = "64BD8ED383DA2FC6155B94940F3F872A4C9";
 
 /// The service, on a port of its own.
 async fn service() -> String {
-    let port = crate::smtp::SmtpServer::free_port();
+    let port = crate::servers::free_port();
     let figment = rocket::figment::Figment::from(rocket::Config::debug_default())
         .merge(("port", port))
         .merge(("log_level", "off"))
@@ -212,7 +212,7 @@ async fn a_breached_password_is_refused_where_the_look_up_is_configured() {
 
 #[rocket::async_test]
 async fn a_service_that_does_not_answer_keeps_nobody_out() {
-    let nowhere = format!("http://127.0.0.1:{}", crate::smtp::SmtpServer::free_port());
+    let nowhere = format!("http://127.0.0.1:{}", crate::servers::free_port());
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for url in [nowhere, silent] {

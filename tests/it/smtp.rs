@@ -59,11 +59,6 @@ impl SmtpServer {
         assert!(waited.is_ok(), "{:?}", self.lines.lock().unwrap());
         self.said(key)
     }
-
-    /// A port that nothing listens on, for a server that comes later.
-    pub fn free_port() -> u16 {
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
 }
 
 impl Drop for SmtpServer {

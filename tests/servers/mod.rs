@@ -3,7 +3,9 @@
 #![allow(dead_code)] // each of the two test programs uses its part of it
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -222,6 +224,18 @@ fn children(parent: u32) -> Vec<u32> {
         rest.split_whitespace().nth(1) == Some(&parent.to_string())
     })
     .collect()
+}
+
+/// A port that nothing listens on, for a server that comes later. Not one of those
+/// that the system hands out by itself: another test would get it meanwhile.
+pub fn free_port() -> u16 {
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 10_000 + (random % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A program that is stopped when dropped.
