@@ -72,6 +72,13 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// What is wrong, without the key.
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.problem.replace('\n', " "))

@@ -28,10 +28,17 @@ impl Draining {
     }
 }
 
-/// Takes SIGTERM from Rocket, unless there is nothing to wait for.
+/// Takes SIGTERM from Rocket, if it would listen to it and there is something to
+/// wait for.
 pub fn prepare(figment: Figment, drain: Duration) -> (Figment, Option<Drain>) {
-    match cfg!(unix) && !drain.is_zero() {
-        true => (figment.merge(("shutdown.signals", [""; 0])), Some(Drain(drain))),
+    let signals: Option<Vec<String>> = figment.extract_inner("shutdown.signals").ok();
+    let mut signals = signals.unwrap_or_else(|| vec!["term".into()]);
+    let is_ours = |signal: &String| signal.eq_ignore_ascii_case("term");
+    match cfg!(unix) && !drain.is_zero() && signals.iter().any(is_ours) {
+        true => {
+            signals.retain(|signal| !is_ours(signal));
+            (figment.merge(("shutdown.signals", signals)), Some(Drain(drain)))
+        }
         false => (figment, None),
     }
 }

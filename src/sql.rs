@@ -19,7 +19,9 @@
 //!
 //! Values are written `$1`, `$2`. What stands in a comment `/*pg … */` is for
 //! PostgreSQL alone, in a write transaction: `SELECT … /*pg FOR UPDATE*/` locks
-//! the row there, while the one writer of SQLite has locked the whole file.
+//! the row there, while the one writer of SQLite has locked the whole file. What is
+//! none of the four kinds of [`Value`] is to be cast, such as PostgreSQL's `sum()` of
+//! integers.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -212,13 +214,20 @@ impl<T, R: Read<T>> Query<'_, T, R> {
 /// The text as the database gets it.
 fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
     let text = match is_postgres_write && text.contains("/*pg ") {
-        true => Cow::Owned(text.replace("/*pg ", "").replace("*/", "")),
+        true => Cow::Owned(with_comments(&text)),
         false => text,
     };
     match text {
         Cow::Borrowed(text) => text.into_sql_str(),
         Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
+}
+
+/// Makes text of the comments for PostgreSQL, and leaves the others.
+fn with_comments(text: &str) -> String {
+    let mut parts = text.split("/*pg ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |made, part| made + &part.replacen("*/", "", 1))
 }
 
 pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
@@ -290,6 +299,8 @@ mod tests {
             "SELECT 1 FROM users WHERE id = $1 FOR UPDATE"
         );
         assert_eq!(text(LOCKING.into(), false).as_str(), LOCKING);
+        const OTHER: &str = "SELECT /* why */ 1 /*pg FOR UPDATE*/ -- */";
+        assert_eq!(text(OTHER.into(), true).as_str(), "SELECT /* why */ 1 FOR UPDATE -- */");
         assert_eq!(text("SELECT 1".into(), true).as_str(), "SELECT 1");
     }
 }

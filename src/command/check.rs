@@ -38,11 +38,16 @@ impl Check {
         config::check_top_level(&figment)?;
         let config = Config::from_figment(&figment)?;
 
+        let is_postgres = matches!(config.database, DatabaseConfig::Postgres(_));
         let mut lines = config.warnings();
         lines.extend(profile(&config, &figment));
-        lines.extend(key_file(&figment));
+        lines.extend(key_file(&figment, "secret_key"));
+        if is_postgres {
+            // A password may be in it.
+            lines.extend(key_file(&figment, "databases.login.url"));
+        }
         lines.extend(database(&config).await);
-        lines.extend(self.backup.as_deref().and_then(backup));
+        lines.extend(self.backup.as_deref().and_then(|path| backup(path, is_postgres)));
         if !self.offline {
             lines.extend(site(&config).await);
             lines.extend(mail(&config).await);
@@ -94,13 +99,13 @@ fn profile(config: &Config, figment: &Figment) -> Vec<String> {
     lines
 }
 
-/// The file that holds the secret key, if others can read it.
-fn key_file(figment: &Figment) -> Option<String> {
-    let metadata = figment.find_metadata("secret_key")?;
+/// The file that holds the secret `key`, if others can read it.
+fn key_file(figment: &Figment, key: &str) -> Option<String> {
+    let metadata = figment.find_metadata(key)?;
     let Some(Source::File(path)) = &metadata.source else { return None };
     is_open(path).then(|| {
         let path = path.display();
-        format!("secret_key: {path} can be read by others on this machine; chmod 600 {path}")
+        format!("{key}: {path} can be read by others on this machine; chmod 600 {path}")
     })
 }
 
@@ -209,17 +214,19 @@ async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
     Ok(lines)
 }
 
-fn backup(path: &Path) -> Option<String> {
+/// Whether the newest backup is of late. One of PostgreSQL's may be any file.
+fn backup(path: &Path, is_postgres: bool) -> Option<String> {
+    let is_backup = |path: &Path| path.is_file() && (is_postgres || db::is_database(path));
     let newest = match path.is_dir() {
         true => std::fs::read_dir(path)
             .ok()?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| db::is_database(path))
+            .filter(|path| is_backup(path))
             .max_by_key(|path| modified(path)),
-        false => Some(path.to_owned()).filter(|path| db::is_database(path)),
+        false => Some(path.to_owned()).filter(|path| is_backup(path)),
     };
     let Some(newest) = newest else {
-        return Some(format!("backup: there is no database at {}", path.display()));
+        return Some(format!("backup: there is none at {}", path.display()));
     };
 
     let age = modified(&newest).and_then(|at| SystemTime::now().duration_since(at).ok());

@@ -13,6 +13,9 @@ use super::ConfigError;
 
 const URL: &str = "databases.login.url";
 
+/// More than any server has.
+const MOST_CONNECTIONS: u32 = 1_000;
+
 /// The keys of the table.
 const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
 
@@ -31,17 +34,37 @@ pub enum DatabaseConfig {
 /// How PostgreSQL is reached.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// As the URL has it; `sslmode`, `sslrootcert` and the other parameters of
-    /// PostgreSQL's own library included.
+    /// As the URL has it: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`,
+    /// `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and
+    /// `options` are its parameters. Its `Debug` shows the password.
     pub options: PgConnectOptions,
     /// `max_connections`, at most, of this instance: 1 to 1,000, by default four
-    /// for each of Rocket's workers.
+    /// for each of Rocket's workers, and 8 for a command.
     pub max_connections: u32,
     /// `named_statements`, by default `true`: prepares each statement once for a
     /// connection. `false` behind a pooler in transaction mode.
     pub named_statements: bool,
     /// For messages, without user and password.
     name: String,
+}
+
+/// The parameters of a `postgres` URL.
+const PARAMETERS: [&str; 11] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+];
+
+fn is_parameter(key: &str) -> bool {
+    PARAMETERS.contains(&key) || key == "options" || key.starts_with("options[")
 }
 
 #[derive(Deserialize)]
@@ -85,7 +108,13 @@ impl DatabaseConfig {
             None => return Err(ConfigError::new(URL, format!("is missing; {MEND}"))),
         }
 
-        let database = Self::of_table(&figment.focus("databases.login"))?;
+        let table = figment.focus("databases.login");
+        let database = Self::of_table(&table)?;
+        let connections = table.extract_inner("max_connections").unwrap_or(max_connections());
+        if !(1..=MOST_CONNECTIONS).contains(&connections) {
+            let key = "databases.login.max_connections";
+            return Err(ConfigError::new(key, "is out of range; write 1 to 1000"));
+        }
         let for_postgres = KEYS[1..].iter().find(|key| login.contains_key(**key));
         match (&database, for_postgres) {
             (DatabaseConfig::Sqlite(_), Some(key)) => Err(ConfigError::new(
@@ -108,11 +137,8 @@ impl DatabaseConfig {
         })?;
         let mut database = Self::parse(&table.url)?;
         if let DatabaseConfig::Postgres(config) = &mut database {
-            if !(1..=1_000).contains(&table.max_connections) {
-                let key = "databases.login.max_connections";
-                return Err(ConfigError::new(key, "is out of range; write 1 to 1000"));
-            }
-            config.max_connections = table.max_connections;
+            // Rocket's default follows the number of cores.
+            config.max_connections = table.max_connections.clamp(1, MOST_CONNECTIONS);
             config.named_statements = table.named_statements;
         }
         Ok(database)
@@ -130,6 +156,14 @@ impl DatabaseConfig {
         let path = match url.split_once(':') {
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
             Some(("postgres" | "postgresql", _)) => {
+                // The library would pass over what it does not know: a mistyped
+                // `sslmode` would connect without looking at the certificate.
+                let query = url.split_once('?').map_or("", |(_, query)| query);
+                let mut keys = url::form_urlencoded::parse(query.as_bytes());
+                if let Some((key, _)) = keys.find(|(key, _)| !is_parameter(key)) {
+                    let known = PARAMETERS.join(", ");
+                    return refuse(&format!("has the unknown parameter \"{key}\", not of {known}"));
+                }
                 return match PgConnectOptions::from_str(url) {
                     Ok(options) => {
                         Ok(DatabaseConfig::Postgres(Box::new(PostgresConfig::new(options))))
@@ -158,9 +192,11 @@ impl PostgresConfig {
     fn new(options: PgConnectOptions) -> Self {
         let host = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
-            None => format!("{}:{}", options.get_host(), options.get_port()),
+            None => options.get_host().to_owned(),
         };
-        let name = format!("postgres://{host}/{}", options.get_database().unwrap_or_default());
+        // The server takes the user's name where there is none.
+        let database = options.get_database().unwrap_or(options.get_username());
+        let name = format!("postgres://{host}:{}/{database}", options.get_port());
         let (max_connections, named_statements) = (max_connections(), named_statements());
         PostgresConfig { options, max_connections, named_statements, name }
     }

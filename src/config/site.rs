@@ -23,7 +23,9 @@ pub struct SiteConfig {
     /// which whoever asks for the mail chooses (password reset poisoning).
     pub url: Option<String>,
     /// `drain` (0, at most a minute): how long the site goes on after SIGTERM while
-    /// `/readyz` says no already, for a balancer to notice.
+    /// `/readyz` says no already, for a balancer to notice. Of `rocket-login serve`
+    /// alone. Whatever stops the process by force must wait longer: by this, by
+    /// `shutdown.grace` and some seconds.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub drain: Duration,
 }

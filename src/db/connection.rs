@@ -69,7 +69,8 @@ impl Connection {
         Connection { inner: Inner::PostgresRead(tx), is_named: false, deadline: Some(deadline) }
     }
 
-    /// The connection itself where it is to SQLite.
+    /// The connection itself where it is to SQLite. What is done with it, here and
+    /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
         match self.backend() {
             Backend::Sqlite(db) => Some(db),

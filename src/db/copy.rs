@@ -5,12 +5,15 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Backend, Connection, Pools};
+use super::{Backend, Connection, Pools, Transaction};
 use crate::error::Error;
 use crate::sql::{self, Value};
 
 /// Rows per transaction.
 const BATCH: usize = 1_000;
+
+/// Rows per statement: one round trip each, and SQLite takes 32,766 values.
+const AT_ONCE: usize = 100;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy)]
@@ -161,8 +164,7 @@ impl Table {
     /// How many rows there are.
     pub async fn count(&self, db: &Pools) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", self.name);
-        let mut tx = db.write().await?;
-        tx.take_time().await?;
+        let mut tx = unhurried(db).await?;
         let rows = read(&mut tx, sql, Vec::new(), &[("count", Integer)]).await?;
         match rows.first().and_then(|row| row.first()) {
             Some(Value::Integer(Some(count))) => Ok(*count as u64),
@@ -189,9 +191,9 @@ impl Table {
             let Some(last) = rows.last() else { break };
             after = Some(last[..self.key].to_vec());
             let count = rows.len() as u64;
-            let mut tx = to.write().await?;
-            for row in rows {
-                self.insert(&mut tx, row).await?;
+            let mut tx = unhurried(to).await?;
+            for rows in rows.chunks(AT_ONCE) {
+                self.insert(&mut tx, rows).await?;
             }
             tx.commit().await?;
             progress(count);
@@ -234,12 +236,12 @@ impl Table {
         let (columns, key) = (self.names(self.columns.len()), self.names(self.key));
         let name = self.name;
         let start = match after {
-            Some(_) => format!(" WHERE ({key}) > ({})", self.places(self.key)),
+            Some(_) => format!(" WHERE ({key}) > ({})", places(0, self.key)),
             None => String::new(),
         };
         let sql = format!("SELECT {columns} FROM {name}{start} ORDER BY {key} LIMIT {BATCH}");
-        let mut db = db.read().await?;
-        read(&mut db, sql, after.cloned().unwrap_or_default(), self.columns).await
+        let mut tx = unhurried(db).await?;
+        read(&mut tx, sql, after.cloned().unwrap_or_default(), self.columns).await
     }
 
     /// The key of the last row.
@@ -248,18 +250,22 @@ impl Table {
         let key = self.names(self.key);
         let order = key.replace(',', " DESC,");
         let sql = format!("SELECT {key} FROM {} ORDER BY {order} DESC LIMIT 1", self.name);
-        let rows = read(&mut db.read().await?, sql, Vec::new(), columns).await?;
+        let mut tx = unhurried(db).await?;
+        let rows = read(&mut tx, sql, Vec::new(), columns).await?;
         Ok(rows.into_iter().next())
     }
 
-    async fn insert(&self, db: &mut Connection, row: Values) -> Result<(), Error> {
+    async fn insert(&self, db: &mut Connection, rows: &[Values]) -> Result<(), Error> {
         let (name, count) = (self.name, self.columns.len());
         // Numbers as they are: others refer to them.
         let numbers = if self.is_numbered { "/*pg OVERRIDING SYSTEM VALUE*/" } else { "" };
-        let (columns, places) = (self.names(count), self.places(count));
-        let sql = format!("INSERT INTO {name} ({columns}) {numbers} VALUES ({places})");
-        let query = row.into_iter().fold(sql::query_made(sql), |query, value| query.bind(value));
-        query.execute(db).await?;
+        let columns = self.names(count);
+        let places: Vec<_> =
+            (0..rows.len()).map(|row| format!("({})", places(row * count, count))).collect();
+        let places = places.join(", ");
+        let sql = format!("INSERT INTO {name} ({columns}) {numbers} VALUES {places}");
+        let values = rows.iter().flatten().cloned();
+        values.fold(sql::query_made(sql), |query, value| query.bind(value)).execute(db).await?;
         Ok(())
     }
 
@@ -311,12 +317,19 @@ impl Table {
         let names: Vec<_> = self.columns[..count].iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }
+}
 
-    /// Places for `count` values, as in `$1, $2`.
-    fn places(&self, count: usize) -> String {
-        let places: Vec<_> = (1..=count).map(|number| format!("${number}")).collect();
-        places.join(", ")
-    }
+/// Places for `count` values after the first `before`, as in `$1, $2`.
+fn places(before: usize, count: usize) -> String {
+    let places: Vec<_> = (1..=count).map(|number| format!("${}", before + number)).collect();
+    places.join(", ")
+}
+
+/// Nobody waits for a page here, and the server may be far away.
+async fn unhurried(db: &Pools) -> Result<Transaction, Error> {
+    let mut tx = db.write().await?;
+    tx.take_time().await?;
+    Ok(tx)
 }
 
 async fn read(

@@ -42,6 +42,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// application's.
 const STATEMENTS: usize = 500;
 
+const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
+
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
 
@@ -73,6 +75,9 @@ impl PostgresPool {
         let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
         let mut first = first.map_err(|_| OpenError::database("the server does not answer"))??;
         check_version(&mut first).await?;
+        if one::<bool>(&mut first, IS_STANDBY).await? {
+            return Err(OpenError::database("the server is a standby; name the primary"));
+        }
         let _ = first.close().await;
 
         let pool = PgPoolOptions::new()
@@ -100,7 +105,7 @@ impl PostgresPool {
             // A standby lags behind: it would still know a session that was ended.
             .after_connect(|db, _| {
                 Box::pin(async move {
-                    match one::<bool>(db, "SELECT pg_is_in_recovery()").await? {
+                    match one::<bool>(db, IS_STANDBY).await? {
                         true => Err(sqlx::Error::Configuration("the server is a standby".into())),
                         false => Ok(()),
                     }

@@ -338,7 +338,7 @@ fn check_looks_at_the_database_its_clock_and_its_backup() {
     let backup = dir.path().join("backups");
     std::fs::create_dir(&backup).unwrap();
     let backups = ["--backup", "backups"];
-    assert!(offline(&backups).1.starts_with("backup: there is no database at backups"));
+    assert!(offline(&backups).1.starts_with("backup: there is none at backups"));
     let copy = backup.join("monday.db");
     std::fs::copy(&path, &copy).unwrap();
     assert_eq!(offline(&backups).0, Some(0));

@@ -364,3 +364,39 @@ async fn a_mistake_stops_the_ignition() {
     let error = rocket.attach(rocket_login::stage()).ignite().await.unwrap_err();
     assert!(matches!(error.kind(), rocket::error::ErrorKind::FailedFairings(_)), "{error:?}");
 }
+
+#[test]
+fn an_address_of_postgresql_says_what_it_means_and_repeats_no_password() {
+    let refused_url = |url: &str| refused(debug().merge(("databases.login.url", url)));
+    // Passed over, these would connect without looking at the certificate.
+    for parameter in ["sslmod=verify-full", "pasword=hunter2", "target_session_attrs=any"] {
+        let error = refused_url(&format!("postgres://u:hunter2@localhost/x?{parameter}"));
+        let key = parameter.split('=').next().unwrap();
+        assert!(error.contains(&format!("unknown parameter \"{key}\"")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let url = "postgres://u:hunter2@localhost/x?sslmode=verify-full&options[search_path]=a";
+    let figment = debug().merge(("databases.login.url", url));
+    let config = Config::from_figment(&figment).unwrap();
+    assert_eq!(config.database.to_string(), "postgres://localhost:5432/x");
+    assert!(!format!("{config:?}").contains("hunter2"));
+
+    for (key, value) in [("max_connections", 0), ("max_connections", 1_001)] {
+        let key = format!("databases.login.{key}");
+        let error = refused(figment.clone().merge((key.as_str(), value)));
+        assert!(error.starts_with(&format!("{key}: is out of range")), "{error}");
+    }
+    let error = refused(debug().merge(("databases.login.named_statements", false)));
+    assert!(error.starts_with("databases.login.named_statements: is for PostgreSQL"), "{error}");
+}
+
+#[test]
+fn two_databases_of_one_machine_are_told_apart() {
+    use rocket_login::config::DatabaseConfig;
+
+    let parse = |url: &str| DatabaseConfig::parse(url).unwrap();
+    let one = parse("postgres:///login?host=/run/postgresql&port=5432");
+    assert_ne!(one, parse("postgres:///login?host=/run/postgresql&port=5433"));
+    assert_ne!(parse("postgres://ada@localhost"), parse("postgres://bob@localhost"));
+    assert_eq!(one, parse("postgres:///login?host=/run/postgresql"));
+}

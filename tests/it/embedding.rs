@@ -505,6 +505,10 @@ async fn prometheus_reads_what_happened_to_sessions() {
         scrape(token).await.assert_status(404);
     }
     let metrics = scrape(Some("a long random token")).await;
+    if crate::database::socket().is_some() {
+        metrics.assert_text("rocket_login_connections{state=\"used\"}");
+        metrics.assert_text("rocket_login_connections{state=\"idle\"}");
+    }
     metrics.assert_status(200);
     for line in [
         r#"rocket_login_sessions_total{event="created"} "#,

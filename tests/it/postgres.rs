@@ -521,6 +521,12 @@ async fn a_server_that_has_become_a_standby_is_not_believed() {
         ada.get("/account").await.assert_status(503);
     }
     app.visitor().get("/readyz").await.assert_status(503);
+    let dir = TempDir::new().unwrap();
+    let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", cluster.url("site")));
+    let said = command.arg("migrate").output().unwrap().stderr;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("the server is a standby; name the primary"), "{said}");
     cluster.stop(Stop::Fast);
     std::fs::remove_file(signal).unwrap();
     cluster.resume();
@@ -776,6 +782,8 @@ async fn a_copy_never_mixes_two_sites() {
         "somebody@example.org"
     );
 
+    let (done, said) = copy(&file(&app), "postgres://ada:hunter2@localhost:x/y");
+    assert!(!done && said.contains("--to: cannot be read") && !said.contains("hunter2"), "{said}");
     let (done, said) = copy("sqlite:nowhere.db", &cluster.url("site"));
     assert!(!done && said.contains("--from: there is no nowhere.db"), "{said}");
     let (done, said) = copy(&file(&app), &file(&app));
@@ -881,21 +889,18 @@ async fn carry(
     }
 }
 
+/// In a process of its own: there is one recorder in each.
 #[cfg(feature = "prometheus")]
-#[rocket::async_test]
-async fn prometheus_reads_how_many_connections_there_are() {
-    let Some(cluster) = cluster() else { return };
-    let url = cluster.url("site");
-    let app = TestApp::built(
-        |figment| figment.merge(("databases.login.url", url)),
-        |rocket| rocket.attach(rocket_login::metrics::prometheus("a long random token")),
-    )
-    .await;
-    app.registered(ADA).await;
-    let request = app.client.get("/metrics");
-    let request =
-        request.header(rocket::http::Header::new("Authorization", "Bearer a long random token"));
-    let metrics = app.visitor().send(request).await;
-    metrics.assert_status(200).assert_text("rocket_login_connections{state=\"used\"}");
-    metrics.assert_text("rocket_login_connections{state=\"idle\"}");
+#[test]
+fn prometheus_reads_how_many_connections_there_are() {
+    if !is_installed() {
+        return;
+    }
+
+    let cluster = Cluster::start();
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "embedding::prometheus_reads_what_happened_to_sessions"]);
+    let done = test.env("TEST_POSTGRES", cluster.socket()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
 }
