@@ -128,24 +128,24 @@ pub async fn settle(
     }
 
     for limit in in_order(limits) {
-        if matches!((limit, outcome), (Limit::Rate { .. }, Outcome::Failed)) {
-            continue;
-        }
-        let mut row = lock(&mut *db, limit, now).await?;
         match (limit, outcome) {
             (Limit::Rate { .. }, Outcome::Failed) => continue,
-            (Limit::Rate { .. }, _) => {
-                row.blocked_until = (row.blocked_until - limit.step()).max(now)
-            }
             (Limit::InARow { .. }, Outcome::Succeeded) => {
                 forget(&mut *db, limit.key()).await?;
                 continue;
             }
-            (Limit::InARow { .. }, Outcome::Abandoned) => row.pending = (row.pending - 1).max(0),
-            (Limit::InARow { free, .. }, Outcome::Failed) => {
+            _ => {}
+        }
+
+        let mut row = lock(&mut *db, limit, now).await?;
+        match limit {
+            Limit::Rate { .. } => row.blocked_until = (row.blocked_until - limit.step()).max(now),
+            Limit::InARow { free, .. } => {
                 row.pending = (row.pending - 1).max(0);
-                row.failures += 1;
-                row.blocked_until = now + delay(row.failures - free, config);
+                if outcome == Outcome::Failed {
+                    row.failures += 1;
+                    row.blocked_until = now + delay(row.failures - free, config);
+                }
             }
         }
         store(&mut *db, limit, &row, config, now).await?;
