@@ -29,7 +29,7 @@ use in_flight::InFlight;
 use postgres::{PATIENCE, PostgresPool};
 use sqlite::SqlitePools;
 
-pub(crate) use connection::Backend;
+pub(crate) use connection::{Backend, How};
 pub use connection::{Connection, Transaction};
 pub use file::is_database;
 pub use in_flight::fairing as in_flight;
@@ -95,7 +95,7 @@ impl Pools {
                 let deadline = Instant::now() + PATIENCE;
                 match pool.has_named_statements() {
                     true => Ok(Connection::postgres_reader(pool.read().await?, deadline)),
-                    false => Ok(Connection::postgres_snapshot(begin(pool).await?, deadline)),
+                    false => Ok(Connection::postgres_snapshot(pool.write().await?, deadline)),
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Pools {
             Kind::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
                 let is_named = pool.has_named_statements();
-                Ok(Transaction::postgres_writer(begin(pool).await?, is_named, deadline))
+                Ok(Transaction::postgres_writer(pool.write().await?, is_named, deadline))
             }
         }
     }
@@ -186,13 +186,6 @@ impl Pools {
         let mut tx = self.write().await?;
         sql::query("PRAGMA incremental_vacuum(200)").execute(&mut tx).await?;
         tx.commit().await
-    }
-}
-
-async fn begin(pool: &PostgresPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-    match timeout(PATIENCE, pool.write()).await {
-        Ok(begun) => begun,
-        Err(_) => Err(Error::from(sqlx::Error::PoolTimedOut)),
     }
 }
 

@@ -30,7 +30,7 @@ use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
-use crate::db::{Backend, Connection};
+use crate::db::{Backend, Connection, How};
 
 /// A statement that is run for what it does.
 pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
@@ -75,6 +75,9 @@ pub enum Value<'q> {
     /// Bytes: `BYTEA` in PostgreSQL, `BLOB` in SQLite.
     Bytes(Option<Cow<'q, [u8]>>),
 }
+
+type SqliteQuery<'a> = sqlx::query::Query<'a, Sqlite, SqliteArguments>;
+type PostgresQuery<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 
 /// Reads a row whole.
 #[derive(Debug)]
@@ -139,6 +142,15 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
+    pub(crate) fn for_sqlite<'a>(self) -> Result<SqliteQuery<'a>, sqlx::Error> {
+        Ok(sqlx::query_with(text(self.text, false), sqlite(self.values)?))
+    }
+
+    pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
+        let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?);
+        Ok(query.persistent(how.is_named))
+    }
+
     /// Runs it, and says how many rows it has changed.
     ///
     /// # Errors
@@ -146,14 +158,9 @@ impl<'q, T, R> Query<'q, T, R> {
     /// When the database fails, or the statement is mistaken.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
         db.run(async |backend| match backend {
-            Backend::Sqlite(db) => {
-                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
-                Ok(query.execute(db).await?.rows_affected())
-            }
+            Backend::Sqlite(db) => Ok(self.for_sqlite()?.execute(db).await?.rows_affected()),
             Backend::Postgres(db, how) => {
-                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
-                    .persistent(how.is_named);
-                Ok(query.execute(db).await?.rows_affected())
+                Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
             }
         })
         .await
@@ -169,13 +176,10 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
-                query.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
+                self.for_sqlite()?.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
             }
             Backend::Postgres(db, how) => {
-                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
-                    .persistent(how.is_named);
-                query.fetch_all(db).await?.iter().map(R::of_postgres).collect()
+                self.for_postgres(how)?.fetch_all(db).await?.iter().map(R::of_postgres).collect()
             }
         })
         .await
@@ -189,13 +193,12 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(text(self.text, false), sqlite(self.values)?);
-                query.fetch_optional(db).await?.as_ref().map(R::of_sqlite).transpose()
+                let row = self.for_sqlite()?.fetch_optional(db).await?;
+                row.as_ref().map(R::of_sqlite).transpose()
             }
             Backend::Postgres(db, how) => {
-                let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?)
-                    .persistent(how.is_named);
-                query.fetch_optional(db).await?.as_ref().map(R::of_postgres).transpose()
+                let row = self.for_postgres(how)?.fetch_optional(db).await?;
+                row.as_ref().map(R::of_postgres).transpose()
             }
         })
         .await
@@ -230,7 +233,7 @@ fn with_comments(text: &str) -> String {
     parts.fold(first, |made, part| made + &part.replacen("*/", "", 1))
 }
 
-pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
+fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {
@@ -244,7 +247,7 @@ pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Er
     Ok(arguments)
 }
 
-pub(crate) fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
+fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = PgArguments::default();
     for value in values {
         match value {

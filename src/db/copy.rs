@@ -1,9 +1,7 @@
 //! Moves a whole site from one database to another, of whichever kind.
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{Backend, Connection, Pools, Transaction};
 use crate::error::Error;
@@ -338,36 +336,30 @@ async fn read(
     values: Values,
     columns: &[(&str, Kind)],
 ) -> Result<Vec<Values>, Error> {
+    let query = values.into_iter().fold(sql::query_made(text), |query, value| query.bind(value));
     let rows = db
         .run(async |backend| match backend {
             Backend::Sqlite(db) => {
-                let query = sqlx::query_with(AssertSqlSafe(text), sql::sqlite(values)?);
-                let rows = query.fetch_all(db).await?;
-                rows.iter().map(|row| of_sqlite(row, columns)).collect()
+                let rows = query.for_sqlite()?.fetch_all(db).await?;
+                rows.iter().map(|row| of_row(row, columns)).collect()
             }
             Backend::Postgres(db, how) => {
-                let query = sqlx::query_with(AssertSqlSafe(text), sql::postgres(values)?);
-                let rows = query.persistent(how.is_named).fetch_all(db).await?;
-                rows.iter().map(|row| of_postgres(row, columns)).collect()
+                let rows = query.for_postgres(how)?.fetch_all(db).await?;
+                rows.iter().map(|row| of_row(row, columns)).collect()
             }
         })
         .await?;
     Ok(rows)
 }
 
-fn of_sqlite(row: &SqliteRow, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error> {
-    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
-        Ok(match kind {
-            Integer => Value::Integer(row.try_get(index)?),
-            Boolean => Value::Boolean(row.try_get(index)?),
-            Text => Value::from(row.try_get::<Option<String>, _>(index)?),
-            Bytes => Value::from(row.try_get::<Option<Vec<u8>>, _>(index)?),
-        })
-    };
-    columns.iter().enumerate().map(value).collect()
-}
-
-fn of_postgres(row: &PgRow, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error> {
+fn of_row<'r, R: Row>(row: &'r R, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error>
+where
+    usize: ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<bool>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
+{
     let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
         Ok(match kind {
             Integer => Value::Integer(row.try_get(index)?),

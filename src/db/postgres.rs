@@ -130,7 +130,8 @@ impl PostgresPool {
         // the answer, it would go back to the pool with a transaction open.
         let pool = self.pool.clone();
         let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await });
-        let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        let begun = timeout(PATIENCE, begun).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let tx = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
         self.measure();
         Ok(tx)
     }
