@@ -2,7 +2,7 @@
 //! the other behind a balancer, and killed under load.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{Program, command, session_cookie};
+use crate::program::{Program, command, session_cookie, try_send};
 use crate::servers::{
     Cluster, Running, Stop, find, free_port, is_installed, is_installed_with, signal,
 };
@@ -66,14 +66,7 @@ impl Instances {
 fn ask(port: u16, head: &str, cookie: Option<&str>, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
-    write!(
-        stream,
-        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .ok()?;
+    try_send(&mut stream, head, cookie, body).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     (!answer.is_empty()).then_some(answer)

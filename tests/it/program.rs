@@ -117,6 +117,16 @@ impl Program {
 }
 
 pub fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str) {
+    try_send(stream, head, cookie, body).unwrap();
+}
+
+/// The same where the site may be gone.
+pub fn try_send(
+    stream: &mut TcpStream,
+    head: &str,
+    cookie: Option<&str>,
+    body: &str,
+) -> std::io::Result<()> {
     let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
     write!(
         stream,
@@ -124,7 +134,6 @@ pub fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
-    .unwrap();
 }
 
 pub fn receive(stream: &mut TcpStream) -> String {
