@@ -1,12 +1,51 @@
 //! The database file: made for us alone, and watched.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The database file as it was opened, to notice when it or its log is deleted,
+/// moved, replaced or overwritten.
+///
+/// It stays open for as long as SQLite has it. Closing any handle of a file drops all
+/// locks that the process holds on it (POSIX), SQLite's included: the next process to look
+/// at it would take itself for the last one, and delete the log with what was committed to it.
+#[derive(Debug)]
+pub struct DatabaseFile {
+    file: Mutex<File>,
+    opened: Vec<(PathBuf, Option<(u64, u64)>)>,
+}
+
+impl DatabaseFile {
+    /// Looks as well for the log that SQLite has made beside it.
+    pub fn watch_log(&mut self) {
+        let mut log = self.opened[0].0.clone().into_os_string();
+        log.push("-wal");
+        self.watch(log.into());
+    }
+
+    fn watch(&mut self, path: PathBuf) {
+        let identity = identity(&path);
+        self.opened.push((path, identity));
+    }
+
+    /// Whether the paths still name the files that were opened. A `stat` each.
+    pub fn is_in_place(&self) -> bool {
+        self.opened.iter().all(|(path, opened)| identity(path) == *opened)
+    }
+
+    /// Whether it begins as an SQLite database does. SQLite itself would go on as
+    /// long as it finds the pages in its log.
+    pub fn is_database(&self) -> bool {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.rewind().is_ok() && begins_as_database(&mut file)
+    }
+}
 
 /// Makes the file and its directory, readable by nobody else: a copy of it
 /// holds every address and every password hash.
-pub fn create(path: &Path) -> io::Result<()> {
+pub fn create(path: &Path) -> io::Result<DatabaseFile> {
     if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
@@ -17,7 +56,7 @@ pub fn create(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.create(true).append(true).open(path)?;
+    let file = options.create(true).read(true).append(true).open(path)?;
 
     // Another tool may have made it, with the usual rights.
     #[cfg(unix)]
@@ -30,34 +69,20 @@ pub fn create(path: &Path) -> io::Result<()> {
         }
     }
 
-    drop(file);
-    Ok(())
+    let mut file = DatabaseFile { file: Mutex::new(file), opened: Vec::new() };
+    file.watch(path.to_owned());
+    Ok(file)
 }
 
-/// Which file was opened, to notice when it is deleted, moved or replaced.
-#[derive(Debug)]
-pub struct FileIdentity {
-    path: PathBuf,
-    opened: Option<(u64, u64)>,
-}
-
-impl FileIdentity {
-    pub fn of(path: &Path) -> Self {
-        FileIdentity { path: path.to_owned(), opened: identity(path) }
-    }
-
-    /// Whether the path still names the file that was opened. One `stat`.
-    pub fn is_in_place(&self) -> bool {
-        self.opened.is_none() || identity(&self.path) == self.opened
-    }
-}
-
-/// Whether the file at `path` begins as an SQLite database does. SQLite itself
-/// would go on as long as it finds the pages in its log.
+/// Whether the file at `path`, which this process does not have open, begins as an
+/// SQLite database does.
 pub fn is_database(path: &Path) -> bool {
+    File::open(path).is_ok_and(|mut file| begins_as_database(&mut file))
+}
+
+fn begins_as_database(file: &mut File) -> bool {
     let mut start = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && start == *b"SQLite format 3\0"
+    file.read_exact(&mut start).is_ok() && start == *b"SQLite format 3\0"
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::OpenError;
-use super::file::{self, FileIdentity};
+use super::file::{self, DatabaseFile};
 use crate::error::Error;
 
 /// Longest wait for the one writer. Its queue is first come, first served.
@@ -34,7 +34,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct SqlitePools {
     write: SqlitePool,
     read: SqlitePool,
-    file: Arc<FileIdentity>,
+    file: Arc<DatabaseFile>,
 }
 
 impl SqlitePools {
@@ -44,7 +44,7 @@ impl SqlitePools {
     ///
     /// When the file cannot be made or opened, or SQLite is too old.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        file::create(path).map_err(|error| {
+        let mut file = file::create(path).map_err(|error| {
             OpenError(format!("databases.login.url: cannot open {}: {error}", path.display()))
         })?;
 
@@ -72,8 +72,10 @@ impl SqlitePools {
         check_version(&write).await?;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
-        let file = Arc::new(FileIdentity::of(path));
-        Ok(SqlitePools { write, read, file })
+        // SQLite makes the log when the file is first read.
+        sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
+        file.watch_log();
+        Ok(SqlitePools { write, read, file: Arc::new(file) })
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
@@ -92,9 +94,9 @@ impl SqlitePools {
     /// the write lock.
     pub async fn probe(&self) -> Result<(), Error> {
         let options = self.read.connect_options();
-        let path = options.get_filename().to_owned();
         self.check_file()?;
-        let is_database = spawn_blocking(move || file::is_database(&path)).await;
+        let file = self.file.clone();
+        let is_database = spawn_blocking(move || file.is_database()).await;
         if !is_database.unwrap_or(false) {
             return Err(Error::file_gone());
         }

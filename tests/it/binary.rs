@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{Program, receive, send, session_cookie};
+use crate::servers::program::{Program, receive, send, session_cookie};
+use crate::servers::{find, has};
 
 /// The program, as a newcomer starts it: nothing configured but the port.
 fn program(dir: &TempDir) -> Command {
-    crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), dir)
+    crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), dir)
 }
 
 fn run(dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -51,6 +52,31 @@ fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
     let account = site.request("GET /account", Some(&cookie), "");
     assert!(account.contains("ada@example.org"), "{account}");
     assert!(!account.to_lowercase().contains("server:"), "{account}");
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_closes_the_file_loses_nothing_of_a_running_site() {
+    if crate::database::socket().is_some() || !has(find("sqlite3").is_some(), "sqlite3") {
+        return;
+    }
+
+    let dir = TempDir::new().unwrap();
+    let site = Program::start(program(&dir), &[KEY]);
+    // It looks at the file by itself, and must not let go of SQLite's locks with that:
+    // the next one who closes the file takes himself for the last, and deletes its log.
+    assert!(site.request("GET /readyz", None, "").starts_with("HTTP/1.1 200"));
+    let mut other = Command::new("sqlite3");
+    let path = dir.path().join("data/login.db");
+    assert!(other.arg(path).arg("SELECT * FROM users").status().unwrap().success());
+    let registered = site.request("POST /register", None, REGISTER);
+    assert!(registered.starts_with("HTTP/1.1 303"), "{registered}");
+    let cookie = session_cookie(&registered);
+    drop(site); // killed
+
+    let site = Program::start(program(&dir), &[KEY]);
+    let account = site.request("GET /account", Some(&cookie), "");
+    assert!(account.contains("ada@example.org"), "{account}");
 }
 
 #[cfg(unix)]

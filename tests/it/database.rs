@@ -1,11 +1,14 @@
 //! A database for each test: a file, or with `TEST_POSTGRES` one of PostgreSQL's.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use rocket::tokio::runtime::Runtime;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
+
+use crate::servers::program;
 
 /// Those that were made, with the folders of their tests.
 static MADE: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
@@ -21,6 +24,15 @@ pub fn url(dir: &TempDir) -> String {
         Some(socket) => postgres_url(&socket, &of_test(&socket, dir.path())),
         None => format!("sqlite:{}", dir.path().join("login.db").display()),
     }
+}
+
+/// `program` in the folder `dir`, with nothing configured but the database.
+pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
+    let mut command = program::command(program, dir);
+    if socket().is_some() {
+        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", url(dir)));
+    }
+    command
 }
 
 /// The address of the database `name` at the server whose socket is in `socket`.

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::program::{Program, command, session_cookie};
+use crate::database::command;
+use crate::servers::program::{Program, session_cookie};
 
 /// The example `name`, which `cargo test` has built beside this test.
 fn example(name: &str, dir: &TempDir) -> Command {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{Program, command, session_cookie, try_send};
+use crate::database::command;
+use crate::servers::program::{Program, session_cookie, try_send};
 use crate::servers::{
     Cluster, Running, Stop, find, free_port, is_installed, is_installed_with, signal,
 };

@@ -8,9 +8,10 @@ use rocket::figment::Figment;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::database::command;
 use crate::database::{self, pick};
-use crate::program::{Program, command};
 use crate::servers::free_port;
+use crate::servers::program::Program;
 use crate::smtp::{SmtpServer, is_installed};
 use crate::support::TestApp;
 

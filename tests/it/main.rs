@@ -28,7 +28,6 @@ mod outage;
 mod passwords;
 mod past_holes;
 mod postgres;
-mod program;
 mod properties;
 mod register;
 mod return_to;

@@ -93,6 +93,19 @@ async fn a_database_file_that_is_gone_takes_no_writes() {
 }
 
 #[rocket::async_test]
+async fn a_log_that_is_gone_takes_no_writes() {
+    let app = TestApp::new().await;
+    let ada = app.registered("ada@example.org").await;
+    let (log, kept) = (app.dir.path().join("login.db-wal"), app.dir.path().join("kept"));
+    fs::rename(&log, &kept).unwrap();
+    ada.get("/readyz").await.assert_status(503);
+    ada.log_out().await.assert_status(503);
+    fs::rename(&kept, &log).unwrap();
+    ada.get("/readyz").await.assert_status(200);
+    ada.log_out().await.assert_redirect("/");
+}
+
+#[rocket::async_test]
 async fn a_replaced_or_ruined_database_file_is_not_ready() {
     let app = TestApp::new().await;
     let (path, copy) = (app.dir.path().join("login.db"), app.dir.path().join("copy.db"));

@@ -96,8 +96,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use tempfile::TempDir;
 
+use crate::database::command;
 use crate::database::pick;
-use crate::program::{Program, command, receive, session_cookie};
+use crate::servers::program::{Program, receive, session_cookie};
 use crate::support::{Answer, PASSWORD, TestApp, encode, header};
 
 const ADA: &str = "ada@example.org";

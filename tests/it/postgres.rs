@@ -303,7 +303,7 @@ async fn the_operators_commands_work_on_postgresql_beside_the_site() {
     let ada = app.registered(ADA).await;
     let dir = TempDir::new().unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
         command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", cluster.url("site")));
         let done = command.args(arguments).output().unwrap();
         let said = [done.stdout, done.stderr].concat();
@@ -366,7 +366,7 @@ async fn a_mistaken_address_of_a_server_stops_the_start_with_one_line() {
         (cluster.url("nowhere"), "database \"nowhere\" does not exist"),
         ("postgres://ada:hunter2@127.0.0.1:9/site".into(), "Connection refused"),
     ] {
-        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
         command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));
         let done = command.output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
@@ -522,7 +522,7 @@ async fn a_server_that_has_become_a_standby_is_not_believed() {
     }
     app.visitor().get("/readyz").await.assert_status(503);
     let dir = TempDir::new().unwrap();
-    let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     command.env("ROCKET_DATABASES", format!("{{login={{url=\"{}\"}}}}", cluster.url("site")));
     let said = command.arg("migrate").output().unwrap().stderr;
     let said = String::from_utf8_lossy(&said).into_owned();
@@ -604,7 +604,7 @@ async fn the_servers_certificate_is_checked() {
 
     let dir = TempDir::new().unwrap();
     let migrate = |parameters: &str| {
-        let mut command = crate::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
         let url = format!("postgres://postgres@localhost:{port}/site?{parameters}");
         command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}")).arg("migrate");
         let done = command.output().unwrap();

@@ -415,7 +415,7 @@ async fn an_operators_unlock_works_at_once() {
     assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
     let url = format!("{{login={{url=\"{}\"}}}}", database::url(&app.dir));
     let program = env!("CARGO_BIN_EXE_rocket-login");
-    let mut command = crate::program::command(program, &app.dir);
+    let mut command = crate::database::command(program, &app.dir);
     let command = command.args(["user", "unlock", ADA]).env("ROCKET_DATABASES", url);
     assert!(command.status().unwrap().success());
     log_in(&app, HERE, RIGHT).await.assert_redirect("/account");

@@ -1,6 +1,8 @@
-//! A PostgreSQL of the tests' own, if there is one to start.
+//! A PostgreSQL of the tests' own, if there is one to start, and programs of ours.
 
-#![allow(dead_code)] // each of the two test programs uses its part of it
+#![allow(dead_code)] // each of the test programs uses its part of it
+
+pub mod program;
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -155,8 +157,7 @@ pub fn has(is_there: bool, name: &'static str) -> bool {
     static REPORTED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
 
     if !is_there {
-        let line =
-            format!("NOT RUN: tests with PostgreSQL, for want of {name} (./check --install)\n");
+        let line = format!("NOT RUN: tests that need {name} (./check --install)\n");
         assert!(std::env::var_os("CI").is_none(), "{line}");
         let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
         if !reported.contains(&name) {

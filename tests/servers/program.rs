@@ -14,10 +14,6 @@ use tempfile::TempDir;
 pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
     let mut command = Command::new(program.as_ref());
     command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
-    if crate::database::socket().is_some() {
-        let url = crate::database::url(dir);
-        command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));
-    }
     command
 }
 

@@ -1,0 +1,1 @@
+//! When the disk, the file, the clock or the machine fails.

@@ -1,0 +1,1 @@
+//! Everybody does anything at random; a checker reads what came of it.

@@ -1,0 +1,1 @@
+//! Many, slow, idle, and for long.
