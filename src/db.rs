@@ -8,10 +8,14 @@ mod connection;
 pub mod copy;
 mod file;
 mod in_flight;
+mod listener;
 mod postgres;
 mod sqlite;
+mod versions;
+mod wal_index;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::fairing::{self, AdHoc};
@@ -25,9 +29,11 @@ use crate::clock::Timestamp;
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::error::Error;
 use crate::sql;
+use crate::token::TokenId;
 use in_flight::InFlight;
 use postgres::{PATIENCE, PostgresPool};
 use sqlite::SqlitePools;
+use versions::Versions;
 
 pub(crate) use connection::{Backend, How};
 pub use connection::{Connection, Transaction};
@@ -72,6 +78,7 @@ pub struct Db(Pools);
 pub struct Pools {
     kind: Kind,
     in_flight: InFlight,
+    versions: Arc<Versions>,
 }
 
 #[derive(Debug, Clone)]
@@ -115,13 +122,32 @@ impl Pools {
     /// whole transaction must be done.
     pub async fn write(&self) -> Result<Transaction, Error> {
         match &self.kind {
-            Kind::Sqlite(pools) => pools.write().await.map(Transaction::sqlite_writer),
+            Kind::Sqlite(pools) => {
+                Ok(Transaction::sqlite_writer(pools.write().await?, self.versions.clone()))
+            }
             Kind::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
                 let is_named = pool.has_named_statements();
-                Ok(Transaction::postgres_writer(pool.write().await?, is_named, deadline))
+                let (tx, versions) = (pool.write().await?, self.versions.clone());
+                Ok(Transaction::postgres_writer(tx, is_named, deadline, versions))
             }
         }
+    }
+
+    /// The version of the session `id`: as long as it stays the same, so does what is
+    /// stored of it. `None`: that cannot be told now.
+    pub(crate) fn version(&self, id: TokenId) -> Option<u64> {
+        let is_known = match &self.kind {
+            Kind::Sqlite(pools) => pools.is_known(),
+            Kind::Postgres(pool) => pool.is_known(&self.versions),
+        };
+        is_known.then(|| self.version_of(id))
+    }
+
+    /// The same in a write transaction that has locked the session. After its commit
+    /// it is one more, if nothing else has changed.
+    pub(crate) fn version_of(&self, id: TokenId) -> u64 {
+        self.versions.of(id)
     }
 
     /// Keeps the database open at the shutdown, as a request in flight does,
@@ -148,11 +174,12 @@ impl Pools {
     /// When the file cannot be made or opened, the server does not let us in, or
     /// either is too old.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
+        let versions = Arc::new(Versions::default());
         let kind = match config {
-            DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path).await?),
+            DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path, &versions).await?),
             DatabaseConfig::Postgres(config) => Kind::Postgres(PostgresPool::open(config).await?),
         };
-        Ok(Pools { kind, in_flight: InFlight::default() })
+        Ok(Pools { kind, in_flight: InFlight::default(), versions })
     }
 
     /// Applies what is missing of the embedded migrations, all in one
@@ -165,7 +192,7 @@ impl Pools {
         let migrate = async {
             match &self.kind {
                 Kind::Sqlite(pools) => {
-                    let mut tx = pools.write().await?;
+                    let mut tx = pools.write().await?.tx;
                     SQLITE.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
                     Ok(tx.commit().await?)
                 }

@@ -1,6 +1,7 @@
 //! What can go wrong on our side.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rocket::Request;
 use rocket::http::Status;
@@ -23,12 +24,12 @@ use crate::clock::Timestamp;
 ///   * `500 Internal Server Error` when a value is not of the type asked for,
 ///     a statement of the application's own is mistaken, or a cookie would have
 ///     to be set after the head of the response has gone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error(Kind);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Kind {
-    Database(sqlx::Error),
+    Database(Arc<sqlx::Error>),
     FileGone,
     Overloaded,
     Ended,
@@ -38,7 +39,7 @@ enum Kind {
     TooLate,
     Value(String, &'static str),
     /// A mistake in a statement, or in what it was given.
-    Statement(sqlx::Error),
+    Statement(Arc<sqlx::Error>),
 }
 
 impl Error {
@@ -110,11 +111,11 @@ impl Error {
     /// Whether the statement broke the unique constraint of `users.email`.
     pub(crate) fn is_duplicate_email(&self) -> bool {
         match &self.0 {
-            Kind::Statement(sqlx::Error::Database(error)) => {
+            Kind::Statement(error) => error.as_database_error().is_some_and(|error| {
                 error.is_unique_violation()
                     && (error.message().contains("users.email")
                         || error.constraint() == Some("users_email_key"))
-            }
+            }),
             _ => false,
         }
     }
@@ -151,7 +152,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Database(error) | Kind::Statement(error) => Some(error),
+            Kind::Database(error) | Kind::Statement(error) => Some(&**error),
             _ => None,
         }
     }
@@ -172,10 +173,12 @@ impl From<sqlx::Error> for Error {
 
         match &error {
             RowNotFound | ColumnNotFound(_) | ColumnDecode { .. } | Decode(_) | Encode(_) => {
-                Error(Kind::Statement(error))
+                Error(Kind::Statement(error.into()))
             }
-            Database(inner) if !matches!(inner.kind(), Other) => Error(Kind::Statement(error)),
-            _ => Error(Kind::Database(error)),
+            Database(inner) if !matches!(inner.kind(), Other) => {
+                Error(Kind::Statement(error.into()))
+            }
+            _ => Error(Kind::Database(error.into())),
         }
     }
 }

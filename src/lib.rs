@@ -69,6 +69,7 @@
 //! [changelog](_documentation::changelog).
 
 mod auth;
+mod background;
 mod clock;
 pub mod command;
 pub mod config;

@@ -1,8 +1,10 @@
 //! Sessions: an opaque token in a sealed cookie, and its row in the database.
 
+mod cache;
 mod client;
 mod clocks;
 mod flash;
+mod group;
 pub(crate) mod life;
 mod pending;
 pub(crate) mod state;
@@ -28,13 +30,15 @@ use crate::error::Error;
 use crate::metrics::{self, Event};
 pub(crate) use crate::token::{Token as SessionToken, TokenId as SessionId};
 use crate::user::User;
+use cache::{Cache, Loaded};
 pub(crate) use client::{Client, device};
 use clocks::Clocks;
+use group::Group;
 use ipnet::IpNet;
 pub(crate) use life::Started;
 pub(crate) use pending::PendingCookies;
 use state::State;
-use store::Record;
+use store::{Found, Record};
 
 pub use flash::{Flash, FlashCookie};
 pub use pending::fairing as cookies;
@@ -55,6 +59,8 @@ pub struct Sessions {
     visitor_keys: Vec<String>,
     state_limit: usize,
     visitor_limit: i64,
+    cache: Option<Arc<Cache>>,
+    group: Arc<Group>,
 }
 
 impl Sessions {
@@ -74,6 +80,8 @@ impl Sessions {
             visitor_keys: config.session.visitor_keys.clone(),
             state_limit: config.session.state_limit,
             visitor_limit: config.session.visitor_limit,
+            cache: config.session.cache.then(|| Arc::new(Cache::new())),
+            group: Arc::default(),
         }
     }
 }
@@ -119,21 +127,21 @@ pub struct Session {
     current: Mutex<Option<Current>>,
     /// Held while a write is under way.
     writing: tokio::sync::Mutex<()>,
-    user: Option<User>,
+    user: Option<Arc<User>>,
 }
 
 #[derive(Clone)]
 struct Current {
     token: Arc<SessionToken>,
     record: Record,
-    state: State,
+    state: Arc<State>,
     is_new: bool,
 }
 
 impl Session {
     /// The user who was logged in when the request came, if anybody was.
     pub fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+        self.user.as_deref()
     }
 
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
@@ -176,23 +184,33 @@ impl Session {
             return Ok(self);
         };
 
-        let (id, now, start) = (token.id(), self.clock.now(), Instant::now());
-        let found = store::find(&mut self.db.read().await?, id, now).await?;
-        metrics::looked_up(start);
-        let Some(found) = found else {
-            metrics::count(Event::Refused);
-            return Ok(self);
+        let (id, now) = (token.id(), self.clock.now());
+        // What is kept, and as which version.
+        let cache = self.sessions.cache.as_ref();
+        let cache = cache.and_then(|cache| Some((cache, self.db.version(id)?)));
+        let kept = cache.and_then(|(cache, version)| cache.get(id, version, now));
+        let loaded = match kept {
+            Some(loaded) => loaded,
+            None => match self.find(id, now).await? {
+                Some(Found { record, user, data }) => {
+                    let Some(state) = state::parse(&data) else {
+                        return self.drop_unreadable(token, record).await;
+                    };
+                    let (user, state) = (user.map(Arc::new), Arc::new(state));
+                    let loaded = Loaded { record, user, state, length: data.len() };
+                    if let Some((cache, version)) = cache {
+                        cache.put(id, version, loaded.clone());
+                    }
+                    loaded
+                }
+                None => {
+                    metrics::count(Event::Refused);
+                    return Ok(self);
+                }
+            },
         };
 
-        let Some(state) = state::parse(&found.data) else {
-            log::error!("a session's state cannot be read, so the session is dropped");
-            metrics::count(Event::Dropped);
-            self.current = Mutex::new(Some(Current::new(token, found.record, State::new())));
-            self.destroy().await?;
-            return Ok(self);
-        };
-
-        let mut current = Current::new(token, found.record, state);
+        let mut current = Current::new(token, loaded.record, loaded.state);
         let mut renew = opened.is_outdated;
         let record = &mut current.record;
         if self.sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
@@ -209,13 +227,32 @@ impl Session {
         }
 
         self.current = Mutex::new(Some(current));
-        self.user = found.user;
+        self.user = loaded.user;
+        Ok(self)
+    }
+
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Found>, Error> {
+        let start = Instant::now();
+        let found = store::find(&mut self.db.read().await?, id, now).await?;
+        metrics::looked_up(start);
+        Ok(found)
+    }
+
+    async fn drop_unreadable(
+        mut self,
+        token: SessionToken,
+        record: Record,
+    ) -> Result<Session, Error> {
+        log::error!("a session's state cannot be read, so the session is dropped");
+        metrics::count(Event::Dropped);
+        self.current = Mutex::new(Some(Current::new(token, record, Arc::default())));
+        self.destroy().await?;
         Ok(self)
     }
 }
 
 impl Current {
-    fn new(token: SessionToken, record: Record, state: State) -> Self {
+    fn new(token: SessionToken, record: Record, state: Arc<State>) -> Self {
         Current { token: Arc::new(token), record, state, is_new: false }
     }
 }

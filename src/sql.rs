@@ -43,6 +43,11 @@ pub(crate) fn query_made<'q>(text: String) -> Query<'q, (), Whole> {
     Query::new(text.into())
 }
 
+/// The same, whose rows are read as `T`.
+pub(crate) fn query_as_made<'q, T>(text: String) -> Query<'q, T, Whole> {
+    Query::new(text.into())
+}
+
 /// A statement whose rows are read as `T`: a tuple, or a struct that derives
 /// [`sqlx::FromRow`].
 pub fn query_as<'q, T>(text: &'static str) -> Query<'q, T, Whole> {
@@ -60,6 +65,7 @@ pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
 pub struct Query<'q, T, R> {
     text: Cow<'static, str>,
     values: Vec<Value<'q>>,
+    is_declared: bool,
     read: PhantomData<fn(R) -> T>,
 }
 
@@ -133,13 +139,26 @@ where
 
 impl<'q, T, R> Query<'q, T, R> {
     fn new(text: Cow<'static, str>) -> Self {
-        Query { text, values: Vec::new(), read: PhantomData }
+        Query { text, values: Vec::new(), is_declared: false, read: PhantomData }
     }
 
     /// Gives the next value: `$1`, then `$2`.
     pub fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());
         self
+    }
+
+    /// What it changes of a session that is there is said where it is run, with
+    /// [`Connection::changes()`]. Otherwise every session counts as changed.
+    pub(crate) fn declared(mut self) -> Self {
+        self.is_declared = true;
+        self
+    }
+
+    fn tell(&self, db: &mut Connection) {
+        if !self.is_declared && may_change_sessions(&self.text) {
+            db.changes().add_all();
+        }
     }
 
     pub(crate) fn for_sqlite<'a>(self) -> Result<SqliteQuery<'a>, sqlx::Error> {
@@ -157,6 +176,7 @@ impl<'q, T, R> Query<'q, T, R> {
     ///
     /// When the database fails, or the statement is mistaken.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
+        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => Ok(self.for_sqlite()?.execute(db).await?.rows_affected()),
             Backend::Postgres(db, how) => {
@@ -174,6 +194,7 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// When the database fails, the statement is mistaken, or a row is no `T`.
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
+        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
                 self.for_sqlite()?.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
@@ -191,6 +212,7 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// As [`fetch_all()`](Self::fetch_all()).
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
+        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(db) => {
                 let row = self.for_sqlite()?.fetch_optional(db).await?;
@@ -211,6 +233,17 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     /// As [`fetch_all()`](Self::fetch_all()), and when there is none.
     pub async fn fetch_one(self, db: &mut Connection) -> Result<T, sqlx::Error> {
         self.fetch_optional(db).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+/// Whether a statement may change a session, or whom it belongs to. Too often rather
+/// than not: it costs look-ups.
+fn may_change_sessions(text: &str) -> bool {
+    let text = text.trim_start();
+    let reads = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"));
+    !reads && {
+        let text = text.to_ascii_lowercase();
+        text.contains("sessions") || text.contains("users")
     }
 }
 

@@ -64,12 +64,26 @@ impl fmt::Debug for Token {
 /// A stolen file or backup logs nobody in, and how long a look-up takes tells
 /// nothing about the token (CVE-2019-16782). The token is random, so neither
 /// salt nor a slow hash is needed. It does not print itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenId([u8; 32]);
 
 impl TokenId {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Reads 64 hexadecimal digits; anything else is `None`.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            let digit = |n: usize| char::from(pair[n]).to_digit(16);
+            *byte = (digit(0)? << 4 | digit(1)?) as u8;
+        }
+        Some(TokenId(bytes))
     }
 }
 

@@ -55,6 +55,10 @@ pub struct SessionConfig {
     /// `visitor_limit` (1000): the most sessions that visitors from one address
     /// (an IPv6 /64) may begin in an hour.
     pub visitor_limit: i64,
+    /// `cache` (`true`): whether a session that was read is kept in memory until it
+    /// changes. With PostgreSQL a change by another instance is known here mostly
+    /// within milliseconds, and within a second in any case; without it, at once.
+    pub cache: bool,
     /// `reauthenticate_after` (10 minutes): how recent a log-in, or the password
     /// typed again, must be for a sensitive act.
     #[serde(deserialize_with = "super::duration::deserialize")]
@@ -91,6 +95,7 @@ impl Default for SessionConfig {
             visitor_keys: Vec::new(),
             state_limit: 64 * 1024,
             visitor_limit: 1000,
+            cache: true,
             reauthenticate_after: Duration::from_secs(10 * 60),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::tokio::time::{Instant, timeout_at};
@@ -9,6 +10,8 @@ use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
+use super::sqlite::Writer;
+use super::versions::{Changes, Versions};
 use crate::error::Error;
 use crate::sql;
 
@@ -20,11 +23,13 @@ pub struct Connection {
     /// PostgreSQL has until then. A server that hangs says nothing, and the
     /// library would wait for as long as it does.
     deadline: Option<Instant>,
+    /// What has been written so far.
+    changes: Changes,
 }
 
 enum Inner {
     Sqlite(PoolConnection<Sqlite>),
-    SqliteWrite(sqlx::Transaction<'static, Sqlite>),
+    SqliteWrite(Writer),
     Postgres(PoolConnection<Postgres>),
     /// For reading as well, behind a pooler: outside a transaction the two steps
     /// of a statement may go to different servers.
@@ -33,9 +38,11 @@ enum Inner {
 }
 
 /// A write transaction. Dropped without a commit, it is rolled back.
-#[derive(Debug)]
 #[must_use = "nothing has happened before it is committed"]
-pub struct Transaction(Connection);
+pub struct Transaction {
+    connection: Connection,
+    versions: Arc<Versions>,
+}
 
 /// What runs a statement.
 pub(crate) enum Backend<'c> {
@@ -54,24 +61,29 @@ pub(crate) struct How {
 }
 
 impl Connection {
+    fn new(inner: Inner, is_named: bool, deadline: Option<Instant>) -> Self {
+        Connection { inner, is_named, deadline, changes: Changes::default() }
+    }
+
     pub(super) fn sqlite_reader(db: PoolConnection<Sqlite>) -> Self {
-        Connection { inner: Inner::Sqlite(db), is_named: true, deadline: None }
+        Connection::new(Inner::Sqlite(db), true, None)
     }
 
     pub(super) fn postgres_reader(db: PoolConnection<Postgres>, deadline: Instant) -> Self {
-        Connection { inner: Inner::Postgres(db), is_named: true, deadline: Some(deadline) }
+        Connection::new(Inner::Postgres(db), true, Some(deadline))
     }
 
     pub(super) fn postgres_snapshot(
         tx: sqlx::Transaction<'static, Postgres>,
         deadline: Instant,
     ) -> Self {
-        Connection { inner: Inner::PostgresRead(tx), is_named: false, deadline: Some(deadline) }
+        Connection::new(Inner::PostgresRead(tx), false, Some(deadline))
     }
 
     /// The connection itself where it is to SQLite. What is done with it, here and
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
+        self.changes.add_all(); // who knows
         match self.backend() {
             Backend::Sqlite(db) => Some(db),
             Backend::Postgres(..) => None,
@@ -82,10 +94,20 @@ impl Connection {
     /// `databases.login.named_statements = false`, a statement on it must say
     /// `persistent(false)`.
     pub fn postgres(&mut self) -> Option<&mut PgConnection> {
+        self.changes.add_all();
         match self.backend() {
             Backend::Postgres(db, _) => Some(db),
             Backend::Sqlite(_) => None,
         }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        !matches!(self.inner, Inner::Sqlite(_) | Inner::SqliteWrite(_))
+    }
+
+    /// What is written changes this of the sessions, once it is committed.
+    pub(crate) fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
     }
 
     pub(crate) async fn run<R>(
@@ -104,7 +126,7 @@ impl Connection {
         let is_named = self.is_named;
         match &mut self.inner {
             Inner::Sqlite(db) => Backend::Sqlite(db),
-            Inner::SqliteWrite(tx) => Backend::Sqlite(tx),
+            Inner::SqliteWrite(writer) => Backend::Sqlite(&mut writer.tx),
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),
             Inner::PostgresWrite(tx) => Backend::Postgres(tx, How { is_write: true, is_named }),
@@ -113,17 +135,19 @@ impl Connection {
 }
 
 impl Transaction {
-    pub(super) fn sqlite_writer(tx: sqlx::Transaction<'static, Sqlite>) -> Self {
-        Transaction(Connection { inner: Inner::SqliteWrite(tx), is_named: true, deadline: None })
+    pub(super) fn sqlite_writer(writer: Writer, versions: Arc<Versions>) -> Self {
+        let connection = Connection::new(Inner::SqliteWrite(writer), true, None);
+        Transaction { connection, versions }
     }
 
     pub(super) fn postgres_writer(
         tx: sqlx::Transaction<'static, Postgres>,
         is_named: bool,
         deadline: Instant,
+        versions: Arc<Versions>,
     ) -> Self {
-        let inner = Inner::PostgresWrite(tx);
-        Transaction(Connection { inner, is_named, deadline: Some(deadline) })
+        let connection = Connection::new(Inner::PostgresWrite(tx), is_named, Some(deadline));
+        Transaction { connection, versions }
     }
 
     /// Makes everything in it happen.
@@ -133,22 +157,29 @@ impl Transaction {
     /// When the database fails. Nothing has happened then, unless PostgreSQL went
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
-        // Given up a moment too early, it would be reported as failed and have
-        // happened.
-        let done = within(self.0.deadline.map(at_least), async {
-            match self.0.inner {
-                Inner::SqliteWrite(tx) => tx.commit().await,
-                Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => tx.commit().await,
+        let Transaction { connection: Connection { inner, deadline, changes, .. }, versions } =
+            self;
+        let commit = async {
+            match inner {
+                Inner::SqliteWrite(writer) => writer.commit(&versions, &changes).await,
+                Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
+                    let done = tx.commit().await;
+                    // A commit that has failed may have happened.
+                    versions.advance(&changes);
+                    done
+                }
                 Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
             }
-        });
-        Ok(done.await?)
+        };
+        // Given up a moment too early, it would be reported as failed and have
+        // happened.
+        Ok(within(deadline.map(at_least), commit).await?)
     }
 
     /// Waits until no other transaction holds the lock `name`, and holds it to
     /// the end. SQLite has one writer, which is lock enough.
     pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Error> {
-        if self.postgres().is_some() {
+        if self.is_postgres() {
             sql::query("SELECT pg_advisory_xact_lock($1)").bind(key(name)).execute(self).await?;
         }
         Ok(())
@@ -156,8 +187,8 @@ impl Transaction {
 
     /// Lets it take as long as it takes: for what the operator asks for.
     pub(crate) async fn take_time(&mut self) -> Result<(), Error> {
-        if self.postgres().is_some() {
-            self.0.deadline = None;
+        if self.is_postgres() {
+            self.connection.deadline = None;
             sql::query("SET LOCAL statement_timeout = 0").execute(self).await?;
         }
         Ok(())
@@ -165,7 +196,7 @@ impl Transaction {
 
     /// The same as [`lock()`](Self::lock()) without waiting. `false`: another one holds it.
     pub(crate) async fn try_lock(&mut self, name: &str) -> Result<bool, Error> {
-        if self.postgres().is_none() {
+        if !self.is_postgres() {
             return Ok(true);
         }
         let lock = sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key(name));
@@ -203,22 +234,25 @@ impl Deref for Transaction {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.0
+        &self.connection
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.0
+        &mut self.connection
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transaction").field(&self.connection).finish()
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.inner {
-            Inner::Sqlite(_) | Inner::SqliteWrite(_) => "SQLite",
-            _ => "PostgreSQL",
-        };
+        let kind = if self.is_postgres() { "PostgreSQL" } else { "SQLite" };
         f.debug_tuple("Connection").field(&kind).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! A pool of connections to PostgreSQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::tokio::{self, time::timeout};
@@ -10,6 +11,8 @@ use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, Transaction, Type};
 
 use super::OpenError;
 use super::connection::key;
+use super::listener::Listener;
+use super::versions::Versions;
 use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
@@ -53,6 +56,7 @@ pub struct PostgresPool {
     pool: PgPool,
     /// Off behind a pooler that hands out a server connection per transaction.
     has_named_statements: bool,
+    listener: Arc<Listener>,
 }
 
 impl PostgresPool {
@@ -112,11 +116,18 @@ impl PostgresPool {
                 })
             })
             .connect_lazy_with(options);
-        Ok(PostgresPool { pool, has_named_statements })
+        Ok(PostgresPool { pool, has_named_statements, listener: Arc::new(Listener::new()) })
     }
 
     pub fn has_named_statements(&self) -> bool {
         self.has_named_statements
+    }
+
+    /// Whether the versions tell of everything that others have committed. Never behind
+    /// a pooler, which lets nobody listen, nor when there is no connection to spare.
+    pub fn is_known(&self, versions: &Arc<Versions>) -> bool {
+        let can_listen = self.has_named_statements && self.pool.options().get_max_connections() > 1;
+        can_listen && self.listener.is_known(&self.pool, versions)
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {

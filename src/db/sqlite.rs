@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocket::tokio::sync::OwnedMutexGuard;
 use rocket::tokio::task::spawn_blocking;
+use rocket::tokio::{self, time::timeout};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -14,6 +16,8 @@ use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::OpenError;
 use super::file::{self, DatabaseFile};
+use super::versions::{Changes, Versions};
+use super::wal_index::WalIndex;
 use crate::error::Error;
 
 /// Longest wait for the one writer. Its queue is first come, first served.
@@ -35,6 +39,16 @@ pub struct SqlitePools {
     write: SqlitePool,
     read: SqlitePool,
     file: Arc<DatabaseFile>,
+    index: Option<Arc<WalIndex>>,
+    /// Whose turn it is to write, until all know of the commit.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A write transaction.
+pub struct Writer {
+    pub tx: Transaction<'static, Sqlite>,
+    index: Option<Arc<WalIndex>>,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl SqlitePools {
@@ -43,7 +57,7 @@ impl SqlitePools {
     /// # Errors
     ///
     /// When the file cannot be made or opened, or SQLite is too old.
-    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+    pub async fn open(path: &Path, versions: &Arc<Versions>) -> Result<Self, OpenError> {
         let mut file = file::create(path).map_err(|error| {
             OpenError(format!("databases.login.url: cannot open {}: {error}", path.display()))
         })?;
@@ -75,7 +89,8 @@ impl SqlitePools {
         // SQLite makes the log when the file is first read.
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
-        Ok(SqlitePools { write, read, file: Arc::new(file) })
+        let index = WalIndex::open(path, versions.clone()).map(Arc::new);
+        Ok(SqlitePools { write, read, file: Arc::new(file), index, turn: Arc::default() })
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
@@ -85,9 +100,18 @@ impl SqlitePools {
 
     /// It takes the write lock at once: a transaction that reads first and then
     /// writes fails with "locked" whatever the time-out.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+    pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        let turn = timeout(WRITER_TIMEOUT, self.turn.clone().lock_owned()).await;
+        let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Writer { tx, index: self.index.clone(), _turn: turn })
+    }
+
+    /// Whether the versions tell of everything that has been committed by now, by
+    /// whichever process.
+    pub fn is_known(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| index.is_known())
     }
 
     /// Whether the file is in place and reads as a database, and the writer gets
@@ -107,7 +131,7 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
         fresh.close().await?;
-        self.write().await?.rollback().await?;
+        self.write().await?.tx.rollback().await?;
         Ok(())
     }
 
@@ -127,6 +151,20 @@ impl SqlitePools {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+impl Writer {
+    pub async fn commit(self, versions: &Versions, changes: &Changes) -> Result<(), sqlx::Error> {
+        let Some(index) = self.index else {
+            self.tx.commit().await?;
+            versions.advance(changes);
+            return Ok(());
+        };
+        let committing = index.begin_commit();
+        self.tx.commit().await?;
+        committing.end(changes);
+        Ok(())
     }
 }
 

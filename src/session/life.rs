@@ -155,7 +155,7 @@ impl Session {
         let data = store::find_state(&mut db, id, self.clock.now()).await?;
         let state = data.as_deref().and_then(state::parse).ok_or_else(state::ended)?;
         if let Some(current) = self.current().as_mut() {
-            current.state = state;
+            current.state = Arc::new(state);
         }
         Ok(())
     }
@@ -280,7 +280,7 @@ impl Session {
             Some(state) => state,
             // Of two log-ins at once, as by a double click, the first has taken
             // the visitor's row; the second must not lose the basket.
-            None if owner.is_none() => loaded,
+            None if owner.is_none() => State::clone(&loaded),
             None => State::new(),
         };
         store::delete(tx, record.family).await?;
@@ -318,7 +318,8 @@ impl Session {
         };
 
         store::insert(tx, &record, &state::serialize(&state)?, &self.client).await?;
-        let current = Current { token: Arc::new(token), record, state, is_new: true };
+        let current =
+            Current { token: Arc::new(token), record, state: Arc::new(state), is_new: true };
         Ok(Started { current, event: Event::Created })
     }
 

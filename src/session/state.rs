@@ -12,10 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::Session;
+use super::group::{Means, Slot};
 use super::store;
-use super::{Current, Session};
 use crate::error::Error;
 use crate::metrics::{self, Event};
+
+/// How deep JSON may be nested for `serde_json` to read it.
+const DEEPEST: usize = 127;
 
 /// A session's values by key.
 pub type State = Map<String, Value>;
@@ -185,23 +189,28 @@ impl Session {
             return Ok(result);
         };
 
-        let start = Instant::now();
-        let mut tx = self.db.write().await?;
-        let before = store::find_state(&mut tx, id, self.clock.now()).await?;
-        let mut state = before.as_deref().and_then(parse).ok_or_else(ended)?;
-        let result = change(&mut state)?;
-        let after = serialize(&state)?;
-        // A state that is too large already, since the limit was lowered, may shrink.
-        let limit = self.sessions.state_limit.max(before.as_ref().map_or(0, String::len));
-        if after.len() > limit {
-            return Err(Error::too_large());
-        }
-        if before.as_deref() != Some(&after) {
-            store::update_state(&mut tx, id, &after).await?;
-            tx.commit().await?;
-            metrics::written(start);
-        }
-
+        let (start, limit) = (Instant::now(), self.sessions.state_limit);
+        let means = Means {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            cache: self.sessions.cache.clone(),
+        };
+        let (result, state) = self
+            .sessions
+            .group
+            .write(&means, id, |before| {
+                let mut state = State::clone(&before.state);
+                let result = change(&mut state)?;
+                let after = serialize(&state)?;
+                // A state that is too large already, since the limit was lowered, may shrink.
+                if after.len() > limit.max(before.data.len()) {
+                    return Err(Error::too_large());
+                }
+                let is_changed = after != before.data;
+                Ok((result, is_changed.then(|| Slot::new(state, after))))
+            })
+            .await?;
+        metrics::written(start);
         if let Some(current) = self.current().as_mut() {
             current.state = state;
         }
@@ -240,7 +249,7 @@ impl Session {
         }
     }
 
-    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
+    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<super::Current>> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -251,11 +260,20 @@ pub(super) fn ended() -> Error {
     Error::ended()
 }
 
-/// The state as it is stored. What could not be read back is refused: JSON
-/// nested deeper than 127 levels.
+/// The state as it is stored. What could not be read back is refused.
 pub(super) fn serialize(state: &State) -> Result<String, Error> {
-    let data = serde_json::to_string(state).ok().filter(|data| parse(data).is_some());
+    let is_readable = state.values().all(|value| is_nested_in(value, DEEPEST - 1));
+    let data = serde_json::to_string(state).ok().filter(|_| is_readable);
     data.ok_or_else(|| Error::value::<State>("state"))
+}
+
+/// Whether `value` has at most so many levels of lists and objects.
+fn is_nested_in(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels > 0 && values.iter().all(|v| is_nested_in(v, levels - 1)),
+        Value::Object(values) => levels > 0 && values.values().all(|v| is_nested_in(v, levels - 1)),
+        _ => true,
+    }
 }
 
 fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Value, Error> {

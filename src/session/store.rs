@@ -108,14 +108,65 @@ pub async fn find_state(
     Ok(data)
 }
 
-/// Replaces the state of a session that was found in the same transaction.
-pub async fn update_state(db: &mut Connection, id: SessionId, data: &str) -> Result<(), Error> {
-    sql::query("UPDATE sessions SET data = $2 WHERE id = $1")
-        .bind(id)
-        .bind(data)
-        .execute(db)
-        .await?;
+/// The states of those of the sessions `ids` that have not ended. In a transaction
+/// nobody else changes or ends them until that ends; of several, those that another
+/// instance holds are passed over.
+pub async fn find_states(
+    db: &mut Connection,
+    ids: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<(SessionId, String)>, Error> {
+    if let [id] = ids {
+        let found = find_state(db, *id, now).await?;
+        return Ok(found.into_iter().map(|data| (*id, data)).collect());
+    }
+
+    let values: Vec<String> = (0..rounded(ids.len())).map(|n| format!("${}", n + 2)).collect();
+    let text = format!(
+        "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({})
+         /*pg FOR UPDATE SKIP LOCKED*/",
+        values.join(", ")
+    );
+    let mut query = sql::query_as_made(text).bind(now);
+    for id in padded(ids) {
+        query = query.bind(*id);
+    }
+    Ok(query.fetch_all(db).await?)
+}
+
+/// Replaces the states of sessions that were found in the same transaction.
+pub async fn update_states(
+    db: &mut Connection,
+    changed: &[(SessionId, &str)],
+) -> Result<(), Error> {
+    let values: Vec<String> =
+        (0..rounded(changed.len())).map(|n| format!("(${}, ${})", 2 * n + 1, 2 * n + 2)).collect();
+    let text = match changed {
+        [_] => "UPDATE sessions SET data = $2 WHERE id = $1".to_owned(),
+        _ => format!(
+            "WITH changed (id, data) AS (VALUES {})
+             UPDATE sessions SET data = changed.data FROM changed WHERE sessions.id = changed.id",
+            values.join(", ")
+        ),
+    };
+    let mut query = sql::query_made(text).declared();
+    for (id, data) in padded(changed) {
+        query = query.bind(*id).bind(*data);
+    }
+    query.execute(&mut *db).await?;
+    changed.iter().for_each(|(id, _)| db.changes().add(*id));
     Ok(())
+}
+
+/// So that there are few texts to prepare.
+fn rounded(count: usize) -> usize {
+    count.next_power_of_two()
+}
+
+/// The last one takes the places that are left: once more does no harm.
+fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
+    let missing = rounded(values.len()) - values.len();
+    values.iter().chain(values.last().into_iter().cycle().take(missing))
 }
 
 /// How many visitors' sessions were begun from `network` after `since`.
@@ -150,8 +201,10 @@ pub async fn rename(
     .bind(record.id)
     .bind(record.authenticated_at)
     .bind(now)
-    .execute(db)
+    .declared()
+    .execute(&mut *db)
     .await?;
+    db.changes().add(old);
     Ok(renamed == 1)
 }
 
@@ -165,8 +218,10 @@ pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error
     .bind(record.remember)
     .bind(record.last_seen_at)
     .bind(record.expires_at)
-    .execute(db)
+    .declared()
+    .execute(&mut *db)
     .await?;
+    db.changes().add(record.id);
     Ok(changed == 1)
 }
 
@@ -194,6 +249,7 @@ pub async fn insert(
     .bind(client.ip_address())
     .bind(client.network())
     .bind(&client.user_agent)
+    .declared()
     .execute(db)
     .await?;
     Ok(())
@@ -215,15 +271,23 @@ pub async fn touch(
     .bind(now)
     .bind(expires_at)
     .bind(read.last_seen_at)
-    .execute(db)
+    .declared()
+    .execute(&mut *db)
     .await?;
+    db.changes().add(read.id);
     Ok(touched == 1)
 }
 
 /// Ends the session that began with the id `family`, under whichever id it goes
 /// on, if it has not ended already.
 pub async fn delete(db: &mut Connection, family: SessionId) -> Result<(), Error> {
-    sql::query("DELETE FROM sessions WHERE family = $1").bind(family).execute(db).await?;
+    let ended: Vec<SessionId> =
+        sql::query_scalar("DELETE FROM sessions WHERE family = $1 RETURNING id")
+            .bind(family)
+            .declared()
+            .fetch_all(&mut *db)
+            .await?;
+    ended.into_iter().for_each(|id| db.changes().add(id));
     Ok(())
 }
 
@@ -275,7 +339,7 @@ pub async fn delete_of_user(
 /// Ends everybody's sessions, and says how many it were.
 pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
     // Rows one by one would meet those who hold one and want another.
-    if db.postgres().is_some() {
+    if db.is_postgres() {
         sql::query("LOCK TABLE sessions IN EXCLUSIVE MODE").execute(&mut *db).await?;
     }
     Ok(sql::query("DELETE FROM sessions").execute(db).await?)
@@ -291,6 +355,7 @@ pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> 
     )
     .bind(now)
     .bind(limit)
+    .declared() // nobody takes them for sessions any longer
     .execute(db)
     .await?;
     Ok(deleted)

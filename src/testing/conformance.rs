@@ -108,7 +108,8 @@ async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -
     let mut state = state::parse(&data).unwrap();
     let value = state.get(key).and_then(Value::as_i64).unwrap_or(0);
     state.insert(key.into(), change(value).into());
-    store::update_state(&mut tx, id, &Value::Object(state).to_string()).await.unwrap();
+    let data = Value::Object(state).to_string();
+    store::update_states(&mut tx, &[(id, &data)]).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -231,7 +232,7 @@ async fn only_an_object_is_a_state(db: &Pools) {
     let record = inserted(db).await;
     for data in ["", "[]", "1", "null", "{", "text"] {
         let mut tx = db.write().await.unwrap();
-        let stored = store::update_state(&mut tx, record.id, data).await;
+        let stored = store::update_states(&mut tx, &[(record.id, data)]).await;
         assert!(stored.is_err(), "{data:?} was stored as a state");
     }
     for data in ["", "[]", "1", "null", "{", "text"] {

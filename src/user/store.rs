@@ -46,6 +46,7 @@ pub async fn insert(
     .bind(password_hash.as_str())
     .bind(now)
     .bind(verified_at)
+    .declared() // nobody's sessions yet
     .fetch_one(db)
     .await?;
     Ok(id)

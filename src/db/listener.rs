@@ -1,0 +1,131 @@
+//! PostgreSQL tells what other instances, and whoever else, have changed.
+//!
+//! A connection listens to the triggers of `sessions` and `users`. That it hears
+//! everything is proved again and again: an answer that comes on it comes after whatever
+//! was to be told before. What this instance has read is believed for a little less than
+//! a second after the last proof, and not at all when there is none.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rocket::tokio::time::{Instant, sleep_until, timeout};
+use rocket::tokio::{self, time::sleep};
+use sqlx::postgres::{PgListener, PgPool};
+
+use super::versions::{Changes, Versions};
+use crate::token::TokenId;
+
+const CHANNEL: &str = "login_sessions";
+
+/// How often the connection has to answer.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// How long it may take for that.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How long what was read is believed after the server has answered. A session that
+/// ended elsewhere is dead here within a second, whatever happens to server or network.
+const LEASE: Duration = Duration::from_millis(900);
+
+/// From a lost connection to the next attempt.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether this instance knows of all changes.
+#[derive(Debug)]
+pub struct Listener {
+    start: Instant,
+    /// In microseconds since the start.
+    until: AtomicU64,
+    is_started: AtomicBool,
+}
+
+impl Listener {
+    pub fn new() -> Self {
+        let (until, is_started) = (AtomicU64::new(0), AtomicBool::new(false));
+        Listener { start: Instant::now(), until, is_started }
+    }
+
+    /// Whether the versions tell of everything that was committed up to a second ago,
+    /// and mostly of all that was committed up to a millisecond ago. The first time it
+    /// begins to listen.
+    pub fn is_known(self: &Arc<Self>, pool: &PgPool, versions: &Arc<Versions>) -> bool {
+        if !self.is_started.swap(true, SeqCst) {
+            tokio::spawn(listen(Arc::downgrade(self), pool.clone(), versions.clone()));
+        }
+        self.since_start(Instant::now()) < self.until.load(SeqCst)
+    }
+
+    fn believe(&self, answered: Instant) {
+        self.until.store(self.since_start(answered + LEASE), SeqCst);
+    }
+
+    fn since_start(&self, at: Instant) -> u64 {
+        at.duration_since(self.start).as_micros() as u64
+    }
+}
+
+/// Until the pool is closed, or nobody asks any longer.
+async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>) {
+    while !pool.is_closed() && listener.strong_count() > 0 {
+        match hear(&listener, &pool, &versions).await {
+            Ok(()) | Err(sqlx::Error::PoolClosed) => return,
+            Err(error) => {
+                log::warn!(
+                    "sessions are looked up each time, until PostgreSQL tells of changes: {error}"
+                );
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
+
+async fn hear(
+    listener: &Weak<Listener>,
+    pool: &PgPool,
+    versions: &Versions,
+) -> Result<(), sqlx::Error> {
+    let mut connection = PgListener::connect_with(pool).await?;
+    connection.eager_reconnect(false);
+    within(connection.listen(CHANNEL)).await?;
+    // Nobody has told what happened before.
+    versions.advance_all();
+
+    loop {
+        let asked = Instant::now();
+        within(sqlx::query("SELECT 1").persistent(false).execute(&mut connection)).await?;
+        while let Some(told) = connection.next_buffered() {
+            versions.advance(&changes(told.payload()));
+        }
+        let Some(listener) = listener.upgrade() else { return Ok(()) };
+        listener.believe(asked);
+        drop(listener);
+
+        loop {
+            tokio::select! {
+                told = connection.try_recv() => match told? {
+                    Some(told) => versions.advance(&changes(told.payload())),
+                    None => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
+                },
+                _ = sleep_until(asked + BEAT) => break,
+            }
+        }
+    }
+}
+
+async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let timed_out = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    timeout(ANSWER, answer).await.map_err(timed_out)?
+}
+
+/// What the triggers say. Anything else may mean anything.
+fn changes(payload: &str) -> Changes {
+    let mut changes = Changes::default();
+    for id in payload.split(',') {
+        match TokenId::from_hex(id) {
+            Some(id) => changes.add(id),
+            None => changes.add_all(),
+        }
+    }
+    changes
+}

@@ -1,0 +1,73 @@
+//! Which sessions have changed since they were read.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use crate::token::TokenId;
+
+/// Sessions share a counter by the first bits of their ids. Of two that share one, a
+/// change of the one costs the other a look-up, nothing else.
+const COUNTERS: usize = 4096;
+
+/// A counter for every session, which moves on with each change of it that is
+/// committed here, or that may have been committed elsewhere.
+#[derive(Debug)]
+pub struct Versions {
+    all: AtomicU64,
+    counters: Box<[AtomicU64]>,
+}
+
+/// What a transaction changes of the sessions, and of whom they belong to.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    all: bool,
+    sessions: Vec<TokenId>,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Versions { all: AtomicU64::new(0), counters }
+    }
+}
+
+impl Versions {
+    /// It is another one after every change of the session `id`. Both counters only
+    /// grow, so their sum never comes back.
+    pub fn of(&self, id: TokenId) -> u64 {
+        self.all.load(SeqCst) + self.counters[counter(id)].load(SeqCst)
+    }
+
+    /// Every session may have changed.
+    pub fn advance_all(&self) {
+        self.all.fetch_add(1, SeqCst);
+    }
+
+    /// Each session of `changes` has changed: its version is one more than before,
+    /// unless others have changed something too.
+    pub fn advance(&self, changes: &Changes) {
+        let mut counters: Vec<usize> = changes.sessions.iter().copied().map(counter).collect();
+        counters.sort_unstable();
+        counters.dedup();
+        for counter in counters {
+            self.counters[counter].fetch_add(1, SeqCst);
+        }
+        if changes.all {
+            self.advance_all();
+        }
+    }
+}
+
+impl Changes {
+    pub fn add(&mut self, id: TokenId) {
+        self.sessions.push(id);
+    }
+
+    pub fn add_all(&mut self) {
+        self.all = true;
+    }
+}
+
+/// Ids are hashes of random tokens, so any of their bits are as good.
+fn counter(id: TokenId) -> usize {
+    usize::from(u16::from_le_bytes([id.as_bytes()[0], id.as_bytes()[1]])) % COUNTERS
+}

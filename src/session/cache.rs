@@ -1,0 +1,92 @@
+//! Sessions as they were last read, so that a page asks the database only for what
+//! has changed since.
+//!
+//! What is kept is believed for as long as the database says that nothing has changed
+//! (`Pools::version()`), so a session that has ended here is dead at once.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as QuickCache;
+
+use super::SessionId;
+use super::state::State;
+use super::store::Record;
+use crate::clock::Timestamp;
+use crate::user::User;
+
+/// What all that is kept may take, in bytes: some 20,000 sessions with little in them.
+const CAPACITY: u64 = 16 * 1024 * 1024;
+
+/// A session with more state than this is read anew each time.
+const LARGEST_STATE: usize = 8 * 1024;
+
+/// What a session takes beside its state: the row, the user, the cache's own.
+const OVERHEAD: u64 = 768;
+
+/// A session as it was read.
+#[derive(Clone)]
+pub struct Loaded {
+    pub record: Record,
+    pub user: Option<Arc<User>>,
+    pub state: Arc<State>,
+    /// How long the state is as text.
+    pub length: usize,
+}
+
+/// The sessions that were used last.
+pub struct Cache(QuickCache<SessionId, Arc<Entry>, ByLength>);
+
+struct Entry {
+    version: u64,
+    loaded: Loaded,
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<SessionId, Arc<Entry>> for ByLength {
+    fn weight(&self, _: &SessionId, entry: &Arc<Entry>) -> u64 {
+        OVERHEAD + 4 * entry.loaded.length as u64
+    }
+}
+
+impl Cache {
+    pub fn new() -> Self {
+        let sessions = (CAPACITY / OVERHEAD) as usize;
+        Cache(QuickCache::with_weighter(sessions, CAPACITY, ByLength))
+    }
+
+    /// The session `id`, if it was kept at this `version` and has not expired at `now`.
+    pub fn get(&self, id: SessionId, version: u64, now: Timestamp) -> Option<Loaded> {
+        let entry = self.0.get(&id)?;
+        let is_good = entry.version == version && entry.loaded.record.expires_at > now;
+        is_good.then(|| entry.loaded.clone())
+    }
+
+    /// Keeps what was read of the session `id` when it had this `version`, or after.
+    pub fn put(&self, id: SessionId, version: u64, loaded: Loaded) {
+        if loaded.length <= LARGEST_STATE {
+            self.0.insert(id, Arc::new(Entry { version, loaded }));
+        }
+    }
+
+    /// Goes on with a new state, when the change to it was the only one since the
+    /// session had this `version`.
+    pub fn update(&self, id: SessionId, version: u64, state: Arc<State>, length: usize) {
+        match self.0.get(&id) {
+            Some(entry) if entry.version == version => {
+                self.put(id, version + 1, Loaded { state, length, ..entry.loaded.clone() });
+            }
+            // Read at another version: it would be read anew in any case.
+            _ => {}
+        }
+    }
+}
+
+/// Nothing of what is kept: it may be secret.
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("len", &self.0.len()).finish_non_exhaustive()
+    }
+}
