@@ -8,6 +8,7 @@
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
+//! | `rocket_login_panics_total` | counter | `task`: the work beside the requests that goes on after it |
 //! | `rocket_login_connections` | gauge | `state`: `used` or `idle`; PostgreSQL alone |
 //!
 //! No label holds anything of a visitor.
@@ -76,6 +77,10 @@ pub(crate) fn swept(sessions: u64) {
     counter!("rocket_login_sessions_swept_total").increment(sessions);
 }
 
+pub(crate) fn panicked(task: &'static str) {
+    counter!("rocket_login_panics_total", "task" => task).increment(1);
+}
+
 pub(crate) fn connections(used: usize, idle: usize) {
     gauge!("rocket_login_connections", "state" => "used").set(used as f64);
     gauge!("rocket_login_connections", "state" => "idle").set(idle as f64);
@@ -127,10 +132,12 @@ mod endpoint {
     use rocket::http::Status;
     use rocket::outcome::Outcome;
     use rocket::request::{self, FromRequest, Request};
-    use rocket::tokio::{self, time::sleep};
+    use rocket::tokio::time::sleep;
     use rocket::{Build, Rocket, State, get, routes};
     use sha2::{Digest, Sha256};
     use subtle::ConstantTimeEq;
+
+    use crate::background;
 
     /// What was measured is folded together this often; where nobody asks for
     /// it, it would pile up.
@@ -153,17 +160,12 @@ mod endpoint {
         let upkeep = handle.clone();
         Ok(rocket.manage(handle).manage(Token::new(&token)).mount("/", routes![metrics]).attach(
             AdHoc::on_liftoff("Prometheus Upkeep", |rocket| {
-                let mut shutdown = rocket.shutdown();
-                Box::pin(async move {
-                    tokio::spawn(async move {
-                        loop {
-                            tokio::select! {
-                                _ = &mut shutdown => break,
-                                _ = sleep(UPKEEP) => upkeep.run_upkeep(),
-                            }
-                        }
-                    });
-                })
+                let run = move || {
+                    let upkeep = upkeep.clone();
+                    async move { upkeep.run_upkeep() }
+                };
+                background::repeat("upkeep", rocket.shutdown(), run, || sleep(UPKEEP));
+                Box::pin(async {})
             }),
         ))
     }

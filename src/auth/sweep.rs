@@ -5,6 +5,7 @@ use rocket::fairing::AdHoc;
 use rocket::tokio;
 use rocket_db_pools::Database;
 
+use crate::background;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ThrottleConfig};
 use crate::db::{Db, Pools};
@@ -69,22 +70,20 @@ pub fn fairing() -> AdHoc {
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
             let config: &Config = rocket.state().expect("the stage manages its configuration");
             let config = config.throttle.clone();
-            let mut shutdown = rocket.shutdown();
-            tokio::spawn(async move {
-                loop {
-                    tokio::select! {
-                        _ = &mut shutdown => break,
-                        swept = sweep(&db, &clock, &config) => if let Err(error) = swept {
-                            log::warn!("the account sweep will try again: {error}");
-                        }
-                    }
-
-                    tokio::select! {
-                        _ = &mut shutdown => break,
-                        _ = clock.sleep(INTERVAL) => {}
+            let paused = clock.clone();
+            let work = move || {
+                let (db, clock, config) = (db.clone(), clock.clone(), config.clone());
+                async move {
+                    if let Err(error) = sweep(&db, &clock, &config).await {
+                        log::warn!("the account sweep will try again: {error}");
                     }
                 }
-            });
+            };
+            let pause = move || {
+                let clock = paused.clone();
+                async move { clock.sleep(INTERVAL).await }
+            };
+            background::repeat("account sweep", rocket.shutdown(), work, pause);
         })
     })
 }

@@ -18,6 +18,7 @@ use rocket_db_pools::Database;
 use super::outbox::{self, Queued};
 use super::templates::Written;
 use super::{Mail, Post};
+use crate::background;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{ConfigError, MailServer, MailTls};
 use crate::db::{Connection, Db, Pools};
@@ -138,12 +139,14 @@ impl Sender {
     async fn run(mut self) {
         let mut silence = 0;
         loop {
-            let pause = match self.send_due().await {
-                Ok(()) => {
+            let pause = match background::round("mail sender", self.send_due()).await {
+                Some(Ok(())) => {
                     silence = 0;
                     INTERVAL
                 }
-                Err(error) => {
+                // The mail is claimed: it is tried again in a minute.
+                None => INTERVAL,
+                Some(Err(error)) => {
                     log::warn!("mails wait: {error}");
                     silence = (2 * silence).clamp(FIRST_PAUSE, LONGEST_SILENCE);
                     silence

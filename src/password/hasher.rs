@@ -19,6 +19,7 @@ use rocket::tokio::time::timeout;
 
 use super::hash::Cost;
 use super::{Password, PasswordHash};
+use crate::background;
 use crate::config::PasswordConfig;
 use crate::error::Error;
 
@@ -27,6 +28,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Jobs that may wait, per worker: about as many as one hashes in that time.
 const QUEUE_PER_WORKER: usize = 64;
+
+/// How far the workers stand back for the pages: a tenth of the time is still theirs
+/// when pages take all they can get.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 /// Hashes and verifies passwords, in managed state.
 #[derive(Debug)]
@@ -212,6 +218,11 @@ impl Drop for Place {
 }
 
 fn work(jobs: &Mutex<Receiver<Job>>, cost: &Cost, count: &AtomicU64) {
+    // On as many threads as there are cores, hashing would keep a page waiting for its
+    // turn: a page takes microseconds, a hash what it takes. Linux has it by thread.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
+
     let mut memory = vec![Block::new(); cost.params.block_count()];
     loop {
         // The lock is held while waiting: one worker waits for the next job,
@@ -225,7 +236,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, cost: &Cost, count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
         let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, &mut memory)));
         if done.is_err() {
-            log::error!("a hashing worker panicked and goes on with the next password");
+            background::panicked("hashing worker");
         }
     }
 }

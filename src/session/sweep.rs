@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use rocket::fairing::AdHoc;
-use rocket::tokio::{self, time::sleep};
+use rocket::tokio::time::sleep;
 use rocket_db_pools::Database;
 
 use super::store;
+use crate::background;
 use crate::clock::Clock;
 use crate::db::{Db, Pools};
 use crate::error::Error;
@@ -63,24 +64,17 @@ pub fn fairing() -> AdHoc {
         Box::pin(async move {
             let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
-            let mut shutdown = rocket.shutdown();
-            tokio::spawn(async move {
-                loop {
-                    tokio::select! {
-                        _ = &mut shutdown => break,
-                        swept = sweep(&db, &clock) => match swept {
-                            Ok(0) => {}
-                            Ok(swept) => log::info!("swept {swept} expired sessions"),
-                            Err(error) => log::warn!("the session sweep will try again: {error}"),
-                        }
-                    }
-
-                    tokio::select! {
-                        _ = &mut shutdown => break,
-                        _ = sleep(pause()) => {}
+            let work = move || {
+                let (db, clock) = (db.clone(), clock.clone());
+                async move {
+                    match sweep(&db, &clock).await {
+                        Ok(0) => {}
+                        Ok(swept) => log::info!("swept {swept} expired sessions"),
+                        Err(error) => log::warn!("the session sweep will try again: {error}"),
                     }
                 }
-            });
+            };
+            background::repeat("session sweep", rocket.shutdown(), work, || sleep(pause()));
         })
     })
 }
