@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use rocket::tokio::time::{Instant, sleep_until, timeout};
 use rocket::tokio::{self, time::sleep};
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
+use super::postgres::{IS_STANDBY, PATIENCE};
 use super::versions::{Changes, Versions};
 use crate::token::TokenId;
 
@@ -51,7 +52,11 @@ impl Listener {
     /// begins to listen.
     pub fn is_known(self: &Arc<Self>, pool: &PgPool, versions: &Arc<Versions>) -> bool {
         if !self.is_started.swap(true, SeqCst) {
-            tokio::spawn(listen(Arc::downgrade(self), pool.clone(), versions.clone()));
+            let (listener, versions) = (Arc::downgrade(self), versions.clone());
+            let (pool, mut closed) = (pool.clone(), pool.close_event());
+            tokio::spawn(async move {
+                let _ = closed.do_until(listen(listener, pool, versions)).await;
+            });
         }
         self.since_start(Instant::now()) < self.until.load(SeqCst)
     }
@@ -65,17 +70,13 @@ impl Listener {
     }
 }
 
-/// Until the pool is closed, or nobody asks any longer.
+/// Until nobody asks any longer.
 async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>) {
-    while !pool.is_closed() && listener.strong_count() > 0 {
-        match hear(&listener, &pool, &versions).await {
-            Ok(()) | Err(sqlx::Error::PoolClosed) => return,
-            Err(error) => {
-                log::warn!(
-                    "sessions are looked up each time, until PostgreSQL tells of changes: {error}"
-                );
-            }
-        }
+    while let Err(error) = hear(&listener, &pool, &versions).await {
+        let Some(listener) = listener.upgrade() else { return };
+        listener.until.store(0, SeqCst);
+        drop(listener);
+        log::warn!("sessions are looked up each time while PostgreSQL tells nothing: {error}");
         sleep(RETRY).await;
     }
 }
@@ -85,9 +86,16 @@ async fn hear(
     pool: &PgPool,
     versions: &Versions,
 ) -> Result<(), sqlx::Error> {
-    let mut connection = PgListener::connect_with(pool).await?;
+    // Not one of the pool's: the library goes on waiting for one that has fallen silent,
+    // and the pool would be short of it.
+    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let own = own.connect_with((*pool.connect_options()).clone()).await?;
+    let mut connection = PgListener::connect_with(&own).await?;
     connection.eager_reconnect(false);
     within(connection.listen(CHANNEL)).await?;
+    if within(sqlx::query_scalar(IS_STANDBY).persistent(false).fetch_one(&mut connection)).await? {
+        return Err(sqlx::Error::Configuration("the server is a standby".into()));
+    }
     // Nobody has told what happened before.
     versions.advance_all();
 

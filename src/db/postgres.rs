@@ -45,7 +45,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// application's.
 const STATEMENTS: usize = 500;
 
-const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
+pub const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
 
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
@@ -124,10 +124,9 @@ impl PostgresPool {
     }
 
     /// Whether the versions tell of everything that others have committed. Never behind
-    /// a pooler, which lets nobody listen, nor when there is no connection to spare.
+    /// a pooler, which lets nobody listen.
     pub fn is_known(&self, versions: &Arc<Versions>) -> bool {
-        let can_listen = self.has_named_statements && self.pool.options().get_max_connections() > 1;
-        can_listen && self.listener.is_known(&self.pool, versions)
+        self.has_named_statements && self.listener.is_known(&self.pool, versions)
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {

@@ -19,6 +19,7 @@ mod generated;
 mod hashing;
 mod headers;
 mod instances;
+mod kept;
 mod life;
 mod login;
 mod logout;
