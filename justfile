@@ -15,3 +15,8 @@ test:
 # Pictures of every page, in target/pictures
 pictures:
     cargo test --test browser pictures -- --ignored
+
+# What it carries, with ratios that hold on any machine: in some 15 minutes, or BENCH_SECONDS=1; also BENCH_ROWS=1000,10000000
+bench:
+    cargo build --release --locked --bin rocket-login --example views
+    cargo bench --locked --bench load

@@ -1,0 +1,178 @@
+//! A folder with a site's database, and the programs that run on it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use rocket::tokio::runtime::Runtime;
+use rocket_login::sqlx::sqlite::SqliteConnectOptions;
+use rocket_login::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use tempfile::TempDir;
+
+use crate::servers::Cluster;
+use crate::servers::program::{Program, command};
+
+/// What both people of the bench type.
+pub const PASSWORD: &str = "password=correct+horse+battery";
+
+const COOKIE: &str = "__Host-session=";
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// Where the programs are: as `just bench` has built them, or in `BENCH_BIN`.
+pub fn binary(program: &str) -> PathBuf {
+    match std::env::var_os("BENCH_BIN") {
+        Some(folder) => PathBuf::from(folder).join(program),
+        None => match program {
+            "rocket-login" => env!("CARGO_BIN_EXE_rocket-login").into(),
+            example => PathBuf::from(env!("CARGO_BIN_EXE_rocket-login"))
+                .with_file_name("examples")
+                .join(example),
+        },
+    }
+}
+
+/// One site's folder. Its database is in it, or in a cluster.
+pub struct Home<'c> {
+    dir: TempDir,
+    postgres: Option<(&'c Cluster, String)>,
+}
+
+impl<'c> Home<'c> {
+    /// On SQLite, or in a new database of `cluster`.
+    pub fn new(cluster: Option<&'c Cluster>) -> Self {
+        let dir = TempDir::new().unwrap();
+        let postgres = cluster.map(|cluster| {
+            let random = dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
+            let name = format!("bench_{}", random.replace(|c: char| !c.is_alphanumeric(), ""));
+            cluster.sql("postgres", &format!("CREATE DATABASE {name}"));
+            (cluster, name)
+        });
+        Home { dir, postgres }
+    }
+
+    /// What its database is, for the table.
+    pub fn kind(&self) -> &'static str {
+        if self.postgres.is_some() { "PostgreSQL" } else { "SQLite" }
+    }
+
+    /// `program` on it, as it is configured by default but for `variables`.
+    pub fn start(&self, program: &str, variables: &[(&str, &str)]) -> Program {
+        static KEY: LazyLock<String> = LazyLock::new(|| {
+            let dir = TempDir::new().unwrap();
+            let made = command(binary("rocket-login"), &dir).arg("secret-key").output().unwrap();
+            String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        });
+
+        let mut command = command(binary(program), &self.dir);
+        command.env("ROCKET_SECRET_KEY", KEY.as_str());
+        if let Some((cluster, name)) = &self.postgres {
+            let url = cluster.url(name);
+            command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));
+        }
+        Program::start(command, variables)
+    }
+
+    /// How long `rocket-login` takes from its start until it is ready.
+    pub fn start_up(&self) -> Duration {
+        let start = Instant::now();
+        let mut site = self.start("rocket-login", &[]);
+        while !site.request("GET /readyz", None, "").starts_with("HTTP/1.1 200") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let taken = start.elapsed();
+        site.terminate();
+        taken
+    }
+
+    /// Runs `statements` in its database.
+    pub fn execute(&self, statements: String) {
+        match &self.postgres {
+            Some((cluster, name)) => drop(cluster.sql(name, &statements)),
+            None => RUNTIME.block_on(async {
+                let mut db = self.sqlite().await;
+                sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut db).await.unwrap();
+                db.close().await.unwrap();
+            }),
+        }
+    }
+
+    /// The number that `query` finds.
+    pub fn number(&self, query: &str) -> i64 {
+        match &self.postgres {
+            Some((cluster, name)) => cluster.sql(name, query).parse().unwrap(),
+            None => RUNTIME.block_on(async {
+                let mut db = self.sqlite().await;
+                let query = sqlx::query_scalar(AssertSqlSafe(query));
+                query.fetch_one(&mut db).await.unwrap()
+            }),
+        }
+    }
+
+    async fn sqlite(&self) -> SqliteConnection {
+        let file = self.dir.path().join("data/login.db");
+        let options = SqliteConnectOptions::new().filename(file);
+        options.busy_timeout(Duration::from_secs(60)).connect().await.unwrap()
+    }
+}
+
+/// Makes the account `name`@example.org.
+pub fn register(site: &Program, name: &str) {
+    let form = format!("{PASSWORD}&email={name}%40example.org");
+    let answer = site.request("POST /register", None, &form);
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+}
+
+/// Logs it in, and returns the cookie.
+pub fn log_in(site: &Program, name: &str) -> String {
+    let form = format!("{PASSWORD}&email={name}%40example.org");
+    cookie(&site.request("POST /login", None, &form))
+}
+
+/// The session's cookie that `answer` sets.
+pub fn cookie(answer: &str) -> String {
+    let mut set = answer.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    let line = set.find(|line| line.starts_with(COOKIE)).unwrap_or_else(|| panic!("{answer}"));
+    line.split(';').next().unwrap().to_owned()
+}
+
+/// One connection that stays, for one request after the other.
+pub struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub fn of(site: &Program) -> Self {
+        Client(BufReader::new(site.connect()))
+    }
+
+    /// How long a page takes.
+    pub fn get(&mut self, path: &str, cookie: Option<&str>) -> Duration {
+        let start = Instant::now();
+        let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{cookie}\r\n");
+        self.0.get_mut().write_all(head.as_bytes()).unwrap();
+
+        let (mut length, mut line) = (0, String::new());
+        self.0.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+        while line.trim() != "" {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+            self.0.read_line(&mut line).unwrap();
+        }
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        start.elapsed()
+    }
+}
+
+/// A line of `/proc/<id>/status`, in MiB.
+pub fn memory(site: &Program, key: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", site.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kib: f64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+    kib / 1024.0
+}

@@ -1,0 +1,82 @@
+//! Log-ins: how near they come to the bare function that they wait for, and what they
+//! do to everybody else.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use crate::home::{Client, Home, PASSWORD, memory, register};
+use crate::servers::program::Program;
+use crate::table::Report;
+use crate::wrk::{Load, compare};
+
+/// Between two requests of somebody who looks at a page meanwhile: often enough for a
+/// p99, and no load.
+const PACE: Duration = Duration::from_millis(5);
+
+pub fn measure(report: &mut Report, seconds: u64) {
+    let home = Home::new(None);
+    let site = home.start("rocket-login", &[("ROCKET_THROTTLE", "{enabled=false}")]);
+    register(&site, "ada");
+    let before = look(&site, seconds, || ());
+
+    let body = format!("{PASSWORD}&email=ada%40example.org");
+    let log_ins = Load::post(site.port(), "/login", &body);
+    let compared = compare(seconds, bare, |seconds| log_ins.run(seconds));
+    report.rate("log-ins, Argon2id as by default", compared, "bare Argon2id on all cores");
+
+    report.times("/ looked at 200 times a second", "", before.0, before.1);
+    let during = look(&site, seconds, || {
+        log_ins.run(seconds);
+    });
+    report.times("the same while log-ins take all they can", "", during.0, during.1);
+    report.figure("the most it took under log-ins", format!("{:.0} MiB", memory(&site, "VmHWM")));
+    report.figure("memory after them", format!("{:.0} MiB", memory(&site, "VmRSS")));
+}
+
+/// Median and p99 of `/` for somebody else, for so long, while `act` goes on.
+fn look(site: &Program, seconds: u64, act: impl FnOnce()) -> (Duration, Duration) {
+    let is_over = AtomicBool::new(false);
+    let mut times = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let (mut client, start, mut times) = (Client::of(site), Instant::now(), Vec::new());
+            while start.elapsed() < Duration::from_secs(seconds) || !is_over.load(Ordering::SeqCst)
+            {
+                times.push(client.get("/", None));
+                thread::sleep(PACE);
+            }
+            times
+        });
+        act();
+        is_over.store(true, Ordering::SeqCst);
+        looking.join().unwrap()
+    });
+    times.sort();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+/// Hashes per second on all cores, with memory that is kept as the site keeps it, and
+/// nothing else.
+fn bare(seconds: u64) -> f64 {
+    let (count, start) = (AtomicU64::new(0), Instant::now());
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                let mut memory = vec![Block::new(); Params::DEFAULT.block_count()];
+                let mut tag = [0; 32];
+                while start.elapsed() < Duration::from_secs(seconds) {
+                    let (password, salt) = (b"correct horse battery", b"somesalt12345678");
+                    let memory = &mut memory[..];
+                    let hashed =
+                        argon2.hash_password_into_with_memory(password, salt, &mut tag, memory);
+                    hashed.unwrap();
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+}

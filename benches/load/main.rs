@@ -1,0 +1,92 @@
+//! What the program carries under a real load generator: `just bench`.
+//!
+//! Each line of the table is compared with something that is measured by turns with it
+//! on the same machine, mostly the page without a session: the ratios hold elsewhere,
+//! the figures do not. `BENCH_SECONDS` is for one measurement, `BENCH_ROWS` the sizes
+//! of the table `sessions` to try, `BENCH_BIN` a folder with other programs.
+
+mod growth;
+mod home;
+mod log_ins;
+mod rows;
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
+mod sessions;
+mod table;
+mod wrk;
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use home::{Home, binary, memory};
+use servers::Cluster;
+use table::Report;
+use wrk::{Load, median};
+
+fn main() {
+    // `cargo test --benches` comes by as well.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    if servers::find("wrk").is_none() {
+        eprintln!("NOT RUN: the bench needs wrk (on Debian the package wrk)");
+        std::process::exit(1);
+    }
+
+    let seconds = variable("BENCH_SECONDS", "8").parse().expect("BENCH_SECONDS is a number");
+    let rows = variable("BENCH_ROWS", "1000,1000000");
+    let rows: Vec<u64> = rows.split(',').map(|rows| rows.trim().parse().unwrap()).collect();
+
+    let report = &mut Report::default();
+    // Durable, as it comes: a socket, a local disk, `fsync` on.
+    let cluster = servers::is_installed().then(|| Cluster::with(&["listen_addresses="]));
+    let kinds: Vec<_> = std::iter::once(None).chain(cluster.as_ref().map(Some)).collect();
+    if cluster.is_none() {
+        report.figure("on PostgreSQL", "NOT RUN: it is not installed".to_owned());
+    }
+
+    let reference = Home::new(None);
+    let reference = reference.start("rocket-login", &[]);
+    let page = Load::get(reference.port(), "/");
+    let warm = page.run(1);
+    assert_eq!(warm.errors, 0, "the page answers");
+    let measured = wrk::compare(seconds, |seconds| page.run(seconds).rate, |s| page.run(s));
+    report.rate(table::PAGE, measured, "itself: the noise");
+
+    for cluster in &kinds {
+        let home = Home::new(*cluster);
+        let cookies = sessions::log_in_many(&home);
+        sessions::pages(report, &page, &home, &cookies, "", seconds);
+        sessions::writes(report, &page, &home, "", seconds);
+    }
+    log_ins::measure(report, seconds);
+    for cluster in &kinds {
+        for rows in &rows {
+            growth::measure(report, &page, &Home::new(*cluster), *rows, seconds);
+        }
+    }
+    small_figures(report);
+
+    report.print(&format!("BENCH_SECONDS={seconds} just bench"));
+}
+
+/// What nobody waits for.
+fn small_figures(report: &mut Report) {
+    let size = fs::metadata(binary("rocket-login")).unwrap().len();
+    report.figure("the binary", format!("{:.1} MB", size as f64 / 1e6));
+
+    let times = (0..5).map(|_| Home::new(None).start_up().as_secs_f64()).collect();
+    let time = Duration::from_secs_f64(median(times));
+    report.figure("start on an empty folder, until /readyz", table::milliseconds(time));
+
+    let home = Home::new(None);
+    let site = home.start("rocket-login", &[]);
+    sleep(Duration::from_secs(1));
+    report
+        .figure("memory at rest, nothing asked yet", format!("{:.0} MiB", memory(&site, "VmRSS")));
+}
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}

@@ -1,0 +1,90 @@
+//! A table as it is after a while: many sessions of many people.
+
+use crate::home::Home;
+
+/// Rows per statement.
+const BATCH: u64 = 100_000;
+
+/// Each of them has so many sessions.
+const SESSIONS_PER_USER: u64 = 10;
+
+const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// A stored hash that nobody's password has.
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA\
+                    $AV4J2nu9+f5TKCuctloDOGlhVyRYtNG4gY8ufMDEBjs";
+
+/// Adds `count` sessions, one in twenty of them expired and one in ten a visitor's,
+/// while no site runs on `home`.
+pub fn add(home: &Home, count: u64, now: i64) {
+    let first = 1 + home.number("SELECT max(id) FROM users");
+    let users = count.div_ceil(SESSIONS_PER_USER);
+    let mut statements = vec![format!(
+        "{} INSERT INTO users (email, password_hash, created_at)
+         SELECT 'user' || i || '@example.org', '{HASH}', {now} FROM n;",
+        numbers(0, users)
+    )];
+    for start in (0..count).step_by(BATCH as usize) {
+        // A large prime: neighbours are not one person's.
+        let user = format!("{first} + i * 7919 % {users}");
+        let expires = format!(
+            "CASE WHEN i / 10 % 20 = 0 THEN {now} - 1 - i % 3600 ELSE {now} + 86400 - i % 3600 END"
+        );
+        let when = |value: &str| format!("CASE WHEN i % 10 = 0 THEN NULL ELSE {value} END");
+        let (user, authenticated) = (when(&user), when(&format!("{now} - i % 3600")));
+        let numbers = numbers(start, count.min(start + BATCH));
+        statements.push(insert(home, now, &numbers, &user, &expires, &authenticated));
+    }
+    run(home, statements);
+}
+
+/// Adds `count` sessions of one user.
+pub fn add_of(home: &Home, user: i64, count: u64, now: i64) {
+    let (numbers, expires) = (numbers(0, count), format!("{now} + 3600"));
+    let user = user.to_string();
+    run(home, vec![insert(home, now, &numbers, &user, &expires, &now.to_string())]);
+}
+
+fn numbers(start: u64, end: u64) -> String {
+    format!(
+        "WITH RECURSIVE n (i) AS
+             (SELECT {start} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {end})"
+    )
+}
+
+fn insert(
+    home: &Home,
+    now: i64,
+    numbers: &str,
+    user: &str,
+    expires: &str,
+    authenticated: &str,
+) -> String {
+    let random = match home.kind() {
+        "SQLite" => "randomblob(32)",
+        _ => "sha256((gen_random_uuid()::text || i)::bytea)",
+    };
+    format!(
+        "{numbers}
+         INSERT INTO sessions (id, family, user_id, data, created_at, last_seen_at, expires_at,
+                               authenticated_at, ip_address, ip_network, user_agent)
+         SELECT {random}, {random}, {user}, '{{\"views\":3}}', {now} - i % 3600, {now} - i % 600,
+                {expires}, {authenticated}, '192.0.2.' || i % 250, '192.0.2.' || i % 250,
+                '{USER_AGENT}' FROM n;"
+    )
+}
+
+fn run(home: &Home, statements: Vec<String>) {
+    if home.kind() == "SQLite" {
+        // What is lost in a power cut is made anew.
+        let quick = "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;
+                     PRAGMA cache_size = -1000000;";
+        let statements = statements.concat();
+        home.execute(format!("{quick} {statements} PRAGMA journal_mode = WAL;"));
+        return;
+    }
+
+    statements.into_iter().for_each(|statement| home.execute(statement));
+    // Now, and not while something is measured.
+    home.execute("VACUUM ANALYZE".to_owned());
+}

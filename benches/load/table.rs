@@ -1,0 +1,95 @@
+//! The one table that is printed.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use time::OffsetDateTime;
+
+use crate::wrk::Measured;
+
+const COLUMNS: [&str; 6] = ["what", "figure", "p50", "p99", "ratio", "to"];
+
+/// What most lines are compared with.
+pub const PAGE: &str = "/ without a session";
+
+#[derive(Default)]
+pub struct Report(Vec<[String; 6]>);
+
+impl Report {
+    /// A line with its rate and its times, compared with `to`.
+    pub fn rate(&mut self, what: &str, (measured, ratio): (Measured, f64), to: &str) {
+        let mut figure = match measured.rate {
+            rate if rate < 1_000.0 => format!("{rate:.1}/s"),
+            rate => format!("{}/s", thousands(rate as u64)),
+        };
+        if measured.errors > 0 {
+            figure += &format!(", {} ERRORS", measured.errors);
+        }
+        let times = [milliseconds(measured.p50), milliseconds(measured.p99)];
+        self.add(what, figure, times, &format!("{ratio:.3}"), to);
+    }
+
+    /// A line of times.
+    pub fn times(&mut self, what: &str, figure: &str, p50: Duration, p99: Duration) {
+        self.add(what, figure.to_owned(), [milliseconds(p50), milliseconds(p99)], "", "");
+    }
+
+    /// A line with a figure alone.
+    pub fn figure(&mut self, what: &str, figure: String) {
+        self.add(what, figure, Default::default(), "", "");
+    }
+
+    fn add(&mut self, what: &str, figure: String, times: [String; 2], ratio: &str, to: &str) {
+        // Whoever waits for the table sees that it comes.
+        eprintln!("{what}: {figure} {ratio}");
+        let [p50, p99] = times;
+        self.0.push([what.into(), figure, p50, p99, ratio.into(), to.into()]);
+    }
+
+    /// As Markdown, for a README.
+    pub fn print(&self, command: &str) {
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN).set_header(COLUMNS).add_rows(&self.0);
+        println!("{}, {}, commit {}", OffsetDateTime::now_utc().date(), machine(), commit());
+        println!(
+            "`{command}`: wrk, {} connections, on the same machine\n",
+            crate::wrk::CONNECTIONS
+        );
+        println!("{table}");
+    }
+}
+
+pub fn milliseconds(time: Duration) -> String {
+    match time.as_secs_f64() * 1e3 {
+        time if time < 10.0 => format!("{time:.2} ms"),
+        time => format!("{time:.0} ms"),
+    }
+}
+
+/// 1,000,000
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut lines = cpus.lines().filter_map(|line| line.split_once(':'));
+    let model = lines.find(|(key, _)| key.trim() == "model name").map(|(_, model)| model.trim());
+    format!("{cores} cores of {}", model.unwrap_or("an unknown CPU"))
+}
+
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    match git.output() {
+        Ok(said) if said.status.success() => {
+            String::from_utf8_lossy(&said.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,47 @@
+-- wrk's side of the bench: `-- METHOD PATH BODY COOKIES`, the last a file with one
+-- cookie per line; an empty line is a request without. Threads share them out, so that
+-- as many cookies as connections is about one for each.
+
+local count = 0
+
+function setup(thread)
+  thread:set("number", count)
+  count = count + 1
+end
+
+local requests, at = {}, 0
+
+function init(args)
+  local method, path, body, cookies = unpack(args)
+  local lines = {}
+  for line in io.lines(cookies) do
+    lines[#lines + 1] = line
+  end
+  for place, line in ipairs(lines) do
+    if #lines == 1 or place % 2 == number % 2 then
+      local headers = { Host = "localhost" }
+      if line ~= "" then
+        headers["Cookie"] = line
+      end
+      if body ~= "" then
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+      end
+      requests[#requests + 1] = wrk.format(method, path, headers, body ~= "" and body or nil)
+    end
+  end
+end
+
+-- The same for every line of the table, so that what it costs is in both sides of a ratio.
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    "DONE %d %d %d %d %d\n",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  ))
+end

@@ -1,0 +1,123 @@
+//! The load generator: `wrk`, as it comes with Debian.
+
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+/// As many as a small site's busiest moment, and enough to keep two cores busy.
+pub const CONNECTIONS: usize = 32;
+
+/// Rounds of each of two things by turns: a disturbance meets both.
+const ROUNDS: u64 = 4;
+
+/// One request, over and over.
+pub struct Load {
+    url: String,
+    method: &'static str,
+    path: &'static str,
+    body: String,
+    cookies: NamedTempFile,
+}
+
+/// What one run, or the median of several, came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    pub rate: f64,
+    pub p50: Duration,
+    pub p99: Duration,
+    /// Answers in all.
+    pub requests: u64,
+    /// Refused, broken or late.
+    pub errors: u64,
+}
+
+impl Load {
+    /// `GET path` of the program on `port`, without a cookie.
+    pub fn get(port: u16, path: &'static str) -> Self {
+        let url = format!("http://127.0.0.1:{port}");
+        Load { url, method: "GET", path, body: String::new(), cookies: lines(&[String::new()]) }
+    }
+
+    /// The form `body` to `path`.
+    pub fn post(port: u16, path: &'static str, body: &str) -> Self {
+        Load { method: "POST", body: body.to_owned(), ..Load::get(port, path) }
+    }
+
+    /// By turns with each of `cookies`.
+    pub fn with(self, cookies: &[String]) -> Self {
+        Load { cookies: lines(cookies), ..self }
+    }
+
+    /// Once, for so long.
+    pub fn run(&self, seconds: u64) -> Measured {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/wrk.lua");
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t", "2", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]);
+        wrk.args(["--timeout", "10s", "-s", script, &self.url, "--"]);
+        wrk.args([self.method, self.path, &self.body]).arg(self.cookies.path());
+        let done = wrk.output().expect("wrk starts");
+        let output = String::from_utf8_lossy(&done.stdout);
+        let said = || format!("{output}{}", String::from_utf8_lossy(&done.stderr));
+        let numbers = output.lines().find_map(|line| line.strip_prefix("DONE "));
+        let numbers = numbers.unwrap_or_else(|| panic!("{}", said())).split(' ');
+        let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
+        let [requests, microseconds, p50, p99, errors] = numbers[..] else { panic!("{}", said()) };
+        Measured {
+            rate: requests as f64 * 1e6 / microseconds as f64,
+            p50: Duration::from_micros(p50),
+            p99: Duration::from_micros(p99),
+            requests,
+            errors,
+        }
+    }
+}
+
+/// Measures `other` and `this` by turns, each for `seconds` in all; what `this` came to,
+/// and its rate beside the other's.
+pub fn compare(
+    seconds: u64,
+    mut other: impl FnMut(u64) -> f64,
+    mut this: impl FnMut(u64) -> Measured,
+) -> (Measured, f64) {
+    let rounds = ROUNDS.min(seconds);
+    let (mut ratios, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let beside = other(seconds / rounds);
+        let measured = this(seconds / rounds);
+        ratios.push(measured.rate / beside);
+        all.push(measured);
+    }
+    let times = |time: fn(&Measured) -> Duration| {
+        Duration::from_secs_f64(median(all.iter().map(|one| time(one).as_secs_f64()).collect()))
+    };
+    let measured = Measured {
+        rate: median(all.iter().map(|one| one.rate).collect()),
+        p50: times(|one| one.p50),
+        p99: times(|one| one.p99),
+        requests: all.iter().map(|one| one.requests).sum(),
+        errors: all.iter().map(|one| one.errors).sum(),
+    };
+    (measured, median(ratios))
+}
+
+/// How often [`compare()`] runs what it measures.
+pub fn rounds(seconds: u64) -> u64 {
+    ROUNDS.min(seconds)
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        0 => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
+fn lines(lines: &[String]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    lines.iter().for_each(|line| writeln!(file, "{line}").unwrap());
+    file
+}
