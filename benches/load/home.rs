@@ -68,7 +68,7 @@ impl<'c> Home<'c> {
         });
 
         let mut command = command(binary(program), &self.dir);
-        command.env("ROCKET_SECRET_KEY", KEY.as_str());
+        command.env("ROCKET_PROFILE", "release").env("ROCKET_SECRET_KEY", KEY.as_str());
         if let Some((cluster, name)) = &self.postgres {
             let url = cluster.url(name);
             command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));

@@ -23,7 +23,7 @@ pub fn measure(report: &mut Report, seconds: u64) {
     let before = look(&site, seconds, || ());
 
     let body = format!("{PASSWORD}&email=ada%40example.org");
-    let log_ins = Load::post(site.port(), "/login", &body);
+    let log_ins = Load::post(&site, "/login", &body);
     let compared = compare(seconds, bare, |seconds| log_ins.run(seconds));
     report.rate("log-ins, Argon2id as by default", compared, "bare Argon2id on all cores");
 

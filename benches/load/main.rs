@@ -48,7 +48,7 @@ fn main() {
 
     let reference = Home::new(None);
     let reference = reference.start("rocket-login", &[]);
-    let page = Load::get(reference.port(), "/");
+    let page = Load::get(&reference, "/");
     let warm = page.run(1);
     assert_eq!(warm.errors, 0, "the page answers");
     let measured = wrk::compare(seconds, |seconds| page.run(seconds).rate, |s| page.run(s));

@@ -48,7 +48,7 @@ pub fn add_of(home: &Home, user: i64, count: u64, now: i64) {
 fn numbers(start: u64, end: u64) -> String {
     format!(
         "WITH RECURSIVE n (i) AS
-             (SELECT {start} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {end})"
+             (SELECT CAST({start} AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {end})"
     )
 }
 

@@ -9,13 +9,14 @@ use time::OffsetDateTime;
 
 use crate::wrk::Measured;
 
-const COLUMNS: [&str; 6] = ["what", "figure", "p50", "p99", "ratio", "to"];
+/// `cpu` is the site's alone, for one answer.
+const COLUMNS: [&str; 7] = ["what", "figure", "p50", "p99", "cpu", "ratio", "to"];
 
 /// What most lines are compared with.
 pub const PAGE: &str = "/ without a session";
 
 #[derive(Default)]
-pub struct Report(Vec<[String; 6]>);
+pub struct Report(Vec<[String; 7]>);
 
 impl Report {
     /// A line with its rate and its times, compared with `to`.
@@ -27,13 +28,18 @@ impl Report {
         if measured.errors > 0 {
             figure += &format!(", {} ERRORS", measured.errors);
         }
-        let times = [milliseconds(measured.p50), milliseconds(measured.p99)];
+        let cpu = match measured.cpu.as_micros() {
+            cpu if cpu < 1_000 => format!("{cpu} µs"),
+            _ => milliseconds(measured.cpu),
+        };
+        let times = [milliseconds(measured.p50), milliseconds(measured.p99), cpu];
         self.add(what, figure, times, &format!("{ratio:.3}"), to);
     }
 
     /// A line of times.
     pub fn times(&mut self, what: &str, figure: &str, p50: Duration, p99: Duration) {
-        self.add(what, figure.to_owned(), [milliseconds(p50), milliseconds(p99)], "", "");
+        let times = [milliseconds(p50), milliseconds(p99), String::new()];
+        self.add(what, figure.to_owned(), times, "", "");
     }
 
     /// A line with a figure alone.
@@ -41,11 +47,11 @@ impl Report {
         self.add(what, figure, Default::default(), "", "");
     }
 
-    fn add(&mut self, what: &str, figure: String, times: [String; 2], ratio: &str, to: &str) {
+    fn add(&mut self, what: &str, figure: String, times: [String; 3], ratio: &str, to: &str) {
         // Whoever waits for the table sees that it comes.
         eprintln!("{what}: {figure} {ratio}");
-        let [p50, p99] = times;
-        self.0.push([what.into(), figure, p50, p99, ratio.into(), to.into()]);
+        let [p50, p99, cpu] = times;
+        self.0.push([what.into(), figure, p50, p99, cpu, ratio.into(), to.into()]);
     }
 
     /// As Markdown, for a README.

@@ -1,10 +1,13 @@
 //! The load generator: `wrk`, as it comes with Debian.
 
+use std::fs;
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
+
+use crate::servers::program::Program;
 
 /// As many as a small site's busiest moment, and enough to keep two cores busy.
 pub const CONNECTIONS: usize = 32;
@@ -14,6 +17,7 @@ const ROUNDS: u64 = 4;
 
 /// One request, over and over.
 pub struct Load {
+    process: u32,
     url: String,
     method: &'static str,
     path: &'static str,
@@ -27,6 +31,8 @@ pub struct Measured {
     pub rate: f64,
     pub p50: Duration,
     pub p99: Duration,
+    /// Of the site's process, for an answer: whoever else works on this machine is not in it.
+    pub cpu: Duration,
     /// Answers in all.
     pub requests: u64,
     /// Refused, broken or late.
@@ -34,15 +40,21 @@ pub struct Measured {
 }
 
 impl Load {
-    /// `GET path` of the program on `port`, without a cookie.
-    pub fn get(port: u16, path: &'static str) -> Self {
-        let url = format!("http://127.0.0.1:{port}");
-        Load { url, method: "GET", path, body: String::new(), cookies: lines(&[String::new()]) }
+    /// `GET path` of `site`, without a cookie.
+    pub fn get(site: &Program, path: &'static str) -> Self {
+        Load {
+            process: site.id(),
+            url: format!("http://127.0.0.1:{}", site.port()),
+            method: "GET",
+            path,
+            body: String::new(),
+            cookies: lines(&[String::new()]),
+        }
     }
 
     /// The form `body` to `path`.
-    pub fn post(port: u16, path: &'static str, body: &str) -> Self {
-        Load { method: "POST", body: body.to_owned(), ..Load::get(port, path) }
+    pub fn post(site: &Program, path: &'static str, body: &str) -> Self {
+        Load { method: "POST", body: body.to_owned(), ..Load::get(site, path) }
     }
 
     /// By turns with each of `cookies`.
@@ -57,7 +69,9 @@ impl Load {
         wrk.args(["-t", "2", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]);
         wrk.args(["--timeout", "10s", "-s", script, &self.url, "--"]);
         wrk.args([self.method, self.path, &self.body]).arg(self.cookies.path());
+        let before = cpu(self.process);
         let done = wrk.output().expect("wrk starts");
+        let cpu = cpu(self.process) - before;
         let output = String::from_utf8_lossy(&done.stdout);
         let said = || format!("{output}{}", String::from_utf8_lossy(&done.stderr));
         let numbers = output.lines().find_map(|line| line.strip_prefix("DONE "));
@@ -68,6 +82,7 @@ impl Load {
             rate: requests as f64 * 1e6 / microseconds as f64,
             p50: Duration::from_micros(p50),
             p99: Duration::from_micros(p99),
+            cpu: cpu.div_f64(requests.max(1) as f64),
             requests,
             errors,
         }
@@ -96,6 +111,7 @@ pub fn compare(
         rate: median(all.iter().map(|one| one.rate).collect()),
         p50: times(|one| one.p50),
         p99: times(|one| one.p99),
+        cpu: times(|one| one.cpu),
         requests: all.iter().map(|one| one.requests).sum(),
         errors: all.iter().map(|one| one.errors).sum(),
     };
@@ -114,6 +130,15 @@ pub fn median(mut values: Vec<f64>) -> f64 {
         0 => (values[middle - 1] + values[middle]) / 2.0,
         _ => values[middle],
     }
+}
+
+/// What the process has used so far.
+fn cpu(process: u32) -> Duration {
+    // "id (name) state …", and the two numbers in hundredths of a second.
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 fn lines(lines: &[String]) -> NamedTempFile {
