@@ -133,7 +133,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// What the process has used so far.
-fn cpu(process: u32) -> Duration {
+pub fn cpu(process: u32) -> Duration {
     // "id (name) state …", and the two numbers in hundredths of a second.
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
