@@ -33,7 +33,8 @@ use crate::user::User;
 use cache::{Cache, Loaded};
 pub(crate) use client::{Client, device};
 use clocks::Clocks;
-use group::Group;
+pub(crate) use group::Touch;
+use group::{Group, Means};
 use ipnet::IpNet;
 pub(crate) use life::Started;
 pub(crate) use pending::PendingCookies;
@@ -215,7 +216,7 @@ impl Session {
         let record = &mut current.record;
         if self.sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
             let expires_at = self.sessions.clocks.expiry(record.created_at, now, record.remember);
-            if touch(&self.db, record, now, expires_at).await {
+            if self.touched(Touch { read: record.clone(), now, expires_at }).await {
                 (record.last_seen_at, record.expires_at) = (now, expires_at);
                 renew |= record.remember;
             }
@@ -229,6 +230,26 @@ impl Session {
         self.current = Mutex::new(Some(current));
         self.user = loaded.user;
         Ok(self)
+    }
+
+    /// Writes the last-seen time. `true`: it is written, or is about to be. On a
+    /// slow disk the cookie would otherwise never be renewed.
+    async fn touched(&self, touch: Touch) -> bool {
+        let means = self.means();
+        match timeout(TOUCH_PATIENCE, self.sessions.group.touch(&means, touch)).await {
+            Ok(Ok(touched)) => touched,
+            Ok(Err(error)) => {
+                log::warn!("a session's last-seen time was not written: {error}");
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// What a write needs.
+    fn means(&self) -> Means {
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        Means { db, clock, cache: self.sessions.cache.clone() }
     }
 
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Found>, Error> {
@@ -269,28 +290,6 @@ async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
     let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
     let found = async { store::find_state(&mut db.read().await?, id, now).await };
     matches!(found.await, Ok(Some(_)))
-}
-
-/// Writes the last-seen time. `true`: it is written, or is about to be. On a
-/// slow disk the cookie would otherwise never be renewed.
-async fn touch(db: &Pools, read: &Record, now: Timestamp, expires_at: Timestamp) -> bool {
-    let (db, read) = (db.clone(), read.clone());
-    let write = tokio::spawn(async move {
-        let mut tx = db.write().await?;
-        let touched = store::touch(&mut tx, &read, now, expires_at).await?;
-        tx.commit().await?;
-        Ok::<_, Error>(touched)
-    });
-
-    match timeout(TOUCH_PATIENCE, write).await {
-        Ok(Ok(Ok(touched))) => touched,
-        Ok(Ok(Err(error))) => {
-            log::warn!("a session's last-seen time was not written: {error}");
-            false
-        }
-        Ok(Err(_)) => false,
-        Err(_) => true,
-    }
 }
 
 #[rocket::async_trait]

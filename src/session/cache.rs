@@ -71,12 +71,13 @@ impl Cache {
         }
     }
 
-    /// Goes on with a new state, when the change to it was the only one since the
-    /// session had this `version`.
-    pub fn update(&self, id: SessionId, version: u64, state: Arc<State>, length: usize) {
+    /// Makes the change that was the only one since the session had this `version`.
+    pub fn update(&self, id: SessionId, version: u64, change: impl FnOnce(&mut Loaded)) {
         match self.0.get(&id) {
             Some(entry) if entry.version == version => {
-                self.put(id, version + 1, Loaded { state, length, ..entry.loaded.clone() });
+                let mut loaded = entry.loaded.clone();
+                change(&mut loaded);
+                self.put(id, version + 1, loaded);
             }
             // Read at another version: it would be read anew in any case.
             _ => {}

@@ -1,5 +1,5 @@
-//! Writes to sessions' state that come at the same time share a transaction, and with
-//! it the wait for the disk.
+//! Writes to sessions that come at the same time share a transaction, and with it the
+//! wait for the disk: changes of the state, and last-seen times.
 //!
 //! A write joins those that wait. One task leads: it takes them all, locks their rows,
 //! lets each make its change on what the ones before have made, stores what has changed,
@@ -13,11 +13,12 @@ use std::time::Duration;
 use rocket::tokio::sync::{Notify, oneshot, watch};
 use rocket::tokio::{self, time::timeout};
 
-use super::cache::Cache;
+use super::SessionId;
+use super::cache::{Cache, Loaded};
 use super::state::{self, State};
-use super::{SessionId, store};
+use super::store::{self, Record};
 use crate::background;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::db::Pools;
 use crate::error::Error;
 
@@ -35,7 +36,28 @@ pub struct Group(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Vec<Waiting>,
+    touches: Vec<Touching>,
     is_led: bool,
+}
+
+/// What shares a round.
+struct Batch {
+    waiting: Vec<Waiting>,
+    touches: Vec<Touching>,
+}
+
+#[derive(Debug)]
+struct Touching {
+    touch: Touch,
+    done: oneshot::Sender<Result<bool, Error>>,
+}
+
+/// A session that is used: as it was read, and its new times.
+#[derive(Debug, Clone)]
+pub struct Touch {
+    pub read: Record,
+    pub now: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -88,9 +110,7 @@ impl Group {
         change: impl FnOnce(&Slot) -> Result<(R, Option<Slot>), Error>,
     ) -> Result<(R, Arc<State>), Error> {
         let (turn, my_turn) = oneshot::channel();
-        if self.join(Waiting { id, turn }) {
-            tokio::spawn(lead(self.clone(), means.clone()));
-        }
+        self.join(means, |queue| queue.waiting.push(Waiting { id, turn }));
         // Without an answer the leader has died; nothing was stored.
         let seat = my_turn.await.unwrap_or_else(|_| Err(given_up()))?;
         let mut outcome = seat.0.outcome.subscribe();
@@ -102,19 +122,36 @@ impl Group {
         Ok((result, state))
     }
 
-    /// Says whether somebody has to lead.
-    fn join(&self, waiting: Waiting) -> bool {
-        let mut queue = self.queue();
-        queue.waiting.push(waiting);
-        !std::mem::replace(&mut queue.is_led, true)
+    /// Moves the idle clock of a session. `false`: a request at the same time has
+    /// moved it already, somebody else is just changing it, or it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn touch(self: &Arc<Self>, means: &Means, touch: Touch) -> Result<bool, Error> {
+        let (done, answer) = oneshot::channel();
+        self.join(means, |queue| queue.touches.push(Touching { touch, done }));
+        answer.await.unwrap_or_else(|_| Err(given_up()))
     }
 
-    /// Those whose turn it is. None: the leader may go.
-    fn next(&self) -> Vec<Waiting> {
+    fn join(self: &Arc<Self>, means: &Means, add: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue();
-        let count = queue.waiting.len().min(MOST);
-        queue.is_led = count > 0;
-        queue.waiting.drain(..count).collect()
+        add(&mut queue);
+        if !std::mem::replace(&mut queue.is_led, true) {
+            tokio::spawn(lead(self.clone(), means.clone()));
+        }
+    }
+
+    /// Those whose turn it is. `None`: the leader may go.
+    fn next(&self) -> Option<Batch> {
+        let mut queue = self.queue();
+        let (waiting, touches) = (queue.waiting.len().min(MOST), queue.touches.len().min(MOST));
+        queue.is_led = waiting + touches > 0;
+        let batch = Batch {
+            waiting: queue.waiting.drain(..waiting).collect(),
+            touches: queue.touches.drain(..touches).collect(),
+        };
+        queue.is_led.then_some(batch)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -161,48 +198,49 @@ impl Round {
 
 /// Leads round after round, until nobody waits.
 async fn lead(group: Arc<Group>, means: Means) {
-    loop {
-        let waiting = group.next();
-        if waiting.is_empty() {
-            break;
-        }
+    while let Some(batch) = group.next() {
         // Should it panic, those of this round get no answer, and give up.
-        background::round("session writer", round(&means, waiting)).await;
+        background::round("session writer", round(&means, batch)).await;
     }
 }
 
-async fn round(means: &Means, waiting: Vec<Waiting>) {
+async fn round(means: &Means, batch: Batch) {
     let mut ids: Vec<SessionId> = Vec::new();
-    for waiting in &waiting {
+    for waiting in &batch.waiting {
         if !ids.contains(&waiting.id) {
             ids.push(waiting.id);
         }
     }
 
-    if let Err((error, waiting)) = try_round(means, &ids, waiting).await {
-        for waiting in waiting {
+    if let Err((error, batch)) = try_round(means, &ids, batch).await {
+        for waiting in batch.waiting {
             let _ = waiting.turn.send(Err(error.clone()));
+        }
+        for touching in batch.touches {
+            let _ = touching.done.send(Err(error.clone()));
         }
     }
 }
 
 /// Fails while nobody has had his turn.
-async fn try_round(
-    means: &Means,
-    ids: &[SessionId],
-    waiting: Vec<Waiting>,
-) -> Result<(), (Error, Vec<Waiting>)> {
+async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(), (Error, Batch)> {
     let begun = async {
         let mut tx = means.db.write().await?;
-        let found = store::find_states(&mut tx, ids, means.clock.now()).await?;
+        let found = match ids {
+            [] => Vec::new(),
+            _ => store::find_states(&mut tx, ids, means.clock.now()).await?,
+        };
         Ok((tx, found))
     };
     let (mut tx, found) = match begun.await {
         Ok(begun) => begun,
-        Err(error) => return Err((error, waiting)),
+        Err(error) => return Err((error, batch)),
     };
+    let Batch { waiting, touches } = batch;
     // Nobody else changes these before the commit.
-    let versions: HashMap<_, _> = ids.iter().map(|id| (*id, means.db.version_of(*id))).collect();
+    let touched = touches.iter().map(|touching| &touching.touch.read.id);
+    let versions: HashMap<_, _> =
+        ids.iter().chain(touched).map(|id| (*id, means.db.version_of(*id))).collect();
     let slots: HashMap<_, _> = found
         .into_iter()
         .filter_map(|(id, data)| {
@@ -227,7 +265,9 @@ async fn try_round(
     for waiting in seated {
         let _ = waiting.turn.send(Ok(Seat(round.clone())));
     }
-    let _ = timeout(PATIENCE, round.none_busy.notified()).await;
+    if round.busy.load(Ordering::SeqCst) > 0 {
+        let _ = timeout(PATIENCE, round.none_busy.notified()).await;
+    }
 
     let slots = round.slots().take().unwrap_or_default();
     let changed: Vec<(SessionId, Slot)> =
@@ -236,18 +276,49 @@ async fn try_round(
         if !changed.is_empty() {
             let data: Vec<_> = changed.iter().map(|(id, slot)| (*id, &*slot.data)).collect();
             store::update_states(&mut tx, &data).await?;
+        }
+        let mut moved = Vec::new();
+        for Touching { touch, .. } in &touches {
+            moved.push(store::touch(&mut tx, touch).await?);
+        }
+        if !changed.is_empty() || moved.contains(&true) {
             tx.commit().await?;
         }
-        Ok(())
+        Ok(moved)
     };
-    let outcome: Result<(), Error> = stored.await;
-    if let (Ok(()), Some(cache)) = (&outcome, &means.cache) {
-        for (id, slot) in changed {
-            cache.update(id, versions[&id], slot.state, slot.data.len());
-        }
+    let outcome: Result<Vec<bool>, Error> = stored.await;
+    if let (Ok(moved), Some(cache)) = (&outcome, &means.cache) {
+        keep(cache, changed, touches.iter().map(|t| &t.touch).zip(moved), &versions);
     }
-    round.outcome.send_replace(Some(outcome));
+    for (number, Touching { done, .. }) in touches.into_iter().enumerate() {
+        let _ = done.send(outcome.as_ref().map(|moved| moved[number]).map_err(Clone::clone));
+    }
+    round.outcome.send_replace(Some(outcome.map(|_| ())));
     Ok(())
+}
+
+/// What was stored is what would be read.
+fn keep<'t>(
+    cache: &Cache,
+    changed: Vec<(SessionId, Slot)>,
+    touched: impl Iterator<Item = (&'t Touch, &'t bool)>,
+    versions: &HashMap<SessionId, u64>,
+) {
+    let mut touched: HashMap<_, _> =
+        touched.filter(|(_, moved)| **moved).map(|(touch, _)| (touch.read.id, touch)).collect();
+    let times = |loaded: &mut Loaded, touch: &Touch| {
+        (loaded.record.last_seen_at, loaded.record.expires_at) = (touch.now, touch.expires_at);
+    };
+    for (id, slot) in changed {
+        let touch = touched.remove(&id);
+        cache.update(id, versions[&id], |loaded| {
+            (loaded.length, loaded.state) = (slot.data.len(), slot.state);
+            touch.into_iter().for_each(|touch| times(loaded, touch));
+        });
+    }
+    for (id, touch) in touched {
+        cache.update(id, versions[&id], |loaded| times(loaded, touch));
+    }
 }
 
 fn rounds_apart(means: &Means, waiting: Vec<Waiting>) {
@@ -257,7 +328,8 @@ fn rounds_apart(means: &Means, waiting: Vec<Waiting>) {
     }
     for (_, waiting) in by_session {
         let means = means.clone();
-        tokio::spawn(async move { round(&means, waiting).await });
+        let batch = Batch { waiting, touches: Vec::new() };
+        tokio::spawn(async move { round(&means, batch).await });
     }
 }
 

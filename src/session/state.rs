@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::group::{Means, Slot};
+use super::group::Slot;
 use super::store;
 use crate::error::Error;
 use crate::metrics::{self, Event};
@@ -190,15 +190,9 @@ impl Session {
         };
 
         let (start, limit) = (Instant::now(), self.sessions.state_limit);
-        let means = Means {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            cache: self.sessions.cache.clone(),
-        };
-        let (result, state) = self
-            .sessions
-            .group
-            .write(&means, id, |before| {
+        let group = &self.sessions.group;
+        let (result, state) = group
+            .write(&self.means(), id, |before| {
                 let mut state = State::clone(&before.state);
                 let result = change(&mut state)?;
                 let after = serialize(&state)?;

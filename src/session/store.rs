@@ -9,6 +9,7 @@ use crate::sql;
 
 use super::SessionId;
 use super::client::Client;
+use super::group::Touch;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::User;
@@ -255,26 +256,23 @@ pub async fn insert(
     Ok(())
 }
 
-/// Moves the idle clock of the session as it was read. `false`: a request at
-/// the same time has moved it already, or the session has ended.
-pub async fn touch(
-    db: &mut Connection,
-    read: &Record,
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> Result<bool, Error> {
+/// Moves the idle clock of the session as it was read. `false`: a request at the same
+/// time has moved it already, or the session has ended, or another instance has just
+/// locked it: that is not waited for.
+pub async fn touch(db: &mut Connection, touch: &Touch) -> Result<bool, Error> {
     let touched = sql::query(
         "UPDATE sessions SET last_seen_at = $2, expires_at = $3
-         WHERE id = $1 AND expires_at > $2 AND last_seen_at = $4",
+         WHERE id = (SELECT id FROM sessions WHERE id = $1 AND expires_at > $2 AND last_seen_at = $4
+                     /*pg FOR UPDATE SKIP LOCKED*/)",
     )
-    .bind(read.id)
-    .bind(now)
-    .bind(expires_at)
-    .bind(read.last_seen_at)
+    .bind(touch.read.id)
+    .bind(touch.now)
+    .bind(touch.expires_at)
+    .bind(touch.read.last_seen_at)
     .declared()
     .execute(&mut *db)
     .await?;
-    db.changes().add(read.id);
+    db.changes().add(touch.read.id);
     Ok(touched == 1)
 }
 
