@@ -2,8 +2,6 @@
 //! the other behind a balancer, and killed under load.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +10,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::database::command;
-use crate::servers::program::{Program, session_cookie, try_send};
+use crate::servers::client::{Random, ask, status};
+use crate::servers::program::{Program, session_cookie};
 use crate::servers::{
     Cluster, Running, Stop, find, free_port, is_installed, is_installed_with, signal,
 };
@@ -61,20 +60,6 @@ impl Instances {
     fn kill(&self, number: usize) {
         self.running[number].lock().unwrap().take();
     }
-}
-
-/// What one request was answered. `None`: nothing, or not to its end.
-fn ask(port: u16, head: &str, cookie: Option<&str>, body: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    try_send(&mut stream, head, cookie, body).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    (!answer.is_empty()).then_some(answer)
-}
-
-fn status(answer: &str) -> u16 {
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 #[test]
@@ -380,18 +365,5 @@ fn visit(number: u64, history: &History, over: &AtomicBool, ports: &[u16]) {
         for _ in 0..random.below(4) {
             history.use_session(session, ports[random.below(3)]);
         }
-    }
-}
-
-/// The same numbers for the same seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) % limit.max(1) as u64) as usize
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each of the test programs uses its part of it
 
+pub mod client;
 pub mod program;
 
 use std::fs;
