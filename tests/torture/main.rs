@@ -11,3 +11,4 @@ mod load;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod support;
+mod sync;
