@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::check::{Act, Kind, Moment, Outcome, Token};
+use super::check::{Act, GRACE, Kind, Moment, Outcome, Token};
 use super::{Known, USERS, World};
 use crate::servers::client::{Client, Random, body, header, status};
 use crate::servers::program::session_cookie;
@@ -11,6 +11,9 @@ use crate::support::PASSWORD;
 
 /// Acts are mostly on so many of the latest tokens.
 const LATEST: usize = 30;
+
+/// And among so many those are looked for that have just ended.
+const RECENT: usize = 400;
 
 /// One of those who act. Each has the cookies of all.
 pub struct Actor<'a> {
@@ -90,22 +93,51 @@ impl<'a> Actor<'a> {
             let cookie = session_cookie(answer.as_deref().unwrap_or_default());
             self.world.add(Token { session, user, start, end }, cookie);
         }
-        if result == Outcome::Refused || is_done && matches!(kind, Kind::Renew | Kind::LogOut) {
-            self.world.tokens.lock().unwrap()[token].is_alive = false;
-        }
+        self.note(kind, token, number, result);
         self.acts.push(Act { token, kind, process, start, end, result });
     }
 
-    /// A token, mostly a late one that lives.
-    fn pick(&mut self) -> Option<usize> {
-        let tokens = self.world.tokens.lock().unwrap();
-        let late = tokens.len().saturating_sub(LATEST);
-        let first = if self.random.below(8) == 0 { 0 } else { late };
+    /// Notes which tokens have come to their end.
+    fn note(&self, kind: Kind, token: usize, number: usize, result: Outcome) {
+        let now = Some((self.world.now(), number));
+        let tokens = &mut *self.world.tokens.lock().unwrap();
+        let Token { session, user, .. } = tokens[token].token;
+        let is_end = matches!((kind, result), (Kind::Renew | Kind::LogOut, Outcome::Done(_)));
+        if is_end || result == Outcome::Refused {
+            tokens[token].ended = tokens[token].ended.or(now);
+        }
+        if matches!((kind, result), (Kind::EndOthers, Outcome::Done(_))) {
+            for known in tokens.iter_mut().rev().take(RECENT) {
+                if known.token.user == user && known.token.session != session {
+                    known.ended = known.ended.or(now);
+                }
+            }
+        }
+    }
+
+    /// A token, mostly a late one that lives; and where to use it, if that matters.
+    fn pick(&mut self) -> Option<(usize, Option<usize>)> {
+        let (now, tokens) = (self.world.now(), self.world.tokens.lock().unwrap());
+        let since = |known: &Known| known.ended.map(|(at, _)| now.saturating_sub(at));
+        let how = self.random.below(20);
+        if how < 4 {
+            // One that has just ended, where it did; or long enough ago to be dead everywhere.
+            let wanted = if how < 2 { 0..GRACE } else { GRACE..GRACE * 3 / 2 };
+            let mut recent = tokens.iter().enumerate().rev().take(RECENT);
+            let found =
+                recent.find(|(_, known)| since(known).is_some_and(|at| wanted.contains(&at)));
+            if let Some((number, known)) = found {
+                return Some((number, known.ended.map(|(_, at)| at).filter(|_| how < 2)));
+            }
+        }
+
+        let first = if how < 6 { 0 } else { tokens.len().saturating_sub(LATEST) };
         let mut picked = None;
-        for _ in 0..if self.random.below(4) == 0 { 1 } else { 6 } {
+        for _ in 0..if how < 8 { 1 } else { 6 } {
             let number = first + self.random.below(tokens.len() - first);
-            picked = tokens.get(number).map(|_| number);
-            if tokens.get(number).is_some_and(|known| known.is_alive) {
+            let known = tokens.get(number)?;
+            picked = Some((number, None));
+            if known.ended.is_none() {
                 break;
             }
         }
@@ -115,21 +147,26 @@ impl<'a> Actor<'a> {
     /// Does anything until it is over.
     pub fn go(mut self) -> Vec<Act> {
         while !self.world.over.load(Ordering::Relaxed) {
+            let kind = match self.random.below(100) {
+                ..8 => None,
+                ..50 => Some(Kind::Use),
+                ..80 => Some(Kind::Write),
+                ..91 => Some(Kind::Renew),
+                ..98 => Some(Kind::LogOut),
+                _ => Some(Kind::EndOthers),
+            };
             let world = self.world;
-            let kind = self.random.below(100);
-            let at = if (50..80).contains(&kind) { &world.views } else { &world.sites };
-            let number = at[self.random.below(at.len())];
+            let at = if kind == Some(Kind::Write) { &world.views } else { &world.sites };
+            let picked = self.pick();
+            let place = picked.and_then(|(_, place)| place).filter(|place| at.contains(place));
+            let number = place.unwrap_or(at[self.random.below(at.len())]);
             if !self.clients[number].connect() {
                 std::thread::sleep(Duration::from_millis(2));
                 continue;
             }
-            match (kind, self.pick()) {
-                (..8, _) | (_, None) => self.log_in(),
-                (..50, Some(token)) => self.act(Kind::Use, token, number),
-                (..80, Some(token)) => self.act(Kind::Write, token, number),
-                (..91, Some(token)) => self.act(Kind::Renew, token, number),
-                (..98, Some(token)) => self.act(Kind::LogOut, token, number),
-                (_, Some(token)) => self.act(Kind::EndOthers, token, number),
+            match (kind, picked) {
+                (Some(kind), Some((token, _))) => self.act(kind, token, number),
+                _ => self.log_in(),
             }
         }
         self.acts
@@ -145,7 +182,8 @@ impl<'a> Actor<'a> {
                 self.act(Kind::Use, token, *number);
             }
             // A dead one would begin a visitor's session.
-            if self.world.tokens.lock().unwrap()[token].is_alive {
+            let is_alive = self.world.tokens.lock().unwrap()[token].ended.is_none();
+            if is_alive {
                 world.views.iter().for_each(|number| self.act(Kind::Write, token, *number));
             }
         }

@@ -69,6 +69,10 @@ pub struct Figures {
     pub increments: usize,
     pub renewed: usize,
     pub ended: usize,
+    /// Refused within a second of the end, by the process that had ended it.
+    pub at_once: usize,
+    /// Refused within the second after that one, by another.
+    pub elsewhere: usize,
 }
 
 /// An end that was acknowledged: when, and by which process.
@@ -120,6 +124,13 @@ pub fn check(tokens: &[Token], acts: &[Act]) -> Result<Figures, String> {
                     return Err(format!("lost before its end: {}", story(tokens, acts, act)));
                 }
                 figures.refused += 1;
+                if let Some(end) = ends[act.token].iter().min_by_key(|end| end.at) {
+                    let since = act.start.saturating_sub(end.at);
+                    let is_same = end.process == act.process;
+                    figures.at_once += usize::from(is_same && (1..GRACE).contains(&since));
+                    let is_late = (GRACE..2 * GRACE).contains(&since);
+                    figures.elsewhere += usize::from(!is_same && is_late);
+                }
             }
             Outcome::Unknown => figures.unknown += 1,
             Outcome::Wrong => return Err(format!("answered as it never should be: {act:?}")),
