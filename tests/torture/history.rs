@@ -38,6 +38,8 @@ struct Known {
     cookie: String,
     /// When it ended, and at which program, as far as we know.
     ended: Option<(Moment, usize)>,
+    /// Which program has used it last.
+    used: usize,
 }
 
 impl World {
@@ -65,7 +67,8 @@ impl World {
     }
 
     fn add(&self, token: Token, cookie: String) {
-        self.tokens.lock().unwrap().push(Known { token, cookie, ended: None });
+        let used = self.sites[0];
+        self.tokens.lock().unwrap().push(Known { token, cookie, ended: None, used });
     }
 
     /// Makes trouble until enough is done: kills, stops for a while, and restarts.

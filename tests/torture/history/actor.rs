@@ -102,6 +102,9 @@ impl<'a> Actor<'a> {
         let now = Some((self.world.now(), number));
         let tokens = &mut *self.world.tokens.lock().unwrap();
         let Token { session, user, .. } = tokens[token].token;
+        if matches!((kind, result), (Kind::Use, Outcome::Done(_))) {
+            tokens[token].used = number;
+        }
         let is_end = matches!((kind, result), (Kind::Renew | Kind::LogOut, Outcome::Done(_)));
         if is_end || result == Outcome::Refused {
             tokens[token].ended = tokens[token].ended.or(now);
@@ -121,13 +124,15 @@ impl<'a> Actor<'a> {
         let since = |known: &Known| known.ended.map(|(at, _)| now.saturating_sub(at));
         let how = self.random.below(20);
         if how < 4 {
-            // One that has just ended, where it did; or long enough ago to be dead everywhere.
-            let wanted = if how < 2 { 0..GRACE } else { GRACE..GRACE * 3 / 2 };
+            // One that has just ended, where it did; or, where it was used last, one
+            // that is only just dead everywhere.
+            let wanted = if how < 2 { 0..GRACE } else { GRACE..GRACE * 5 / 4 };
             let mut recent = tokens.iter().enumerate().rev().take(RECENT);
             let found =
                 recent.find(|(_, known)| since(known).is_some_and(|at| wanted.contains(&at)));
             if let Some((number, known)) = found {
-                return Some((number, known.ended.map(|(_, at)| at).filter(|_| how < 2)));
+                let place = if how < 2 { known.ended.map(|(_, at)| at) } else { Some(known.used) };
+                return Some((number, place));
             }
         }
 
