@@ -143,9 +143,9 @@ fn history(name: &str, programs: Programs, cluster: Option<&mut Cluster>) {
         world.sessions.load(Ordering::Relaxed),
         tokens.len(),
     );
-    assert!(troubles > 5, "nothing went wrong");
-    assert!(done > 1_000 && increments > 200 && renewed > 50 && ended > 50, "it did too little");
-    assert!(at_once > 50 && elsewhere > 50, "the ends were hardly tried");
+    assert!(troubles > 3, "nothing went wrong");
+    assert!(done > 300 && increments > 100 && renewed > 30 && ended > 30, "it did too little");
+    assert!(at_once > 20 && elsewhere > 20, "the ends were hardly tried");
 }
 
 #[test]

@@ -278,7 +278,7 @@ fn what_is_acknowledged_outlasts_kill_9() {
         sum(|visitor| visitor.visits.len()),
         slowest.as_millis()
     );
-    assert!(acknowledged > 50 * rounds, "too little was done to say anything");
+    assert!(acknowledged > 20 * rounds, "too little was done to say anything");
     assert!(slowest < SOON, "it served again after {slowest:?}");
 }
 

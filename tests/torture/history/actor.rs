@@ -152,7 +152,7 @@ impl<'a> Actor<'a> {
     /// Does anything until it is over.
     pub fn go(mut self) -> Vec<Act> {
         while !self.world.over.load(Ordering::Relaxed) {
-            let kind = match self.random.below(100) {
+            let mut kind = match self.random.below(100) {
                 ..8 => None,
                 ..50 => Some(Kind::Use),
                 ..80 => Some(Kind::Write),
@@ -160,9 +160,15 @@ impl<'a> Actor<'a> {
                 ..98 => Some(Kind::LogOut),
                 _ => Some(Kind::EndOthers),
             };
-            let world = self.world;
+            let (world, picked) = (self.world, self.pick());
+            // A write under a dead token begins a visitor's session, and the site
+            // counts those at each that begins: not too many of them.
+            let is_dead = |token: usize| world.tokens.lock().unwrap()[token].ended.is_some();
+            let is_costly = kind == Some(Kind::Write) && picked.is_some_and(|(t, _)| is_dead(t));
+            if is_costly && self.random.below(10) > 0 {
+                kind = Some(Kind::Use);
+            }
             let at = if kind == Some(Kind::Write) { &world.views } else { &world.sites };
-            let picked = self.pick();
             let place = picked.and_then(|(_, place)| place).filter(|place| at.contains(place));
             let number = place.unwrap_or(at[self.random.below(at.len())]);
             if !self.clients[number].connect() {
