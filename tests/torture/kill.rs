@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::servers::client::{Client, Random, body, header, status};
 use crate::servers::program::session_cookie;
-use crate::support::{PASSWORD, Programs, is_long};
+use crate::support::{Programs, form, is_long};
 
 const VISITORS: usize = 8;
 
@@ -92,11 +92,6 @@ impl Visit {
             }
         }
     }
-}
-
-/// What is posted to sign up and to log in.
-fn form(email: &str) -> String {
-    format!("email={}&password={PASSWORD}", email.replace('@', "%40"))
 }
 
 /// The counter's value, if the session was still the same.

@@ -12,7 +12,10 @@ use crate::servers::client::{ask, status};
 use crate::servers::program::command;
 use crate::servers::{Running, free_port, signal};
 
-pub const PASSWORD: &str = "correct+horse+battery";
+/// What is posted to sign up and to log in.
+pub fn form(email: &str) -> String {
+    format!("email={}&password=correct+horse+battery", email.replace('@', "%40"))
+}
 
 /// Where `program` is: `rocket-login`, or an example.
 pub fn program(program: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::servers::client::{Client, header, status};
 use crate::servers::program::session_cookie;
 use crate::servers::{find, has};
-use crate::support::{PASSWORD, Programs, is_long};
+use crate::support::{Programs, form, is_long};
 
 const WRITERS: usize = 8;
 
@@ -97,7 +97,7 @@ fn come_and_go(port: u16, accounts: usize) -> Vec<Span> {
     let mut client = Client::new(port);
     let mut spans = Vec::new();
     for number in 0..accounts {
-        let form = format!("email=user{number}%40example.org&password={PASSWORD}");
+        let form = form(&format!("user{number}@example.org"));
         let (signed_up, answer) = act(&mut client, "POST /register", None, &form);
         let cookie = session_cookie(&answer);
         let (out, _) = act(&mut client, "POST /logout", Some(&cookie), "");

@@ -7,7 +7,7 @@ use super::check::{Act, GRACE, Kind, Moment, Outcome, Token};
 use super::{Known, USERS, World};
 use crate::servers::client::{Client, Random, body, header, status};
 use crate::servers::program::session_cookie;
-use crate::support::PASSWORD;
+use crate::support;
 
 /// Acts are mostly on so many of the latest tokens.
 const LATEST: usize = 30;
@@ -28,7 +28,7 @@ fn email(user: usize) -> String {
 }
 
 pub fn form(user: usize) -> String {
-    format!("email={}&password={PASSWORD}", email(user).replace('@', "%40"))
+    support::form(&email(user))
 }
 
 impl<'a> Actor<'a> {
@@ -153,11 +153,11 @@ impl<'a> Actor<'a> {
     pub fn go(mut self) -> Vec<Act> {
         while !self.world.over.load(Ordering::Relaxed) {
             let mut kind = match self.random.below(100) {
-                ..8 => None,
-                ..50 => Some(Kind::Use),
-                ..80 => Some(Kind::Write),
-                ..91 => Some(Kind::Renew),
-                ..98 => Some(Kind::LogOut),
+                0..8 => None,
+                8..50 => Some(Kind::Use),
+                50..80 => Some(Kind::Write),
+                80..91 => Some(Kind::Renew),
+                91..98 => Some(Kind::LogOut),
                 _ => Some(Kind::EndOthers),
             };
             let (world, picked) = (self.world, self.pick());
