@@ -1,0 +1,346 @@
+//! The database file locked, gone, replaced or ruined.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::site::{CHEAP, Outsider, Site, UNTHROTTLED, assert_has_all, assert_sound, bare, until};
+
+/// What a page that writes nothing may take meanwhile.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[test]
+#[ignore = "just torture"]
+fn a_lock_of_one_second_is_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[]);
+    site.registered("ada");
+    let mut other = Outsider::open(&site.database());
+    other.run("BEGIN IMMEDIATE");
+    let answer = std::thread::scope(|threads| {
+        let log_in = threads.spawn(|| site.browser().log_in("ada"));
+        std::thread::sleep(Duration::from_secs(1));
+        other.run("ROLLBACK");
+        log_in.join().unwrap()
+    });
+    answer.assert(303);
+    assert!(answer.took >= Duration::from_millis(900), "{:?}", answer.took);
+    assert!(answer.took < Duration::from_secs(3), "{:?}", answer.took);
+    site.assert_alive();
+    println!("locked for 1 s: log-in done after {:?}", answer.took);
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_lock_of_twelve_seconds_stops_writes_and_not_pages() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[]);
+    let ada = site.registered("ada");
+    let mut other = Outsider::open(&site.database());
+    other.run("UPDATE sessions SET last_seen_at = last_seen_at - 600");
+    other.run("BEGIN IMMEDIATE");
+    let is_locked = AtomicBool::new(true);
+    let (refusals, pages) = std::thread::scope(|threads| {
+        // More than there are connections.
+        let writers: Vec<_> = (0..8)
+            .map(|_| {
+                threads.spawn(|| {
+                    let mut refusals = Vec::new();
+                    while is_locked.load(Ordering::Relaxed) {
+                        let answer = site.browser().log_in("ada");
+                        // The last one may have got through.
+                        if is_locked.load(Ordering::Relaxed) {
+                            answer.assert(503).assert_plain();
+                            assert!(answer.header("retry-after").is_some(), "{}", answer.text);
+                            refusals.push(answer.took);
+                        }
+                    }
+                    refusals
+                })
+            })
+            .collect();
+        let reader = threads.spawn(|| {
+            let (mut ada, mut pages) = (ada.clone(), Vec::new());
+            while is_locked.load(Ordering::Relaxed) {
+                for path in ["/account", "/login", "/"] {
+                    let page = ada.get(path);
+                    page.assert(200);
+                    pages.push(page.took);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            pages
+        });
+        std::thread::sleep(Duration::from_secs(12));
+        is_locked.store(false, Ordering::Relaxed);
+        other.run("ROLLBACK");
+        let refusals: Vec<_> = writers.into_iter().flat_map(|w| w.join().unwrap()).collect();
+        (refusals, reader.join().unwrap())
+    });
+    let (slowest, page) = (refusals.iter().max().unwrap(), pages.iter().max().unwrap());
+    assert!(refusals.len() >= 16, "{}", refusals.len());
+    assert!(*slowest < Duration::from_secs(5), "{slowest:?}");
+    assert!(*page < AT_ONCE, "{page:?}");
+    let recovered = until("a log-in", || site.browser().log_in("ada").status == 303);
+    site.assert_alive();
+    println!(
+        "locked for 12 s: {} writes refused, slowest {slowest:?}; {} pages, slowest {page:?}; \
+         recovered within {recovered:?}",
+        refusals.len(),
+        pages.len()
+    );
+}
+
+/// What happens to the file while accounts are made as fast as it goes: whatever is
+/// acknowledged after that is counted, and must be nothing.
+fn assert_refuses_after(what: &str, harm: impl Fn(&Path), mend: impl Fn(&Path)) {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+    let ada = site.registered("ada");
+    let path = site.database();
+    let (is_harmed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (names, waited) = std::thread::scope(|threads| {
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let (site, is_harmed, is_over) = (&site, &is_harmed, &is_over);
+                threads.spawn(move || {
+                    let mut names = Vec::new();
+                    for number in 0.. {
+                        let began_after = is_harmed.load(Ordering::SeqCst);
+                        if is_over.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        let name = format!("c{client}n{number}");
+                        match site.browser().register(&name).status {
+                            303 if !began_after => names.push(name),
+                            503 => {}
+                            status => panic!("{what}: {status} after it (or before)"),
+                        }
+                    }
+                    names
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(500));
+        harm(&path);
+        is_harmed.store(true, Ordering::SeqCst);
+        let waited = site.until_not_ready();
+        std::thread::sleep(Duration::from_millis(500));
+        is_over.store(true, Ordering::SeqCst);
+        let names: Vec<_> = clients.into_iter().flat_map(|c| c.join().unwrap()).collect();
+        (names, waited)
+    });
+    assert!(names.len() > 5, "{}", names.len());
+    site.assert_no_write_is_acknowledged(&ada);
+    site.browser().get("/login").assert(200);
+    site.assert_alive();
+
+    mend(&path);
+    until("it is ready", || site.is_ready());
+    assert!(ada.clone().is_logged_in());
+    site.kill();
+    assert_sound(&path);
+    assert_has_all(&path, &names);
+    println!(
+        "{what}: not ready after {waited:?}, 0 acknowledged from then on; {} before, all there",
+        names.len()
+    );
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_file_that_is_moved_takes_no_writes_until_it_is_back() {
+    let aside = |path: &Path| path.with_file_name("aside.db");
+    assert_refuses_after(
+        "file moved",
+        |path| fs::rename(path, aside(path)).unwrap(),
+        |path| fs::rename(aside(path), path).unwrap(),
+    );
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_log_that_is_deleted_takes_no_writes_until_it_is_back() {
+    // Under another name as well, as a file system's own recovery would have it.
+    let (log, kept) = (
+        |path: &Path| path.with_file_name("login.db-wal"),
+        |path: &Path| path.with_file_name("kept"),
+    );
+    assert_refuses_after(
+        "-wal deleted",
+        |path| {
+            fs::hard_link(log(path), kept(path)).unwrap();
+            fs::remove_file(log(path)).unwrap();
+        },
+        |path| fs::rename(kept(path), log(path)).unwrap(),
+    );
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_file_that_is_deleted_or_replaced_takes_no_writes() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 3] = [
+        ("deleted", |path| fs::remove_file(path).unwrap()),
+        ("replaced by a copy", |path| {
+            fs::copy(path, path.with_extension("copy")).unwrap();
+            fs::rename(path.with_extension("copy"), path).unwrap();
+        }),
+        ("replaced by an empty one", |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "").unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let dir = TempDir::new().unwrap();
+        let mut site = Site::start(dir.path(), &[]);
+        let ada = site.registered("ada");
+        harm(&site.database());
+        // At once, not after the next look at it.
+        site.assert_no_write_is_acknowledged(&ada);
+        let waited = site.until_not_ready();
+        site.assert_no_write_is_acknowledged(&ada);
+        // Nor is a session looked up in what is not ours.
+        ada.clone().get("/account").assert(503).assert_plain();
+        site.browser().get("/login").assert(200);
+        site.assert_alive();
+        println!("file {what}: not ready after {waited:?}, no write acknowledged");
+    }
+}
+
+#[test]
+#[ignore = "just torture"]
+fn shared_memory_that_is_deleted_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+    let path = site.database();
+    fs::remove_file(path.with_file_name("login.db-shm")).unwrap();
+    let names: Vec<String> = (0..50).map(|number| format!("n{number}")).collect();
+    for name in &names {
+        site.registered(name);
+    }
+    assert!(site.is_ready());
+    site.assert_alive();
+    site.kill();
+    // It holds an index of the log, which the next one to open the file makes anew.
+    assert_has_all(&path, &names);
+    assert_sound(&path);
+    println!("-shm deleted: {} acknowledged after it, all there", names.len());
+}
+
+#[test]
+#[ignore = "just torture"]
+fn an_overwritten_header_is_not_ready_and_does_not_start_again() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[]);
+    let mut ada = site.registered("ada");
+    Outsider::open(&site.database()).run("PRAGMA wal_checkpoint(TRUNCATE)");
+    let file = OpenOptions::new().read(true).write(true).open(site.database()).unwrap();
+    let mut header = [0; 100];
+    file.read_exact_at(&mut header, 0).unwrap();
+    file.write_all_at(&[0xA5; 100], 0).unwrap();
+
+    let waited = site.until_not_ready();
+    for answer in [ada.get("/account"), site.browser().log_in("ada"), site.browser().get("/")] {
+        assert!(matches!(answer.status, 200 | 303 | 500 | 503), "{}", answer.text);
+        answer.assert_plain();
+    }
+    site.assert_alive();
+    site.kill();
+
+    let length = file.metadata().unwrap().len();
+    for _ in 0..3 {
+        let output = bare(dir.path()).env("ROCKET_PORT", "0").output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains("not a database"), "{error}");
+    }
+    // It made no other in its place.
+    assert_eq!(file.metadata().unwrap().len(), length);
+    file.write_all_at(&header, 0).unwrap();
+    let site = Site::start(dir.path(), &[]);
+    site.browser().log_in("ada").assert(303);
+    println!("header overwritten: not ready after {waited:?}; started again once it was back");
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_ruined_page_is_an_error_page_and_the_check_finds_it() {
+    for table in ["sessions", "users", "login_events"] {
+        for is_running in [true, false] {
+            let dir = TempDir::new().unwrap();
+            let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+            let mut ada = site.registered("ada");
+            let path = site.database();
+            if is_running {
+                ruin_root_page(&path, table);
+            } else {
+                site.kill();
+                ruin_root_page(&path, table);
+                site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+                ada = ada.of(&site);
+            }
+
+            // Readiness looks at the file's beginning and at two indices, no further. The
+            // running site may write the page anew, from what it has in memory.
+            let mut check = bare(dir.path());
+            let found = check.args(["check", "--offline"]).output().unwrap();
+            let found = String::from_utf8_lossy(&found.stdout).into_owned();
+            assert!(["is damaged", "malformed"].iter().any(|why| found.contains(why)), "{found}");
+
+            let mut statuses = Vec::new();
+            for name in ["bob", "carol"] {
+                for answer in [
+                    ada.get("/account"),
+                    site.browser().log_in("ada"),
+                    site.browser().register(name),
+                    ada.get("/account/activity"),
+                ] {
+                    answer.assert_plain();
+                    assert!(matches!(answer.status, 200 | 303 | 500 | 503), "{}", answer.text);
+                    statuses.push(answer.status);
+                }
+            }
+            if !is_running {
+                assert!(statuses.iter().any(|status| *status >= 500), "{statuses:?}");
+            }
+            site.browser().get("/login").assert(200);
+            site.assert_alive();
+            let when = if is_running { "while running" } else { "before the start" };
+            println!("a ruined page of {table} {when}: found by the check; {statuses:?}");
+        }
+    }
+}
+
+/// Writes nonsense over the first page of `table`, and nothing of it is in the log.
+fn ruin_root_page(path: &Path, table: &str) {
+    let mut other = Outsider::open(path);
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'");
+    let page: u64 = other.value(&sql).parse().unwrap();
+    let size: u64 = other.value("PRAGMA page_size").parse().unwrap();
+    other.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    drop(other);
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0xA5; size as usize], (page - 1) * size).unwrap();
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_look_at_a_locked_file_takes_no_longer_than_its_budget() {
+    let dir = TempDir::new().unwrap();
+    let site = Site::start(dir.path(), &[]);
+    let mut other = Outsider::open(&site.database());
+    other.run("BEGIN IMMEDIATE");
+    let start = Instant::now();
+    assert!(!site.is_ready());
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    other.run("ROLLBACK");
+    until("it is ready", || site.is_ready());
+    println!("readiness of a locked file: 503 after {took:?}");
+}

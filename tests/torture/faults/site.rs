@@ -1,0 +1,380 @@
+//! The program, whoever asks it for something, and its database from outside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rocket::tokio::runtime::{Builder, Runtime};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+
+use crate::servers::{free_port, signal};
+use crate::support::program;
+
+/// Hashing as cheap as it gets, for tests that want many writes.
+pub const CHEAP: (&str, &str) = ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}");
+
+/// Nobody is throttled, where one machine plays everybody.
+pub const UNTHROTTLED: (&str, &str) = ("ROCKET_THROTTLE", "{enabled=false}");
+
+/// Everybody may have an address of his own.
+pub const BEHIND_PROXY: (&str, &str) = ("ROCKET_SITE", "{trusted_proxies=[\"127.0.0.1\"]}");
+
+/// A running program, with its database at `data/login.db` in its folder.
+pub struct Site {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+}
+
+/// The program in `dir`.
+pub fn bare(dir: &Path) -> Command {
+    in_folder(Command::new(program("rocket-login")), dir)
+}
+
+/// The same after `script` of a shell.
+pub fn after(script: &str, dir: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(program("rocket-login"));
+    in_folder(shell, dir)
+}
+
+fn in_folder(mut command: Command, dir: &Path) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.current_dir(dir).env_clear().env("PATH", path).env("ROCKET_CLI_COLORS", "false");
+    command.env("ROCKET_SECRET_KEY", "dGhlIGtleSBvZiB0aGUgdG9ydHVyZSB0ZXN0cyEhISE=");
+    command.stdin(Stdio::null());
+    command
+}
+
+impl Site {
+    pub fn start(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = bare(dir);
+        command.envs(variables.iter().copied());
+        Site::start_by(command, dir)
+    }
+
+    /// By a command of one's own; what it says goes to the file `log`.
+    pub fn start_by(mut command: Command, dir: &Path) -> Self {
+        let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        Site::start_silently(command, dir)
+    }
+
+    /// With its output wherever the command sends it.
+    pub fn start_silently(mut command: Command, dir: &Path) -> Self {
+        let port = free_port();
+        let child = command.env("ROCKET_PORT", port.to_string()).spawn().unwrap();
+        let mut site = Site { child, port, dir: dir.to_owned() };
+        let start = Instant::now();
+        while !site.browser().try_get("/healthz").is_ok_and(|answer| answer.status == 200) {
+            let ended = site.child.try_wait().unwrap();
+            assert!(ended.is_none() && start.elapsed() < Duration::from_secs(20), "{}", site.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        site
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("data/login.db")
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser { port: self.port, cookies: BTreeMap::new(), address: None }
+    }
+
+    /// A new account, signed in.
+    pub fn registered(&self, name: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.register(name).assert(303);
+        browser
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.browser().get("/readyz").status == 200
+    }
+
+    /// How long it took until it said that it is not ready, five seconds at most.
+    pub fn until_not_ready(&self) -> Duration {
+        let start = Instant::now();
+        while self.is_ready() {
+            assert!(start.elapsed() < Duration::from_secs(5), "it is still ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        start.elapsed()
+    }
+
+    /// Neither log-in, nor sign-up, nor log-out of `ada` says that it was done; pages come.
+    /// Returns what the slowest of them took.
+    pub fn assert_no_write_is_acknowledged(&self, ada: &Browser) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for write in [
+            self.browser().log_in("ada"),
+            self.browser().register(&format!("bob{}", unique())),
+            ada.clone().log_out(),
+        ] {
+            write.assert(503).assert_plain();
+            assert!(write.header("retry-after").is_some(), "{}", write.text);
+            // The browser keeps what it has, and forgets nothing.
+            assert_eq!(write.header("set-cookie"), None);
+            assert_eq!(write.header("clear-site-data"), None);
+            slowest = slowest.max(write.took);
+        }
+        slowest
+    }
+
+    /// Nothing has panicked, and it still runs.
+    pub fn assert_alive(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "{}", self.log());
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+        self.browser().get("/healthz").assert(200);
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn terminate(&self) {
+        signal("TERM", self.id());
+    }
+
+    /// Its exit code, once it has ended.
+    pub fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// A line of `/proc/…/status`, in KiB: `VmRSS`, `VmHWM`.
+    pub fn kib(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+    }
+
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// No two are alike.
+fn unique() -> u128 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()
+}
+
+/// Somebody's browser: it keeps cookies, and each request has a connection of its own.
+#[derive(Clone)]
+pub struct Browser {
+    port: u16,
+    cookies: BTreeMap<String, String>,
+    address: Option<String>,
+}
+
+impl Browser {
+    /// The same at another address; the site must trust its proxy.
+    pub fn at(mut self, address: String) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// The same once the site has been started again.
+    pub fn of(mut self, site: &Site) -> Self {
+        self.port = site.port;
+        self
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.try_get(path).unwrap()
+    }
+
+    pub fn try_get(&mut self, path: &str) -> io::Result<Answer> {
+        self.ask(&format!("GET {path}"), "")
+    }
+
+    pub fn try_post(&mut self, path: &str, form: &str) -> io::Result<Answer> {
+        self.ask(&format!("POST {path}"), form)
+    }
+
+    pub fn register(&mut self, name: &str) -> Answer {
+        self.try_post("/register", &form(name)).unwrap()
+    }
+
+    pub fn log_in(&mut self, name: &str) -> Answer {
+        self.try_post("/login", &form(name)).unwrap()
+    }
+
+    pub fn log_out(&mut self) -> Answer {
+        self.try_post("/logout", "").unwrap()
+    }
+
+    pub fn is_logged_in(&mut self) -> bool {
+        let answer = self.get("/account");
+        assert!(matches!(answer.status, 200 | 303), "{}", answer.text);
+        answer.status == 200
+    }
+
+    /// A request, without waiting for the answer.
+    pub fn send(&self, head: &str, body: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut fields = String::new();
+        if !cookies.is_empty() {
+            fields.push_str(&format!("Cookie: {}\r\n", cookies.join("; ")));
+        }
+        if let Some(address) = &self.address {
+            fields.push_str(&format!("X-Forwarded-For: {address}\r\n"));
+        }
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        Ok(stream)
+    }
+
+    fn ask(&mut self, head: &str, body: &str) -> io::Result<Answer> {
+        let start = Instant::now();
+        let mut text = String::new();
+        self.send(head, body)?.read_to_string(&mut text)?;
+        let answer = Answer::parse(text, start.elapsed())?;
+        for line in answer.headers("set-cookie") {
+            let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
+            assert!(!line.contains("Max-Age=-"), "{line}");
+            match line.contains("Max-Age=0") {
+                true => self.cookies.remove(name),
+                false => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        Ok(answer)
+    }
+}
+
+/// The form of `name@example.org`, whose password is right.
+pub fn form(name: &str) -> String {
+    format!("email={name}%40example.org&password=correct+horse+battery")
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub text: String,
+    pub took: Duration,
+}
+
+impl Answer {
+    /// One that was cut off is an error.
+    pub fn parse(text: String, took: Duration) -> io::Result<Self> {
+        let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.filter(|_| text.contains("\r\n\r\n"));
+        let status = status.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(Answer { status, text, took })
+    }
+
+    #[track_caller]
+    pub fn assert(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Nothing of what went wrong inside is in it.
+    #[track_caller]
+    pub fn assert_plain(&self) -> &Self {
+        for inside in ["SQLite", "sqlite", "disk", "malformed", "readonly", "locked", "panicked"] {
+            assert!(!self.text.contains(inside), "{}", self.text);
+        }
+        self
+    }
+
+    pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.headers(name).next()
+    }
+
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
+        head.lines().filter_map(move |line| {
+            let (this, value) = line.split_once(": ")?;
+            this.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+/// A connection from another process than the site's.
+pub struct Outsider {
+    runtime: Runtime,
+    db: SqliteConnection,
+}
+
+impl Outsider {
+    pub fn open(path: &Path) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let options = SqliteConnectOptions::new().filename(path);
+        let db = runtime.block_on(SqliteConnection::connect_with(&options)).unwrap();
+        Outsider { runtime, db }
+    }
+
+    pub fn run(&mut self, sql: &str) {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.db);
+        self.runtime.block_on(done).unwrap();
+    }
+
+    /// The one value that `sql` gives: `INTEGER` or `TEXT`.
+    pub fn value(&mut self, sql: &str) -> String {
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.db);
+        let row = self.runtime.block_on(row).unwrap();
+        match row.try_get::<i64, _>(0) {
+            Ok(number) => number.to_string(),
+            Err(_) => row.get(0),
+        }
+    }
+}
+
+/// Nothing is wrong with the file's structure.
+pub fn assert_sound(path: &Path) {
+    assert_eq!(Outsider::open(path).value("PRAGMA integrity_check"), "ok");
+}
+
+/// Nor is one acknowledged account missing.
+pub fn assert_has_all(path: &Path, names: &[String]) {
+    let mut db = Outsider::open(path);
+    for name in names {
+        let count =
+            db.value(&format!("SELECT count(*) FROM users WHERE email = '{name}@example.org'"));
+        assert_eq!(count, "1", "{name} is lost, of {}", names.len());
+    }
+}
+
+/// Until `done` says so, and ten seconds at most; how long it took.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    start.elapsed()
+}
