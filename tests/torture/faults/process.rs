@@ -1,1 +1,342 @@
-//! x
+//! The machine runs out of something, or the process is told to end.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::site::{
+    BEHIND_PROXY, CHEAP, Outsider, Site, UNTHROTTLED, after, assert_has_all, assert_sound, bare,
+    until,
+};
+use crate::load;
+use crate::servers::{find, has, signal};
+
+#[test]
+#[ignore = "just torture"]
+fn exhausted_descriptors_hold_up_new_connections_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start_by(after("ulimit -n 200", dir.path()), dir.path());
+    site.registered("ada");
+    // One that was there before goes on, writes included: the database is open.
+    let mut early = TcpStream::connect(("127.0.0.1", site.port())).unwrap();
+    early.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    ask_again(&mut early, "GET /healthz", "");
+
+    // Those that neither the site nor the system's queue takes are not waited for.
+    let address = SocketAddr::from(([127, 0, 0, 1], site.port()));
+    let connect = |wait| TcpStream::connect_timeout(&address, Duration::from_millis(wait));
+    let crowd: Vec<_> = (0..400).map(|_| connect(20)).collect();
+    until("no descriptor is free", || site.descriptors() >= 199);
+    let answer = ask_again(&mut early, "POST /login", &super::site::form("ada"));
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    // Nobody new is let in meanwhile.
+    let is_let_in = connect(200).is_ok_and(|mut late| {
+        late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        write!(late, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        late.read(&mut [0; 1]).is_ok()
+    });
+    assert!(!is_let_in);
+
+    let start = Instant::now();
+    drop(crowd);
+    site.browser().log_in("ada").assert(303);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(site.is_ready());
+    site.assert_alive();
+    println!("200 descriptors, 400 connections: served again {took:?} after they went");
+}
+
+/// A request on a connection that stays; the answer must come in one piece.
+fn ask_again(stream: &mut TcpStream, head: &str, body: &str) -> String {
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = vec![0; 8192];
+    let length = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+/// A group of processes with a limit on their memory.
+struct MemoryLimit(PathBuf);
+
+impl MemoryLimit {
+    /// `None` where the system's owner has not let us.
+    fn new(bytes: u64) -> Option<Self> {
+        let name = format!("rocket-login-{}", std::process::id());
+        for (root, file) in
+            [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")]
+        {
+            let group = PathBuf::from(root).join(&name);
+            if fs::create_dir(&group).is_err() {
+                continue;
+            }
+            // The file must be there already: elsewhere it is a plain folder.
+            let file = fs::OpenOptions::new().write(true).open(group.join(file));
+            if file.is_ok_and(|mut file| file.write_all(bytes.to_string().as_bytes()).is_ok()) {
+                return Some(MemoryLimit(group));
+            }
+            let _ = fs::remove_dir(group);
+        }
+        None
+    }
+
+    fn peak(&self) -> u64 {
+        let files = ["memory.peak", "memory.max_usage_in_bytes"];
+        let read = files.iter().find_map(|file| fs::read_to_string(self.0.join(file)).ok());
+        read.map_or(0, |text| text.trim().parse().unwrap())
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        // The processes in it may be a moment from their end.
+        let start = Instant::now();
+        while fs::remove_dir(&self.0).is_err() && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_log_in_flood_fits_into_256_mebibytes() {
+    let dir = TempDir::new().unwrap();
+    let limit = MemoryLimit::new(256 * 1024 * 1024);
+    let mut site = match &limit {
+        Some(limit) => {
+            let script = format!("echo $$ > '{}'", limit.0.join("cgroup.procs").display());
+            let mut command = after(&script, dir.path());
+            command.envs([BEHIND_PROXY]);
+            Site::start_by(command, dir.path())
+        }
+        None => {
+            let line = b"NOT RUN: a limit on memory needs a writable cgroup; its peak stands in\n";
+            std::io::stderr().write_all(line).unwrap();
+            Site::start(dir.path(), &[BEHIND_PROXY])
+        }
+    };
+    let flood = load::flood(&site, 500);
+    assert!(site.kib("VmHWM") < 256 * 1024);
+    site.assert_alive();
+    let peak = limit.as_ref().map_or(0, MemoryLimit::peak) / 1024 / 1024;
+    assert!(peak <= 256, "{peak} MiB");
+    println!("flood in 256 MiB: {flood}; the group's peak {peak} MiB, files included");
+    drop(site);
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_sigterm_under_load_fails_no_request() {
+    let dir = TempDir::new().unwrap();
+    let drain = ("ROCKET_SITE", "{drain=\"1s\"}");
+    let site = Site::start(dir.path(), &[drain, UNTHROTTLED]);
+    let ada = site.registered("ada");
+    let (is_leaving, count) = (AtomicBool::new(false), Mutex::new(0));
+    std::thread::scope(|threads| {
+        for client in 0..6 {
+            let (site, is_leaving, count) = (&site, &is_leaving, &count);
+            let mut ada = ada.clone();
+            threads.spawn(move || {
+                // As behind a balancer: nothing new once it says that it is not ready.
+                while !is_leaving.load(Ordering::SeqCst) {
+                    let answer = match client {
+                        0 | 1 => site.browser().try_post("/login", &super::site::form("ada")),
+                        2 => site.browser().try_get("/login"),
+                        _ => ada.try_get("/account"),
+                    };
+                    let answer = answer.unwrap_or_else(|error| panic!("{client}: {error}"));
+                    assert!(matches!(answer.status, 200 | 303), "{}", answer.text);
+                    *count.lock().unwrap() += 1;
+                }
+            });
+        }
+        threads.spawn(|| {
+            std::thread::sleep(Duration::from_secs(1));
+            site.terminate();
+            site.terminate();
+            let start = Instant::now();
+            while site.is_ready() {
+                assert!(start.elapsed() < Duration::from_secs(1), "it is ready still");
+            }
+            is_leaving.store(true, Ordering::SeqCst);
+        });
+    });
+    let start = Instant::now();
+    let path = site.database();
+    assert_eq!(site.wait(), Some(0));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(!path.with_file_name("login.db-wal").exists(), "it was not closed cleanly");
+    let count = count.into_inner().unwrap();
+    assert!(count > 50, "{count}");
+    println!("SIGTERM under load: {count} requests, 0 failed, ended {took:?} after the last");
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_second_signal_does_not_cut_off_what_the_first_lets_finish() {
+    // Slow enough to be in flight when the signals come.
+    let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=4,concurrent_hashes=1}");
+    for signals in [&["TERM", "TERM"] as &[_], &["INT"]] {
+        let dir = TempDir::new().unwrap();
+        let site = Site::start(dir.path(), &[slow]);
+        let mut stream = site.browser().send("POST /register", &super::site::form("ada")).unwrap();
+        // The form has reached the hashing by then.
+        for _ in 0..20 {
+            site.browser().get("/healthz").assert(200);
+        }
+        for name in signals {
+            signal(name, site.id());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let start = Instant::now();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+        assert_eq!(site.wait(), Some(0));
+        println!("{signals:?} with a slow request: answered, ended after {:?}", start.elapsed());
+    }
+}
+
+/// The site goes on when what it writes to fails from one moment to the next.
+fn assert_goes_on_without_a_log(what: &str, level: &str, is_stderr_lost: bool) {
+    // Without optimisation Rocket logs by `print!`, which panics.
+    if std::env::var_os("TORTURE_BIN").is_none() {
+        let line = b"NOT RUN: a lost log needs a release build (TORTURE_BIN)\n";
+        return std::io::stderr().write_all(line).unwrap();
+    }
+    let dir = TempDir::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = bare(dir.path());
+    command.env("ROCKET_LOG_LEVEL", level).stdout(writer.try_clone().unwrap());
+    match is_stderr_lost {
+        true => command.stderr(writer),
+        false => command.stderr(Stdio::null()),
+    };
+    let mut site = Site::start_silently(command, dir.path());
+    let mut ada = site.registered("ada");
+    drop(reader);
+
+    for _ in 0..3 {
+        let wrong = super::site::form("ada").replace("battery", "staple");
+        site.browser().try_post("/login", &wrong).unwrap().assert(422);
+        site.browser().log_in("ada").assert(303);
+        site.browser().get("/nowhere").assert(404);
+    }
+    assert!(ada.is_logged_in());
+    ada.log_out().assert(303);
+    assert!(!ada.is_logged_in());
+    assert!(site.is_ready());
+    site.assert_alive();
+    site.terminate();
+    assert_eq!(site.wait(), Some(0));
+    println!("{what} gone at log level {level}: everything works, exit code 0");
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_log_that_nobody_reads_any_longer_stops_nothing() {
+    for level in ["normal", "critical"] {
+        assert_goes_on_without_a_log("standard output", level, false);
+    }
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_log_that_takes_neither_output_nor_errors_stops_nothing() {
+    for level in ["critical", "normal"] {
+        assert_goes_on_without_a_log("standard output and error", level, true);
+    }
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_backup_made_under_load_is_whole_and_starts() {
+    if !has(find("sqlite3").is_some(), "sqlite3") {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+    let (names, is_over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let backups = dir.path().join("backups");
+    let took = std::thread::scope(|threads| {
+        for client in 0..3 {
+            let (site, names, is_over) = (&site, &names, &is_over);
+            threads.spawn(move || {
+                for number in 0.. {
+                    if is_over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let name = format!("c{client}n{number}");
+                    // The backup holds nothing up for long.
+                    let answer = site.browser().register(&name);
+                    answer.assert(303);
+                    names.lock().unwrap().push((name, Instant::now()));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let start = Instant::now();
+        let mut backup = Command::new("sh");
+        backup.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/backup.sh"));
+        let done = backup.arg(site.database()).arg(&backups).output();
+        let took = start.elapsed();
+        std::thread::sleep(Duration::from_millis(500));
+        is_over.store(true, Ordering::SeqCst);
+        let done = done.unwrap();
+        assert!(done.status.success(), "{done:?}");
+        (start, took)
+    });
+    let (began, took) = took;
+    site.assert_alive();
+
+    let copy = fs::read_dir(&backups).unwrap().next().unwrap().unwrap().path();
+    assert_sound(&copy);
+    let all = names.into_inner().unwrap();
+    let before: Vec<String> =
+        all.iter().filter(|(_, at)| *at < began).map(|(name, _)| name.clone()).collect();
+    assert!(before.len() > 20 && before.len() < all.len(), "{} {}", before.len(), all.len());
+    assert_has_all(&copy, &before);
+
+    let elsewhere = TempDir::new().unwrap();
+    fs::create_dir(elsewhere.path().join("data")).unwrap();
+    fs::copy(&copy, elsewhere.path().join("data/login.db")).unwrap();
+    let restored = Site::start(elsewhere.path(), &[CHEAP, UNTHROTTLED]);
+    restored.browser().log_in(&before[0]).assert(303);
+    assert!(restored.is_ready());
+    let there = Outsider::open(&restored.database()).value("SELECT count(*) FROM users");
+    println!(
+        "backup under load: {took:?}, {there} accounts of which {} were made before it began",
+        before.len()
+    );
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_hang_up_ends_the_site_as_a_kill_does() {
+    // Nobody waits for it: a service has no terminal. What was acknowledged is there.
+    let dir = TempDir::new().unwrap();
+    let site = Site::start(dir.path(), &[]);
+    site.registered("ada");
+    let path = site.database();
+    signal("HUP", site.id());
+    let status = site.status();
+    assert_eq!(status.signal(), Some(1), "{status}");
+    assert_has_all(&path, &["ada".to_owned()]);
+    let site = Site::start(dir.path(), &[]);
+    site.browser().log_in("ada").assert(303);
+    println!("SIGHUP: ended at once, nothing lost");
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rocket::tokio::runtime::{Builder, Runtime};
@@ -158,8 +158,13 @@ impl Site {
     }
 
     /// Its exit code, once it has ended.
-    pub fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+    pub fn wait(self) -> Option<i32> {
+        self.status().code()
+    }
+
+    /// The same, and the signal that has ended it.
+    pub fn status(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// A line of `/proc/…/status`, in KiB: `VmRSS`, `VmHWM`.
