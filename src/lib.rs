@@ -65,7 +65,8 @@
 //! # Further reading
 //!
 //! [Coming from express-session](_documentation::express), with every option
-//! and method of it; [ASVS 5.0](_documentation::asvs), row by row; the
+//! and method of it; [ASVS 5.0](_documentation::asvs), row by row;
+//! [what breaks it](_documentation::reliability), and what does not; the
 //! [changelog](_documentation::changelog).
 
 mod auth;
@@ -216,6 +217,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/asvs.md")]
     pub mod asvs {}
+
+    #[doc = include_str!("../docs/reliability.md")]
+    pub mod reliability {}
 
     #[doc = include_str!("../CHANGELOG.md")]
     pub mod changelog {}

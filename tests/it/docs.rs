@@ -102,7 +102,9 @@ fn every_test_that_the_page_on_several_instances_names_exists() {
 
 /// Where all the tests are.
 fn tests() -> String {
-    ["tests/it", "tests/browser", "src"].map(|part| sources(Path::new(part))).concat()
+    ["tests/it", "tests/browser", "tests/torture", "src"]
+        .map(|part| sources(Path::new(part)))
+        .concat()
 }
 
 /// The cells of a row of a table.
@@ -163,6 +165,38 @@ fn every_row_of_the_asvs_table_names_a_test_that_exists() {
             assert!(tests.contains(&format!("fn {name}()")), "no test is called {name}: {row}");
         }
     }
+}
+
+#[test]
+fn every_promise_and_fault_on_the_page_on_reliability_names_a_test_or_a_reason() {
+    let (page, tests) = (include_str!("../../docs/reliability.md"), tests());
+    let (promises, faults) = page.split_once("\n## Row by row\n").unwrap();
+    let rows = |text: &'static str| -> Vec<(&str, Vec<&str>)> {
+        let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| | "));
+        rows.map(|row| (row, cells(row))).collect()
+    };
+
+    let promised = rows(promises);
+    assert!(promised.len() > 15, "{} rows", promised.len());
+    for (row, cells) in promised {
+        assert_eq!(cells.len(), 3, "{row}");
+        assert_names_tests(cells[2], &tests, row);
+    }
+
+    let mut ids = Vec::new();
+    for (row, cells) in rows(faults) {
+        assert_eq!(cells.len(), 3, "{row}");
+        ids.push(cells[0].to_owned());
+        match cells[2].strip_prefix("none: ") {
+            Some(reason) => assert!(reason.len() > 20, "{row}"),
+            // A remark may follow.
+            None => assert_names_tests(cells[2].split("; ").next().unwrap(), &tests, row),
+        }
+    }
+    let all = [("R", 14), ("F", 27), ("L", 15)]
+        .iter()
+        .flat_map(|(kind, last)| (1..=*last).map(move |number| format!("{kind}-{number:02}")));
+    assert_eq!(ids, all.collect::<Vec<_>>());
 }
 
 #[test]

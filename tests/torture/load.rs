@@ -153,6 +153,64 @@ fn a_flood_of_log_ins_is_answered_in_little_memory() {
 
 #[test]
 #[ignore = "just torture"]
+fn a_flood_that_hangs_up_leaves_no_backlog() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[BEHIND_PROXY, UNTHROTTLED]);
+    site.browser().at("192.0.2.1".into()).register("ada").assert(303);
+    for round in 0..3 {
+        let streams: Vec<TcpStream> = (0..300)
+            .map(|number| {
+                let browser = site.browser().at(format!("10.{round}.0.{}", number % 250));
+                // Each at another moment of what is done for it.
+                std::thread::sleep(Duration::from_micros(number * 5));
+                browser.send("POST /login", &form("ada")).unwrap()
+            })
+            .collect();
+        drop(streams);
+    }
+    let start = Instant::now();
+    until("a log-in", || site.browser().at("192.0.2.2".into()).log_in("ada").status == 303);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // No connection to the database is lost with them.
+    for number in 0..20 {
+        site.registered(&format!("n{number}")).log_out().assert(303);
+    }
+    assert!(site.is_ready());
+    until("their connections are gone", || site.descriptors() < 100);
+    site.assert_alive();
+    assert_sound(&site.database());
+    println!("900 log-ins that hang up: the next one is let in {took:.1?} later");
+}
+
+#[test]
+#[ignore = "just torture"]
+fn a_reader_that_stays_lets_the_log_grow_only_while_it_stays() {
+    let dir = TempDir::new().unwrap();
+    let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
+    let mut names = 0;
+    let mut sign_ups = |site: &Site| {
+        for _ in 0..300 {
+            names += 1;
+            site.registered(&format!("n{names}"));
+        }
+        Use::of(site).log
+    };
+    let mut other = Outsider::open(&site.database());
+    other.run("BEGIN; SELECT * FROM users");
+    let stuck = sign_ups(&site);
+    assert!(stuck > 5 * 1024, "the log did not grow: {stuck} KiB");
+    other.run("ROLLBACK");
+    // It is begun anew with the first checkpoint that nobody is in the way of.
+    let after = sign_ups(&site);
+    assert!(after < stuck + 1024, "{stuck} KiB, and then {after} KiB");
+    site.assert_alive();
+    assert_sound(&site.database());
+    println!("a reader that stays: log of {stuck} KiB; 300 sign-ups after it, {after} KiB");
+}
+
+#[test]
+#[ignore = "just torture"]
 fn a_thousand_slow_clients_keep_nobody_from_his_page() {
     if !allow_descriptors(std::process::id(), 12_000) {
         return;
