@@ -5,5 +5,7 @@
 mod clock;
 mod disk;
 mod file;
+mod output;
+pub mod outsider;
 mod process;
 pub mod site;

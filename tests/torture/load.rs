@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::faults::outsider::{Outsider, assert_sound};
 use crate::faults::site::{
-    Answer, BEHIND_PROXY, Browser, CHEAP, Outsider, Site, UNTHROTTLED, after, assert_sound, form,
-    until,
+    Answer, BEHIND_PROXY, Browser, CHEAP, Site, UNTHROTTLED, after, form, until,
 };
 use crate::servers::{find, has};
 use crate::support::is_long;

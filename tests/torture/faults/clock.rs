@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::site::{Browser, Outsider, Site, assert_sound, bare};
+use super::outsider::{Outsider, assert_sound};
+use super::site::{Browser, Site, bare};
 use crate::servers::has;
 
 /// A clock of the site's own, set by a file; the monotonic one goes on.

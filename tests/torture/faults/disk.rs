@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::site::{
-    Browser, CHEAP, Outsider, Site, UNTHROTTLED, after, assert_has_all, assert_sound, bare, until,
-};
+use super::outsider::{Outsider, assert_has_all, assert_sound};
+use super::site::{Browser, CHEAP, Site, UNTHROTTLED, after, bare, until};
 use crate::servers::{find, give_away, has, signal, unprivileged};
 
 /// A small file system of its own, at `data` in a test's folder.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::site::{CHEAP, Outsider, Site, UNTHROTTLED, assert_has_all, assert_sound, bare, until};
+use super::outsider::{Outsider, assert_has_all, assert_sound};
+use super::site::{CHEAP, Site, UNTHROTTLED, bare, until};
 
 /// What a page that writes nothing may take meanwhile.
 const AT_ONCE: Duration = Duration::from_secs(1);

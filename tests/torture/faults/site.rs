@@ -1,4 +1,4 @@
-//! The program, whoever asks it for something, and its database from outside.
+//! The program, and whoever asks it for something.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-use rocket::tokio::runtime::{Builder, Runtime};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use crate::servers::{free_port, signal};
 use crate::support::program;
@@ -326,51 +322,6 @@ impl Answer {
             let (this, value) = line.split_once(": ")?;
             this.eq_ignore_ascii_case(name).then_some(value)
         })
-    }
-}
-
-/// A connection from another process than the site's.
-pub struct Outsider {
-    runtime: Runtime,
-    db: SqliteConnection,
-}
-
-impl Outsider {
-    pub fn open(path: &Path) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let options = SqliteConnectOptions::new().filename(path);
-        let db = runtime.block_on(SqliteConnection::connect_with(&options)).unwrap();
-        Outsider { runtime, db }
-    }
-
-    pub fn run(&mut self, sql: &str) {
-        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.db);
-        self.runtime.block_on(done).unwrap();
-    }
-
-    /// The one value that `sql` gives: `INTEGER` or `TEXT`.
-    pub fn value(&mut self, sql: &str) -> String {
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.db);
-        let row = self.runtime.block_on(row).unwrap();
-        match row.try_get::<i64, _>(0) {
-            Ok(number) => number.to_string(),
-            Err(_) => row.get(0),
-        }
-    }
-}
-
-/// Nothing is wrong with the file's structure.
-pub fn assert_sound(path: &Path) {
-    assert_eq!(Outsider::open(path).value("PRAGMA integrity_check"), "ok");
-}
-
-/// Nor is one acknowledged account missing.
-pub fn assert_has_all(path: &Path, names: &[String]) {
-    let mut db = Outsider::open(path);
-    for name in names {
-        let count =
-            db.value(&format!("SELECT count(*) FROM users WHERE email = '{name}@example.org'"));
-        assert_eq!(count, "1", "{name} is lost, of {}", names.len());
     }
 }
 
