@@ -20,3 +20,8 @@ pictures:
 bench:
     cargo build --release --locked --bin rocket-login --example views
     cargo bench --locked --bench load
+
+# What breaks it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
+torture length="short":
+    cargo build --release --locked --bin rocket-login --example views
+    TORTURE={{length}} PROGRAMS=target/release cargo test --locked --test torture -- --include-ignored --nocapture --test-threads=1

@@ -75,13 +75,16 @@ pub struct Db(Pools);
 
 /// The pool behind [`Db`].
 #[derive(Debug, Clone)]
-pub struct Pools {
+pub struct Pools(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     kind: Kind,
     in_flight: InFlight,
     versions: Arc<Versions>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Kind {
     Sqlite(SqlitePools),
     Postgres(PostgresPool),
@@ -96,7 +99,7 @@ impl Pools {
     /// When no reader is free within a second, three on PostgreSQL, or the file
     /// is no longer the one that was opened.
     pub async fn read(&self) -> Result<Connection, Error> {
-        match &self.kind {
+        match &self.0.kind {
             Kind::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
             Kind::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
@@ -121,14 +124,14 @@ impl Pools {
     /// PostgreSQL, when no connection is free within three seconds, in which the
     /// whole transaction must be done.
     pub async fn write(&self) -> Result<Transaction, Error> {
-        match &self.kind {
+        match &self.0.kind {
             Kind::Sqlite(pools) => {
-                Ok(Transaction::sqlite_writer(pools.write().await?, self.versions.clone()))
+                Ok(Transaction::sqlite_writer(pools.write().await?, self.0.versions.clone()))
             }
             Kind::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
                 let is_named = pool.has_named_statements();
-                let (tx, versions) = (pool.write().await?, self.versions.clone());
+                let (tx, versions) = (pool.write().await?, self.0.versions.clone());
                 Ok(Transaction::postgres_writer(tx, is_named, deadline, versions))
             }
         }
@@ -137,9 +140,9 @@ impl Pools {
     /// The version of the session `id`: as long as it stays the same, so does what is
     /// stored of it. `None`: that cannot be told now.
     pub(crate) fn version(&self, id: TokenId) -> Option<u64> {
-        let is_known = match &self.kind {
+        let is_known = match &self.0.kind {
             Kind::Sqlite(pools) => pools.is_known(),
-            Kind::Postgres(pool) => pool.is_known(&self.versions),
+            Kind::Postgres(pool) => pool.is_known(&self.0.versions),
         };
         is_known.then(|| self.version_of(id))
     }
@@ -147,19 +150,19 @@ impl Pools {
     /// The same in a write transaction that has locked the session. After its commit
     /// it is one more, if nothing else has changed.
     pub(crate) fn version_of(&self, id: TokenId) -> u64 {
-        self.versions.of(id)
+        self.0.versions.of(id)
     }
 
     /// Keeps the database open at the shutdown, as a request in flight does,
     /// until it is dropped.
     pub(crate) fn keep_open(&self) -> impl Drop + use<> {
-        self.in_flight.enter()
+        self.0.in_flight.enter()
     }
 
     /// Whether the database would serve a request now, a write included.
     pub async fn is_ready(&self) -> bool {
         let probe = async {
-            match &self.kind {
+            match &self.0.kind {
                 Kind::Sqlite(pools) => pools.probe().await,
                 Kind::Postgres(pool) => pool.probe().await,
             }
@@ -179,7 +182,7 @@ impl Pools {
             DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path, &versions).await?),
             DatabaseConfig::Postgres(config) => Kind::Postgres(PostgresPool::open(config).await?),
         };
-        Ok(Pools { kind, in_flight: InFlight::default(), versions })
+        Ok(Pools(Arc::new(Inner { kind, in_flight: InFlight::default(), versions })))
     }
 
     /// Applies what is missing of the embedded migrations, all in one
@@ -190,7 +193,7 @@ impl Pools {
     /// When a migration fails or was changed after it was applied.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
-            match &self.kind {
+            match &self.0.kind {
                 Kind::Sqlite(pools) => {
                     let mut tx = pools.write().await?.tx;
                     SQLITE.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
@@ -207,7 +210,7 @@ impl Pools {
     /// Gives back what deleted rows took, a little at a time. PostgreSQL does so
     /// by itself.
     pub(crate) async fn tidy(&self) -> Result<(), Error> {
-        if matches!(self.kind, Kind::Postgres(_)) {
+        if matches!(self.0.kind, Kind::Postgres(_)) {
             return Ok(());
         }
         let mut tx = self.write().await?;
@@ -273,9 +276,9 @@ impl Pool for Pools {
     /// Rocket calls this first at shutdown, while requests are still being
     /// answered; they keep their database until they are done.
     async fn close(&self) {
-        self.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
+        self.0.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
         let close = async {
-            match &self.kind {
+            match &self.0.kind {
                 Kind::Sqlite(pools) => pools.close().await,
                 Kind::Postgres(pool) => pool.close().await,
             }

@@ -18,6 +18,9 @@ const PARALLEL: i64 = 40;
 /// An attempt whose outcome was never told has been abandoned after a minute.
 const ABANDONED: Timestamp = 60;
 
+/// Clocks of several instances may differ by so much.
+const CLOCK_SKEW: Timestamp = 5 * 60;
+
 /// Failures in a row are forgotten after a day without one; those that only a
 /// new password makes good, after a month.
 const MEMORY: Timestamp = 24 * 60 * 60;
@@ -286,7 +289,8 @@ async fn lock(db: &mut Connection, limit: &Limit, now: Timestamp) -> Result<Row,
     .bind(now)
     .fetch_one(db)
     .await?;
-    if row.expires_at <= now {
+    // From the future: a clock was ahead. It would hold everybody up until that time comes.
+    if row.expires_at <= now || row.updated_at > now + CLOCK_SKEW {
         row = Row::default();
     }
     if row.updated_at + ABANDONED <= now {

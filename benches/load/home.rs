@@ -13,7 +13,7 @@ use rocket_login::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, Sqlite
 use tempfile::TempDir;
 
 use crate::servers::Cluster;
-use crate::servers::program::{Program, command};
+use crate::servers::program::{Program, built, command};
 
 /// What both people of the bench type.
 pub const PASSWORD: &str = "password=correct+horse+battery";
@@ -21,19 +21,6 @@ pub const PASSWORD: &str = "password=correct+horse+battery";
 const COOKIE: &str = "__Host-session=";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-
-/// Where the programs are: as `just bench` has built them, or in `BENCH_BIN`.
-pub fn binary(program: &str) -> PathBuf {
-    match std::env::var_os("BENCH_BIN") {
-        Some(folder) => PathBuf::from(folder).join(program),
-        None => match program {
-            "rocket-login" => env!("CARGO_BIN_EXE_rocket-login").into(),
-            example => PathBuf::from(env!("CARGO_BIN_EXE_rocket-login"))
-                .with_file_name("examples")
-                .join(example),
-        },
-    }
-}
 
 /// One site's folder. Its database is in it, or in a cluster.
 pub struct Home<'c> {
@@ -63,11 +50,11 @@ impl<'c> Home<'c> {
     pub fn start(&self, program: &str, variables: &[(&str, &str)]) -> Program {
         static KEY: LazyLock<String> = LazyLock::new(|| {
             let dir = TempDir::new().unwrap();
-            let made = command(binary("rocket-login"), &dir).arg("secret-key").output().unwrap();
+            let made = command(built("rocket-login"), &dir).arg("secret-key").output().unwrap();
             String::from_utf8(made.stdout).unwrap().trim().to_owned()
         });
 
-        let mut command = command(binary(program), &self.dir);
+        let mut command = command(built(program), &self.dir);
         command.env("ROCKET_PROFILE", "release").env("ROCKET_SECRET_KEY", KEY.as_str());
         if let Some((cluster, name)) = &self.postgres {
             let url = cluster.url(name);

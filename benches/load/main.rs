@@ -3,7 +3,7 @@
 //! Each line of the table is compared with something that is measured by turns with it
 //! on the same machine, mostly the page without a session: the ratios hold elsewhere,
 //! the figures do not. `BENCH_SECONDS` is for one measurement, `BENCH_ROWS` the sizes
-//! of the table `sessions` to try, `BENCH_BIN` a folder with other programs.
+//! of the table `sessions` to try, `PROGRAMS` a folder with other programs.
 
 mod growth;
 mod home;

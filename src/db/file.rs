@@ -20,9 +20,13 @@ pub struct DatabaseFile {
 impl DatabaseFile {
     /// Looks as well for the log that SQLite has made beside it.
     pub fn watch_log(&mut self) {
-        let mut log = self.opened[0].0.clone().into_os_string();
-        log.push("-wal");
-        self.watch(log.into());
+        // And at its index: without it, another process makes one of its own, and what
+        // the two of them commit overwrites each other.
+        for suffix in ["-wal", "-shm"] {
+            let mut path = self.opened[0].0.clone().into_os_string();
+            path.push(suffix);
+            self.watch(path.into());
+        }
     }
 
     fn watch(&mut self, path: PathBuf) {

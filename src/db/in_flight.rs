@@ -52,7 +52,7 @@ pub fn fairing() -> AdHoc {
     AdHoc::on_request("Requests in Flight", |request, _| {
         Box::pin(async move {
             if let Some(db) = Db::fetch(request.rocket()) {
-                request.local_cache(|| db.in_flight.enter());
+                request.local_cache(|| db.keep_open());
             }
         })
     })

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use rocket::tokio;
 use rocket::tokio::sync::OwnedMutexGuard;
 use rocket::tokio::task::spawn_blocking;
-use rocket::tokio::{self, time::timeout};
+use rocket::tokio::time::{sleep, timeout};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -18,6 +20,7 @@ use super::OpenError;
 use super::file::{self, DatabaseFile};
 use super::versions::{Changes, Versions};
 use super::wal_index::WalIndex;
+use crate::background;
 use crate::error::Error;
 
 /// Longest wait for the one writer. Its queue is first come, first served.
@@ -28,6 +31,14 @@ const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait for a lock that another process holds: a backup, `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
+const LONG_LOG: u32 = 1000;
+
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(100);
+
+/// So few are written back in no time.
+const SHORT_LOG: i64 = 100;
 
 /// One connection that writes, several that read.
 ///
@@ -42,12 +53,21 @@ pub struct SqlitePools {
     index: Option<Arc<WalIndex>>,
     /// Whose turn it is to write, until all know of the commit.
     turn: Arc<tokio::sync::Mutex<()>>,
+    checkpoints: Checkpoints,
+}
+
+/// Writes the log back, on a connection of its own: where the one that commits does it,
+/// as is usual, everybody waits for the disk to take some hundred scattered pages.
+#[derive(Debug, Clone)]
+struct Checkpoints {
+    db: SqlitePool,
+    is_running: Arc<AtomicBool>,
 }
 
 /// A write transaction.
 pub struct Writer {
     pub tx: Transaction<'static, Sqlite>,
-    index: Option<Arc<WalIndex>>,
+    pools: SqlitePools,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -78,11 +98,24 @@ impl SqlitePools {
             // log somebody back in, and hashing limits log-ins far below fsync.
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
-            .pragma("cache_size", "-65536")
-            .optimize_on_close(true, None);
+            .pragma("cache_size", "-65536");
+        let checkpoints = writer.clone();
+        let writer = match cfg!(unix) {
+            true => writer.pragma("wal_autocheckpoint", "0"),
+            false => writer, // where the length of the log is not known
+        };
+        let writer = writer.optimize_on_close(true, None);
         let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
 
-        let write = pool(1, WRITER_TIMEOUT).connect_with(writer).await?;
+        // On a full disk SQLite rolls back by itself; the library's own roll-back then
+        // fails, and it would take the transaction for an open one ever after.
+        let write = pool(1, WRITER_TIMEOUT).after_release(|db, _| {
+            Box::pin(async move {
+                db.ping().await?; // behind the roll-back, which is only queued
+                Ok(!db.is_in_transaction())
+            })
+        });
+        let write = write.connect_with(writer).await?;
         check_version(&write).await?;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
@@ -90,7 +123,15 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
         let index = WalIndex::open(path, versions.clone()).map(Arc::new);
-        Ok(SqlitePools { write, read, file: Arc::new(file), index, turn: Arc::default() })
+        if cfg!(unix) && index.is_none() {
+            return Err(OpenError::database("the index of the log, beside it, cannot be read"));
+        }
+        let checkpoints = Checkpoints {
+            db: pool(1, READER_TIMEOUT).min_connections(0).connect_lazy_with(checkpoints),
+            is_running: Arc::default(),
+        };
+        let (file, turn) = (Arc::new(file), Arc::default());
+        Ok(SqlitePools { write, read, file, index, turn, checkpoints })
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
@@ -105,13 +146,52 @@ impl SqlitePools {
         let turn = timeout(WRITER_TIMEOUT, self.turn.clone().lock_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Writer { tx, index: self.index.clone(), _turn: turn })
+        Ok(Writer { tx, pools: self.clone(), _turn: turn })
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
     /// whichever process.
     pub fn is_known(&self) -> bool {
         self.index.as_ref().is_some_and(|index| index.is_known())
+    }
+
+    /// Begins to write the log back, if that is not being done.
+    fn shorten_log(&self) {
+        if self.checkpoints.is_running.swap(true, SeqCst) {
+            return;
+        }
+        let pools = self.clone();
+        tokio::spawn(async move {
+            if let Some(Err(error)) = background::round("checkpoint", pools.checkpoint()).await {
+                log::warn!("the log is not written back: {error}");
+            }
+            // Somebody who reads for long keeps it from getting shorter.
+            sleep(BETWEEN_CHECKPOINTS).await;
+            pools.checkpoints.is_running.store(false, SeqCst);
+        });
+    }
+
+    async fn checkpoint(&self) -> Result<(), sqlx::Error> {
+        // Most of it beside the writer. What it commits meanwhile stays.
+        for _ in 0..5 {
+            if self.write_back().await? < SHORT_LOG {
+                break;
+            }
+        }
+        // The rest while nobody writes: the log can only be begun anew when all is in
+        // the file. Otherwise it would grow as long as there is always something new.
+        let _turn = self.turn.lock().await;
+        self.write_back().await?;
+        Ok(())
+    }
+
+    /// Returns how many pages are left, and were new when it began.
+    async fn write_back(&self) -> Result<i64, sqlx::Error> {
+        let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+        let (_, pages, written): (i64, i64, i64) =
+            checkpoint.fetch_one(&self.checkpoints.db).await?;
+        let newest = self.index.as_ref().map_or(0, |index| index.pages()).into();
+        Ok(pages.max(newest) - written)
     }
 
     /// Whether the file is in place and reads as a database, and the writer gets
@@ -149,6 +229,7 @@ impl SqlitePools {
     }
 
     pub async fn close(&self) {
+        self.checkpoints.db.close().await;
         self.read.close().await;
         self.write.close().await;
     }
@@ -156,14 +237,16 @@ impl SqlitePools {
 
 impl Writer {
     pub async fn commit(self, versions: &Versions, changes: &Changes) -> Result<(), sqlx::Error> {
-        let Some(index) = self.index else {
+        let Some(index) = &self.pools.index else {
             self.tx.commit().await?;
             versions.advance(changes);
             return Ok(());
         };
         let committing = index.begin_commit();
         self.tx.commit().await?;
-        committing.end(changes);
+        if committing.end(changes) > LONG_LOG {
+            self.pools.shorten_log();
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing relies on it: a look-up passes over an expired row by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rocket::fairing::AdHoc;
 use rocket::tokio::time::sleep;
@@ -20,9 +20,13 @@ use crate::metrics;
 /// sweep in step.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Rows per transaction: about 7 ms of the writer's time. One statement for
-/// all was seen to block a large table's writers for half a minute.
+/// Most rows per transaction. One statement for all was seen to block a large table's
+/// writers for half a minute.
 const BATCH: u32 = 100;
+
+/// So long may a transaction have the writer. Each row is in six places of the file: of a
+/// large one, as many pages.
+const LONGEST: Duration = Duration::from_millis(15);
 
 /// Between two batches, so that log-ins get their turn.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,20 +37,26 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// When the database fails; the batches before are done.
 pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
-    let mut swept = 0;
+    let (mut swept, mut batch) = (0, BATCH);
     loop {
         let mut tx = db.write().await?;
+        let start = Instant::now();
         // Of several instances one sweeps at a time.
         if !tx.try_lock("session sweep").await? {
             break;
         }
-        let deleted = store::delete_expired(&mut tx, clock.now(), BATCH).await?;
+        let deleted = store::delete_expired(&mut tx, clock.now(), batch).await?;
         tx.commit().await?;
+        let taken = start.elapsed();
         swept += deleted;
         metrics::swept(deleted);
-        if deleted < u64::from(BATCH) {
+        if deleted < u64::from(batch) {
             break;
         }
+        batch = match taken > LONGEST {
+            true => (batch / 2).max(1),
+            false => (batch + batch / 4 + 1).min(BATCH),
+        };
         sleep(PAUSE).await;
     }
 

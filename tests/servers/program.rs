@@ -2,13 +2,27 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rocket::tokio;
 use tempfile::TempDir;
+
+/// Where `program` is, `rocket-login` or an example: as cargo has built it for this
+/// test, or in the folder `PROGRAMS`, as in `target/release`.
+pub fn built(program: &str) -> PathBuf {
+    let folder = match std::env::var_os("PROGRAMS") {
+        // They are started in other folders.
+        Some(folder) => std::path::absolute(folder).unwrap(),
+        None => Path::new(env!("CARGO_BIN_EXE_rocket-login")).parent().unwrap().to_owned(),
+    };
+    match program {
+        "rocket-login" => folder.join(program),
+        example => folder.join("examples").join(example),
+    }
+}
 
 /// `program` in the folder `dir`, with nothing configured.
 pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {

@@ -1,7 +1,6 @@
 //! What the other files share.
 
 use std::fs::OpenOptions;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,25 +8,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::servers::client::{ask, status};
-use crate::servers::program::command;
+use crate::servers::program::{built, command};
 use crate::servers::{Running, free_port, signal};
 
 /// What is posted to sign up and to log in.
 pub fn form(email: &str) -> String {
     format!("email={}&password=correct+horse+battery", email.replace('@', "%40"))
-}
-
-/// Where `program` is: `rocket-login`, or an example.
-pub fn program(program: &str) -> PathBuf {
-    match std::env::var_os("TORTURE_BIN") {
-        Some(folder) => PathBuf::from(folder).join(program),
-        None => match program {
-            "rocket-login" => env!("CARGO_BIN_EXE_rocket-login").into(),
-            example => PathBuf::from(env!("CARGO_BIN_EXE_rocket-login"))
-                .with_file_name("examples")
-                .join(example),
-        },
-    }
 }
 
 /// Whether it is to go on for long.
@@ -90,7 +76,7 @@ impl Programs {
         static PROCESSES: AtomicUsize = AtomicUsize::new(1);
 
         let slot = &self.all[number];
-        let program = program(slot.name);
+        let program = built(slot.name);
         let mut command = match self.tracer.split_first() {
             Some((tracer, words)) => {
                 let mut command = command(tracer, &self.dir);

@@ -231,7 +231,7 @@ fn a_file_or_folder_that_may_not_be_written_refuses_to_start_in_one_line() {
     // A folder of nobody's, where the program may be read as well.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("program");
-    fs::copy(crate::support::program("rocket-login"), &program).unwrap();
+    fs::copy(crate::servers::program::built("rocket-login"), &program).unwrap();
     let start = || {
         let mut command = Command::new(&program);
         command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");

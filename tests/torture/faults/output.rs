@@ -16,8 +16,8 @@ use crate::servers::{find, has};
 /// The site goes on when what it writes to fails from one moment to the next.
 fn assert_goes_on_without_a_log(what: &str, level: &str, is_stderr_lost: bool) {
     // Without optimisation Rocket logs by `print!`, which panics.
-    if std::env::var_os("TORTURE_BIN").is_none() {
-        let line = b"NOT RUN: a lost log needs a release build (TORTURE_BIN)\n";
+    if std::env::var_os("PROGRAMS").is_none() {
+        let line = b"NOT RUN: a lost log needs a release build (PROGRAMS)\n";
         return std::io::stderr().write_all(line).unwrap();
     }
     let dir = TempDir::new().unwrap();

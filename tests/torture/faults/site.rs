@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::servers::program::built;
 use crate::servers::{free_port, signal};
-use crate::support::program;
 
 /// Hashing as cheap as it gets, for tests that want many writes.
 pub const CHEAP: (&str, &str) = ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}");
@@ -29,13 +29,13 @@ pub struct Site {
 
 /// The program in `dir`.
 pub fn bare(dir: &Path) -> Command {
-    in_folder(Command::new(program("rocket-login")), dir)
+    in_folder(Command::new(built("rocket-login")), dir)
 }
 
 /// The same after `script` of a shell.
 pub fn after(script: &str, dir: &Path) -> Command {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(program("rocket-login"));
+    shell.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(built("rocket-login"));
     in_folder(shell, dir)
 }
 
