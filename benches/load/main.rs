@@ -19,7 +19,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use home::{Home, binary, memory};
+use home::{Home, memory};
 use servers::Cluster;
 use table::Report;
 use wrk::{Load, median};
@@ -73,7 +73,7 @@ fn main() {
 
 /// What nobody waits for.
 fn small_figures(report: &mut Report) {
-    let size = fs::metadata(binary("rocket-login")).unwrap().len();
+    let size = fs::metadata(servers::program::built("rocket-login")).unwrap().len();
     report.figure("the binary", format!("{:.1} MB", size as f64 / 1e6));
 
     let times = (0..5).map(|_| Home::new(None).start_up().as_secs_f64()).collect();

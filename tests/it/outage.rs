@@ -94,15 +94,31 @@ async fn a_database_file_that_is_gone_takes_no_writes() {
 
 #[rocket::async_test]
 async fn a_log_that_is_gone_takes_no_writes() {
+    for name in ["login.db-wal", "login.db-shm"] {
+        let app = TestApp::new().await;
+        let ada = app.registered("ada@example.org").await;
+        let (log, kept) = (app.dir.path().join(name), app.dir.path().join("kept"));
+        fs::rename(&log, &kept).unwrap();
+        ada.get("/readyz").await.assert_status(503);
+        ada.log_out().await.assert_status(503);
+        fs::rename(&kept, &log).unwrap();
+        ada.get("/readyz").await.assert_status(200);
+        ada.log_out().await.assert_redirect("/");
+    }
+}
+
+#[rocket::async_test]
+async fn a_write_that_sqlite_rolls_back_by_itself_stops_no_other() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
-    let (log, kept) = (app.dir.path().join("login.db-wal"), app.dir.path().join("kept"));
-    fs::rename(&log, &kept).unwrap();
-    ada.get("/readyz").await.assert_status(503);
+    // As it does when the disk is full.
+    let full = "CREATE TRIGGER full BEFORE DELETE ON sessions
+                BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END";
+    app.execute(full).await;
     ada.log_out().await.assert_status(503);
-    fs::rename(&kept, &log).unwrap();
-    ada.get("/readyz").await.assert_status(200);
+    app.execute("DROP TRIGGER full").await;
     ada.log_out().await.assert_redirect("/");
+    app.visitor().get("/readyz").await.assert_status(200);
 }
 
 #[rocket::async_test]

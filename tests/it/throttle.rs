@@ -503,3 +503,14 @@ async fn a_throttled_attempt_is_in_the_log_and_in_no_history() {
     let page = ada.get("/account/activity").await;
     assert_eq!(page.body.matches("Log-in failed").count(), 10);
 }
+
+#[rocket::async_test]
+async fn what_was_counted_while_the_clock_was_ahead_holds_nobody_up() {
+    let app = TestApp::new().await;
+    app.registered("ada@example.org").await;
+    app.visitor().log_in("ada@example.org").await.assert_redirect("/account");
+    let month = "UPDATE login_throttle SET updated_at = updated_at + 2678400,
+                     blocked_until = blocked_until + 2678400, expires_at = expires_at + 2678400";
+    app.execute(month).await;
+    app.visitor().log_in("ada@example.org").await.assert_redirect("/account");
+}
