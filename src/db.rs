@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
-use rocket::tokio::time::{Instant, timeout};
+use rocket::tokio::time::{Instant, sleep, timeout};
 use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
 use sqlx::migrate::Migrator;
@@ -44,6 +44,9 @@ pub use sqlite::is_sound;
 /// How long the shutdown lets requests in flight finish before the database
 /// closes under them. Shorter than the site's `shutdown.grace`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Between two transactions of work that can wait.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A healthy database answers a probe far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -213,9 +216,22 @@ impl Pools {
         if matches!(self.0.kind, Kind::Postgres(_)) {
             return Ok(());
         }
-        let mut tx = self.write().await?;
-        sql::query("PRAGMA incremental_vacuum(200)").execute(&mut tx).await?;
-        tx.commit().await
+        for _ in 0..10 {
+            self.stand_back().await;
+            let mut tx = self.write().await?;
+            sql::query("PRAGMA incremental_vacuum(20)").execute(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets others have the writer and the disk: for work that can wait, between two
+    /// of its transactions.
+    pub(crate) async fn stand_back(&self) {
+        sleep(PAUSE).await;
+        if let Kind::Sqlite(pools) = &self.0.kind {
+            pools.wait_for_disk().await;
+        }
     }
 }
 

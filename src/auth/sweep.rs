@@ -2,7 +2,6 @@
 //! mails and failures. Nothing relies on it, but that the disk does not fill.
 
 use rocket::fairing::AdHoc;
-use rocket::tokio;
 use rocket_db_pools::Database;
 
 use crate::background;
@@ -36,8 +35,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {
             break;
         }
-        // So that requests get their turn.
-        tokio::task::yield_now().await;
+        db.stand_back().await;
     }
 
     loop {
@@ -56,7 +54,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
         if shrunk == 0 {
             break;
         }
-        tokio::task::yield_now().await;
+        db.stand_back().await;
     }
     Ok(())
 }

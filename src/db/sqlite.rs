@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use rocket::tokio;
-use rocket::tokio::sync::OwnedMutexGuard;
+use rocket::tokio::sync::{OwnedMutexGuard, watch};
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::{sleep, timeout};
 use sqlx::pool::PoolConnection;
@@ -35,7 +34,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
 const LONG_LOG: u32 = 1000;
 
-const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(100);
+/// Nobody waits longer for the log to be written back.
+const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
+
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(20);
 
 /// So few are written back in no time.
 const SHORT_LOG: i64 = 100;
@@ -61,7 +63,7 @@ pub struct SqlitePools {
 #[derive(Debug, Clone)]
 struct Checkpoints {
     db: SqlitePool,
-    is_running: Arc<AtomicBool>,
+    is_running: Arc<watch::Sender<bool>>,
 }
 
 /// A write transaction.
@@ -155,9 +157,16 @@ impl SqlitePools {
         self.index.as_ref().is_some_and(|index| index.is_known())
     }
 
+    /// Waits while the log is being written back: what can wait should not make it
+    /// longer meanwhile.
+    pub async fn wait_for_disk(&self) {
+        let mut is_running = self.checkpoints.is_running.subscribe();
+        let _ = timeout(LONGEST_CHECKPOINT, is_running.wait_for(|is_running| !is_running)).await;
+    }
+
     /// Begins to write the log back, if that is not being done.
     fn shorten_log(&self) {
-        if self.checkpoints.is_running.swap(true, SeqCst) {
+        if self.checkpoints.is_running.send_replace(true) {
             return;
         }
         let pools = self.clone();
@@ -167,7 +176,7 @@ impl SqlitePools {
             }
             // Somebody who reads for long keeps it from getting shorter.
             sleep(BETWEEN_CHECKPOINTS).await;
-            pools.checkpoints.is_running.store(false, SeqCst);
+            pools.checkpoints.is_running.send_replace(false);
         });
     }
 
