@@ -123,7 +123,7 @@ impl Pools {
     /// # Errors
     ///
     /// When the writer is not free within two seconds, the file is locked by
-    /// another process, or the file is no longer the one that was opened; on
+    /// another process for three, or the file is no longer the one that was opened; on
     /// PostgreSQL, when no connection is free within three seconds, in which the
     /// whole transaction must be done.
     pub async fn write(&self) -> Result<Transaction, Error> {
@@ -173,7 +173,8 @@ impl Pools {
         matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
     }
 
-    /// Opens the database. A file of SQLite's is made if it is missing.
+    /// Opens the database. A file of SQLite's is made if it is missing. Not twice at a
+    /// time in a process: closing one drops the other's locks (POSIX).
     ///
     /// # Errors
     ///

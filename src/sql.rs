@@ -22,6 +22,10 @@
 //! the row there, while the one writer of SQLite has locked the whole file. What is
 //! none of the four kinds of [`Value`] is to be cast, such as PostgreSQL's `sum()` of
 //! integers.
+//!
+//! A statement that names `sessions` or `users` is noticed, and what was kept of them is read
+//! anew. A trigger of your own that changes them on SQLite is not: it needs
+//! `session.cache = false`.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -40,6 +44,11 @@ pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
 /// The same of a text that is made at run time. Nothing in it may come from
 /// outside.
 pub(crate) fn query_made<'q>(text: String) -> Query<'q, (), Whole> {
+    Query::new(text.into())
+}
+
+/// The same, of whose rows the first column is read.
+pub(crate) fn query_scalar_made<'q, T>(text: String) -> Query<'q, T, First> {
     Query::new(text.into())
 }
 
@@ -155,10 +164,12 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
-    fn tell(&self, db: &mut Connection) {
+    /// Tells what it may change. Returns whether it writes the rows that it says.
+    fn tell(&self, db: &mut Connection) -> bool {
         if !self.is_declared && may_change_sessions(&self.text) {
             db.changes().add_all();
         }
+        writes(&self.text)
     }
 
     pub(crate) fn for_sqlite<'a>(self) -> Result<SqliteQuery<'a>, sqlx::Error> {
@@ -176,14 +187,17 @@ impl<'q, T, R> Query<'q, T, R> {
     ///
     /// When the database fails, or the statement is mistaken.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(db) => Ok(self.for_sqlite()?.execute(db).await?.rows_affected()),
-            Backend::Postgres(db, how) => {
-                Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
-            }
-        })
-        .await
+        let writes = self.tell(db);
+        let rows = db
+            .run(async |backend| match backend {
+                Backend::Sqlite(db) => Ok(self.for_sqlite()?.execute(db).await?.rows_affected()),
+                Backend::Postgres(db, how) => {
+                    Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
+                }
+            })
+            .await?;
+        db.changes().note_written(writes && rows > 0);
+        Ok(rows)
     }
 }
 
@@ -194,16 +208,23 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// When the database fails, the statement is mistaken, or a row is no `T`.
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(db) => {
-                self.for_sqlite()?.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
-            }
-            Backend::Postgres(db, how) => {
-                self.for_postgres(how)?.fetch_all(db).await?.iter().map(R::of_postgres).collect()
-            }
-        })
-        .await
+        let writes = self.tell(db);
+        let rows = db
+            .run(async |backend| match backend {
+                Backend::Sqlite(db) => {
+                    self.for_sqlite()?.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
+                }
+                Backend::Postgres(db, how) => self
+                    .for_postgres(how)?
+                    .fetch_all(db)
+                    .await?
+                    .iter()
+                    .map(R::of_postgres)
+                    .collect::<Result<Vec<T>, _>>(),
+            })
+            .await?;
+        db.changes().note_written(writes && !rows.is_empty());
+        Ok(rows)
     }
 
     /// Runs it and reads the first row, if there is one.
@@ -212,18 +233,21 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// As [`fetch_all()`](Self::fetch_all()).
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(db) => {
-                let row = self.for_sqlite()?.fetch_optional(db).await?;
-                row.as_ref().map(R::of_sqlite).transpose()
-            }
-            Backend::Postgres(db, how) => {
-                let row = self.for_postgres(how)?.fetch_optional(db).await?;
-                row.as_ref().map(R::of_postgres).transpose()
-            }
-        })
-        .await
+        let writes = self.tell(db);
+        let row = db
+            .run(async |backend| match backend {
+                Backend::Sqlite(db) => {
+                    let row = self.for_sqlite()?.fetch_optional(db).await?;
+                    row.as_ref().map(R::of_sqlite).transpose()
+                }
+                Backend::Postgres(db, how) => {
+                    let row = self.for_postgres(how)?.fetch_optional(db).await?;
+                    row.as_ref().map(R::of_postgres).transpose()
+                }
+            })
+            .await?;
+        db.changes().note_written(writes && row.is_some());
+        Ok(row)
     }
 
     /// Runs it and reads the first row, which must be there.
@@ -236,15 +260,19 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     }
 }
 
+/// Whether a statement writes the rows that it returns or counts. Rather not than
+/// wrongly: it costs look-ups.
+fn writes(text: &str) -> bool {
+    let text = text.trim_start();
+    ["INSERT ", "UPDATE ", "DELETE "].iter().any(|act| text.starts_with(act))
+        || (text.starts_with("WITH ") && text.contains(" UPDATE "))
+}
+
 /// Whether a statement may change a session, or whom it belongs to. Too often rather
 /// than not: it costs look-ups.
 fn may_change_sessions(text: &str) -> bool {
-    let text = text.trim_start();
-    let reads = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"));
-    !reads && {
-        let text = text.to_ascii_lowercase();
-        text.contains("sessions") || text.contains("users")
-    }
+    let text = text.trim_start().to_ascii_lowercase();
+    !text.starts_with("select") && (text.contains("sessions") || text.contains("users"))
 }
 
 /// The text as the database gets it.

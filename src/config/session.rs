@@ -56,8 +56,8 @@ pub struct SessionConfig {
     /// (an IPv6 /64) may begin in an hour.
     pub visitor_limit: i64,
     /// `cache` (`true`): whether a session that was read is kept in memory until it
-    /// changes. With PostgreSQL a change by another instance is known here mostly
-    /// within milliseconds, and within a second in any case; without it, at once.
+    /// changes. A change by another process is known here within a millisecond on
+    /// SQLite; on PostgreSQL mostly within milliseconds, and within a second in any case.
     pub cache: bool,
     /// `reauthenticate_after` (10 minutes): how recent a log-in, or the password
     /// typed again, must be for a sensitive act.

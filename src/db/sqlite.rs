@@ -18,7 +18,7 @@ use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use super::OpenError;
 use super::file::{self, DatabaseFile};
 use super::versions::{Changes, Versions};
-use super::wal_index::WalIndex;
+use super::wal_index::{self, WalIndex};
 use crate::background;
 use crate::error::Error;
 
@@ -102,7 +102,7 @@ impl SqlitePools {
             .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
             .pragma("cache_size", "-65536");
         let checkpoints = writer.clone();
-        let writer = match cfg!(unix) {
+        let writer = match wal_index::IS_READABLE {
             true => writer.pragma("wal_autocheckpoint", "0"),
             false => writer, // where the length of the log is not known
         };
@@ -125,11 +125,12 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
         let index = WalIndex::open(path, versions.clone()).map(Arc::new);
-        if cfg!(unix) && index.is_none() {
+        if wal_index::IS_READABLE && index.is_none() {
             return Err(OpenError::database("the index of the log, beside it, cannot be read"));
         }
         let checkpoints = Checkpoints {
-            db: pool(1, READER_TIMEOUT).min_connections(0).connect_lazy_with(checkpoints),
+            // Not when it is needed: the path may name another file by then.
+            db: pool(1, READER_TIMEOUT).connect_with(checkpoints).await?,
             is_running: Arc::default(),
         };
         let (file, turn) = (Arc::new(file), Arc::default());
@@ -154,7 +155,7 @@ impl SqlitePools {
     /// Whether the versions tell of everything that has been committed by now, by
     /// whichever process.
     pub fn is_known(&self) -> bool {
-        self.index.as_ref().is_some_and(|index| index.is_known())
+        self.index.as_ref().is_some_and(|index| index.is_known(|| self.file.is_in_place()))
     }
 
     /// Waits while the log is being written back: what can wait should not make it
@@ -171,8 +172,10 @@ impl SqlitePools {
         }
         let pools = self.clone();
         tokio::spawn(async move {
-            if let Some(Err(error)) = background::round("checkpoint", pools.checkpoint()).await {
-                log::warn!("the log is not written back: {error}");
+            match background::round("checkpoint", pools.checkpoint()).await {
+                // The shutdown does it.
+                Some(Ok(()) | Err(sqlx::Error::PoolClosed)) | None => {}
+                Some(Err(error)) => log::warn!("the log is not written back: {error}"),
             }
             // Somebody who reads for long keeps it from getting shorter.
             sleep(BETWEEN_CHECKPOINTS).await;

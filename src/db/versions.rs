@@ -21,6 +21,8 @@ pub struct Versions {
 pub struct Changes {
     all: bool,
     sessions: Vec<TokenId>,
+    /// Rows were written, of whichever table: the commit will be one.
+    is_written: bool,
 }
 
 impl Default for Versions {
@@ -64,6 +66,15 @@ impl Changes {
 
     pub fn add_all(&mut self) {
         self.all = true;
+    }
+
+    /// A statement has written rows, or has not.
+    pub fn note_written(&mut self, is_written: bool) {
+        self.is_written |= is_written;
+    }
+
+    pub fn is_written(&self) -> bool {
+        self.is_written
     }
 }
 

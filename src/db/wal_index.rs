@@ -14,6 +14,14 @@ use std::time::Instant;
 
 use super::versions::{Changes, Versions};
 
+/// Where a file that is mapped and the same file read are one and the same.
+pub const IS_READABLE: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "freebsd"
+));
+
 /// The only version of the header that there has been. A later one is not trusted.
 const VERSION: u32 = 3_007_000;
 
@@ -84,19 +92,20 @@ impl WalIndex {
     /// That of the database at `path`, which SQLite has open. `None`: it cannot be
     /// read here.
     pub fn open(path: &Path, versions: Arc<Versions>) -> Option<Self> {
+        if !IS_READABLE {
+            return None;
+        }
         let mut shm = path.as_os_str().to_owned();
         shm.push("-shm");
         let known = RwLock::new(Known { header: None, is_committing: false });
         let (file, start) = (File::open(shm).ok()?, Instant::now());
-        let index = WalIndex { file, known, versions, start, looked_at: AtomicU64::new(0) };
-        index.read()?;
-        Some(index)
+        Some(WalIndex { file, known, versions, start, looked_at: AtomicU64::new(0) })
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
     /// others up to [`FRESH`] ago. Not at the moment of a commit of ours, or when the
-    /// header cannot be read.
-    pub fn is_known(&self) -> bool {
+    /// header cannot be read, or `is_in_place` says that it is another file's by now.
+    pub fn is_known(&self, is_in_place: impl FnOnce() -> bool) -> bool {
         let now = self.start.elapsed().as_micros() as u64;
         let looked_at = self.looked_at.load(SeqCst);
         if looked_at > 0 && now < looked_at + FRESH {
@@ -105,7 +114,7 @@ impl WalIndex {
 
         let header = self.read();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).header;
-        let is_known = (header.is_some() && header == known) || self.learn();
+        let is_known = is_in_place() && ((header.is_some() && header == known) || self.learn());
         if is_known {
             self.looked_at.store(now, SeqCst);
         }
@@ -150,7 +159,6 @@ impl WalIndex {
         (version == VERSION).then_some(Header(header))
     }
 
-    /// Elsewhere what is mapped and what is read need not agree.
     #[cfg(not(unix))]
     fn read(&self) -> Option<Header> {
         None
@@ -170,7 +178,11 @@ impl Committing<'_> {
         let after = self.index.read();
         let is_ours = match (known.header, self.before, after) {
             (Some(known), Some(before), Some(after)) => {
-                before.tells_as(&known) && after.is_next_of(&before)
+                // A transaction that has written nothing commits nothing: the one commit
+                // that there is was somebody else's.
+                before.tells_as(&known)
+                    && (after.tells_as(&before)
+                        || (changes.is_written() && after.is_next_of(&before)))
             }
             _ => false,
         };
@@ -187,5 +199,45 @@ impl Committing<'_> {
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
         self.index.known().is_committing = false;
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::*;
+    use crate::token::Token;
+
+    #[rocket::async_test]
+    async fn a_commit_of_nothing_takes_nobody_elses_for_its_own() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("x.db");
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let mut ours = SqliteConnection::connect_with(&options).await.unwrap();
+        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("CREATE TABLE t (x)").execute(&mut ours).await.unwrap();
+        let versions = Arc::new(Versions::default());
+        let index = WalIndex::open(&path, versions.clone()).unwrap();
+        assert!(index.is_known(|| true));
+        let id = Token::generate().id();
+        let before = versions.of(id);
+
+        // As the sweep of every minute, which mostly finds nothing.
+        let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        sqlx::query("DELETE FROM t WHERE x = 1").execute(&mut *tx).await.unwrap();
+        let committing = index.begin_commit();
+        tx.commit().await.unwrap();
+        // Another process gets the lock before this task is woken.
+        sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
+        committing.end(&Changes::default());
+
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(index.is_known(|| true));
+        assert_ne!(versions.of(id), before, "the other's commit is not noticed, ever");
     }
 }

@@ -47,7 +47,7 @@ struct ByLength;
 
 impl Weighter<SessionId, Arc<Entry>> for ByLength {
     fn weight(&self, _: &SessionId, entry: &Arc<Entry>) -> u64 {
-        OVERHEAD + 4 * entry.loaded.length as u64
+        OVERHEAD + 16 * entry.loaded.length as u64
     }
 }
 
@@ -69,6 +69,11 @@ impl Cache {
         if loaded.length <= LARGEST_STATE {
             self.0.insert(id, Arc::new(Entry { version, loaded }));
         }
+    }
+
+    /// What is kept of the session `id` is not what is stored.
+    pub fn forget(&self, id: SessionId) {
+        self.0.remove(&id);
     }
 
     /// Makes the change that was the only one since the session had this `version`.

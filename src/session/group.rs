@@ -22,12 +22,19 @@ use crate::clock::{Clock, Timestamp};
 use crate::db::Pools;
 use crate::error::Error;
 
-/// Most writes that share a transaction. It is what the longest of them waits for.
+/// Most writes that share a transaction.
 const MOST: usize = 64;
+
+/// Most last-seen times that wait: they can also be written with the next page.
+const MOST_TOUCHES: usize = 1024;
 
 /// How long a round waits for those who have joined it. A change is made in
 /// microseconds; whoever is not even asked meanwhile must not hold up the others.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest wait for a round: a locked file, or a server that hangs, fails one after the
+/// other.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// The writes that wait for the next round.
 #[derive(Debug, Default)]
@@ -78,7 +85,7 @@ pub struct Means {
 #[derive(Debug)]
 struct Round {
     /// The sessions that were found. `None`: it is too late.
-    slots: Mutex<Option<HashMap<SessionId, Slot>>>,
+    slots: tokio::sync::Mutex<Option<HashMap<SessionId, Slot>>>,
     busy: AtomicUsize,
     none_busy: Notify,
     outcome: watch::Sender<Option<Result<(), Error>>>,
@@ -111,15 +118,17 @@ impl Group {
     ) -> Result<(R, Arc<State>), Error> {
         let (turn, my_turn) = oneshot::channel();
         self.join(means, |queue| queue.waiting.push(Waiting { id, turn }));
+        let seat = timeout(LONGEST_WAIT, my_turn).await.map_err(|_| given_up())?;
         // Without an answer the leader has died; nothing was stored.
-        let seat = my_turn.await.unwrap_or_else(|_| Err(given_up()))?;
+        let seat = seat.unwrap_or_else(|_| Err(given_up()))?;
         let mut outcome = seat.0.outcome.subscribe();
-        let (result, state, is_changed) = seat.take(id, change)?;
+        let (result, is_changed) = seat.take(id, change).await;
+        // What was seen, be it wrong, may be what another one is about to store.
         if is_changed {
             let told = outcome.wait_for(Option::is_some).await;
             told.map_err(|_| given_up())?.clone().unwrap_or_else(|| Err(given_up()))?;
         }
-        Ok((result, state))
+        result
     }
 
     /// Moves the idle clock of a session. `false`: a request at the same time has
@@ -130,7 +139,10 @@ impl Group {
     /// When the database fails.
     pub async fn touch(self: &Arc<Self>, means: &Means, touch: Touch) -> Result<bool, Error> {
         let (done, answer) = oneshot::channel();
-        self.join(means, |queue| queue.touches.push(Touching { touch, done }));
+        self.join(means, |queue| match queue.touches.len() < MOST_TOUCHES {
+            true => queue.touches.push(Touching { touch, done }),
+            false => drop(done.send(Ok(false))),
+        });
         answer.await.unwrap_or_else(|_| Err(given_up()))
     }
 
@@ -145,6 +157,7 @@ impl Group {
     /// Those whose turn it is. `None`: the leader may go.
     fn next(&self) -> Option<Batch> {
         let mut queue = self.queue();
+        queue.waiting.retain(|waiting| !waiting.turn.is_closed());
         let (waiting, touches) = (queue.waiting.len().min(MOST), queue.touches.len().min(MOST));
         queue.is_led = waiting + touches > 0;
         let batch = Batch {
@@ -167,18 +180,21 @@ impl Slot {
 
 impl Seat {
     /// Makes the change, and leaves. `true`: what was seen is not stored yet.
-    fn take<R>(
+    async fn take<R>(
         self,
         id: SessionId,
         change: impl FnOnce(&Slot) -> Result<(R, Option<Slot>), Error>,
-    ) -> Result<(R, Arc<State>, bool), Error> {
-        let mut slots = self.0.slots();
-        let slot = slots.as_mut().ok_or_else(given_up)?.get_mut(&id).ok_or_else(state::ended)?;
-        let (result, changed) = change(slot)?;
-        if let Some(changed) = changed {
-            *slot = changed;
-        }
-        Ok((result, slot.state.clone(), slot.is_changed))
+    ) -> (Result<(R, Arc<State>), Error>, bool) {
+        let mut slots = self.0.slots.lock().await;
+        let Some(slots) = slots.as_mut() else { return (Err(given_up()), false) };
+        let Some(slot) = slots.get_mut(&id) else { return (Err(state::ended()), false) };
+        let result = change(slot).map(|(result, changed)| {
+            if let Some(changed) = changed {
+                *slot = changed;
+            }
+            (result, slot.state.clone())
+        });
+        (result, slot.is_changed)
     }
 }
 
@@ -190,21 +206,16 @@ impl Drop for Seat {
     }
 }
 
-impl Round {
-    fn slots(&self) -> MutexGuard<'_, Option<HashMap<SessionId, Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Leads round after round, until nobody waits.
 async fn lead(group: Arc<Group>, means: Means) {
     while let Some(batch) = group.next() {
         // Should it panic, those of this round get no answer, and give up.
-        background::round("session writer", round(&means, batch)).await;
+        background::round("session writer", round(&means, batch, false)).await;
     }
 }
 
-async fn round(means: &Means, batch: Batch) {
+/// `is_apart`: it is for one session alone, and waits for its row.
+async fn round(means: &Means, batch: Batch, is_apart: bool) {
     let mut ids: Vec<SessionId> = Vec::new();
     for waiting in &batch.waiting {
         if !ids.contains(&waiting.id) {
@@ -212,7 +223,7 @@ async fn round(means: &Means, batch: Batch) {
         }
     }
 
-    if let Err((error, batch)) = try_round(means, &ids, batch).await {
+    if let Err((error, batch)) = try_round(means, &ids, batch, is_apart).await {
         for waiting in batch.waiting {
             let _ = waiting.turn.send(Err(error.clone()));
         }
@@ -223,12 +234,17 @@ async fn round(means: &Means, batch: Batch) {
 }
 
 /// Fails while nobody has had his turn.
-async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(), (Error, Batch)> {
+async fn try_round(
+    means: &Means,
+    ids: &[SessionId],
+    batch: Batch,
+    is_apart: bool,
+) -> Result<(), (Error, Batch)> {
     let begun = async {
         let mut tx = means.db.write().await?;
         let found = match ids {
             [] => Vec::new(),
-            _ => store::find_states(&mut tx, ids, means.clock.now()).await?,
+            _ => store::find_states(&mut tx, ids, means.clock.now(), is_apart).await?,
         };
         Ok((tx, found))
     };
@@ -237,7 +253,7 @@ async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(),
         Err(error) => return Err((error, batch)),
     };
     let Batch { waiting, touches } = batch;
-    // Nobody else changes these before the commit.
+    // Whoever else changes one of these from now on makes another version of it.
     let touched = touches.iter().map(|touching| &touching.touch.read.id);
     let versions: HashMap<_, _> =
         ids.iter().chain(touched).map(|id| (*id, means.db.version_of(*id))).collect();
@@ -251,13 +267,12 @@ async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(),
 
     // In a round of several, a row that another instance holds is passed over. Whether
     // it is that or the session has ended, a round of its own finds out.
-    let is_alone = ids.len() == 1;
     let (seated, apart): (Vec<_>, Vec<_>) =
-        waiting.into_iter().partition(|waiting| is_alone || slots.contains_key(&waiting.id));
+        waiting.into_iter().partition(|waiting| is_apart || slots.contains_key(&waiting.id));
     rounds_apart(means, apart);
 
     let round = Arc::new(Round {
-        slots: Mutex::new(Some(slots)),
+        slots: tokio::sync::Mutex::new(Some(slots)),
         busy: AtomicUsize::new(seated.len()),
         none_busy: Notify::new(),
         outcome: watch::Sender::new(None),
@@ -269,7 +284,11 @@ async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(),
         let _ = timeout(PATIENCE, round.none_busy.notified()).await;
     }
 
-    let slots = round.slots().take().unwrap_or_default();
+    // A change that takes that long fails with its round: others wait for the writer.
+    let slots = match round.slots.try_lock() {
+        Ok(mut slots) => slots.take().unwrap_or_default(),
+        Err(_) => return give_up(&round, touches),
+    };
     let changed: Vec<(SessionId, Slot)> =
         slots.into_iter().filter(|(_, slot)| slot.is_changed).collect();
     let stored = async {
@@ -277,35 +296,45 @@ async fn try_round(means: &Means, ids: &[SessionId], batch: Batch) -> Result<(),
             let data: Vec<_> = changed.iter().map(|(id, slot)| (*id, &*slot.data)).collect();
             store::update_states(&mut tx, &data).await?;
         }
-        let mut moved = Vec::new();
-        for Touching { touch, .. } in &touches {
-            moved.push(store::touch(&mut tx, touch).await?);
-        }
-        if !changed.is_empty() || moved.contains(&true) {
+        let asked: Vec<Touch> = touches.iter().map(|touching| touching.touch.clone()).collect();
+        let touched = store::touch(&mut tx, &asked).await?;
+        if !changed.is_empty() || !touched.is_empty() {
             tx.commit().await?;
         }
-        Ok(moved)
+        Ok(touched)
     };
-    let outcome: Result<Vec<bool>, Error> = stored.await;
-    if let (Ok(moved), Some(cache)) = (&outcome, &means.cache) {
-        keep(cache, changed, touches.iter().map(|t| &t.touch).zip(moved), &versions);
+    let outcome: Result<Vec<SessionId>, Error> = stored.await;
+    if let (Ok(touched), Some(cache)) = (&outcome, &means.cache) {
+        keep(cache, changed, &touches, touched, &versions);
     }
-    for (number, Touching { done, .. }) in touches.into_iter().enumerate() {
-        let _ = done.send(outcome.as_ref().map(|moved| moved[number]).map_err(Clone::clone));
+    for Touching { touch, done } in touches {
+        let moved = outcome.as_ref().map(|touched| touched.contains(&touch.read.id));
+        let _ = done.send(moved.map_err(Clone::clone));
     }
     round.outcome.send_replace(Some(outcome.map(|_| ())));
     Ok(())
 }
 
+fn give_up(round: &Round, touches: Vec<Touching>) -> Result<(), (Error, Batch)> {
+    round.outcome.send_replace(Some(Err(given_up())));
+    Err((given_up(), Batch { waiting: Vec::new(), touches }))
+}
+
 /// What was stored is what would be read.
-fn keep<'t>(
+fn keep(
     cache: &Cache,
     changed: Vec<(SessionId, Slot)>,
-    touched: impl Iterator<Item = (&'t Touch, &'t bool)>,
+    touches: &[Touching],
+    touched: &[SessionId],
     versions: &HashMap<SessionId, u64>,
 ) {
+    let touches = touches.iter().map(|touching| &touching.touch);
+    let (moved, unmoved): (Vec<_>, Vec<_>) =
+        touches.partition(|touch| touched.contains(&touch.read.id));
+    // Another instance has moved it, and says nothing of it: it is read anew.
+    unmoved.iter().for_each(|touch| cache.forget(touch.read.id));
     let mut touched: HashMap<_, _> =
-        touched.filter(|(_, moved)| **moved).map(|(touch, _)| (touch.read.id, touch)).collect();
+        moved.into_iter().map(|touch| (touch.read.id, touch)).collect();
     let times = |loaded: &mut Loaded, touch: &Touch| {
         (loaded.record.last_seen_at, loaded.record.expires_at) = (touch.now, touch.expires_at);
     };
@@ -329,7 +358,7 @@ fn rounds_apart(means: &Means, waiting: Vec<Waiting>) {
     for (_, waiting) in by_session {
         let means = means.clone();
         let batch = Batch { waiting, touches: Vec::new() };
-        tokio::spawn(async move { round(&means, batch).await });
+        tokio::spawn(async move { round(&means, batch, true).await });
     }
 }
 

@@ -110,14 +110,15 @@ pub async fn find_state(
 }
 
 /// The states of those of the sessions `ids` that have not ended. In a transaction
-/// nobody else changes or ends them until that ends; of several, those that another
-/// instance holds are passed over.
+/// nobody else changes or ends them until that ends. Those that another instance holds
+/// are passed over, unless it is one, and to be waited for.
 pub async fn find_states(
     db: &mut Connection,
     ids: &[SessionId],
     now: Timestamp,
+    is_waited_for: bool,
 ) -> Result<Vec<(SessionId, String)>, Error> {
-    if let [id] = ids {
+    if let ([id], true) = (ids, is_waited_for) {
         let found = find_state(db, *id, now).await?;
         return Ok(found.into_iter().map(|data| (*id, data)).collect());
     }
@@ -256,24 +257,34 @@ pub async fn insert(
     Ok(())
 }
 
-/// Moves the idle clock of the session as it was read. `false`: a request at the same
-/// time has moved it already, or the session has ended, or another instance has just
-/// locked it: that is not waited for.
-pub async fn touch(db: &mut Connection, touch: &Touch) -> Result<bool, Error> {
-    let touched = sql::query(
-        "UPDATE sessions SET last_seen_at = $2, expires_at = $3
-         WHERE id = (SELECT id FROM sessions WHERE id = $1 AND expires_at > $2 AND last_seen_at = $4
-                     /*pg FOR UPDATE SKIP LOCKED*/)",
-    )
-    .bind(touch.read.id)
-    .bind(touch.now)
-    .bind(touch.expires_at)
-    .bind(touch.read.last_seen_at)
-    .declared()
-    .execute(&mut *db)
-    .await?;
-    db.changes().add(touch.read.id);
-    Ok(touched == 1)
+/// Moves the idle clocks of sessions as they were read, and returns whose. Not of those
+/// that a request at the same time has moved already, that have ended, or that another
+/// instance has just locked: that is not waited for.
+pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<SessionId>, Error> {
+    if touches.is_empty() {
+        return Ok(Vec::new());
+    }
+
+    let values: Vec<String> = (0..rounded(touches.len()))
+        .map(|n| format!("(${}, ${}, ${}, ${})", 4 * n + 1, 4 * n + 2, 4 * n + 3, 4 * n + 4))
+        .collect();
+    let text = format!(
+        "WITH used (id, seen_at, now, expires_at) AS (VALUES {}),
+              free AS (SELECT s.id FROM sessions s JOIN used u ON u.id = s.id
+                       WHERE s.expires_at > u.now AND s.last_seen_at = u.seen_at
+                       /*pg FOR UPDATE OF s SKIP LOCKED*/)
+         UPDATE sessions SET last_seen_at = used.now, expires_at = used.expires_at
+         FROM used WHERE sessions.id = used.id AND sessions.id IN (SELECT id FROM free)
+         RETURNING sessions.id",
+        values.join(", ")
+    );
+    let mut query = sql::query_scalar_made(text).declared();
+    for Touch { read, now, expires_at } in padded(touches) {
+        query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
+    }
+    let touched: Vec<SessionId> = query.fetch_all(&mut *db).await?;
+    touched.iter().for_each(|id| db.changes().add(*id));
+    Ok(touched)
 }
 
 /// Ends the session that began with the id `family`, under whichever id it goes

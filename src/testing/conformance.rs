@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::Pools;
 use crate::clock::Timestamp;
+use crate::db::Connection;
 use crate::error::Error;
 use crate::session::Touch;
 use crate::session::store::{self, Record};
@@ -76,8 +77,9 @@ async fn delete(db: &Pools, family: SessionId) {
     tx.commit().await.unwrap();
 }
 
-fn touched(read: &Record, now: Timestamp, expires_at: Timestamp) -> Touch {
-    Touch { read: read.clone(), now, expires_at }
+async fn touch(db: &mut Connection, read: &Record, now: Timestamp, expires_at: Timestamp) -> bool {
+    let touch = Touch { read: read.clone(), now, expires_at };
+    store::touch(db, &[touch]).await.unwrap() == [read.id]
 }
 
 async fn exists(db: &Pools, id: SessionId, now: Timestamp) -> bool {
@@ -93,7 +95,7 @@ async fn state_of(db: &Pools, id: SessionId) -> Value {
 async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let mut tx = db.write().await.unwrap();
     let prolonged = Record { last_seen_at: now, expires_at: now + 100, ..record.clone() };
-    let touched = store::touch(&mut tx, &touched(record, now, now + 100)).await.unwrap();
+    let touched = touch(&mut tx, record, now, now + 100).await;
     let prolonged = store::prolong(&mut tx, &prolonged).await.unwrap();
     let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some();
     let new = SessionToken::generate().id();
@@ -150,7 +152,7 @@ async fn an_ended_session_is_never_made_again(db: &Pools, other: &Pools) {
         let record = inserted(db).await;
         let touch = async {
             let mut tx = turn(db, other, number).write().await.unwrap();
-            store::touch(&mut tx, &touched(&record, NOW + 1, END + 1)).await.unwrap();
+            touch(&mut tx, &record, NOW + 1, END + 1).await;
             tx.commit().await.unwrap();
         };
         let delete = delete(turn(db, other, number + 1), record.family);
@@ -215,7 +217,7 @@ async fn a_touch_counts_once(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
-        let touched = store::touch(&mut tx, &touched(&record, NOW + 60, END + 60)).await.unwrap();
+        let touched = touch(&mut tx, &record, NOW + 60, END + 60).await;
         tx.commit().await.unwrap();
         touched
     }));

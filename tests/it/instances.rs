@@ -52,6 +52,8 @@ impl Instances {
             ("ROCKET_SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
             ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
             ("ROCKET_THROTTLE", "{enabled=false}"),
+            // What is kept is another matter: tests/torture/history.rs.
+            ("ROCKET_SESSION", "{cache=false}"),
         ];
         *self.running[number].lock().unwrap() = Some(Program::start(command, &variables));
     }
