@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// The database file as it was opened, to notice when it or its log is deleted,
 /// moved, replaced or overwritten.
@@ -15,7 +17,13 @@ use std::sync::{Mutex, PoisonError};
 pub struct DatabaseFile {
     file: Mutex<File>,
     opened: Vec<(PathBuf, Option<(u64, u64)>)>,
+    start: Instant,
+    /// When all was last found in place, in microseconds since the start.
+    found_at: AtomicU64,
 }
+
+/// For so long, in microseconds, one look serves what only reads what is kept.
+const FRESH: u64 = 10_000;
 
 impl DatabaseFile {
     /// Looks as well for the log that SQLite has made beside it.
@@ -37,6 +45,17 @@ impl DatabaseFile {
     /// Whether the paths still name the files that were opened. A `stat` each.
     pub fn is_in_place(&self) -> bool {
         self.opened.iter().all(|(path, opened)| identity(path) == *opened)
+    }
+
+    /// The same as it was found within the last hundredth of a second.
+    pub fn was_in_place(&self) -> bool {
+        let now = self.start.elapsed().as_micros() as u64;
+        if now < self.found_at.load(SeqCst) + FRESH {
+            return true;
+        }
+        let is_in_place = self.is_in_place();
+        self.found_at.store(if is_in_place { now } else { 0 }, SeqCst);
+        is_in_place
     }
 
     /// Whether it begins as an SQLite database does. SQLite itself would go on as
@@ -73,7 +92,8 @@ pub fn create(path: &Path) -> io::Result<DatabaseFile> {
         }
     }
 
-    let mut file = DatabaseFile { file: Mutex::new(file), opened: Vec::new() };
+    let (start, found_at) = (Instant::now(), AtomicU64::new(0));
+    let mut file = DatabaseFile { file: Mutex::new(file), opened: Vec::new(), start, found_at };
     file.watch(path.to_owned());
     Ok(file)
 }

@@ -155,7 +155,7 @@ impl SqlitePools {
     /// Whether the versions tell of everything that has been committed by now, by
     /// whichever process.
     pub fn is_known(&self) -> bool {
-        self.index.as_ref().is_some_and(|index| index.is_known(|| self.file.is_in_place()))
+        self.index.as_ref().is_some_and(|index| index.is_known(|| self.file.was_in_place()))
     }
 
     /// Waits while the log is being written back: what can wait should not make it

@@ -115,7 +115,7 @@ async fn nothing_is_believed_of_a_file_that_is_not_there() {
     assert!(ada.is_logged_in().await);
     let (path, moved) = (app.dir.path().join("login.db"), app.dir.path().join("moved.db"));
     std::fs::rename(&path, &moved).unwrap();
-    sleep(Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(20)).await;
     ada.get("/account").await.assert_status(503);
     std::fs::rename(&moved, &path).unwrap();
     assert!(ada.is_logged_in().await);
