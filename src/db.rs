@@ -48,6 +48,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Between two transactions of work that can wait.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long it may take to close: the log is written back first.
+const CLOSING: Duration = Duration::from_secs(3);
+
 /// A healthy database answers a probe far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -300,7 +303,7 @@ impl Pool for Pools {
                 Kind::Postgres(pool) => pool.close().await,
             }
         };
-        if timeout(PROBE_TIMEOUT, close).await.is_err() {
+        if timeout(CLOSING, close).await.is_err() {
             log::warn!("the database is closed with a statement under way");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A browser holds only an opaque random token, in a sealed cookie; a
 //! `sessions` table holds the rest, in SQLite or PostgreSQL. The request guards
-//! [`&Session`](Session) and [`&User`](User) load both with one query. Pages do
+//! [`&Session`](Session) and [`&User`](User) load both with one query at most. Pages do
 //! sign-up, log-in, log-out and all that an account needs after that.
 //!
 //! # Usage

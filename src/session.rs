@@ -89,16 +89,16 @@ impl Sessions {
 
 /// The visitor's session, as the request guard `&Session`.
 ///
-/// It is loaded once per request, with one query, however many guards ask for
-/// it. A visitor who only reads has neither a cookie nor a row: both come with
+/// It is loaded once per request, with one query at most, however many guards ask for
+/// it; none while what was read before has not changed (`session.cache`). A visitor who only reads has neither a cookie nor a row: both come with
 /// the first write, together and whatever status the request ends with.
 ///
 /// The guard
 ///
 ///   * _succeeds_ for everybody: a cookie that is absent, malformed, sealed
 ///     with another key, expired or unknown makes an anonymous visitor;
-///   * _fails_ with `503 Service Unavailable` when the database does not
-///     answer. The cookie stays: nobody is logged out by an outage.
+///   * _fails_ with `503 Service Unavailable` when the database must be asked and
+///     does not answer. The cookie stays: nobody is logged out by an outage.
 ///
 /// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
 /// nor [`stage()`](crate::stage()) is attached.
