@@ -31,11 +31,6 @@ const READER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for a lock that another process holds: a backup, `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Rows of each index that are looked at when the file is closed, as SQLite advises
-/// (<https://sqlite.org/lang_analyze.html>). All of them: a table of ten million rows took so
-/// long that the next start found the file locked.
-const ANALYSIS_LIMIT: u32 = 400;
-
 /// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
 const LONG_LOG: u32 = 1000;
 
@@ -111,7 +106,8 @@ impl SqlitePools {
             true => writer.pragma("wal_autocheckpoint", "0"),
             false => writer, // where the length of the log is not known
         };
-        let writer = writer.optimize_on_close(true, Some(ANALYSIS_LIMIT));
+        // No `optimize` at the close: with ten million rows it took so long that the next start
+        // found the file locked, and every statement has its index without statistics.
         let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
 
         // On a full disk SQLite rolls back by itself; the library's own roll-back then
