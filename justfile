@@ -23,5 +23,4 @@ bench:
 
 # What breaks it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
 torture length="short":
-    cargo build --release --locked --bin rocket-login --example views
-    TORTURE={{length}} PROGRAMS=target/release cargo test --locked --test torture -- --include-ignored --nocapture --test-threads=1
+    tests/torture/run {{length}}

@@ -260,6 +260,19 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     }
 }
 
+/// Places for `count` values after the first `before`, as in `$1, $2`.
+pub(crate) fn places(before: usize, count: usize) -> String {
+    let places: Vec<_> = (1..=count).map(|number| format!("${}", before + number)).collect();
+    places.join(", ")
+}
+
+/// Places for so many rows of so many values, as in `($1, $2), ($3, $4)`.
+pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
+    let rows: Vec<_> =
+        (0..rows).map(|row| format!("({})", places(row * columns, columns))).collect();
+    rows.join(", ")
+}
+
 /// Whether a statement writes the rows that it returns or counts. Rather not than
 /// wrongly: it costs look-ups.
 fn writes(text: &str) -> bool {
@@ -271,8 +284,12 @@ fn writes(text: &str) -> bool {
 /// Whether a statement may change a session, or whom it belongs to. Too often rather
 /// than not: it costs look-ups.
 fn may_change_sessions(text: &str) -> bool {
-    let text = text.trim_start().to_ascii_lowercase();
-    !text.starts_with("select") && (text.contains("sessions") || text.contains("users"))
+    let text = text.trim_start();
+    let reads = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"));
+    !reads && {
+        let text = text.to_ascii_lowercase();
+        text.contains("sessions") || text.contains("users")
+    }
 }
 
 /// The text as the database gets it.

@@ -219,7 +219,7 @@ fn at_least(deadline: Instant) -> Instant {
     deadline.max(Instant::now() + Duration::from_secs(1))
 }
 
-async fn within<R>(
+pub(super) async fn within<R>(
     deadline: Option<Instant>,
     done: impl Future<Output = Result<R, sqlx::Error>>,
 ) -> Result<R, sqlx::Error> {

@@ -234,7 +234,7 @@ impl Table {
         let (columns, key) = (self.names(self.columns.len()), self.names(self.key));
         let name = self.name;
         let start = match after {
-            Some(_) => format!(" WHERE ({key}) > ({})", places(0, self.key)),
+            Some(_) => format!(" WHERE ({key}) > ({})", sql::places(0, self.key)),
             None => String::new(),
         };
         let sql = format!("SELECT {columns} FROM {name}{start} ORDER BY {key} LIMIT {BATCH}");
@@ -258,9 +258,7 @@ impl Table {
         // Numbers as they are: others refer to them.
         let numbers = if self.is_numbered { "/*pg OVERRIDING SYSTEM VALUE*/" } else { "" };
         let columns = self.names(count);
-        let places: Vec<_> =
-            (0..rows.len()).map(|row| format!("({})", places(row * count, count))).collect();
-        let places = places.join(", ");
+        let places = sql::places_of_rows(rows.len(), count);
         let sql = format!("INSERT INTO {name} ({columns}) {numbers} VALUES {places}");
         let values = rows.iter().flatten().cloned();
         values.fold(sql::query_made(sql), |query, value| query.bind(value)).execute(db).await?;
@@ -315,12 +313,6 @@ impl Table {
         let names: Vec<_> = self.columns[..count].iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }
-}
-
-/// Places for `count` values after the first `before`, as in `$1, $2`.
-fn places(before: usize, count: usize) -> String {
-    let places: Vec<_> = (1..=count).map(|number| format!("${}", before + number)).collect();
-    places.join(", ")
 }
 
 /// Nobody waits for a page here, and the server may be far away.

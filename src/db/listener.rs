@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rocket::tokio::time::{Instant, sleep_until, timeout};
+use rocket::tokio::time::{Instant, sleep_until};
 use rocket::tokio::{self, time::sleep};
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
-use super::postgres::{IS_STANDBY, PATIENCE};
+use super::connection::within;
+use super::postgres::{PATIENCE, refuse_standby};
 use super::versions::{Changes, Versions};
 use crate::token::TokenId;
 
@@ -89,19 +90,18 @@ async fn hear(
     // Not one of the pool's: the library goes on waiting for one that has fallen silent,
     // and the pool would be short of it.
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let own = own.after_connect(|db, _| Box::pin(refuse_standby(db)));
     let own = own.connect_with((*pool.connect_options()).clone()).await?;
     let mut connection = PgListener::connect_with(&own).await?;
     connection.eager_reconnect(false);
-    within(connection.listen(CHANNEL)).await?;
-    if within(sqlx::query_scalar(IS_STANDBY).persistent(false).fetch_one(&mut connection)).await? {
-        return Err(sqlx::Error::Configuration("the server is a standby".into()));
-    }
+    within(Some(Instant::now() + ANSWER), connection.listen(CHANNEL)).await?;
     // Nobody has told what happened before.
     versions.advance_all();
 
     loop {
         let asked = Instant::now();
-        within(sqlx::query("SELECT 1").persistent(false).execute(&mut connection)).await?;
+        let answer = sqlx::query("SELECT 1").persistent(false).execute(&mut connection);
+        within(Some(asked + ANSWER), answer).await?;
         while let Some(told) = connection.next_buffered() {
             versions.advance(&changes(told.payload()));
         }
@@ -119,11 +119,6 @@ async fn hear(
             }
         }
     }
-}
-
-async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let timed_out = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    timeout(ANSWER, answer).await.map_err(timed_out)?
 }
 
 /// What the triggers say. Anything else may mean anything.

@@ -45,7 +45,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// application's.
 const STATEMENTS: usize = 500;
 
-pub const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
+const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
 
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
@@ -106,15 +106,7 @@ impl PostgresPool {
                     Ok(true)
                 })
             })
-            // A standby lags behind: it would still know a session that was ended.
-            .after_connect(|db, _| {
-                Box::pin(async move {
-                    match one::<bool>(db, IS_STANDBY).await? {
-                        true => Err(sqlx::Error::Configuration("the server is a standby".into())),
-                        false => Ok(()),
-                    }
-                })
-            })
+            .after_connect(|db, _| Box::pin(refuse_standby(db)))
             .connect_lazy_with(options);
         Ok(PostgresPool { pool, has_named_statements, listener: Arc::new(Listener::new()) })
     }
@@ -190,6 +182,14 @@ async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
     match one::<i32>(db, version).await? >= OLDEST_VERSION {
         true => Ok(()),
         false => Err(OpenError::database("the server is older than PostgreSQL 13")),
+    }
+}
+
+/// A standby lags behind: it would still know a session that was ended.
+pub async fn refuse_standby(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match one::<bool>(db, IS_STANDBY).await? {
+        true => Err(sqlx::Error::Configuration("the server is a standby".into())),
+        false => Ok(()),
     }
 }
 

@@ -123,11 +123,10 @@ pub async fn find_states(
         return Ok(found.into_iter().map(|data| (*id, data)).collect());
     }
 
-    let values: Vec<String> = (0..rounded(ids.len())).map(|n| format!("${}", n + 2)).collect();
     let text = format!(
         "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({})
          /*pg FOR UPDATE SKIP LOCKED*/",
-        values.join(", ")
+        sql::places(1, rounded(ids.len()))
     );
     let mut query = sql::query_as_made(text).bind(now);
     for id in padded(ids) {
@@ -141,14 +140,12 @@ pub async fn update_states(
     db: &mut Connection,
     changed: &[(SessionId, &str)],
 ) -> Result<(), Error> {
-    let values: Vec<String> =
-        (0..rounded(changed.len())).map(|n| format!("(${}, ${})", 2 * n + 1, 2 * n + 2)).collect();
     let text = match changed {
         [_] => "UPDATE sessions SET data = $2 WHERE id = $1".to_owned(),
         _ => format!(
             "WITH changed (id, data) AS (VALUES {})
              UPDATE sessions SET data = changed.data FROM changed WHERE sessions.id = changed.id",
-            values.join(", ")
+            sql::places_of_rows(rounded(changed.len()), 2)
         ),
     };
     let mut query = sql::query_made(text).declared();
@@ -265,9 +262,6 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
         return Ok(Vec::new());
     }
 
-    let values: Vec<String> = (0..rounded(touches.len()))
-        .map(|n| format!("(${}, ${}, ${}, ${})", 4 * n + 1, 4 * n + 2, 4 * n + 3, 4 * n + 4))
-        .collect();
     let text = format!(
         "WITH used (id, seen_at, now, expires_at) AS (VALUES {}),
               free AS (SELECT s.id FROM sessions s JOIN used u ON u.id = s.id
@@ -276,7 +270,7 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
          UPDATE sessions SET last_seen_at = used.now, expires_at = used.expires_at
          FROM used WHERE sessions.id = used.id AND sessions.id IN (SELECT id FROM free)
          RETURNING sessions.id",
-        values.join(", ")
+        sql::places_of_rows(rounded(touches.len()), 4)
     );
     let mut query = sql::query_scalar_made(text).declared();
     for Touch { read, now, expires_at } in padded(touches) {

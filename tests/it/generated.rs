@@ -10,6 +10,7 @@ use rocket_login::{Email, NewPassword, config::PasswordConfig};
 use sqlx::{AnyConnection, Row};
 
 use crate::database::pick;
+use crate::servers::client::Random;
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
 
 /// How many times each kind. Forms cost the most: what they do is on the disk.
@@ -105,21 +106,7 @@ const NOISE: [&str; 34] = [
     "$argon2id$v=19$m=4294967295,t=1,p=1$",
 ];
 
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

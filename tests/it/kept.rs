@@ -17,7 +17,8 @@ use rocket_db_pools::Database;
 use rocket_login::{Db, Error, Session};
 use sqlx::{Connection, PgConnection};
 
-use crate::servers::{Cluster, Stop, is_installed};
+use crate::postgres::{cluster, same_browser};
+use crate::servers::{Cluster, Stop};
 use crate::support::{TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
@@ -241,21 +242,6 @@ async fn one_that_may_not_be_written_disturbs_no_other() {
 async fn instance(cluster: &Cluster) -> TestApp {
     let url = cluster.url("site");
     TestApp::built(|f| f.merge(("databases.login.url", url)), pages).await
-}
-
-fn cluster() -> Option<Cluster> {
-    is_installed().then(|| {
-        let cluster = Cluster::start();
-        cluster.sql("postgres", "CREATE DATABASE site");
-        cluster
-    })
-}
-
-/// A visitor of `app` with the session of `other`, as behind a balancer.
-fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
-    let visitor = app.visitor();
-    visitor.set_cookie("session", other.session_cookie());
-    visitor
 }
 
 /// Waits until the visitor's pages come while nobody can read the table.

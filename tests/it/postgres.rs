@@ -100,7 +100,7 @@ async fn instance_with(cluster: &Cluster, configure: impl FnOnce(Figment) -> Fig
 }
 
 /// A cluster with an empty database, if there can be one.
-fn cluster() -> Option<Cluster> {
+pub fn cluster() -> Option<Cluster> {
     is_installed().then(|| with_database(Cluster::start()))
 }
 
@@ -110,7 +110,7 @@ fn with_database(cluster: Cluster) -> Cluster {
 }
 
 /// A visitor of `app` with the session of `other`, as behind a balancer.
-fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
+pub fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
     let visitor = app.visitor();
     visitor.set_cookie("session", other.session_cookie());
     visitor

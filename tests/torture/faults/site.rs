@@ -279,7 +279,7 @@ impl Browser {
 
 /// The form of `name@example.org`, whose password is right.
 pub fn form(name: &str) -> String {
-    format!("email={name}%40example.org&password=correct+horse+battery")
+    crate::support::form(&format!("{name}@example.org"))
 }
 
 pub struct Answer {
