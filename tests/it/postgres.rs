@@ -802,7 +802,7 @@ async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
     let few = |f: Figment| {
         f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 2))
     };
-    let app = TestApp::with(few).await;
+    let app = instance_with(&cluster, few).await;
     let ada = app.registered(ADA).await;
     join_all((0..8).map(|_| ada.get("/account"))).await;
     // Not closed: nobody hears anything. As a firewall does that forgets a connection.
