@@ -86,7 +86,10 @@ fn log_out_everywhere(report: &mut Report, home: &Home, note: &str) {
     let answer = site.request("POST /account/sessions/revoke-others", Some(&cookie), "");
     let taken = milliseconds(start.elapsed());
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
-    let left = home.number(&format!("SELECT count(*) FROM sessions WHERE user_id = {bob}"));
+    let left = home.number(&format!(
+        "SELECT count(*) FROM sessions JOIN users ON users.id = user_id
+         WHERE user_id = {bob} AND generation = session_generation"
+    ));
     assert_eq!(left, 1, "{answer}");
     site.terminate();
     let what = format!("log out everywhere: {} sessions, {}{note}", thousands(OF_ONE), home.kind());

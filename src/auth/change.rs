@@ -132,7 +132,7 @@ impl Change<'_> {
         hash: &PasswordHash,
     ) -> Result<u64, Error> {
         user::store::set_password_hash(&mut self.tx, user.id, hash).await?;
-        let ended = sessions::delete_of_user(&mut self.tx, user.id, None).await?;
+        let ended = sessions::end_of_user(&mut self.tx, user.id, None).await?;
         device::forget_others(&mut self.tx, user.id, None).await?;
         link::end_all(&mut self.tx, user.id).await?;
         Ok(ended)

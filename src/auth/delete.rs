@@ -107,7 +107,7 @@ impl Auth<'_> {
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(DeleteError::Wrong);
         }
-        let ended = sessions::delete_of_user(&mut change, user.id, None).await?;
+        let ended = sessions::end_of_user(&mut change, user.id, None).await?;
         user::store::delete(&mut change, user).await?;
         change.note(Kind::Deleted, Some(user.id), Some(&user.email));
         change.commit().await?;

@@ -87,7 +87,7 @@ impl Operator {
         self.act(email, async |change, account| {
             let (id, now) = (account.user.id, change.now);
             user::store::set_disabled(change, id, Some(account.disabled_at.unwrap_or(now))).await?;
-            sessions::delete_of_user(change, id, None).await?;
+            sessions::end_of_user(change, id, None).await?;
             link::end_all(change, id).await?;
             change.record(Kind::Disabled, &account.user).await
         })
@@ -156,7 +156,7 @@ impl Operator {
             return Ok(None);
         };
 
-        let ended = sessions::delete_of_user(&mut change, account.user.id, None).await?;
+        let ended = sessions::end_of_user(&mut change, account.user.id, None).await?;
         change.record(Kind::SessionsEnded, &account.user).await?;
         change.commit().await?;
         Ok(Some(ended))

@@ -52,7 +52,7 @@ impl Auth<'_> {
         }
 
         let renamed = self.session.rename(&mut change, true).await?;
-        let ended = sessions::delete_of_user(&mut change, user.id, self.session.family()).await?;
+        let ended = sessions::end_of_user(&mut change, user.id, self.session.family()).await?;
         link::end_all(&mut change, user.id).await?;
         // A thief's devices are no longer known, and his failures no longer count.
         device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;

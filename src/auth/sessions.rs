@@ -90,7 +90,7 @@ impl Auth<'_> {
     /// As [`end_session()`](Auth::end_session()).
     pub async fn end_other_sessions(&self, user: &User) -> Result<u64, Error> {
         let mut change = self.change_as_user().await?;
-        let ended = store::delete_of_user(&mut change, user.id, self.session.family()).await?;
+        let ended = store::end_of_user(&mut change, user.id, self.session.family()).await?;
         if ended > 0 {
             change.record(Kind::SessionsEnded, user).await?;
         }

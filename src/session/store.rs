@@ -3,6 +3,10 @@
 //! Insert, touch and delete are different statements. A touch that finds no
 //! row reports so and never makes one: an upsert would log a visitor back in
 //! who logged out while a slower request was running.
+//!
+//! A session is there while it has not expired and is of its user's present
+//! generation: "log out everywhere" begins another one, and so ends ten thousand
+//! sessions as fast as one. Their rows wait for the sweep.
 
 use crate::db::Connection;
 use crate::sql;
@@ -13,6 +17,15 @@ use super::group::Touch;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::User;
+
+/// The row of `sessions` is of its user's generation. Not `=`: who waited for the row
+/// on PostgreSQL sees it as it is by now, and the user as of before the wait.
+macro_rules! of_generation {
+    () => {
+        "(sessions.user_id IS NULL OR sessions.generation >=
+             (SELECT session_generation FROM users WHERE users.id = sessions.user_id))"
+    };
+}
 
 /// A session's row, without its state and its origin.
 #[derive(Debug, Clone)]
@@ -58,12 +71,13 @@ pub async fn find(
     id: SessionId,
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
-    let row: Option<Row> = sql::query_as(
-        "SELECT s.family, s.user_id, s.data, s.remember, s.created_at, s.last_seen_at, s.expires_at,
-                s.authenticated_at, u.email, u.created_at AS user_created_at, u.verified_at
-         FROM sessions s LEFT JOIN users u ON u.id = s.user_id
-         WHERE s.id = $1 AND s.expires_at > $2",
-    )
+    let row: Option<Row> = sql::query_as(concat!(
+        "SELECT family, user_id, data, remember, sessions.created_at, last_seen_at, expires_at,
+                    authenticated_at, email, u.created_at AS user_created_at, verified_at
+             FROM sessions LEFT JOIN users u ON u.id = user_id
+             WHERE sessions.id = $1 AND expires_at > $2 AND ",
+        of_generation!(),
+    ))
     .bind(id)
     .bind(now)
     .fetch_optional(db)
@@ -99,9 +113,11 @@ pub async fn find_state(
     id: SessionId,
     now: Timestamp,
 ) -> Result<Option<String>, Error> {
-    let data = sql::query_scalar(
-        "SELECT data FROM sessions WHERE id = $1 AND expires_at > $2 /*pg FOR UPDATE*/",
-    )
+    let data = sql::query_scalar(concat!(
+        "SELECT data FROM sessions WHERE id = $1 AND expires_at > $2 AND ",
+        of_generation!(),
+        " /*pg FOR UPDATE*/",
+    ))
     .bind(id)
     .bind(now)
     .fetch_optional(db)
@@ -124,9 +140,10 @@ pub async fn find_states(
     }
 
     let text = format!(
-        "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({})
+        "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({}) AND {}
          /*pg FOR UPDATE SKIP LOCKED*/",
-        sql::places(1, rounded(ids.len()))
+        sql::places(1, rounded(ids.len())),
+        of_generation!(),
     );
     let mut query = sql::query_as_made(text).bind(now);
     for id in padded(ids) {
@@ -193,9 +210,11 @@ pub async fn rename(
     record: &Record,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let renamed = sql::query(
-        "UPDATE sessions SET id = $2, authenticated_at = $3 WHERE id = $1 AND expires_at > $4",
-    )
+    let renamed = sql::query(concat!(
+        "UPDATE sessions SET id = $2, authenticated_at = $3
+         WHERE id = $1 AND expires_at > $4 AND ",
+        of_generation!(),
+    ))
     .bind(old)
     .bind(record.id)
     .bind(record.authenticated_at)
@@ -209,10 +228,11 @@ pub async fn rename(
 
 /// Sets both clocks as `record` has them. `false`: the session has ended.
 pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error> {
-    let changed = sql::query(
+    let changed = sql::query(concat!(
         "UPDATE sessions SET remember = $2, last_seen_at = $3, expires_at = $4
-         WHERE id = $1 AND expires_at > $3",
-    )
+         WHERE id = $1 AND expires_at > $3 AND ",
+        of_generation!(),
+    ))
     .bind(record.id)
     .bind(record.remember)
     .bind(record.last_seen_at)
@@ -233,8 +253,10 @@ pub async fn insert(
 ) -> Result<(), Error> {
     sql::query(
         "INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
-                               expires_at, authenticated_at, ip_address, ip_network, user_agent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                               expires_at, authenticated_at, ip_address, ip_network, user_agent,
+                               generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                 coalesce((SELECT session_generation FROM users WHERE id = $3), 0))",
     )
     .bind(record.id)
     .bind(record.family)
@@ -264,13 +286,14 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
 
     let text = format!(
         "WITH used (id, seen_at, now, expires_at) AS (VALUES {}),
-              free AS (SELECT s.id FROM sessions s JOIN used u ON u.id = s.id
-                       WHERE s.expires_at > u.now AND s.last_seen_at = u.seen_at
-                       /*pg FOR UPDATE OF s SKIP LOCKED*/)
+              free AS (SELECT sessions.id FROM sessions JOIN used u ON u.id = sessions.id
+                       WHERE sessions.expires_at > u.now AND last_seen_at = u.seen_at AND {}
+                       /*pg FOR UPDATE OF sessions SKIP LOCKED*/)
          UPDATE sessions SET last_seen_at = used.now, expires_at = used.expires_at
          FROM used WHERE sessions.id = used.id AND sessions.id IN (SELECT id FROM free)
          RETURNING sessions.id",
-        sql::places_of_rows(rounded(touches.len()), 4)
+        sql::places_of_rows(rounded(touches.len()), 4),
+        of_generation!(),
     );
     let mut query = sql::query_scalar_made(text).declared();
     for Touch { read, now, expires_at } in padded(touches) {
@@ -310,12 +333,13 @@ pub struct Listed {
 
 /// The user's sessions that have not expired at `now`, the last used first.
 pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<Vec<Listed>, Error> {
-    let listed = sql::query_as(
+    let listed = sql::query_as(concat!(
         "SELECT family, data, remember, created_at, last_seen_at, expires_at, authenticated_at,
                 ip_address, user_agent
-         FROM sessions WHERE user_id = $1 AND expires_at > $2
-         ORDER BY last_seen_at DESC, created_at DESC",
-    )
+         FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
+        of_generation!(),
+        " ORDER BY last_seen_at DESC, created_at DESC",
+    ))
     .bind(user_id)
     .bind(now)
     .fetch_all(db)
@@ -325,18 +349,40 @@ pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<V
 
 /// Ends all sessions of the user but the one that began as `kept`, and says how
 /// many it were.
-pub async fn delete_of_user(
+pub async fn end_of_user(
     db: &mut Connection,
     user_id: i64,
     kept: Option<SessionId>,
 ) -> Result<u64, Error> {
-    let deleted =
-        sql::query("DELETE FROM sessions WHERE user_id = $1 AND family IS DISTINCT FROM $2")
+    let generation: Option<i64> = sql::query_scalar(
+        "UPDATE users SET session_generation = session_generation + 1, has_ended_sessions = TRUE
+         WHERE id = $1 RETURNING session_generation",
+    )
+    .bind(user_id)
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(generation) = generation else { return Ok(0) };
+
+    if let Some(family) = kept {
+        // Of the one before, or a session that had ended would come back.
+        sql::query(
+            "UPDATE sessions SET generation = $3
+             WHERE family = $1 AND user_id = $2 AND generation = $3 - 1",
+        )
+        .bind(family)
+        .bind(user_id)
+        .bind(generation)
+        .execute(&mut *db)
+        .await?;
+    }
+
+    let ended: i64 =
+        sql::query_scalar("SELECT count(*) FROM sessions WHERE user_id = $1 AND generation = $2")
             .bind(user_id)
-            .bind(kept)
-            .execute(db)
+            .bind(generation - 1)
+            .fetch_one(db)
             .await?;
-    Ok(deleted)
+    Ok(ended as u64)
 }
 
 /// Ends everybody's sessions, and says how many it were.
@@ -345,6 +391,8 @@ pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
     if db.is_postgres() {
         sql::query("LOCK TABLE sessions IN EXCLUSIVE MODE").execute(&mut *db).await?;
     }
+    // What has ended already counts once.
+    delete_ended(db, u32::MAX).await?;
     Ok(sql::query("DELETE FROM sessions").execute(db).await?)
 }
 
@@ -362,4 +410,34 @@ pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> 
     .execute(db)
     .await?;
     Ok(deleted)
+}
+
+/// Deletes at most `limit` rows of sessions that were ended together, and says how
+/// many it were.
+pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error> {
+    // From the users on, who are few: SQLite takes a cross join in its order.
+    let deleted = sql::query(
+        "DELETE FROM sessions WHERE id IN
+            (SELECT s.id FROM users u CROSS JOIN sessions s
+             WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation
+             LIMIT $1 /*pg FOR UPDATE OF s SKIP LOCKED*/)",
+    )
+    .bind(limit)
+    .declared() // as above
+    .execute(db)
+    .await?;
+    Ok(deleted)
+}
+
+/// Notes of whom `delete_ended()` has left no row.
+pub async fn settle_ended(db: &mut Connection) -> Result<(), Error> {
+    sql::query(
+        "UPDATE users SET has_ended_sessions = FALSE
+         WHERE has_ended_sessions AND NOT EXISTS
+            (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
+    )
+    .declared() // nobody reads it but the sweep
+    .execute(db)
+    .await?;
+    Ok(())
 }

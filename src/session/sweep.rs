@@ -1,6 +1,7 @@
-//! Expired rows are deleted in the background.
+//! Rows of sessions that have expired, or were ended many at a time, are deleted in
+//! the background.
 //!
-//! Nothing relies on it: a look-up passes over an expired row by itself.
+//! Nothing relies on it: a look-up passes over such a row by itself.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ const FIRST_BATCH: u32 = 10;
 /// large one, as many pages.
 const LONGEST: Duration = Duration::from_millis(15);
 
-/// Deletes every expired session, batch by batch, and says how many it were.
+/// Deletes the row of every session that has ended, batch by batch, and says how many
+/// it were.
 ///
 /// # Errors
 ///
@@ -45,12 +47,13 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         if !tx.try_lock("session sweep").await? {
             break;
         }
-        let deleted = store::delete_expired(&mut tx, clock.now(), batch).await?;
+        let expired = store::delete_expired(&mut tx, clock.now(), batch).await?;
+        let ended = store::delete_ended(&mut tx, batch - expired as u32).await?;
         tx.commit().await?;
         let taken = start.elapsed();
-        swept += deleted;
-        metrics::swept(deleted);
-        if deleted < u64::from(batch) {
+        swept += expired + ended;
+        metrics::swept(expired + ended);
+        if expired + ended < u64::from(batch) {
             break;
         }
         batch = match taken > LONGEST {
@@ -61,6 +64,10 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
     }
 
     if swept > 0 {
+        // Apart from the rows: others lock a user before his sessions.
+        let mut tx = db.write().await?;
+        store::settle_ended(&mut tx).await?;
+        tx.commit().await?;
         db.tidy().await?;
     }
 
@@ -79,7 +86,7 @@ pub fn fairing() -> AdHoc {
                 async move {
                     match sweep(&db, &clock).await {
                         Ok(0) => {}
-                        Ok(swept) => log::info!("swept {swept} expired sessions"),
+                        Ok(swept) => log::info!("swept {swept} sessions that had ended"),
                         Err(error) => log::warn!("the session sweep will try again: {error}"),
                     }
                 }

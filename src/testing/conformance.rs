@@ -12,6 +12,7 @@ use crate::session::Touch;
 use crate::session::store::{self, Record};
 use crate::session::{Client, state};
 use crate::session::{SessionId, SessionToken};
+use crate::{password, sql, user};
 
 /// In the year 2096, so that a site's own sweep does not meddle.
 const NOW: Timestamp = 4_000_000_000;
@@ -38,6 +39,8 @@ pub async fn conformance(one: &Pools, other: &Pools) {
     a_rolled_back_write_changes_nothing(one, other).await;
     only_an_object_is_a_state(one).await;
     a_sweep_takes_what_has_ended_while_others_write(one, other).await;
+    what_ends_together_is_gone_for_good(one, other).await;
+    nothing_outlives_an_end_of_all_that_comes_meanwhile(one, other).await;
 }
 
 /// One of the two, in turn.
@@ -97,7 +100,8 @@ async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let prolonged = Record { last_seen_at: now, expires_at: now + 100, ..record.clone() };
     let touched = touch(&mut tx, record, now, now + 100).await;
     let prolonged = store::prolong(&mut tx, &prolonged).await.unwrap();
-    let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some();
+    let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some()
+        || !store::find_states(&mut tx, &[record.id], now, false).await.unwrap().is_empty();
     let new = SessionToken::generate().id();
     let renamed = store::rename(&mut tx, record.id, &named(record, new), now).await.unwrap();
     drop(tx);
@@ -278,4 +282,103 @@ async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools, other: &Poo
         assert!(expired.is_none(), "an ended session was left");
     }
     assert_eq!(state_of(db, live.id).await["count"], 20, "a sweep disturbed a live session");
+}
+
+/// A new user.
+async fn user(db: &Pools) -> i64 {
+    let email = format!("{}@example.org", &**SessionToken::generate().to_text());
+    let hash = password::PasswordHash::from_stored("!".into());
+    let mut tx = db.write().await.unwrap();
+    let id = user::store::insert(&mut tx, &email, &hash, None, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+async fn inserted_of(db: &Pools, user_id: i64) -> Record {
+    let record = Record { user_id: Some(user_id), authenticated_at: Some(NOW), ..record() };
+    insert(db, &record).await.expect("a new session");
+    record
+}
+
+async fn end_of_user(db: &Pools, user_id: i64, kept: Option<&Record>) -> u64 {
+    let mut tx = db.write().await.unwrap();
+    let kept = kept.map(|kept| kept.family);
+    let ended = store::end_of_user(&mut tx, user_id, kept).await.unwrap();
+    tx.commit().await.unwrap();
+    ended
+}
+
+async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
+    let (ada, bob) = (user(db).await, user(db).await);
+    let (visitor, bobs) = (inserted(db).await, inserted_of(db, bob).await);
+    let kept = inserted_of(db, ada).await;
+    let mut ended = Vec::new();
+    for _ in 0..30 {
+        ended.push(inserted_of(db, ada).await);
+    }
+
+    assert_eq!(end_of_user(db, ada, Some(&kept)).await, 30, "not all were ended");
+    for record in [&visitor, &bobs, &kept, &inserted_of(other, ada).await] {
+        assert!(exists(other, record.id, NOW).await, "an end was another session's, too");
+        assert!(changes(other, record, NOW + 1).await, "an end was another session's, too");
+    }
+    for record in &ended {
+        assert!(!exists(other, record.id, NOW).await, "a session outlived the end of all");
+        assert!(!changes(other, record, NOW + 1).await, "an ended session was changed");
+    }
+    let listed = store::list(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
+    assert_eq!(listed.len(), 2, "the list is not of those that are there");
+
+    // By a session that has ended itself: two are left, and neither comes back.
+    assert_eq!(end_of_user(other, ada, Some(&ended[0])).await, 2, "not all were ended");
+    for record in [&ended[0], &kept] {
+        assert!(!exists(db, record.id, NOW).await, "an ended session came back");
+    }
+    assert_eq!(end_of_user(db, ada, None).await, 0, "a session ended twice");
+
+    let mut swept = 1;
+    while swept > 0 {
+        let mut tx = db.write().await.unwrap();
+        swept = store::delete_ended(&mut tx, 10).await.unwrap();
+        store::settle_ended(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(swept <= 10, "a batch of 10 deleted {swept}");
+    }
+    let left = async |user_id: i64| -> i64 {
+        let count = sql::query_scalar("SELECT count(*) FROM sessions WHERE user_id = $1");
+        count.bind(user_id).fetch_one(&mut db.read().await.unwrap()).await.unwrap()
+    };
+    assert_eq!(left(ada).await, 0, "rows of ended sessions were left");
+    assert_eq!(left(bob).await, 1, "the sweep took a session that had not ended");
+    assert!(exists(db, visitor.id, NOW).await, "the sweep took a session that had not ended");
+}
+
+async fn nothing_outlives_an_end_of_all_that_comes_meanwhile(db: &Pools, other: &Pools) {
+    for _ in 0..10 {
+        let ada = user(db).await;
+        let (kept, ended) = (inserted_of(db, ada).await, inserted_of(db, ada).await);
+        let count = join_all((0..4).map(async |i| {
+            let mut tx = turn(db, other, i).write().await.unwrap();
+            for record in [&kept, &ended] {
+                if let Some(data) = store::find_state(&mut tx, record.id, NOW).await.unwrap() {
+                    store::update_states(&mut tx, &[(record.id, &data)]).await.unwrap();
+                } else {
+                    assert_ne!(record.id, kept.id, "the session that was kept was not found");
+                }
+            }
+            tx.commit().await.unwrap();
+        }));
+        let rename = async {
+            let new = SessionToken::generate().id();
+            let mut tx = other.write().await.unwrap();
+            store::rename(&mut tx, ended.id, &named(&ended, new), NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            new
+        };
+        let (_, new, _) = tokio::join!(count, rename, end_of_user(db, ada, Some(&kept)));
+        assert!(exists(other, kept.id, NOW).await, "the session that was kept has ended");
+        for id in [ended.id, new] {
+            assert!(!exists(db, id, NOW).await, "a session outlived the end of all");
+        }
+    }
 }

@@ -207,6 +207,9 @@ async fn every_look_up_has_an_index_on_postgresql() {
         "SELECT * FROM login_tokens WHERE lower(email) = 'a'",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= 0 ORDER BY expires_at LIMIT 100)",
         "DELETE FROM sessions WHERE user_id = 1",
+        "SELECT count(*) FROM sessions WHERE user_id = 1 AND generation = 0",
+        "UPDATE users SET has_ended_sessions = FALSE WHERE has_ended_sessions AND NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
+        "SELECT s.id FROM users u CROSS JOIN sessions s WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation LIMIT 100",
         "DELETE FROM login_events WHERE user_id IS NULL AND kind = 'a' AND id <= 1",
         "DELETE FROM login_throttle WHERE account = ''",
     ] {

@@ -1,6 +1,8 @@
 //! Where a user is logged in, and how a session is ended from elsewhere.
 
 use rocket::http::{ContentType, Header};
+use rocket_db_pools::Database;
+use rocket_login::{Db, sweep};
 
 use crate::support::{PASSWORD, TestApp, Visitor};
 
@@ -96,6 +98,13 @@ async fn all_others_end_and_this_one_and_other_peoples_stay() {
     assert_eq!(app.sessions().await, 3);
     ada.post("/account/sessions/revoke-others", &[]).await;
     ada.get("/account/sessions").await.assert_text("No other device was logged in.");
+
+    // What is left of them is no secret for long.
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    sweep(db, &app.clock).await.unwrap();
+    assert_eq!(app.count("SELECT count(*) FROM sessions").await, 3);
+    assert_eq!(app.count("SELECT count(*) FROM users WHERE has_ended_sessions").await, 0);
+    assert!(ada.is_logged_in().await && bob.is_logged_in().await);
 }
 
 #[rocket::async_test]

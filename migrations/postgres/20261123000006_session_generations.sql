@@ -1,0 +1,19 @@
+-- "Log out everywhere" ends all sessions of a user at once, however many: it gives the user a
+-- new generation, and a session of an older one is none any longer. The sweep deletes the rows.
+ALTER TABLE users ADD COLUMN session_generation BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN has_ended_sessions BOOLEAN NOT NULL DEFAULT FALSE; -- the sweep has not been by since
+ALTER TABLE sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 0; -- the user's when it began; a visitor's: 0
+
+-- Whose rows the sweep looks for.
+CREATE INDEX users_has_ended_sessions_idx ON users (id) WHERE has_ended_sessions;
+
+-- "Where am I logged in", "log out everywhere", and what is left of those who did.
+DROP INDEX sessions_user_id_idx;
+CREATE INDEX sessions_user_id_idx ON sessions (user_id, generation) WHERE user_id IS NOT NULL;
+
+DROP TRIGGER login_user_changed ON users;
+CREATE TRIGGER login_user_changed AFTER UPDATE ON users FOR EACH ROW
+WHEN (OLD.id <> NEW.id OR OLD.email <> NEW.email OR OLD.created_at <> NEW.created_at
+      OR OLD.verified_at IS DISTINCT FROM NEW.verified_at
+      OR OLD.session_generation <> NEW.session_generation)
+EXECUTE FUNCTION login_sessions_unclear();
