@@ -192,10 +192,12 @@ impl Session {
         let kept = cache.and_then(|(cache, version)| cache.get(id, version, now));
         let loaded = match kept {
             Some(loaded) => loaded,
-            None => match self.find(id, now).await? {
+            // In boxes, here and below: the room that statements take would be moved about
+            // with every request.
+            None => match Box::pin(self.find(id, now)).await? {
                 Some(Found { record, user, data }) => {
                     let Some(state) = state::parse(&data) else {
-                        return self.drop_unreadable(token, record).await;
+                        return Box::pin(self.drop_unreadable(token, record)).await;
                     };
                     let (user, state) = (user.map(Arc::new), Arc::new(state));
                     let loaded = Loaded { record, user, state, length: data.len() };
@@ -216,7 +218,8 @@ impl Session {
         let record = &mut current.record;
         if self.sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
             let expires_at = self.sessions.clocks.expiry(record.created_at, now, record.remember);
-            if self.touched(Touch { read: record.clone(), now, expires_at }).await {
+            let touch = Touch { read: record.clone(), now, expires_at };
+            if Box::pin(self.touched(touch)).await {
                 (record.last_seen_at, record.expires_at) = (now, expires_at);
                 renew |= record.remember;
             }

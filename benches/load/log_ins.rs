@@ -24,7 +24,12 @@ pub fn measure(report: &mut Report, seconds: u64) {
 
     let body = format!("{PASSWORD}&email=ada%40example.org");
     let log_ins = Load::post(&site, "/login", &body);
-    let compared = compare(seconds, bare, |seconds| log_ins.run(seconds));
+    let compared = compare(seconds, bare, |seconds| {
+        let measured = log_ins.run(seconds);
+        // Those that were cut off are hashed all the same, and not in the other's time.
+        thread::sleep(Duration::from_secs(1));
+        measured
+    });
     report.rate("log-ins, Argon2id as by default", compared, "bare Argon2id on all cores");
 
     report.times("/ looked at 200 times a second", "", before.0, before.1);

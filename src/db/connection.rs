@@ -44,6 +44,13 @@ pub struct Transaction {
     versions: Arc<Versions>,
 }
 
+/// A commit on PostgreSQL: when it is over, the versions move on, however that was.
+struct Committing {
+    versions: Arc<Versions>,
+    changes: Changes,
+    is_done: bool,
+}
+
 /// What runs a statement.
 pub(crate) enum Backend<'c> {
     Sqlite(&'c mut SqliteConnection),
@@ -159,21 +166,23 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), Error> {
         let Transaction { connection: Connection { inner, deadline, changes, .. }, versions } =
             self;
-        let commit = async {
-            match inner {
-                Inner::SqliteWrite(writer) => writer.commit(&versions, &changes).await,
-                Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
-                    let done = tx.commit().await;
-                    // A commit that has failed may have happened.
-                    versions.advance(&changes);
-                    done
-                }
-                Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+        match inner {
+            Inner::SqliteWrite(writer) => writer.commit(&versions, &changes).await?,
+            Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
+                let mut committing = Committing { versions, changes, is_done: false };
+                // Given up a moment too early, it would be reported as failed and
+                // have happened.
+                within(deadline.map(at_least), tx.commit()).await?;
+                committing.is_done = true;
             }
-        };
-        // Given up a moment too early, it would be reported as failed and have
-        // happened.
-        Ok(within(deadline.map(at_least), commit).await?)
+            Inner::Sqlite(_) | Inner::Postgres(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The name under which this instance hears of what it changes itself.
+    pub(crate) fn name(&self) -> String {
+        self.versions.name()
     }
 
     /// Waits until no other transaction holds the lock `name`, and holds it to
@@ -201,6 +210,16 @@ impl Transaction {
         }
         let lock = sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key(name));
         Ok(lock.fetch_one(self).await?)
+    }
+}
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        // One that has failed or was given up may still happen, and later than now.
+        if !self.is_done {
+            self.versions.rename();
+        }
+        self.versions.advance(&self.changes);
     }
 }
 
@@ -254,5 +273,24 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_postgres() { "PostgreSQL" } else { "SQLite" };
         f.debug_tuple("Connection").field(&kind).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_is_given_up_is_not_taken_for_known() {
+        let versions = Arc::new(Versions::default());
+        let commit = |is_done| {
+            let mut changes = Changes::default();
+            changes.add_all();
+            let before = versions.name();
+            drop(Committing { versions: versions.clone(), changes, is_done });
+            versions.name() == before
+        };
+        assert!(commit(true));
+        assert!(!commit(false));
     }
 }

@@ -103,7 +103,7 @@ async fn hear(
         let answer = sqlx::query("SELECT 1").persistent(false).execute(&mut connection);
         within(Some(asked + ANSWER), answer).await?;
         while let Some(told) = connection.next_buffered() {
-            versions.advance(&changes(told.payload()));
+            hear_of(told.payload(), versions);
         }
         let Some(listener) = listener.upgrade() else { return Ok(()) };
         listener.believe(asked);
@@ -112,7 +112,7 @@ async fn hear(
         loop {
             tokio::select! {
                 told = connection.try_recv() => match told? {
-                    Some(told) => versions.advance(&changes(told.payload())),
+                    Some(told) => hear_of(told.payload(), versions),
                     None => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
                 },
                 _ = sleep_until(asked + BEAT) => break,
@@ -121,14 +121,41 @@ async fn hear(
     }
 }
 
-/// What the triggers say. Anything else may mean anything.
-fn changes(payload: &str) -> Changes {
+/// What the triggers say: ids, and perhaps by whom it was. Anything else may mean
+/// anything.
+fn hear_of(payload: &str, versions: &Versions) {
+    let (ids, by) = payload.split_once('@').unwrap_or((payload, ""));
+    // A commit of our own has moved on the versions by itself.
+    if by == versions.name() {
+        return;
+    }
+
     let mut changes = Changes::default();
-    for id in payload.split(',') {
+    for id in ids.split(',') {
         match TokenId::from_hex(id) {
             Some(id) => changes.add(id),
             None => changes.add_all(),
         }
     }
-    changes
+    versions.advance(&changes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_commit_of_our_own_counts_only_when_one_has_failed() {
+        let (versions, id) = (Versions::default(), TokenId::from_hex(&"5a".repeat(32)).unwrap());
+        let is_news = |by: &str| {
+            let before = versions.of(id);
+            hear_of(&format!("{}{by}", "5a".repeat(32)), &versions);
+            versions.of(id) != before
+        };
+        let own = format!("@{}", versions.name());
+        assert!(!is_news(&own));
+        assert!(is_news("") && is_news("@") && is_news("@0000000000000000"));
+        versions.rename();
+        assert!(is_news(&own));
+    }
 }

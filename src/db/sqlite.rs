@@ -114,7 +114,9 @@ impl SqlitePools {
         // fails, and it would take the transaction for an open one ever after.
         let write = pool(1, WRITER_TIMEOUT).after_release(|db, _| {
             Box::pin(async move {
-                db.ping().await?; // behind the roll-back, which is only queued
+                if db.is_in_transaction() {
+                    db.ping().await?; // behind the roll-back, which is only queued
+                }
                 Ok(!db.is_in_transaction())
             })
         });

@@ -12,6 +12,8 @@ const COUNTERS: usize = 4096;
 /// committed here, or that may have been committed elsewhere.
 #[derive(Debug)]
 pub struct Versions {
+    /// Under which name commits of this instance tell others of their changes.
+    name: AtomicU64,
     all: AtomicU64,
     counters: Box<[AtomicU64]>,
 }
@@ -28,7 +30,8 @@ pub struct Changes {
 impl Default for Versions {
     fn default() -> Self {
         let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Versions { all: AtomicU64::new(0), counters }
+        let name = getrandom::u64().expect("the operating system gives random bytes");
+        Versions { name: AtomicU64::new(name), all: AtomicU64::new(0), counters }
     }
 }
 
@@ -37,6 +40,18 @@ impl Versions {
     /// grow, so their sum never comes back.
     pub fn of(&self, id: TokenId) -> u64 {
         self.all.load(SeqCst) + self.counters[counter(id)].load(SeqCst)
+    }
+
+    /// The name of this instance, under which it tells others of its changes on
+    /// PostgreSQL: hexadecimal digits.
+    pub fn name(&self) -> String {
+        format!("{:016x}", self.name.load(SeqCst))
+    }
+
+    /// What is told under the name so far counts from now on: it may be of a commit of
+    /// which nobody knows when it happens, if it does.
+    pub fn rename(&self) {
+        self.name.fetch_add(1, SeqCst);
     }
 
     /// Every session may have changed.

@@ -4,13 +4,17 @@
 //! A write joins those that wait. One task leads: it takes them all, locks their rows,
 //! lets each make its change on what the ones before have made, stores what has changed,
 //! commits, and tells them. Meanwhile the next ones gather. Alone, a write waits for nobody.
+//!
+//! On PostgreSQL, where a round is mostly waiting for the server, the next one begins while
+//! the one before is stored, with those whose sessions are not in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rocket::tokio::sync::{Notify, oneshot, watch};
+use rocket::tokio::task::JoinHandle;
 use rocket::tokio::{self, time::timeout};
 
 use super::SessionId;
@@ -45,12 +49,15 @@ struct Queue {
     waiting: Vec<Waiting>,
     touches: Vec<Touching>,
     is_led: bool,
+    /// Whose rows the rounds under way have.
+    held: HashSet<SessionId>,
 }
 
 /// What shares a round.
 struct Batch {
     waiting: Vec<Waiting>,
     touches: Vec<Touching>,
+    hold: Option<Hold>,
 }
 
 #[derive(Debug)]
@@ -71,6 +78,12 @@ pub struct Touch {
 struct Waiting {
     id: SessionId,
     turn: oneshot::Sender<Result<Seat, Error>>,
+}
+
+/// The sessions of a round, which no other takes until it is over.
+struct Hold {
+    group: Arc<Group>,
+    ids: Vec<SessionId>,
 }
 
 /// What the leader works with.
@@ -154,21 +167,35 @@ impl Group {
         }
     }
 
-    /// Those whose turn it is. `None`: the leader may go.
-    fn next(&self) -> Option<Batch> {
+    /// Those whose turn it is. `None`: it is nobody's, and unless a round `is_under_way`
+    /// nobody waits any longer, and the leader may go.
+    fn next(self: &Arc<Self>, is_under_way: bool) -> Option<Batch> {
         let mut queue = self.queue();
-        queue.waiting.retain(|waiting| !waiting.turn.is_closed());
-        let (waiting, touches) = (queue.waiting.len().min(MOST), queue.touches.len().min(MOST));
-        queue.is_led = waiting + touches > 0;
-        let batch = Batch {
-            waiting: queue.waiting.drain(..waiting).collect(),
-            touches: queue.touches.drain(..touches).collect(),
-        };
-        queue.is_led.then_some(batch)
+        let Queue { waiting, touches, is_led, held } = &mut *queue;
+        waiting.retain(|waiting| !waiting.turn.is_closed());
+        let waiting = take(waiting, |waiting| !held.contains(&waiting.id));
+        let touches = take(touches, |touching| !held.contains(&touching.touch.read.id));
+        let touched = touches.iter().map(|touching| touching.touch.read.id);
+        let ids: Vec<_> = waiting.iter().map(|waiting| waiting.id).chain(touched).collect();
+        *is_led = is_under_way || !ids.is_empty();
+        held.extend(&ids);
+        (!ids.is_empty()).then(|| {
+            let hold = Some(Hold { group: self.clone(), ids });
+            Batch { waiting, touches, hold }
+        })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut queue = self.group.queue();
+        for id in &self.ids {
+            queue.held.remove(id);
+        }
     }
 }
 
@@ -206,16 +233,38 @@ impl Drop for Seat {
     }
 }
 
+/// The first of them that `are_free`, as many as share a round.
+fn take<T>(all: &mut Vec<T>, is_free: impl Fn(&T) -> bool) -> Vec<T> {
+    all.extract_if(.., |one| is_free(one)).take(MOST).collect()
+}
+
 /// Leads round after round, until nobody waits.
 async fn lead(group: Arc<Group>, means: Means) {
-    while let Some(batch) = group.next() {
-        // Should it panic, those of this round get no answer, and give up.
-        background::round("session writer", round(&means, batch, false)).await;
+    let mut before: Option<JoinHandle<Option<()>>> = None;
+    loop {
+        let started = group.next(before.is_some()).map(|batch| {
+            let (next, may_begin) = oneshot::channel();
+            let means = means.clone();
+            let round = async move { round(&means, batch, Some(next)).await };
+            // Should it panic, those of this round get no answer, and give up.
+            (tokio::spawn(background::round("session writer", round)), may_begin)
+        });
+        let (started, may_begin) = started.unzip();
+        if let Some(may_begin) = may_begin {
+            let _: Result<(), _> = may_begin.await;
+        }
+        let is_last = started.is_none();
+        match std::mem::replace(&mut before, started) {
+            Some(before) => drop(before.await),
+            None if is_last => return,
+            None => {}
+        }
     }
 }
 
-/// `is_apart`: it is for one session alone, and waits for its row.
-async fn round(means: &Means, batch: Batch, is_apart: bool) {
+/// The next one may begin when `next` is dropped. Without it, this is for one session
+/// alone, and waits for its row.
+async fn round(means: &Means, batch: Batch, next: Option<oneshot::Sender<()>>) {
     let mut ids: Vec<SessionId> = Vec::new();
     for waiting in &batch.waiting {
         if !ids.contains(&waiting.id) {
@@ -223,7 +272,7 @@ async fn round(means: &Means, batch: Batch, is_apart: bool) {
         }
     }
 
-    if let Err((error, batch)) = try_round(means, &ids, batch, is_apart).await {
+    if let Err((error, batch)) = try_round(means, &ids, batch, next).await {
         for waiting in batch.waiting {
             let _ = waiting.turn.send(Err(error.clone()));
         }
@@ -238,8 +287,9 @@ async fn try_round(
     means: &Means,
     ids: &[SessionId],
     batch: Batch,
-    is_apart: bool,
+    next: Option<oneshot::Sender<()>>,
 ) -> Result<(), (Error, Batch)> {
+    let is_apart = next.is_none();
     let begun = async {
         let mut tx = means.db.write().await?;
         let found = match ids {
@@ -252,7 +302,7 @@ async fn try_round(
         Ok(begun) => begun,
         Err(error) => return Err((error, batch)),
     };
-    let Batch { waiting, touches } = batch;
+    let Batch { waiting, touches, hold: _held } = batch;
     // Whoever else changes one of these from now on makes another version of it.
     let touched = touches.iter().map(|touching| &touching.touch.read.id);
     let versions: HashMap<_, _> =
@@ -282,6 +332,10 @@ async fn try_round(
     }
     if round.busy.load(Ordering::SeqCst) > 0 {
         let _ = timeout(PATIENCE, round.none_busy.notified()).await;
+    }
+
+    if tx.is_postgres() {
+        drop(next);
     }
 
     // A change that takes that long fails with its round: others wait for the writer.
@@ -317,7 +371,7 @@ async fn try_round(
 
 fn give_up(round: &Round, touches: Vec<Touching>) -> Result<(), (Error, Batch)> {
     round.outcome.send_replace(Some(Err(given_up())));
-    Err((given_up(), Batch { waiting: Vec::new(), touches }))
+    Err((given_up(), Batch { waiting: Vec::new(), touches, hold: None }))
 }
 
 /// What was stored is what would be read.
@@ -357,8 +411,8 @@ fn rounds_apart(means: &Means, waiting: Vec<Waiting>) {
     }
     for (_, waiting) in by_session {
         let means = means.clone();
-        let batch = Batch { waiting, touches: Vec::new() };
-        tokio::spawn(async move { round(&means, batch, true).await });
+        let batch = Batch { waiting, touches: Vec::new(), hold: None };
+        tokio::spawn(async move { round(&means, batch, None).await });
     }
 }
 

@@ -124,7 +124,8 @@ pub fn fairing() -> AdHoc {
         Box::pin(async move {
             let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
             if let Some((id, cookie)) = renewal
-                && exists(request.rocket(), id).await
+                && Box::pin(exists(request.rocket(), id)).await
+            // rare, and large
             {
                 cookies.push(cookie);
             }

@@ -8,7 +8,7 @@
 //! generation: "log out everywhere" begins another one, and so ends ten thousand
 //! sessions as fast as one. Their rows wait for the sweep.
 
-use crate::db::Connection;
+use crate::db::{Connection, Transaction};
 use crate::sql;
 
 use super::SessionId;
@@ -152,19 +152,20 @@ pub async fn find_states(
     Ok(query.fetch_all(db).await?)
 }
 
-/// Replaces the states of sessions that were found in the same transaction.
+/// Replaces the states of sessions that were found in the same transaction. On PostgreSQL
+/// this instance says that it was itself, so that it does not read them anew.
 pub async fn update_states(
-    db: &mut Connection,
+    db: &mut Transaction,
     changed: &[(SessionId, &str)],
 ) -> Result<(), Error> {
-    let text = match changed {
-        [_] => "UPDATE sessions SET data = $2 WHERE id = $1".to_owned(),
-        _ => format!(
-            "WITH changed (id, data) AS (VALUES {})
-             UPDATE sessions SET data = changed.data FROM changed WHERE sessions.id = changed.id",
-            sql::places_of_rows(rounded(changed.len()), 2)
-        ),
-    };
+    let text = format!(
+        "WITH changed (id, data) AS (VALUES {})
+         UPDATE sessions SET data = changed.data
+         FROM changed /*pg , set_config('rocket_login.by', '{}', TRUE)*/
+         WHERE sessions.id = changed.id",
+        sql::places_of_rows(rounded(changed.len()), 2),
+        db.name(),
+    );
     let mut query = sql::query_made(text).declared();
     for (id, data) in padded(changed) {
         query = query.bind(*id).bind(*data);

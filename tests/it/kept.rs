@@ -274,7 +274,7 @@ async fn until_dead(visitor: &Visitor<'_>) -> Duration {
 async fn what_ends_on_another_instance_is_dead_within_a_second() {
     let Some(cluster) = cluster() else { return };
     let (one, two) = (instance(&cluster).await, instance(&cluster).await);
-    for act in 0..4 {
+    for act in 0..5 {
         let ada = match act {
             0 => one.registered(ADA).await,
             _ => {
@@ -290,6 +290,11 @@ async fn what_ends_on_another_instance_is_dead_within_a_second() {
             0 => drop(ada.log_out().await),
             1 => drop(cluster.sql("site", "DELETE FROM sessions")),
             2 => drop(cluster.sql("site", "TRUNCATE sessions")),
+            3 => {
+                let phone = one.visitor();
+                phone.log_in(ADA).await.assert_redirect("/account");
+                phone.post("/account/sessions/revoke-others", &[]).await.assert_status(303);
+            }
             _ => drop(cluster.sql("site", "UPDATE sessions SET expires_at = 1")),
         }
         // Where it was ended, at once.
@@ -320,6 +325,44 @@ async fn what_is_written_on_another_instance_is_seen_within_a_second() {
     let start = Instant::now();
     while !there.get("/account").await.body.contains("bea@example.org") {
         assert!(start.elapsed() < Duration::from_secs(1), "an old address is shown");
+    }
+}
+
+#[rocket::async_test]
+async fn what_an_instance_has_written_itself_it_does_not_read_anew() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    until_kept(&cluster, &ada).await;
+    ada.post("/count", &[]).await.assert_text("1");
+    // By then the server has told everybody.
+    sleep(Duration::from_millis(300)).await;
+    let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE sessions").execute(&mut *tx).await.unwrap();
+    ada.get("/counted").await.assert_text("1");
+    tx.rollback().await.unwrap();
+}
+
+#[rocket::async_test]
+async fn what_a_trigger_of_somebody_elses_changes_is_seen_as_well() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
+    cluster.sql(
+        "site",
+        "CREATE FUNCTION spread() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE sessions SET data = NEW.data WHERE id <> NEW.id;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER spread AFTER UPDATE OF data ON sessions FOR EACH ROW
+         WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION spread()",
+    );
+    until_kept(&cluster, &bob).await;
+    ada.post("/count", &[]).await.assert_text("1");
+    let start = Instant::now();
+    while bob.get("/counted").await.body != "1" {
+        assert!(start.elapsed() < Duration::from_secs(1), "an old state is shown");
     }
 }
 
