@@ -101,10 +101,14 @@ impl Auth<'_> {
         user: &User,
         is_told: bool,
     ) -> Result<Token, Error> {
-        let (token, now) = (self.device.clone().unwrap_or_else(Token::generate), change.now);
-        if device::touch(change, user.id, token.id(), now).await? {
-            return Ok(token);
-        }
+        let now = change.now;
+        let token = match &self.device {
+            Some(token) if device::touch(change, user.id, token.id(), now).await? => {
+                return Ok(token.clone());
+            }
+            Some(token) => token.clone(),
+            None => Token::generate(),
+        };
 
         device::insert(change, user.id, token.id(), now).await?;
         if is_told {

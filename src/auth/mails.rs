@@ -150,10 +150,10 @@ impl Change<'_> {
         recipient: &str,
         content: Content,
     ) -> Result<(), Error> {
-        match notice::is_wanted(self, user.id, notice).await? {
-            true => self.tell(notice.name(), user, recipient, content).await,
-            false => Ok(()),
+        if self.accounts.mail.is_on() && notice::is_wanted(self, user.id, notice).await? {
+            self.tell(notice.name(), user, recipient, content).await?;
         }
+        Ok(())
     }
 
     /// What can be said of this request, about the account of `address`.

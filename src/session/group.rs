@@ -334,7 +334,8 @@ async fn try_round(
         let _ = timeout(PATIENCE, round.none_busy.notified()).await;
     }
 
-    if tx.is_postgres() {
+    // Last-seen times alone are better gathered.
+    if tx.is_postgres() && !ids.is_empty() {
         drop(next);
     }
 

@@ -30,7 +30,7 @@ const FIRST_BATCH: u32 = 10;
 
 /// So long may a transaction have the writer. Each row is in six places of the file: of a
 /// large one, as many pages.
-const LONGEST: Duration = Duration::from_millis(15);
+const LONGEST: Duration = Duration::from_millis(8);
 
 /// Deletes the row of every session that has ended, batch by batch, and says how many
 /// it were.
