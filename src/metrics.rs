@@ -25,7 +25,7 @@ pub enum Event {
     Created,
     /// `regenerated`: it got a new token.
     Regenerated,
-    /// `ended`: its row was deleted by a log-out or by the application.
+    /// `ended`: by a log-out or by the application.
     Ended,
     /// `refused`: a cookie came that belongs to no session: tampered with,
     /// expired or ended.

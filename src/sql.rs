@@ -24,8 +24,9 @@
 //! integers.
 //!
 //! A statement that names `sessions` or `users` is noticed, and what was kept of them is read
-//! anew. A trigger of your own that changes them on SQLite is not: it needs
-//! `session.cache = false`.
+//! anew. A trigger of your own that changes them on SQLite is not, nor on PostgreSQL one
+//! that gives a session another state than the one that is being stored (`BEFORE UPDATE`):
+//! these need `session.cache = false`.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

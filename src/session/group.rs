@@ -5,8 +5,8 @@
 //! lets each make its change on what the ones before have made, stores what has changed,
 //! commits, and tells them. Meanwhile the next ones gather. Alone, a write waits for nobody.
 //!
-//! On PostgreSQL, where a round is mostly waiting for the server, the next one begins while
-//! the one before is stored, with those whose sessions are not in it.
+//! On PostgreSQL, where a round is mostly waiting for the server, those who wait by the time
+//! it has made its changes, and whose sessions are not in it, begin the next one at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ struct Waiting {
     turn: oneshot::Sender<Result<Seat, Error>>,
 }
 
-/// The sessions of a round, which no other takes until it is over.
+/// The sessions of a round, which no other that is shared takes until it is over.
 struct Hold {
     group: Arc<Group>,
     ids: Vec<SessionId>,

@@ -377,7 +377,7 @@ impl Session {
         cookies.seal(cookie_name, &current.token.to_text(), max_age)
     }
 
-    /// Makes the browser forget the session, whose row is gone.
+    /// Makes the browser forget the session, which has ended.
     pub(crate) fn forget(&self) {
         *self.current() = None;
         self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));

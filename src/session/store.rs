@@ -107,7 +107,7 @@ pub async fn find(
 }
 
 /// The state of the session `id`. `None`: it has ended. In a transaction nobody
-/// else changes or ends it until that ends.
+/// else changes it, or ends it alone, until that ends.
 pub async fn find_state(
     db: &mut Connection,
     id: SessionId,
@@ -126,7 +126,7 @@ pub async fn find_state(
 }
 
 /// The states of those of the sessions `ids` that have not ended. In a transaction
-/// nobody else changes or ends them until that ends. Those that another instance holds
+/// nobody else changes them until that ends, as above. Those that another instance holds
 /// are passed over, unless it is one, and to be waited for.
 pub async fn find_states(
     db: &mut Connection,
@@ -348,42 +348,49 @@ pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<V
     Ok(listed)
 }
 
-/// Ends all sessions of the user but the one that began as `kept`, and says how
-/// many it were.
+/// Ends all sessions of the user, whom the transaction has locked, but the one that
+/// began as `kept`, and says how many it were.
 pub async fn end_of_user(
     db: &mut Connection,
     user_id: i64,
     kept: Option<SessionId>,
 ) -> Result<u64, Error> {
-    let generation: Option<i64> = sql::query_scalar(
-        "UPDATE users SET session_generation = session_generation + 1, has_ended_sessions = TRUE
-         WHERE id = $1 RETURNING session_generation",
+    let there: Option<(i64, i64, i64)> = sql::query_as(
+        "SELECT session_generation,
+                (SELECT count(*) FROM sessions
+                 WHERE user_id = users.id AND generation = session_generation),
+                (SELECT count(*) FROM sessions
+                 WHERE family = $2 AND user_id = users.id AND generation = session_generation)
+         FROM users WHERE id = $1",
     )
     .bind(user_id)
+    .bind(kept)
     .fetch_optional(&mut *db)
     .await?;
-    let Some(generation) = generation else { return Ok(0) };
-
-    if let Some(family) = kept {
-        // Of the one before, or a session that had ended would come back.
-        sql::query(
-            "UPDATE sessions SET generation = $3
-             WHERE family = $1 AND user_id = $2 AND generation = $3 - 1",
-        )
-        .bind(family)
-        .bind(user_id)
-        .bind(generation)
-        .execute(&mut *db)
-        .await?;
+    let (generation, all, kept_ones) = there.unwrap_or_default();
+    // Every instance would look up anew what it keeps, and for nothing.
+    if all == kept_ones {
+        return Ok(0);
     }
 
-    let ended: i64 =
-        sql::query_scalar("SELECT count(*) FROM sessions WHERE user_id = $1 AND generation = $2")
-            .bind(user_id)
-            .bind(generation - 1)
-            .fetch_one(db)
-            .await?;
-    Ok(ended as u64)
+    sql::query(
+        "UPDATE users SET session_generation = $2 + 1, has_ended_sessions = TRUE WHERE id = $1",
+    )
+    .bind(user_id)
+    .bind(generation)
+    .execute(&mut *db)
+    .await?;
+    // Of the generation before, or a session that had ended would come back.
+    sql::query(
+        "UPDATE sessions SET generation = $3 + 1
+         WHERE family = $1 AND user_id = $2 AND generation = $3",
+    )
+    .bind(kept)
+    .bind(user_id)
+    .bind(generation)
+    .execute(db)
+    .await?;
+    Ok((all - kept_ones) as u64)
 }
 
 /// Ends everybody's sessions, and says how many it were.
@@ -430,15 +437,28 @@ pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error>
     Ok(deleted)
 }
 
-/// Notes of whom `delete_ended()` has left no row.
-pub async fn settle_ended(db: &mut Connection) -> Result<(), Error> {
-    sql::query(
-        "UPDATE users SET has_ended_sessions = FALSE
-         WHERE has_ended_sessions AND NOT EXISTS
-            (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
+/// Notes of whom `delete_ended()` has left no row: of at most `limit` users, and not of
+/// those who are just being changed.
+pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> {
+    // In a statement before, or PostgreSQL would not see what was ended meanwhile.
+    let users: Vec<i64> = sql::query_scalar(
+        "SELECT id FROM users WHERE has_ended_sessions LIMIT $1
+         /*pg FOR NO KEY UPDATE SKIP LOCKED*/",
     )
-    .declared() // nobody reads it but the sweep
-    .execute(db)
+    .bind(limit)
+    .fetch_all(&mut *db)
     .await?;
+    if users.is_empty() {
+        return Ok(());
+    }
+
+    let text = format!(
+        "UPDATE users SET has_ended_sessions = FALSE
+         WHERE id IN ({}) AND NOT EXISTS
+            (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
+        sql::places(0, rounded(users.len()))
+    );
+    let query = sql::query_made(text).declared(); // nobody reads it but the sweep
+    padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
     Ok(())
 }

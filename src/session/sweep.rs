@@ -47,8 +47,9 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         if !tx.try_lock("session sweep").await? {
             break;
         }
-        let expired = store::delete_expired(&mut tx, clock.now(), batch).await?;
-        let ended = store::delete_ended(&mut tx, batch - expired as u32).await?;
+        let ended = store::delete_ended(&mut tx, batch).await?;
+        let left = batch.saturating_sub(ended as u32);
+        let expired = store::delete_expired(&mut tx, clock.now(), left).await?;
         tx.commit().await?;
         let taken = start.elapsed();
         swept += expired + ended;
@@ -66,7 +67,7 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
     if swept > 0 {
         // Apart from the rows: others lock a user before his sessions.
         let mut tx = db.write().await?;
-        store::settle_ended(&mut tx).await?;
+        store::settle_ended(&mut tx, BATCH).await?;
         tx.commit().await?;
         db.tidy().await?;
     }

@@ -340,7 +340,7 @@ async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
     while swept > 0 {
         let mut tx = db.write().await.unwrap();
         swept = store::delete_ended(&mut tx, 10).await.unwrap();
-        store::settle_ended(&mut tx).await.unwrap();
+        store::settle_ended(&mut tx, 10).await.unwrap();
         tx.commit().await.unwrap();
         assert!(swept <= 10, "a batch of 10 deleted {swept}");
     }
