@@ -90,8 +90,9 @@ impl Sessions {
 /// The visitor's session, as the request guard `&Session`.
 ///
 /// It is loaded once per request, with one query at most, however many guards ask for
-/// it; none while what was read before has not changed (`session.cache`). A visitor who only reads has neither a cookie nor a row: both come with
-/// the first write, together and whatever status the request ends with.
+/// it; none while what was read before has not changed (`session.cache`). A visitor who
+/// only reads has neither a cookie nor a row: both come with the first write, together and
+/// whatever status the request ends with.
 ///
 /// The guard
 ///

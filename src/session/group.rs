@@ -233,7 +233,7 @@ impl Drop for Seat {
     }
 }
 
-/// The first of them that `are_free`, as many as share a round.
+/// The first of them that are free, as many as share a round.
 fn take<T>(all: &mut Vec<T>, is_free: impl Fn(&T) -> bool) -> Vec<T> {
     all.extract_if(.., |one| is_free(one)).take(MOST).collect()
 }
@@ -242,22 +242,19 @@ fn take<T>(all: &mut Vec<T>, is_free: impl Fn(&T) -> bool) -> Vec<T> {
 async fn lead(group: Arc<Group>, means: Means) {
     let mut before: Option<JoinHandle<Option<()>>> = None;
     loop {
-        let started = group.next(before.is_some()).map(|batch| {
-            let (next, may_begin) = oneshot::channel();
-            let means = means.clone();
-            let round = async move { round(&means, batch, Some(next)).await };
-            // Should it panic, those of this round get no answer, and give up.
-            (tokio::spawn(background::round("session writer", round)), may_begin)
-        });
-        let (started, may_begin) = started.unzip();
-        if let Some(may_begin) = may_begin {
-            let _: Result<(), _> = may_begin.await;
-        }
-        let is_last = started.is_none();
-        match std::mem::replace(&mut before, started) {
-            Some(before) => drop(before.await),
-            None if is_last => return,
-            None => {}
+        let Some(batch) = group.next(before.is_some()) else {
+            let Some(before) = before.take() else { return };
+            let _ = before.await;
+            continue;
+        };
+        let (next, may_begin) = oneshot::channel();
+        let means = means.clone();
+        let round = async move { round(&means, batch, Some(next)).await };
+        // Should it panic, those of this round get no answer, and give up.
+        let round = tokio::spawn(background::round("session writer", round));
+        let _ = may_begin.await;
+        if let Some(before) = before.replace(round) {
+            let _ = before.await;
         }
     }
 }

@@ -22,8 +22,10 @@ use crate::user::User;
 /// on PostgreSQL sees it as it is by now, and the user as of before the wait.
 macro_rules! of_generation {
     () => {
-        "(sessions.user_id IS NULL OR sessions.generation >=
-             (SELECT session_generation FROM users WHERE users.id = sessions.user_id))"
+        of_generation!("(SELECT session_generation FROM users WHERE users.id = sessions.user_id)")
+    };
+    ($users:literal) => {
+        concat!("(sessions.user_id IS NULL OR sessions.generation >= ", $users, ")")
     };
 }
 
@@ -73,10 +75,10 @@ pub async fn find(
 ) -> Result<Option<Found>, Error> {
     let row: Option<Row> = sql::query_as(concat!(
         "SELECT family, user_id, data, remember, sessions.created_at, last_seen_at, expires_at,
-                    authenticated_at, email, u.created_at AS user_created_at, verified_at
-             FROM sessions LEFT JOIN users u ON u.id = user_id
-             WHERE sessions.id = $1 AND expires_at > $2 AND ",
-        of_generation!(),
+                authenticated_at, email, u.created_at AS user_created_at, verified_at
+         FROM sessions LEFT JOIN users u ON u.id = user_id
+         WHERE sessions.id = $1 AND expires_at > $2 AND ",
+        of_generation!("u.session_generation"),
     ))
     .bind(id)
     .bind(now)
@@ -380,16 +382,18 @@ pub async fn end_of_user(
     .bind(generation)
     .execute(&mut *db)
     .await?;
-    // Of the generation before, or a session that had ended would come back.
-    sql::query(
-        "UPDATE sessions SET generation = $3 + 1
-         WHERE family = $1 AND user_id = $2 AND generation = $3",
-    )
-    .bind(kept)
-    .bind(user_id)
-    .bind(generation)
-    .execute(db)
-    .await?;
+    if kept_ones > 0 {
+        // Of the generation before, or a session that had ended would come back.
+        sql::query(
+            "UPDATE sessions SET generation = $3 + 1
+             WHERE family = $1 AND user_id = $2 AND generation = $3",
+        )
+        .bind(kept)
+        .bind(user_id)
+        .bind(generation)
+        .execute(db)
+        .await?;
+    }
     Ok((all - kept_ones) as u64)
 }
 
