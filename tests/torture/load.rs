@@ -201,9 +201,10 @@ fn a_reader_that_stays_lets_the_log_grow_only_while_it_stays() {
     let stuck = sign_ups(&site);
     assert!(stuck > 5 * 1024, "the log did not grow: {stuck} KiB");
     other.run("ROLLBACK");
-    // It is begun anew with the first checkpoint that nobody is in the way of.
+    // It is begun anew with the first checkpoint that nobody is in the way of: as many
+    // sign-ups again would double it, and copying what was kept back takes a moment.
     let after = sign_ups(&site);
-    assert!(after < stuck + 1024, "{stuck} KiB, and then {after} KiB");
+    assert!(after < stuck * 3 / 2, "{stuck} KiB, and then {after} KiB");
     site.assert_alive();
     assert_sound(&site.database());
     println!("a reader that stays: log of {stuck} KiB; 300 sign-ups after it, {after} KiB");
