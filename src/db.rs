@@ -8,6 +8,7 @@ mod connection;
 pub mod copy;
 mod file;
 mod in_flight;
+mod lease;
 mod listener;
 mod postgres;
 mod sqlite;
@@ -40,6 +41,7 @@ pub use connection::{Connection, Transaction};
 pub use file::is_database;
 pub use in_flight::fairing as in_flight;
 pub use sqlite::is_sound;
+pub(crate) use versions::Changes;
 
 /// How long the shutdown lets requests in flight finish before the database
 /// closes under them. Shorter than the site's `shutdown.grace`.
@@ -143,6 +145,22 @@ impl Pools {
         }
     }
 
+    /// The same for changes of our own: SQLite's lock is taken with the first statement, of
+    /// the library's own kind that [`Connection::sqlite()`] is not for.
+    ///
+    /// # Errors
+    ///
+    /// As [`write()`](Self::write()), some of them with the first statement.
+    pub(crate) async fn write_soon(&self) -> Result<Transaction, Error> {
+        match &self.0.kind {
+            Kind::Sqlite(pools) => {
+                let writer = pools.write_soon().await?;
+                Ok(Transaction::sqlite_writer(writer, self.0.versions.clone()))
+            }
+            Kind::Postgres(_) => self.write().await,
+        }
+    }
+
     /// The version of the session `id`: as long as it stays the same, so does what is
     /// stored of it. `None`: that cannot be told now.
     pub(crate) fn version(&self, id: TokenId) -> Option<u64> {
@@ -202,9 +220,9 @@ impl Pools {
         let migrate = async {
             match &self.0.kind {
                 Kind::Sqlite(pools) => {
-                    let mut tx = pools.write().await?.tx;
-                    SQLITE.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
-                    Ok(tx.commit().await?)
+                    let mut lease = pools.write().await?.lease;
+                    SQLITE.run_direct(None, lease.db(), false).await.map_err(sqlx::Error::from)?;
+                    Ok(lease.commit().await?)
                 }
                 Kind::Postgres(pool) => pool.migrate(&POSTGRES).await,
             }
@@ -214,19 +232,21 @@ impl Pools {
             .map_err(|error: Error| OpenError(format!("cannot migrate the database: {error}")))
     }
 
-    /// Gives back what deleted rows took, a little at a time. PostgreSQL does so
-    /// by itself.
-    pub(crate) async fn tidy(&self) -> Result<(), Error> {
+    /// Gives back what deleted rows took, a little at a time, and says how long the longest
+    /// of its transactions was. PostgreSQL does so by itself.
+    pub(crate) async fn tidy(&self) -> Result<Duration, Error> {
+        let mut longest = Duration::ZERO;
         if matches!(self.0.kind, Kind::Postgres(_)) {
-            return Ok(());
+            return Ok(longest);
         }
         for _ in 0..10 {
             self.stand_back().await;
-            let mut tx = self.write().await?;
+            let (mut tx, start) = (self.write_soon().await?, Instant::now());
             sql::query("PRAGMA incremental_vacuum(20)").execute(&mut tx).await?;
             tx.commit().await?;
+            longest = longest.max(start.elapsed());
         }
-        Ok(())
+        Ok(longest)
     }
 
     /// Lets others have the writer and the disk: for work that can wait, between two
@@ -330,5 +350,134 @@ async fn migrate(rocket: Rocket<Build>) -> fairing::Result {
             }
         },
         None => Err(rocket),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A table of numbers, each there once.
+    async fn numbers() -> (TempDir, Pools) {
+        let dir = TempDir::new().unwrap();
+        let config = DatabaseConfig::Sqlite(dir.path().join("x.db"));
+        let db = Pools::open(&config).await.unwrap();
+        let mut tx = db.write().await.unwrap();
+        sql::query("CREATE TABLE t (n INTEGER PRIMARY KEY)").execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        (dir, db)
+    }
+
+    fn insert<'q>(number: i64) -> sql::Query<'q, (), sql::Whole> {
+        sql::query("INSERT INTO t VALUES ($1)").bind(number)
+    }
+
+    async fn all(db: &mut Connection) -> Vec<i64> {
+        sql::query_scalar("SELECT n FROM t ORDER BY n").fetch_all(db).await.unwrap()
+    }
+
+    async fn stored(db: &Pools) -> Vec<i64> {
+        all(&mut db.read().await.unwrap()).await
+    }
+
+    #[rocket::async_test]
+    async fn what_was_deferred_is_run_before_the_next_statement_and_the_commit() {
+        let (_dir, db) = numbers().await;
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).defer(&mut tx).await.unwrap();
+        insert(2).defer(&mut tx).await.unwrap();
+        let moved = sql::query("UPDATE t SET n = n + $2 WHERE n = $1").bind(1).bind(9);
+        assert_eq!(moved.execute(&mut tx).await.unwrap(), 1);
+        assert_eq!(all(&mut tx).await, [2, 10]);
+        assert!(stored(&db).await.is_empty());
+        insert(3).defer(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(stored(&db).await, [2, 3, 10]);
+
+        let mut tx = db.write().await.unwrap();
+        insert(4).defer(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(stored(&db).await, [2, 3, 4, 10]);
+    }
+
+    #[rocket::async_test]
+    async fn nothing_is_committed_when_something_deferred_has_failed() {
+        let (_dir, db) = numbers().await;
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).defer(&mut tx).await.unwrap();
+        insert(1).defer(&mut tx).await.unwrap();
+        insert(2).execute(&mut tx).await.unwrap_err();
+        insert(3).execute(&mut tx).await.unwrap_err();
+        tx.commit().await.unwrap_err();
+        assert!(stored(&db).await.is_empty());
+
+        // One that has failed by itself is for whoever asked for it.
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).defer(&mut tx).await.unwrap();
+        insert(1).execute(&mut tx).await.unwrap_err();
+        tx.commit().await.unwrap();
+        assert_eq!(stored(&db).await, [1]);
+    }
+
+    #[rocket::async_test]
+    async fn what_is_given_up_at_any_moment_is_rolled_back_and_the_writer_is_free() {
+        let (_dir, db) = numbers().await;
+        for (number, patience) in (0..200).map(|number| (number, Duration::from_micros(number))) {
+            let write = async {
+                let mut tx = db.write_soon().await.unwrap();
+                insert(1).defer(&mut tx).await.unwrap();
+                all(&mut tx).await;
+                insert(2).execute(&mut tx).await.unwrap();
+                drop(tx);
+            };
+            let _ = timeout(5 * patience, write).await;
+
+            let mut tx = match number % 2 {
+                0 => db.write_soon().await.unwrap(),
+                _ => db.write().await.unwrap(),
+            };
+            insert(number as i64 + 10).execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(stored(&db).await.len() as u64, number + 1);
+        }
+        assert_eq!(stored(&db).await[0], 10);
+    }
+
+    #[rocket::async_test]
+    async fn a_statement_that_fails_costs_no_connection() {
+        let (_dir, db) = numbers().await;
+        for _ in 0..100 {
+            let mut reader = db.read().await.unwrap();
+            sql::query("SELECT n FROM nowhere").execute(&mut reader).await.unwrap_err();
+            let mut tx = db.write_soon().await.unwrap();
+            sql::query("DELETE FROM nowhere").execute(&mut tx).await.unwrap_err();
+        }
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(stored(&db).await, [1]);
+    }
+
+    #[rocket::async_test]
+    async fn closing_waits_for_a_write_that_is_under_way_and_lets_no_more_begin() {
+        let (dir, db) = numbers().await;
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).execute(&mut tx).await.unwrap();
+        let mut reader = db.read().await.unwrap();
+        let closing = {
+            let db = db.clone();
+            rocket::tokio::spawn(async move { db.close().await })
+        };
+        while db.write_soon().await.is_ok() {}
+        assert!(db.read().await.is_err() && db.write().await.is_err());
+        assert!(all(&mut reader).await.is_empty());
+        tx.commit().await.unwrap();
+        assert_eq!(all(&mut reader).await, [1]);
+        drop(reader);
+        closing.await.unwrap();
+        // The last one to close has written the log back.
+        assert!(!dir.path().join("x.db-wal").exists());
     }
 }

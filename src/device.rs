@@ -95,7 +95,7 @@ pub async fn insert(
     )
     .bind(user_id)
     .bind(MOST - 1)
-    .execute(&mut *db)
+    .defer(&mut *db)
     .await?;
     sql::query(
         "INSERT INTO login_devices (id, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
@@ -103,7 +103,7 @@ pub async fn insert(
     .bind(id)
     .bind(user_id)
     .bind(now)
-    .execute(db)
+    .defer(db)
     .await?;
     Ok(())
 }

@@ -60,7 +60,7 @@ pub(crate) async fn insert(
     .bind(now)
     .bind(client.ip_address())
     .bind(&client.user_agent)
-    .execute(&mut *db)
+    .defer(&mut *db)
     .await?;
 
     // Two texts: PostgreSQL finds no index for `IS NOT DISTINCT FROM`.
@@ -82,7 +82,7 @@ pub(crate) async fn insert(
         .bind(kind.name())
         .bind(kept),
     };
-    trim.execute(db).await?;
+    trim.defer(db).await?;
     Ok(())
 }
 

@@ -28,6 +28,8 @@
 //! that gives a session another state than the one that is being stored (`BEFORE UPDATE`):
 //! these need `session.cache = false`.
 
+mod deferred;
+
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
@@ -36,6 +38,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
 use crate::db::{Backend, Connection, How};
+pub(crate) use deferred::{Batch, Deferred};
 
 /// A statement that is run for what it does.
 pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
@@ -92,7 +95,6 @@ pub enum Value<'q> {
     Bytes(Option<Cow<'q, [u8]>>),
 }
 
-type SqliteQuery<'a> = sqlx::query::Query<'a, Sqlite, SqliteArguments>;
 type PostgresQuery<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 
 /// Reads a row whole.
@@ -165,16 +167,19 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
-    /// Tells what it may change. Returns whether it writes the rows that it says.
-    fn tell(&self, db: &mut Connection) -> bool {
+    /// Tells what it may change.
+    fn tell(&self, db: &mut Connection) {
         if !self.is_declared && may_change_sessions(&self.text) {
             db.changes().add_all();
         }
-        writes(&self.text)
     }
 
-    pub(crate) fn for_sqlite<'a>(self) -> Result<SqliteQuery<'a>, sqlx::Error> {
-        Ok(sqlx::query_with(text(self.text, false), sqlite(self.values)?))
+    /// Whether it writes the rows that it returns or counts. Rather not than wrongly: it
+    /// costs look-ups.
+    fn writes(&self) -> bool {
+        let text = self.text.trim_start();
+        ["INSERT ", "UPDATE ", "DELETE "].iter().any(|act| text.starts_with(act))
+            || (text.starts_with("WITH ") && text.contains(" UPDATE "))
     }
 
     pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
@@ -188,17 +193,34 @@ impl<'q, T, R> Query<'q, T, R> {
     ///
     /// When the database fails, or the statement is mistaken.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
-        let writes = self.tell(db);
-        let rows = db
-            .run(async |backend| match backend {
-                Backend::Sqlite(db) => Ok(self.for_sqlite()?.execute(db).await?.rows_affected()),
-                Backend::Postgres(db, how) => {
-                    Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
-                }
-            })
-            .await?;
-        db.changes().note_written(writes && rows > 0);
-        Ok(rows)
+        self.tell(db);
+        db.run(async |backend| match backend {
+            Backend::Sqlite(batch) => Ok(batch.run(self, false).await?.affected),
+            Backend::Postgres(db, how) => {
+                Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
+            }
+        })
+        .await
+    }
+
+    /// Runs it before the next statement of a transaction, or its commit: nobody asks what
+    /// came of it. On PostgreSQL at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute()`](Self::execute()). On SQLite, it is what comes next that fails.
+    pub(crate) async fn defer(self, db: &mut Connection) -> Result<(), sqlx::Error> {
+        if db.deferred().is_none() {
+            return self.execute(db).await.map(|_| ());
+        }
+        self.tell(db);
+        let Query { text, values, is_declared, .. } = self;
+        let values = values.into_iter().map(Value::into_owned).collect();
+        let statement = Query { text, values, is_declared, read: PhantomData };
+        if let Some(deferred) = db.deferred() {
+            deferred.add(statement);
+        }
+        Ok(())
     }
 }
 
@@ -209,23 +231,17 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// When the database fails, the statement is mistaken, or a row is no `T`.
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
-        let writes = self.tell(db);
-        let rows = db
-            .run(async |backend| match backend {
-                Backend::Sqlite(db) => {
-                    self.for_sqlite()?.fetch_all(db).await?.iter().map(R::of_sqlite).collect()
-                }
-                Backend::Postgres(db, how) => self
-                    .for_postgres(how)?
-                    .fetch_all(db)
-                    .await?
-                    .iter()
-                    .map(R::of_postgres)
-                    .collect::<Result<Vec<T>, _>>(),
-            })
-            .await?;
-        db.changes().note_written(writes && !rows.is_empty());
-        Ok(rows)
+        self.tell(db);
+        db.run(async |backend| match backend {
+            Backend::Sqlite(batch) => {
+                batch.run(self, false).await?.rows.iter().map(R::of_sqlite).collect()
+            }
+            Backend::Postgres(db, how) => {
+                let rows = self.for_postgres(how)?.fetch_all(db).await?;
+                rows.iter().map(R::of_postgres).collect()
+            }
+        })
+        .await
     }
 
     /// Runs it and reads the first row, if there is one.
@@ -234,21 +250,18 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// As [`fetch_all()`](Self::fetch_all()).
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
-        let writes = self.tell(db);
-        let row = db
-            .run(async |backend| match backend {
-                Backend::Sqlite(db) => {
-                    let row = self.for_sqlite()?.fetch_optional(db).await?;
-                    row.as_ref().map(R::of_sqlite).transpose()
-                }
-                Backend::Postgres(db, how) => {
-                    let row = self.for_postgres(how)?.fetch_optional(db).await?;
-                    row.as_ref().map(R::of_postgres).transpose()
-                }
-            })
-            .await?;
-        db.changes().note_written(writes && row.is_some());
-        Ok(row)
+        self.tell(db);
+        db.run(async |backend| match backend {
+            Backend::Sqlite(batch) => {
+                let rows = batch.run(self, true).await?.rows;
+                rows.first().map(R::of_sqlite).transpose()
+            }
+            Backend::Postgres(db, how) => {
+                let row = self.for_postgres(how)?.fetch_optional(db).await?;
+                row.as_ref().map(R::of_postgres).transpose()
+            }
+        })
+        .await
     }
 
     /// Runs it and reads the first row, which must be there.
@@ -272,14 +285,6 @@ pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     let rows: Vec<_> =
         (0..rows).map(|row| format!("({})", places(row * columns, columns))).collect();
     rows.join(", ")
-}
-
-/// Whether a statement writes the rows that it returns or counts. Rather not than
-/// wrongly: it costs look-ups.
-fn writes(text: &str) -> bool {
-    let text = text.trim_start();
-    ["INSERT ", "UPDATE ", "DELETE "].iter().any(|act| text.starts_with(act))
-        || (text.starts_with("WITH ") && text.contains(" UPDATE "))
 }
 
 /// Whether a statement may change a session, or whom it belongs to. Too often rather
@@ -338,6 +343,17 @@ fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
         .map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
+}
+
+impl Value<'_> {
+    fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Integer(value) => Value::Integer(value),
+            Value::Boolean(value) => Value::Boolean(value),
+            Value::Text(value) => Value::Text(value.map(|value| value.into_owned().into())),
+            Value::Bytes(value) => Value::Bytes(value.map(|value| value.into_owned().into())),
+        }
+    }
 }
 
 macro_rules! value {

@@ -111,7 +111,7 @@ impl<'c> Browser<'c> {
         let rocket = self.client.rocket();
         let (db, clock): (&Db, &Clock) = (attached(rocket), attached(rocket));
         self.with_session(async |session| {
-            let mut tx = db.write().await.expect("the writer");
+            let mut tx = db.write_soon().await.expect("the writer");
             let id = match user::store::find_by_email(&mut tx, &email).await.expect("an answer") {
                 Some(account) => account.user.id,
                 None => {

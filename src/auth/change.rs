@@ -51,7 +51,7 @@ impl<'a> Accounts<'a> {
     ///
     /// As [`Pools::write()`].
     pub async fn change(&self) -> Result<Change<'a>, Error> {
-        let tx = self.db.write().await?;
+        let tx = self.db.write_soon().await?;
         Ok(Change { accounts: *self, tx, now: self.clock.now(), lines: Vec::new() })
     }
 }

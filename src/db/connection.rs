@@ -8,12 +8,13 @@ use std::time::Duration;
 use rocket::tokio::time::{Instant, timeout_at};
 use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, Postgres, SqliteConnection};
 
+use super::lease::Lease;
 use super::sqlite::Writer;
 use super::versions::{Changes, Versions};
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Batch, Deferred};
 
 /// A connection to the database, whichever it is: for [statements](crate::sql).
 pub struct Connection {
@@ -25,10 +26,12 @@ pub struct Connection {
     deadline: Option<Instant>,
     /// What has been written so far.
     changes: Changes,
+    /// SQLite's: what is written with the next statement.
+    deferred: Deferred,
 }
 
 enum Inner {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(Lease),
     SqliteWrite(Writer),
     Postgres(PoolConnection<Postgres>),
     /// For reading as well, behind a pooler: outside a transaction the two steps
@@ -53,7 +56,7 @@ struct Committing {
 
 /// What runs a statement.
 pub(crate) enum Backend<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite(Batch<'c>),
     Postgres(&'c mut PgConnection, How),
 }
 
@@ -69,10 +72,11 @@ pub(crate) struct How {
 
 impl Connection {
     fn new(inner: Inner, is_named: bool, deadline: Option<Instant>) -> Self {
-        Connection { inner, is_named, deadline, changes: Changes::default() }
+        let (changes, deferred) = Default::default();
+        Connection { inner, is_named, deadline, changes, deferred }
     }
 
-    pub(super) fn sqlite_reader(db: PoolConnection<Sqlite>) -> Self {
+    pub(super) fn sqlite_reader(db: Lease) -> Self {
         Connection::new(Inner::Sqlite(db), true, None)
     }
 
@@ -92,7 +96,7 @@ impl Connection {
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
         self.changes.add_all(); // who knows
         match self.backend() {
-            Backend::Sqlite(db) => Some(db),
+            Backend::Sqlite(batch) => Some(batch.db),
             Backend::Postgres(..) => None,
         }
     }
@@ -117,6 +121,11 @@ impl Connection {
         &mut self.changes
     }
 
+    /// What is written with the next statement. `None`: everything is written at once.
+    pub(crate) fn deferred(&mut self) -> Option<&mut Deferred> {
+        matches!(self.inner, Inner::SqliteWrite(_)).then_some(&mut self.deferred)
+    }
+
     pub(crate) async fn run<R>(
         &mut self,
         act: impl AsyncFnOnce(Backend<'_>) -> Result<R, sqlx::Error>,
@@ -126,14 +135,25 @@ impl Connection {
             Inner::Postgres(_) => self.deadline.map(at_least),
             _ => self.deadline,
         };
-        within(deadline, act(self.backend())).await
+        let done = within(deadline, act(self.backend())).await;
+        if done.is_ok() {
+            match &mut self.inner {
+                Inner::Sqlite(lease) => lease.is_well(),
+                Inner::SqliteWrite(writer) => writer.lease.is_well(),
+                Inner::Postgres(_) | Inner::PostgresRead(_) | Inner::PostgresWrite(_) => {}
+            }
+        }
+        done
     }
 
     pub(super) fn backend(&mut self) -> Backend<'_> {
-        let is_named = self.is_named;
-        match &mut self.inner {
-            Inner::Sqlite(db) => Backend::Sqlite(db),
-            Inner::SqliteWrite(writer) => Backend::Sqlite(&mut writer.tx),
+        let Connection { inner, is_named, changes, deferred, .. } = self;
+        let is_named = *is_named;
+        match inner {
+            Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, changes }),
+            Inner::SqliteWrite(writer) => {
+                Backend::Sqlite(Batch { db: writer.lease.writer(), deferred, changes })
+            }
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),
             Inner::PostgresWrite(tx) => Backend::Postgres(tx, How { is_write: true, is_named }),
@@ -143,8 +163,9 @@ impl Connection {
 
 impl Transaction {
     pub(super) fn sqlite_writer(writer: Writer, versions: Arc<Versions>) -> Self {
+        let deferred = writer.deferred();
         let connection = Connection::new(Inner::SqliteWrite(writer), true, None);
-        Transaction { connection, versions }
+        Transaction { connection: Connection { deferred, ..connection }, versions }
     }
 
     pub(super) fn postgres_writer(
@@ -164,10 +185,10 @@ impl Transaction {
     /// When the database fails. Nothing has happened then, unless PostgreSQL went
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
-        let Transaction { connection: Connection { inner, deadline, changes, .. }, versions } =
-            self;
+        let Transaction { connection, versions } = self;
+        let Connection { inner, deadline, changes, deferred, .. } = connection;
         match inner {
-            Inner::SqliteWrite(writer) => writer.commit(&versions, &changes).await?,
+            Inner::SqliteWrite(writer) => writer.commit(&versions, changes, deferred).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
                 let mut committing = Committing { versions, changes, is_done: false };
                 // Given up a moment too early, it would be reported as failed and

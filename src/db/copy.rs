@@ -334,8 +334,8 @@ async fn read(
     let query = values.into_iter().fold(sql::query_made(text), |query, value| query.bind(value));
     let rows = db
         .run(async |backend| match backend {
-            Backend::Sqlite(db) => {
-                let rows = query.for_sqlite()?.fetch_all(db).await?;
+            Backend::Sqlite(batch) => {
+                let rows = batch.run(query, false).await?.rows;
                 rows.iter().map(|row| of_row(row, columns)).collect()
             }
             Backend::Postgres(db, how) => {

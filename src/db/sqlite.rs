@@ -5,22 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::tokio;
-use rocket::tokio::sync::{OwnedMutexGuard, watch};
+use rocket::tokio::sync::watch;
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::{sleep, timeout};
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, SqliteConnection};
 
 use super::OpenError;
 use super::file::{self, DatabaseFile};
+use super::lease::{Lease, Leases};
 use super::versions::{Changes, Versions};
 use super::wal_index::{self, WalIndex};
 use crate::background;
 use crate::error::Error;
+use crate::sql::{self, Batch, Deferred};
+
+/// Takes the write lock at once: a transaction that reads first and then writes fails with
+/// "locked" whatever the time-out.
+pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Longest wait for the one writer. Its queue is first come, first served.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,12 +54,11 @@ const SHORT_LOG: i64 = 100;
 /// writes only.
 #[derive(Debug, Clone)]
 pub struct SqlitePools {
-    write: SqlitePool,
-    read: SqlitePool,
+    /// One, held until all know of the commit.
+    write: Arc<Leases>,
+    read: Arc<Leases>,
     file: Arc<DatabaseFile>,
     index: Option<Arc<WalIndex>>,
-    /// Whose turn it is to write, until all know of the commit.
-    turn: Arc<tokio::sync::Mutex<()>>,
     checkpoints: Checkpoints,
 }
 
@@ -68,9 +72,8 @@ struct Checkpoints {
 
 /// A write transaction.
 pub struct Writer {
-    pub tx: Transaction<'static, Sqlite>,
+    pub lease: Lease,
     pools: SqlitePools,
-    _turn: OwnedMutexGuard<()>,
 }
 
 impl SqlitePools {
@@ -136,23 +139,25 @@ impl SqlitePools {
             db: pool(1, READER_TIMEOUT).connect_with(checkpoints).await?,
             is_running: Arc::default(),
         };
-        let (file, turn) = (Arc::new(file), Arc::default());
-        Ok(SqlitePools { write, read, file, index, turn, checkpoints })
+        let (write, read) = (Leases::new(write, WRITER_TIMEOUT), Leases::new(read, READER_TIMEOUT));
+        Ok(SqlitePools { write, read, file: Arc::new(file), index, checkpoints })
     }
 
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, Error> {
+    pub async fn read(&self) -> Result<Lease, Error> {
         self.check_file()?;
-        Ok(self.read.acquire().await?)
+        Ok(self.read.take().await?)
     }
 
-    /// It takes the write lock at once: a transaction that reads first and then
-    /// writes fails with "locked" whatever the time-out.
+    /// It has the write lock.
     pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
-        let turn = timeout(WRITER_TIMEOUT, self.turn.clone().lock_owned()).await;
-        let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Writer { tx, pools: self.clone(), _turn: turn })
+        Ok(Writer { lease: self.write.begin().await?, pools: self.clone() })
+    }
+
+    /// It gets the write lock with the first statement.
+    pub async fn write_soon(&self) -> Result<Writer, Error> {
+        self.check_file()?;
+        Ok(Writer { lease: self.write.take().await?, pools: self.clone() })
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
@@ -195,7 +200,7 @@ impl SqlitePools {
         }
         // The rest while nobody writes: the log can only be begun anew when all is in
         // the file. Otherwise it would grow as long as there is always something new.
-        let _turn = self.turn.lock().await;
+        let _turn = self.write.turn().await;
         self.write_back().await?;
         Ok(())
     }
@@ -212,7 +217,7 @@ impl SqlitePools {
     /// Whether the file is in place and reads as a database, and the writer gets
     /// the write lock.
     pub async fn probe(&self) -> Result<(), Error> {
-        let options = self.read.connect_options();
+        let options = self.read.pool().connect_options();
         self.check_file()?;
         let file = self.file.clone();
         let is_database = spawn_blocking(move || file.is_database()).await;
@@ -226,8 +231,7 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
         fresh.close().await?;
-        self.write().await?.tx.rollback().await?;
-        Ok(())
+        Ok(self.write().await?.lease.roll_back().await?)
     }
 
     /// Refuses a file that is not the one that was opened.
@@ -244,23 +248,45 @@ impl SqlitePools {
     }
 
     pub async fn close(&self) {
+        let (read, write) = (self.read.close(), self.write.close());
         self.checkpoints.db.close().await;
-        self.read.close().await;
-        self.write.close().await;
+        read.await;
+        write.await;
     }
 }
 
 impl Writer {
-    pub async fn commit(self, versions: &Versions, changes: &Changes) -> Result<(), sqlx::Error> {
-        let Some(index) = &self.pools.index else {
-            self.tx.commit().await?;
+    /// What is run with the first statement.
+    pub fn deferred(&self) -> Deferred {
+        let mut deferred = Deferred::default();
+        if !self.lease.is_transaction() {
+            deferred.add(sql::query(BEGIN));
+        }
+        deferred
+    }
+
+    pub async fn commit(
+        self,
+        versions: &Versions,
+        mut changes: Changes,
+        mut deferred: Deferred,
+    ) -> Result<(), sqlx::Error> {
+        let Writer { mut lease, pools } = self;
+        let committing = pools.index.as_ref().map(|index| index.begin_commit());
+        let (deferred, changes) = (&mut deferred, &mut changes);
+        let is_transaction = lease.is_transaction();
+        let batch = Batch { db: lease.writer(), deferred, changes };
+        match is_transaction {
+            true => batch.finish().await?,
+            false => batch.run(sql::query("COMMIT"), false).await.map(|_| ())?,
+        }
+        lease.commit().await?;
+        let Some(committing) = committing else {
             versions.advance(changes);
             return Ok(());
         };
-        let committing = index.begin_commit();
-        self.tx.commit().await?;
         if committing.end(changes) > LONG_LOG {
-            self.pools.shorten_log();
+            pools.shorten_log();
         }
         Ok(())
     }

@@ -261,7 +261,7 @@ async fn change<R>(
     db: &Pools,
     act: impl AsyncFnOnce(&mut Connection) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let mut tx = db.write().await?;
+    let mut tx = db.write_soon().await?;
     let result = act(&mut tx).await?;
     tx.commit().await?;
     Ok(result)

@@ -288,7 +288,7 @@ async fn try_round(
 ) -> Result<(), (Error, Batch)> {
     let is_apart = next.is_none();
     let begun = async {
-        let mut tx = means.db.write().await?;
+        let mut tx = means.db.write_soon().await?;
         let found = match ids {
             [] => Vec::new(),
             _ => store::find_states(&mut tx, ids, means.clock.now(), is_apart).await?,

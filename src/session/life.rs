@@ -61,7 +61,7 @@ impl Session {
             return Ok(());
         }
 
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_soon().await?;
         let renamed = self.rename(&mut tx, false).await?;
         self.commit(tx, renamed).await
     }
@@ -132,7 +132,7 @@ impl Session {
     pub async fn destroy(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         if let Some(family) = self.family() {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_soon().await?;
             store::delete(&mut tx, family).await?;
             tx.commit().await?;
             metrics::count(Event::Ended);
@@ -201,7 +201,7 @@ impl Session {
             ..before
         };
 
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_soon().await?;
         if !store::prolong(&mut tx, &record).await? {
             return Err(state::ended());
         }
@@ -251,7 +251,7 @@ impl Session {
             return Ok(());
         }
 
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_soon().await?;
         let state = self.end(&mut tx, None).await?;
         if state.is_empty() {
             tx.commit().await?;

@@ -172,7 +172,7 @@ pub async fn update_states(
     for (id, data) in padded(changed) {
         query = query.bind(*id).bind(*data);
     }
-    query.execute(&mut *db).await?;
+    query.defer(&mut *db).await?;
     changed.iter().for_each(|(id, _)| db.changes().add(*id));
     Ok(())
 }
@@ -274,7 +274,7 @@ pub async fn insert(
     .bind(client.network())
     .bind(&client.user_agent)
     .declared()
-    .execute(db)
+    .defer(db)
     .await?;
     Ok(())
 }

@@ -32,6 +32,15 @@ const FIRST_BATCH: u32 = 10;
 /// large one, as many pages.
 const LONGEST: Duration = Duration::from_millis(8);
 
+/// What a sweep came to.
+#[derive(Default)]
+struct Swept {
+    rows: u64,
+    /// The longest of its transactions, and with it the longest that it kept others from
+    /// writing.
+    longest: Duration,
+}
+
 /// Deletes the row of every session that has ended, batch by batch, and says how many
 /// it were.
 ///
@@ -39,10 +48,13 @@ const LONGEST: Duration = Duration::from_millis(8);
 ///
 /// When the database fails; the batches before are done.
 pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
-    let (mut swept, mut batch) = (0, FIRST_BATCH);
+    Ok(sweep_all(db, clock).await?.rows)
+}
+
+async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
+    let (mut swept, mut batch) = (Swept::default(), FIRST_BATCH);
     loop {
-        let mut tx = db.write().await?;
-        let start = Instant::now();
+        let (mut tx, start) = (db.write_soon().await?, Instant::now());
         // Of several instances one sweeps at a time.
         if !tx.try_lock("session sweep").await? {
             break;
@@ -52,7 +64,8 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         let expired = store::delete_expired(&mut tx, clock.now(), left).await?;
         tx.commit().await?;
         let taken = start.elapsed();
-        swept += expired + ended;
+        swept.rows += expired + ended;
+        swept.longest = swept.longest.max(taken);
         metrics::swept(expired + ended);
         if expired + ended < u64::from(batch) {
             break;
@@ -64,12 +77,12 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
         db.stand_back().await;
     }
 
-    if swept > 0 {
+    if swept.rows > 0 {
         // Apart from the rows: others lock a user before his sessions.
-        let mut tx = db.write().await?;
+        let (mut tx, start) = (db.write_soon().await?, Instant::now());
         store::settle_ended(&mut tx, BATCH).await?;
         tx.commit().await?;
-        db.tidy().await?;
+        swept.longest = swept.longest.max(start.elapsed()).max(db.tidy().await?);
     }
 
     Ok(swept)
@@ -85,9 +98,14 @@ pub fn fairing() -> AdHoc {
             let work = move || {
                 let (db, clock) = (db.clone(), clock.clone());
                 async move {
-                    match sweep(&db, &clock).await {
-                        Ok(0) => {}
-                        Ok(swept) => log::info!("swept {swept} sessions that had ended"),
+                    match sweep_all(&db, &clock).await {
+                        Ok(Swept { rows: 0, .. }) => {}
+                        Ok(Swept { rows, longest }) => {
+                            log::info!(
+                                "swept {rows} sessions that had ended, the writer held for \
+                                 {longest:.1?} at most"
+                            );
+                        }
                         Err(error) => log::warn!("the session sweep will try again: {error}"),
                     }
                 }

@@ -234,6 +234,8 @@ async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
     let record = record();
     let mut tx = db.write().await.unwrap();
     store::insert(&mut tx, &record, "{}", &Client::default()).await.unwrap();
+    let found = store::find_state(&mut tx, record.id, NOW).await.unwrap();
+    assert!(found.is_some(), "a session is not seen by who has made it");
     assert!(!exists(other, record.id, NOW).await, "an uncommitted session is seen");
     drop(tx);
     assert!(!exists(db, record.id, NOW).await, "an uncommitted session is there");
@@ -242,9 +244,12 @@ async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
 async fn only_an_object_is_a_state(db: &Pools) {
     let record = inserted(db).await;
     for data in ["", "[]", "1", "null", "{", "text"] {
-        let mut tx = db.write().await.unwrap();
-        let stored = store::update_states(&mut tx, &[(record.id, data)]).await;
-        assert!(stored.is_err(), "{data:?} was stored as a state");
+        let stored = async {
+            let mut tx = db.write().await?;
+            store::update_states(&mut tx, &[(record.id, data)]).await?;
+            tx.commit().await
+        };
+        assert!(stored.await.is_err(), "{data:?} was stored as a state");
     }
     for data in ["", "[]", "1", "null", "{", "text"] {
         assert!(state::parse(data).is_none(), "{data:?} was read as a state");

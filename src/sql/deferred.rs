@@ -1,0 +1,141 @@
+//! Statements that SQLite is given together.
+//!
+//! Each time it is given something, two threads wake each other: while passwords are
+//! hashed on all processors that takes a tenth of a millisecond, a hundred times as long as
+//! most statements. So what nobody waits for goes with what comes next.
+
+use rocket::futures::TryStreamExt;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
+
+use super::{Query, Value, Whole};
+use crate::db::Changes;
+
+/// What is run before the next statement, in the same transaction.
+#[derive(Debug, Default)]
+pub struct Deferred {
+    statements: Vec<Query<'static, (), Whole>>,
+    /// Some of it may not have been run: what comes after it must not be either, the
+    /// commit above all.
+    is_lost: bool,
+}
+
+/// A connection to SQLite, and what it is given before the next statement.
+pub struct Batch<'c> {
+    pub db: &'c mut SqliteConnection,
+    pub deferred: &'c mut Deferred,
+    pub changes: &'c mut Changes,
+}
+
+/// What came of a statement.
+#[derive(Default)]
+pub struct Outcome {
+    pub rows: Vec<SqliteRow>,
+    /// How many rows it has changed.
+    pub affected: u64,
+}
+
+impl Deferred {
+    pub fn add(&mut self, statement: Query<'static, (), Whole>) {
+        self.statements.push(statement);
+    }
+}
+
+impl Batch<'_> {
+    /// Runs it behind everything that was deferred. Not all of its rows are read where
+    /// only the first is wanted.
+    pub async fn run<T, R>(
+        self,
+        last: Query<'_, T, R>,
+        is_first_wanted: bool,
+    ) -> Result<Outcome, sqlx::Error> {
+        let Batch { db, deferred, changes } = self;
+        if deferred.is_lost {
+            return Err(sqlx::Error::Protocol("a statement before this one has failed".into()));
+        }
+        let before = std::mem::take(&mut deferred.statements);
+        let (count, mut over) = (before.len(), 0);
+        deferred.is_lost = count > 0;
+        let writes: Vec<bool> =
+            before.iter().map(|query| query.writes()).chain([last.writes()]).collect();
+
+        let (mut outcome, (text, values)) = (Outcome::default(), joined(before, last)?);
+        let mut results = db.fetch_many(sqlx::query_with(text, values));
+        while let Some(result) = results.try_next().await? {
+            match result {
+                // One that changes nothing says what the one before has changed.
+                Either::Left(done) => {
+                    outcome.affected = done.rows_affected();
+                    let is_write = writes.get(over).is_some_and(|writes| *writes);
+                    changes.note_written(is_write && outcome.affected > 0);
+                    over += 1;
+                    deferred.is_lost = over < count;
+                }
+                Either::Right(row) => {
+                    outcome.rows.push(row);
+                    if is_first_wanted {
+                        changes.note_written(writes[count]);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Runs what was deferred.
+    pub async fn finish(self) -> Result<(), sqlx::Error> {
+        match self.deferred.statements.pop() {
+            Some(last) => self.run(last, false).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One text, with the values of all. The library runs it statement by statement, and finds
+/// the values by their numbers.
+fn joined<T, R>(
+    before: Vec<Query<'static, (), Whole>>,
+    last: Query<'_, T, R>,
+) -> Result<(SqlStr, SqliteArguments), sqlx::Error> {
+    if before.is_empty() {
+        return Ok((super::text(last.text, false), super::sqlite(last.values)?));
+    }
+    let (mut text, mut values) = (String::new(), Vec::<Value<'_>>::new());
+    for query in before {
+        text += &numbered_from(values.len(), &query.text);
+        text += ";\n";
+        values.extend(query.values);
+    }
+    text += &numbered_from(values.len(), &last.text);
+    values.extend(last.values);
+    Ok((AssertSqlSafe(text).into_sql_str(), super::sqlite(values)?))
+}
+
+/// The text with its places for values, as `$1`, after the first `before`.
+fn numbered_from(before: usize, text: &str) -> String {
+    let mut parts = text.split('$');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |made, part| {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, rest) = part.split_at(digits);
+        match number.parse::<usize>() {
+            Ok(number) => format!("{made}${}{rest}", before + number),
+            Err(_) => format!("{made}${part}"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_for_values_go_on_where_those_before_have_ended() {
+        let text = "UPDATE t SET a = $1, b = $12 WHERE c = '$.x' AND a <> $1";
+        let moved = "UPDATE t SET a = $4, b = $15 WHERE c = '$.x' AND a <> $4";
+        assert_eq!(numbered_from(3, text), moved);
+        assert_eq!(numbered_from(0, text), text);
+        assert_eq!(numbered_from(7, "SELECT 1"), "SELECT 1");
+    }
+}
