@@ -17,9 +17,9 @@ pictures:
     cargo test --test browser pictures -- --ignored
 
 # What it carries, with ratios that hold on any machine: in some 15 minutes, or BENCH_SECONDS=1; also BENCH_ROWS=1000,10000000
-bench:
+bench part="":
     cargo build --release --locked --bin rocket-login --example views
-    cargo bench --locked --bench load
+    cargo bench --locked --bench load -- {{part}}
 
 # What breaks it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
 torture length="short":

@@ -145,8 +145,8 @@ impl Pools {
         }
     }
 
-    /// The same for changes of our own: SQLite's lock is taken with the first statement, of
-    /// the library's own kind that [`Connection::sqlite()`] is not for.
+    /// The same for changes of our own: SQLite's lock is taken with the first statement, so
+    /// that [`Connection::sqlite()`] is not for it.
     ///
     /// # Errors
     ///
@@ -171,8 +171,8 @@ impl Pools {
         is_known.then(|| self.version_of(id))
     }
 
-    /// The same in a write transaction that has locked the session. After its commit
-    /// it is one more, if nothing else has changed.
+    /// The same before a commit that changes it. After that it is one more, if nothing
+    /// else has changed.
     pub(crate) fn version_of(&self, id: TokenId) -> u64 {
         self.0.versions.of(id)
     }
@@ -241,7 +241,7 @@ impl Pools {
         }
         for _ in 0..10 {
             self.stand_back().await;
-            let (mut tx, start) = (self.write_soon().await?, Instant::now());
+            let (mut tx, start) = (self.write().await?, Instant::now());
             sql::query("PRAGMA incremental_vacuum(20)").execute(&mut tx).await?;
             tx.commit().await?;
             longest = longest.max(start.elapsed());
@@ -458,6 +458,32 @@ mod tests {
         insert(1).execute(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(stored(&db).await, [1]);
+    }
+
+    #[rocket::async_test]
+    async fn what_a_reader_leaves_open_is_seen_by_nobody_after_him() {
+        let (_dir, db) = numbers().await;
+        let mut reader = db.read().await.unwrap();
+        sqlx::query("BEGIN").execute(reader.sqlite().unwrap()).await.unwrap();
+        assert!(all(&mut reader).await.is_empty());
+        drop(reader);
+        let mut tx = db.write().await.unwrap();
+        insert(1).execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            readers.push(db.read().await.unwrap());
+            assert_eq!(all(readers.last_mut().unwrap()).await, [1]);
+        }
+    }
+
+    #[test]
+    fn it_may_be_dropped_where_there_is_no_runtime() {
+        let runtime = rocket::tokio::runtime::Runtime::new().unwrap();
+        let (_dir, db) = runtime.block_on(numbers());
+        assert!(runtime.block_on(stored(&db)).is_empty());
+        drop(runtime);
+        drop(db);
     }
 
     #[rocket::async_test]

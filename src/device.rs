@@ -88,10 +88,11 @@ pub async fn insert(
     id: TokenId,
     now: Timestamp,
 ) -> Result<(), Error> {
+    // SQLite looks at the value of a `LIMIT`, and plans the statement anew for each.
     sql::query(
-        "DELETE FROM login_devices WHERE user_id = $1 AND id NOT IN
+        "DELETE FROM login_devices WHERE user_id = $1 AND id IN
             (SELECT id FROM login_devices WHERE user_id = $1
-             ORDER BY last_seen_at DESC LIMIT $2)",
+             ORDER BY last_seen_at DESC LIMIT 1000 OFFSET $2)",
     )
     .bind(user_id)
     .bind(MOST - 1)

@@ -187,7 +187,7 @@ impl<'q, T, R> Query<'q, T, R> {
         Ok(query.persistent(how.is_named))
     }
 
-    /// Runs it, and says how many rows it has changed.
+    /// Runs it, and says how many rows it has changed; of several in one text, the last.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl<'q, T, R> Query<'q, T, R> {
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => Ok(batch.run(self, false).await?.affected),
+            Backend::Sqlite(batch) => Ok(batch.run(self).await?.affected),
             Backend::Postgres(db, how) => {
                 Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
             }
@@ -203,12 +203,12 @@ impl<'q, T, R> Query<'q, T, R> {
         .await
     }
 
-    /// Runs it before the next statement of a transaction, or its commit: nobody asks what
-    /// came of it. On PostgreSQL at once.
+    /// Runs it before the next statement of a transaction of ours, or its commit: nobody asks
+    /// what came of it. Elsewhere at once.
     ///
     /// # Errors
     ///
-    /// As [`execute()`](Self::execute()). On SQLite, it is what comes next that fails.
+    /// As [`execute()`](Self::execute()), or it is what comes next that fails.
     pub(crate) async fn defer(self, db: &mut Connection) -> Result<(), sqlx::Error> {
         if db.deferred().is_none() {
             return self.execute(db).await.map(|_| ());
@@ -234,7 +234,7 @@ impl<T, R: Read<T>> Query<'_, T, R> {
         self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(batch) => {
-                batch.run(self, false).await?.rows.iter().map(R::of_sqlite).collect()
+                batch.run(self).await?.rows.iter().map(R::of_sqlite).collect()
             }
             Backend::Postgres(db, how) => {
                 let rows = self.for_postgres(how)?.fetch_all(db).await?;
@@ -253,8 +253,8 @@ impl<T, R: Read<T>> Query<'_, T, R> {
         self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(batch) => {
-                let rows = batch.run(self, true).await?.rows;
-                rows.first().map(R::of_sqlite).transpose()
+                let row = batch.first(self).await?;
+                row.as_ref().map(R::of_sqlite).transpose()
             }
             Backend::Postgres(db, how) => {
                 let row = self.for_postgres(how)?.fetch_optional(db).await?;

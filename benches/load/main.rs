@@ -3,7 +3,8 @@
 //! Each line of the table is compared with something that is measured by turns with it
 //! on the same machine, mostly the page without a session: the ratios hold elsewhere,
 //! the figures do not. `BENCH_SECONDS` is for one measurement, `BENCH_ROWS` the sizes
-//! of the table `sessions` to try, `PROGRAMS` a folder with other programs.
+//! of the table `sessions` to try, `PROGRAMS` a folder with other programs. An argument
+//! (`just bench log-ins`) is the part that is measured: `pages`, `log-ins` or `growth`.
 
 mod growth;
 mod home;
@@ -38,6 +39,9 @@ fn main() {
     let rows = variable("BENCH_ROWS", "1000,1000000");
     let rows: Vec<u64> = rows.split(',').map(|rows| rows.trim().parse().unwrap()).collect();
 
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let is_asked = |name: &str| part.as_ref().is_none_or(|part| part == name);
+
     let report = &mut Report::default();
     // Durable, as it comes: a socket, a local disk, `fsync` on.
     let cluster = servers::is_installed().then(|| Cluster::with(&["listen_addresses="]));
@@ -51,24 +55,30 @@ fn main() {
     let page = Load::get(&reference, "/");
     let warm = page.run(1);
     assert_eq!(warm.errors, 0, "the page answers");
-    let measured = wrk::compare(seconds, |seconds| page.run(seconds).rate, |s| page.run(s));
-    report.rate(table::PAGE, measured, "itself: the noise");
 
-    for cluster in &kinds {
+    if is_asked("pages") {
+        let measured = wrk::compare(seconds, |seconds| page.run(seconds).rate, |s| page.run(s));
+        report.rate(table::PAGE, measured, "itself: the noise");
+    }
+    for cluster in kinds.iter().filter(|_| is_asked("pages")) {
         let home = Home::new(*cluster);
         let cookies = sessions::log_in_many(&home);
         sessions::pages(report, &page, &home, &cookies, "", seconds);
         sessions::writes(report, &page, &home, "", seconds);
     }
-    log_ins::measure(report, seconds);
-    for cluster in &kinds {
+    if is_asked("log-ins") {
+        log_ins::measure(report, seconds);
+    }
+    for cluster in kinds.iter().filter(|_| is_asked("growth")) {
         for rows in &rows {
             growth::measure(report, &page, &Home::new(*cluster), *rows, seconds);
         }
     }
-    small_figures(report);
+    if part.is_none() {
+        small_figures(report);
+    }
 
-    report.print(&format!("BENCH_SECONDS={seconds} just bench"));
+    report.print(&format!("BENCH_SECONDS={seconds} just bench {}", part.unwrap_or_default()));
 }
 
 /// What nobody waits for.

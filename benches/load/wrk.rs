@@ -12,8 +12,9 @@ use crate::servers::program::Program;
 /// As many as a small site's busiest moment, and enough to keep two cores busy.
 pub const CONNECTIONS: usize = 32;
 
-/// Rounds of each of two things by turns: a disturbance meets both.
-const ROUNDS: u64 = 4;
+/// How long a round is of two things that are measured by turns, in seconds: a disturbance
+/// meets both, and so does another speed of the processor.
+const ROUND: u64 = 2;
 
 /// One request, over and over.
 pub struct Load {
@@ -96,7 +97,7 @@ pub fn compare(
     mut other: impl FnMut(u64) -> f64,
     mut this: impl FnMut(u64) -> Measured,
 ) -> (Measured, f64) {
-    let rounds = ROUNDS.min(seconds);
+    let rounds = rounds(seconds);
     let (mut ratios, mut all) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let beside = other(seconds / rounds);
@@ -120,7 +121,7 @@ pub fn compare(
 
 /// How often [`compare()`] runs what it measures.
 pub fn rounds(seconds: u64) -> u64 {
-    ROUNDS.min(seconds)
+    (seconds / ROUND).max(1)
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

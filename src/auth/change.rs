@@ -49,7 +49,7 @@ impl<'a> Accounts<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Pools::write()`].
+    /// As [`Pools::write_soon()`].
     pub async fn change(&self) -> Result<Change<'a>, Error> {
         let tx = self.db.write_soon().await?;
         Ok(Change { accounts: *self, tx, now: self.clock.now(), lines: Vec::new() })

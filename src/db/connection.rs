@@ -95,6 +95,11 @@ impl Connection {
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
         self.changes.add_all(); // who knows
+        match &mut self.inner {
+            // Nobody after this one may read what he would leave open.
+            Inner::Sqlite(lease) => lease.may_begin(),
+            _ => {}
+        }
         match self.backend() {
             Backend::Sqlite(batch) => Some(batch.db),
             Backend::Postgres(..) => None,
@@ -121,9 +126,15 @@ impl Connection {
         &mut self.changes
     }
 
-    /// What is written with the next statement. `None`: everything is written at once.
+    /// What is run with the next statement. `None`: everything is run at once, as where an
+    /// application may run its own on the connection itself.
     pub(crate) fn deferred(&mut self) -> Option<&mut Deferred> {
-        matches!(self.inner, Inner::SqliteWrite(_)).then_some(&mut self.deferred)
+        match &self.inner {
+            Inner::SqliteWrite(writer) if !writer.lease.is_transaction() => {
+                Some(&mut self.deferred)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) async fn run<R>(
@@ -138,8 +149,8 @@ impl Connection {
         let done = within(deadline, act(self.backend())).await;
         if done.is_ok() {
             match &mut self.inner {
-                Inner::Sqlite(lease) => lease.is_well(),
-                Inner::SqliteWrite(writer) => writer.lease.is_well(),
+                Inner::Sqlite(lease) => lease.went_well(),
+                Inner::SqliteWrite(writer) => writer.lease.went_well(),
                 Inner::Postgres(_) | Inner::PostgresRead(_) | Inner::PostgresWrite(_) => {}
             }
         }
@@ -152,7 +163,7 @@ impl Connection {
         match inner {
             Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, changes }),
             Inner::SqliteWrite(writer) => {
-                Backend::Sqlite(Batch { db: writer.lease.writer(), deferred, changes })
+                Backend::Sqlite(Batch { db: writer.lease.db(), deferred, changes })
             }
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),

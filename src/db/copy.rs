@@ -335,7 +335,7 @@ async fn read(
     let rows = db
         .run(async |backend| match backend {
             Backend::Sqlite(batch) => {
-                let rows = batch.run(query, false).await?.rows;
+                let rows = batch.run(query).await?.rows;
                 rows.iter().map(|row| of_row(row, columns)).collect()
             }
             Backend::Postgres(db, how) => {

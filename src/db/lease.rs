@@ -1,14 +1,15 @@
 //! Connections to SQLite that the library's pool has lent for good.
 //!
 //! It asks each that comes back whether it is still there, which costs two changes of
-//! threads: under load more than most statements take. A file does not hang up; only a
-//! connection on which something went wrong goes back.
+//! threads: under load more than most statements take. A file does not hang up, and what may
+//! be left open on a connection is rolled back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rocket::tokio::runtime::Handle;
 use rocket::tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use rocket::tokio::{self, time::timeout};
+use rocket::tokio::time::timeout;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -25,23 +26,31 @@ pub struct Leases {
     free: Mutex<Vec<PoolConnection<Sqlite>>>,
     turns: Arc<Semaphore>,
     patience: Duration,
+    runtime: Handle,
 }
 
-/// A connection, until it is dropped. What it has begun and not ended is rolled back.
+/// A connection, until it is dropped. What is in doubt then is rolled back first.
 pub struct Lease {
     leases: Arc<Leases>,
     held: Option<Held>,
     turn: Option<OwnedSemaphorePermit>,
-    /// A statement has failed or was given up, or is under way.
-    is_doubtful: bool,
+    doubt: Doubt,
 }
 
 enum Held {
     Connection(PoolConnection<Sqlite>),
-    /// A statement has begun a transaction, or may have.
-    Begun(PoolConnection<Sqlite>),
-    /// The library has, and nests in it what is begun on the connection itself.
+    /// Begun by the library, which nests in it what is begun on the connection itself.
     Transaction(Transaction<'static, Sqlite>),
+}
+
+/// Whether something may be under way on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// A statement: it may be given up.
+    UntilDone,
+    /// A transaction.
+    UntilRolledBack,
 }
 
 impl Leases {
@@ -49,7 +58,7 @@ impl Leases {
     pub fn new(pool: SqlitePool, patience: Duration) -> Arc<Self> {
         let count = pool.options().get_max_connections() as usize;
         let (free, turns) = (Mutex::default(), Arc::new(Semaphore::new(count)));
-        Arc::new(Leases { pool, free, turns, patience })
+        Arc::new(Leases { pool, free, turns, patience, runtime: Handle::current() })
     }
 
     pub fn pool(&self) -> &SqlitePool {
@@ -76,7 +85,7 @@ impl Leases {
     /// As [`take()`](Self::take()), and when it cannot be begun.
     pub async fn begin(self: &Arc<Self>) -> Result<Lease, sqlx::Error> {
         let mut lease = self.lease().await?;
-        // Only what comes from its pool it gives out again with the transaction.
+        // The pool begins it on a connection of its own, so the free one goes back first.
         let free = self.free().pop();
         drop(free);
         lease.held = Some(Held::Transaction(self.pool.begin_with(BEGIN).await?));
@@ -87,7 +96,7 @@ impl Leases {
         let turn = timeout(self.patience, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let turn = Some(turn.map_err(|_| sqlx::Error::PoolClosed)?);
-        Ok(Lease { leases: self.clone(), held: None, turn, is_doubtful: false })
+        Ok(Lease { leases: self.clone(), held: None, turn, doubt: Doubt::None })
     }
 
     /// Waits for a turn, and does nothing with it. `None`: all are closed.
@@ -114,67 +123,65 @@ impl Leases {
     }
 }
 
+/// The library wants its runtime where a connection is dropped, and panics without.
+impl Drop for Leases {
+    fn drop(&mut self) {
+        let _entered = self.runtime.enter();
+        self.free().clear();
+    }
+}
+
 impl Lease {
     /// Whether the library has begun a transaction.
     pub fn is_transaction(&self) -> bool {
         matches!(self.held, Some(Held::Transaction(_)))
     }
 
-    /// To run something that begins a transaction, if there is none.
-    pub fn writer(&mut self) -> &mut SqliteConnection {
-        self.held = match self.held.take() {
-            Some(Held::Connection(db)) => Some(Held::Begun(db)),
-            held => held,
-        };
-        self.db()
-    }
-
-    /// To run something. The connection is in doubt until [`is_well()`](Self::is_well()).
+    /// To run a statement. The connection is in doubt until [`went_well()`](Self::went_well()).
     pub fn db(&mut self) -> &mut SqliteConnection {
-        self.is_doubtful = true;
+        if self.doubt == Doubt::None {
+            self.doubt = Doubt::UntilDone;
+        }
         match self.held.as_mut().expect("a connection is held until it is dropped") {
-            Held::Connection(db) | Held::Begun(db) => db,
+            Held::Connection(db) => db,
             Held::Transaction(tx) => tx,
         }
     }
 
-    /// What was run has gone well.
-    pub fn is_well(&mut self) {
-        self.is_doubtful = false;
+    /// What is run may begin a transaction.
+    pub fn may_begin(&mut self) {
+        self.doubt = Doubt::UntilRolledBack;
+    }
+
+    /// A statement has come to its end.
+    pub fn went_well(&mut self) {
+        if self.doubt == Doubt::UntilDone {
+            self.doubt = Doubt::None;
+        }
     }
 
     /// Commits what the library has begun; a statement has committed its own. It is nobody
     /// else's turn yet.
     pub async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        match self.held.take() {
-            Some(Held::Transaction(tx)) => tx.commit().await?,
-            Some(Held::Connection(db) | Held::Begun(db)) => {
-                self.held = Some(Held::Connection(db));
-                self.is_well();
+        self.held = match self.held.take() {
+            Some(Held::Transaction(tx)) => {
+                tx.commit().await?;
+                None
             }
-            None => {}
-        }
+            held => held,
+        };
+        self.doubt = Doubt::None;
         Ok(())
-    }
-
-    pub async fn roll_back(mut self) -> Result<(), sqlx::Error> {
-        match self.held.take() {
-            Some(Held::Transaction(tx)) => tx.rollback().await,
-            held => {
-                self.held = held;
-                Ok(())
-            }
-        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         match self.held.take() {
-            Some(Held::Connection(db)) if !self.is_doubtful => self.leases.give_back(db),
-            Some(Held::Begun(mut db)) => {
+            Some(Held::Connection(db)) if self.doubt == Doubt::None => self.leases.give_back(db),
+            Some(Held::Connection(mut db)) => {
                 let (leases, turn) = (self.leases.clone(), self.turn.take());
-                tokio::spawn(async move {
+                self.leases.runtime.spawn(async move {
                     match roll_back(&mut db).await {
                         Ok(()) => leases.give_back(db),
                         // Closing it rolls back as well.
@@ -183,14 +190,16 @@ impl Drop for Lease {
                     drop(turn);
                 });
             }
-            Some(Held::Connection(_) | Held::Transaction(_)) | None => {}
+            // The library rolls it back.
+            Some(Held::Transaction(_)) | None => {}
         }
     }
 }
 
 async fn roll_back(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     match sqlx::query("ROLLBACK").execute(db).await {
-        // On a full disk SQLite does it by itself, and a locked file lets nothing begin.
+        // Nothing was begun, as on a locked file, or SQLite has done it by itself, as on a
+        // full disk.
         Err(sqlx::Error::Database(error)) if error.message().contains(NONE_OPEN) => Ok(()),
         done => done.map(|_| ()),
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rocket::tokio;
 use rocket::tokio::sync::watch;
@@ -41,6 +41,9 @@ const LONG_LOG: u32 = 1000;
 
 /// Nobody waits longer for the log to be written back.
 const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
+
+/// What writers are not expected to wait for it.
+const LONG_WAIT: Duration = Duration::from_millis(50);
 
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(20);
 
@@ -103,7 +106,8 @@ impl SqlitePools {
             // log somebody back in, and hashing limits log-ins far below fsync.
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
-            .pragma("cache_size", "-65536");
+            .pragma("cache_size", "-65536")
+            .statement_cache_capacity(256); // texts of several statements are many
         let checkpoints = writer.clone();
         let writer = match wal_index::IS_READABLE {
             true => writer.pragma("wal_autocheckpoint", "0"),
@@ -157,7 +161,9 @@ impl SqlitePools {
     /// It gets the write lock with the first statement.
     pub async fn write_soon(&self) -> Result<Writer, Error> {
         self.check_file()?;
-        Ok(Writer { lease: self.write.take().await?, pools: self.clone() })
+        let mut lease = self.write.take().await?;
+        lease.may_begin();
+        Ok(Writer { lease, pools: self.clone() })
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
@@ -200,8 +206,12 @@ impl SqlitePools {
         }
         // The rest while nobody writes: the log can only be begun anew when all is in
         // the file. Otherwise it would grow as long as there is always something new.
-        let _turn = self.write.turn().await;
+        let (_turn, start) = (self.write.turn().await, Instant::now());
         self.write_back().await?;
+        let taken = start.elapsed();
+        if taken > LONG_WAIT {
+            log::info!("writers waited {taken:.1?} for the log to be written back");
+        }
         Ok(())
     }
 
@@ -231,7 +241,9 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
         fresh.close().await?;
-        Ok(self.write().await?.lease.roll_back().await?)
+        let mut lease = self.write_soon().await?.lease;
+        sqlx::query(BEGIN).execute(lease.db()).await?;
+        Ok(())
     }
 
     /// Refuses a file that is not the one that was opened.
@@ -272,13 +284,13 @@ impl Writer {
         mut deferred: Deferred,
     ) -> Result<(), sqlx::Error> {
         let Writer { mut lease, pools } = self;
+        // Where everything was deferred, the write lock is yet to be taken: a commit of
+        // somebody else's in between makes two, and none of them is taken for ours.
         let committing = pools.index.as_ref().map(|index| index.begin_commit());
         let (deferred, changes) = (&mut deferred, &mut changes);
-        let is_transaction = lease.is_transaction();
-        let batch = Batch { db: lease.writer(), deferred, changes };
-        match is_transaction {
-            true => batch.finish().await?,
-            false => batch.run(sql::query("COMMIT"), false).await.map(|_| ())?,
+        if !lease.is_transaction() {
+            let batch = Batch { db: lease.db(), deferred, changes };
+            batch.run(sql::query("COMMIT")).await?;
         }
         lease.commit().await?;
         let Some(committing) = committing else {

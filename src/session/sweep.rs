@@ -36,8 +36,7 @@ const LONGEST: Duration = Duration::from_millis(8);
 #[derive(Default)]
 struct Swept {
     rows: u64,
-    /// The longest of its transactions, and with it the longest that it kept others from
-    /// writing.
+    /// The longest of its transactions: on SQLite it has kept others from writing for that.
     longest: Duration,
 }
 
@@ -54,7 +53,7 @@ pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
 async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
     let (mut swept, mut batch) = (Swept::default(), FIRST_BATCH);
     loop {
-        let (mut tx, start) = (db.write_soon().await?, Instant::now());
+        let (mut tx, start) = (db.write().await?, Instant::now());
         // Of several instances one sweeps at a time.
         if !tx.try_lock("session sweep").await? {
             break;
@@ -79,7 +78,7 @@ async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
 
     if swept.rows > 0 {
         // Apart from the rows: others lock a user before his sessions.
-        let (mut tx, start) = (db.write_soon().await?, Instant::now());
+        let (mut tx, start) = (db.write().await?, Instant::now());
         store::settle_ended(&mut tx, BATCH).await?;
         tx.commit().await?;
         swept.longest = swept.longest.max(start.elapsed()).max(db.tidy().await?);
@@ -102,8 +101,8 @@ pub fn fairing() -> AdHoc {
                         Ok(Swept { rows: 0, .. }) => {}
                         Ok(Swept { rows, longest }) => {
                             log::info!(
-                                "swept {rows} sessions that had ended, the writer held for \
-                                 {longest:.1?} at most"
+                                "swept {rows} sessions that had ended; the longest \
+                                 transaction took {longest:.1?}"
                             );
                         }
                         Err(error) => log::warn!("the session sweep will try again: {error}"),

@@ -36,30 +36,37 @@ pub struct Outcome {
 }
 
 impl Deferred {
+    /// `statement` returns no rows.
     pub fn add(&mut self, statement: Query<'static, (), Whole>) {
         self.statements.push(statement);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.statements.is_empty() && !self.is_lost
+    }
+
+    /// They count as lost until it is known that they have been run.
+    fn take(&mut self) -> Result<Vec<Query<'static, (), Whole>>, sqlx::Error> {
+        if self.is_lost {
+            return Err(sqlx::Error::Protocol("a statement before this one has failed".into()));
+        }
+        let statements = std::mem::take(&mut self.statements);
+        self.is_lost = !statements.is_empty();
+        Ok(statements)
     }
 }
 
 impl Batch<'_> {
-    /// Runs it behind everything that was deferred. Not all of its rows are read where
-    /// only the first is wanted.
-    pub async fn run<T, R>(
-        self,
-        last: Query<'_, T, R>,
-        is_first_wanted: bool,
-    ) -> Result<Outcome, sqlx::Error> {
+    /// Runs it behind everything that was deferred.
+    pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Outcome, sqlx::Error> {
         let Batch { db, deferred, changes } = self;
-        if deferred.is_lost {
-            return Err(sqlx::Error::Protocol("a statement before this one has failed".into()));
-        }
-        let before = std::mem::take(&mut deferred.statements);
-        let (count, mut over) = (before.len(), 0);
-        deferred.is_lost = count > 0;
+        let before = deferred.take()?;
+        let count = before.len();
         let writes: Vec<bool> =
             before.iter().map(|query| query.writes()).chain([last.writes()]).collect();
+        let (text, values) = joined(before, last)?;
 
-        let (mut outcome, (text, values)) = (Outcome::default(), joined(before, last)?);
+        let (mut outcome, mut over) = (Outcome::default(), 0);
         let mut results = db.fetch_many(sqlx::query_with(text, values));
         while let Some(result) = results.try_next().await? {
             match result {
@@ -71,24 +78,24 @@ impl Batch<'_> {
                     over += 1;
                     deferred.is_lost = over < count;
                 }
-                Either::Right(row) => {
-                    outcome.rows.push(row);
-                    if is_first_wanted {
-                        changes.note_written(writes[count]);
-                        break;
-                    }
-                }
+                Either::Right(row) => outcome.rows.push(row),
             }
         }
         Ok(outcome)
     }
 
-    /// Runs what was deferred.
-    pub async fn finish(self) -> Result<(), sqlx::Error> {
-        match self.deferred.statements.pop() {
-            Some(last) => self.run(last, false).await.map(|_| ()),
-            None => Ok(()),
+    /// The same for the first row. Where nothing was deferred, the others are not looked for.
+    pub async fn first<T, R>(
+        self,
+        last: Query<'_, T, R>,
+    ) -> Result<Option<SqliteRow>, sqlx::Error> {
+        if !self.deferred.is_empty() {
+            return Ok(self.run(last).await?.rows.into_iter().next());
         }
+        let (writes, (text, values)) = (last.writes(), joined(Vec::new(), last)?);
+        let row = self.db.fetch_optional(sqlx::query_with(text, values)).await?;
+        self.changes.note_written(writes && row.is_some());
+        Ok(row)
     }
 }
 
@@ -103,27 +110,29 @@ fn joined<T, R>(
     }
     let (mut text, mut values) = (String::new(), Vec::<Value<'_>>::new());
     for query in before {
-        text += &numbered_from(values.len(), &query.text);
-        text += ";\n";
+        add_numbered_from(values.len(), &query.text, &mut text);
+        text += "\n;\n";
         values.extend(query.values);
     }
-    text += &numbered_from(values.len(), &last.text);
+    add_numbered_from(values.len(), &last.text, &mut text);
     values.extend(last.values);
     Ok((AssertSqlSafe(text).into_sql_str(), super::sqlite(values)?))
 }
 
 /// The text with its places for values, as `$1`, after the first `before`.
-fn numbered_from(before: usize, text: &str) -> String {
+fn add_numbered_from(before: usize, text: &str, to: &mut String) {
     let mut parts = text.split('$');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |made, part| {
+    *to += parts.next().unwrap_or_default();
+    for part in parts {
         let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = part.split_at(digits);
+        *to += "$";
         match number.parse::<usize>() {
-            Ok(number) => format!("{made}${}{rest}", before + number),
-            Err(_) => format!("{made}${part}"),
+            Ok(number) => *to += &(before + number).to_string(),
+            Err(_) => *to += number,
         }
-    })
+        *to += rest;
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +141,11 @@ mod tests {
 
     #[test]
     fn places_for_values_go_on_where_those_before_have_ended() {
+        let numbered_from = |before, text: &str| {
+            let mut made = String::new();
+            add_numbered_from(before, text, &mut made);
+            made
+        };
         let text = "UPDATE t SET a = $1, b = $12 WHERE c = '$.x' AND a <> $1";
         let moved = "UPDATE t SET a = $4, b = $15 WHERE c = '$.x' AND a <> $4";
         assert_eq!(numbered_from(3, text), moved);
