@@ -355,6 +355,7 @@ async fn migrate(rocket: Rocket<Build>) -> fairing::Result {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{Connection as _, SqliteConnection};
     use tempfile::TempDir;
 
     use super::*;
@@ -419,6 +420,21 @@ mod tests {
         insert(1).execute(&mut tx).await.unwrap_err();
         tx.commit().await.unwrap();
         assert_eq!(stored(&db).await, [1]);
+    }
+
+    #[rocket::async_test]
+    async fn nothing_is_written_beside_a_transaction_that_could_not_be_begun() {
+        let (dir, db) = numbers().await;
+        let url = format!("sqlite:{}", dir.path().join("x.db").display());
+        let mut other = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let mut tx = db.write_soon().await.unwrap();
+        insert(1).execute(&mut tx).await.unwrap_err();
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        insert(2).execute(&mut tx).await.unwrap_err();
+        assert!(stored(&db).await.is_empty());
+        tx.commit().await.unwrap_err();
+        assert!(stored(&db).await.is_empty());
     }
 
     #[rocket::async_test]
