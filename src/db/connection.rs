@@ -95,10 +95,9 @@ impl Connection {
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
         self.changes.add_all(); // who knows
-        match &mut self.inner {
-            // Nobody after this one may read what he would leave open.
-            Inner::Sqlite(lease) => lease.may_begin(),
-            _ => {}
+        if let Inner::Sqlite(lease) = &mut self.inner {
+            // Nobody after this one may read in what he leaves open.
+            lease.may_begin();
         }
         match self.backend() {
             Backend::Sqlite(batch) => Some(batch.db),
