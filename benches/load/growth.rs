@@ -47,6 +47,7 @@ fn sweep(report: &mut Report, home: &Home, note: &str, seconds: u64) {
     });
     let after = writes_while(&site, || thread::sleep(Duration::from_secs(seconds)));
     let log = site.wait_for("transaction took ");
+    log.lines().filter(|line| line.contains("writers waited")).for_each(|line| eprintln!("{line}"));
     let longest = log.split("transaction took ").nth(1).and_then(|rest| rest.lines().next());
     site.terminate();
 

@@ -1,8 +1,9 @@
 //! A folder with a site's database, and the programs that run on it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -98,8 +99,17 @@ impl<'c> Home<'c> {
         }
     }
 
+    /// Waits until the file of SQLite's is on the disk.
+    pub fn sync(&self) {
+        File::open(self.file()).unwrap().sync_all().unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("data/login.db")
+    }
+
     async fn sqlite(&self) -> SqliteConnection {
-        let file = self.dir.path().join("data/login.db");
+        let file = self.file();
         let options = SqliteConnectOptions::new().filename(file);
         options.busy_timeout(Duration::from_secs(60)).connect().await.unwrap()
     }

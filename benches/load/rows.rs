@@ -81,6 +81,8 @@ fn run(home: &Home, statements: Vec<String>) {
                      PRAGMA cache_size = -1000000;";
         let statements = statements.concat();
         home.execute(format!("{quick} {statements} PRAGMA journal_mode = WAL;"));
+        // Or the disk is busy with it for as long as something is measured.
+        home.sync();
         return;
     }
 
