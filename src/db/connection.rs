@@ -146,12 +146,8 @@ impl Connection {
             _ => self.deadline,
         };
         let done = within(deadline, act(self.backend())).await;
-        if done.is_ok() {
-            match &mut self.inner {
-                Inner::Sqlite(lease) => lease.went_well(),
-                Inner::SqliteWrite(writer) => writer.lease.went_well(),
-                Inner::Postgres(_) | Inner::PostgresRead(_) | Inner::PostgresWrite(_) => {}
-            }
+        if let (Ok(_), Inner::Sqlite(lease)) = (&done, &mut self.inner) {
+            lease.went_well();
         }
         done
     }

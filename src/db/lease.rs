@@ -86,8 +86,7 @@ impl Leases {
     pub async fn begin(self: &Arc<Self>) -> Result<Lease, sqlx::Error> {
         let mut lease = self.lease().await?;
         // The pool begins it on a connection of its own, so the free one goes back first.
-        let free = self.free().pop();
-        drop(free);
+        drop(self.free().pop());
         lease.held = Some(Held::Transaction(self.pool.begin_with(BEGIN).await?));
         Ok(lease)
     }
@@ -153,7 +152,7 @@ impl Lease {
         self.doubt = Doubt::UntilRolledBack;
     }
 
-    /// A statement has come to its end.
+    /// A statement has come to its end. What may have begun a transaction stays in doubt.
     pub fn went_well(&mut self) {
         if self.doubt == Doubt::UntilDone {
             self.doubt = Doubt::None;
