@@ -45,6 +45,9 @@ const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
 /// What writers are not expected to wait for it.
 const LONG_WAIT: Duration = Duration::from_millis(50);
 
+/// Between two attempts to open a file that another process is opening.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(20);
 
 /// So few are written back in no time.
@@ -127,7 +130,7 @@ impl SqlitePools {
                 Ok(!db.is_in_transaction())
             })
         });
-        let write = write.connect_with(writer).await?;
+        let write = connect(write, writer).await?;
         check_version(&write).await?;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
@@ -308,6 +311,27 @@ impl Writer {
 pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
     let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(db).await?;
     Ok(found == "ok")
+}
+
+/// Connects. Who finds another process at it while he switches the file to WAL is refused at
+/// once, whatever the time-out: as when several start on an empty file.
+async fn connect(
+    pool: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    let start = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && start.elapsed() < BUSY_TIMEOUT => {
+                sleep(BETWEEN_TRIES).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
 }
 
 fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
