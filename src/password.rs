@@ -4,6 +4,7 @@ mod breached;
 mod hash;
 mod hasher;
 mod policy;
+mod queue;
 mod strength;
 
 use std::fmt;

@@ -103,6 +103,9 @@ impl Auth<'_> {
 
     /// Counts an attempt before anything is done for it, least of all hashed.
     pub(super) async fn begin(&self, limits: &[Limit], user: Option<&User>) -> Result<(), Error> {
+        if !self.accounts.throttle.enabled {
+            return Ok(());
+        }
         let mut change = self.accounts.change().await?;
         change.begin_for(limits, user).await?;
         change.commit().await

@@ -8,16 +8,16 @@
 use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::{Block, Params};
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout;
 
 use super::hash::Cost;
+use super::queue::{Answer, Queue};
 use super::{Password, PasswordHash};
 use crate::background;
 use crate::config::PasswordConfig;
@@ -37,7 +37,7 @@ const NICENESS: i32 = 10;
 /// Hashes and verifies passwords, in managed state.
 #[derive(Debug)]
 pub struct Hasher {
-    queue: SyncSender<Job>,
+    queue: Arc<Queue<Job>>,
     dummy: PasswordHash,
     count: Arc<AtomicU64>,
     /// How many jobs each client address has here at the moment.
@@ -92,17 +92,21 @@ impl Hasher {
             .ok_or_else(|| std::io::Error::other("no dummy hash with these parameters"))?;
 
         let places = QUEUE_PER_WORKER * config.concurrent_hashes;
-        let (queue, jobs) = sync_channel(places);
-        let (jobs, count) = (Arc::new(Mutex::new(jobs)), Arc::new(AtomicU64::new(0)));
+        let hasher = Hasher {
+            queue: Arc::new(Queue::new(places)),
+            dummy,
+            count: Arc::default(),
+            shares: Shares::default(),
+            // One address may hold half of the places: the others are for the others.
+            share: places / 2,
+        };
         for number in 0..config.concurrent_hashes {
-            let (jobs, cost, count) = (jobs.clone(), cost.clone(), count.clone());
+            let (queue, cost, count) = (hasher.queue.clone(), cost.clone(), hasher.count.clone());
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || work(&jobs, &cost, &count))?;
+                .spawn(move || work(&queue, &cost, &count))?;
         }
-
-        // One address may hold half of the places: the others are for the others.
-        Ok(Hasher { queue, dummy, count, shares: Shares::default(), share: places / 2 })
+        Ok(hasher)
     }
 
     /// How many passwords have been hashed since the start.
@@ -189,7 +193,9 @@ impl Hasher {
     ) -> Result<T, Error> {
         let is_taken = Arc::new(AtomicBool::new(false));
         let job = Job { password, task, is_taken: is_taken.clone() };
-        self.queue.try_send(job).map_err(|_| Error::overloaded())?;
+        if !self.queue.push(job) {
+            return Err(Error::overloaded());
+        }
 
         let answered = match timeout(LONGEST_WAIT, &mut answer).await {
             Ok(answered) => answered,
@@ -197,6 +203,12 @@ impl Hasher {
             Err(_) => answer.await,
         };
         answered.map_err(|_| Error::overloaded())
+    }
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -217,34 +229,34 @@ impl Drop for Place {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, cost: &Cost, count: &AtomicU64) {
+fn work(queue: &Queue<Job>, cost: &Cost, count: &AtomicU64) {
     // On as many threads as there are cores, hashing would keep a page waiting for its
     // turn: a page takes microseconds, a hash what it takes. Linux has it by thread.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
 
     let mut memory = vec![Block::new(); cost.params.block_count()];
-    loop {
-        // The lock is held while waiting: one worker waits for the next job,
-        // the others for their turn to.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+    while let Some(job) = queue.pop() {
         if !job.take() {
             continue;
         }
 
         count.fetch_add(1, Ordering::Relaxed);
-        let done = panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, &mut memory)));
-        if done.is_err() {
-            background::panicked("hashing worker");
+        let start = Instant::now();
+        match panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, &mut memory))) {
+            Ok(answer) => queue.answer(answer, start.elapsed()),
+            Err(_) => background::panicked("hashing worker"),
         }
     }
 }
 
-fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) {
+fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) -> Answer {
     match job.task {
         Task::Hash(reply) => {
-            let _ = reply.send(PasswordHash::compute(&job.password, cost, memory));
+            let hash = PasswordHash::compute(&job.password, cost, memory);
+            Box::new(move || {
+                let _ = reply.send(hash);
+            })
         }
         Task::Verify(hash, reply) => {
             let verdict = match hash.check(&job.password, cost, memory) {
@@ -264,7 +276,9 @@ fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) {
                     Verdict { matches: false, is_outdated: false }
                 }
             };
-            let _ = reply.send(verdict);
+            Box::new(move || {
+                let _ = reply.send(verdict);
+            })
         }
     }
 }
