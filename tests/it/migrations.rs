@@ -1,11 +1,8 @@
 //! The schema.
 
-use std::time::Duration;
-
 use rocket::futures::future::join_all;
-use rocket::tokio::time::sleep;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 
 use crate::database::pick;
@@ -57,29 +54,6 @@ async fn several_sites_may_start_on_an_empty_file_at_once() {
     for ignited in join_all(starts).await {
         ignited.expect("each of them starts");
     }
-}
-
-#[rocket::async_test]
-async fn a_file_that_another_program_is_just_writing_is_waited_for() {
-    let app = TestApp::new().await;
-    let path = app.dir.path().join("login.db");
-    // As it comes from another program, without a log: this is switched at the start,
-    // which SQLite refuses at once where somebody writes.
-    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-    let options = options.journal_mode(SqliteJournalMode::Delete);
-    let mut other = None;
-    let app = app
-        .restarted_after(async || {
-            let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut db).await.unwrap();
-            other = Some(rocket::tokio::spawn(async move {
-                sleep(Duration::from_millis(300)).await;
-                sqlx::query("COMMIT").execute(&mut db).await.unwrap();
-            }));
-        })
-        .await;
-    other.unwrap().await.unwrap();
-    app.visitor().get("/readyz").await.assert_status(200);
 }
 
 #[rocket::async_test]
