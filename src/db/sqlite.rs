@@ -130,7 +130,9 @@ impl SqlitePools {
                 Ok(!db.is_in_transaction())
             })
         });
-        let write = connect(write, writer).await?;
+        // Before the pool, which is as impatient at the start as with a visitor.
+        let first = connect(&writer).await?;
+        let write = write.connect_with(writer).await?;
         check_version(&write).await?;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
@@ -146,6 +148,7 @@ impl SqlitePools {
             db: pool(1, READER_TIMEOUT).connect_with(checkpoints).await?,
             is_running: Arc::default(),
         };
+        first.close().await?;
         let (write, read) = (Leases::new(write, WRITER_TIMEOUT), Leases::new(read, READER_TIMEOUT));
         Ok(SqlitePools { write, read, file: Arc::new(file), index, checkpoints })
     }
@@ -313,15 +316,13 @@ pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
     Ok(found == "ok")
 }
 
-/// Connects. Who finds another process at it while he switches the file to WAL is refused at
-/// once, whatever the time-out: as when several start on an empty file.
-async fn connect(
-    pool: SqlitePoolOptions,
-    options: SqliteConnectOptions,
-) -> Result<SqlitePool, sqlx::Error> {
+/// Connects, however long it takes: what a crash has left in the log is read first, from a
+/// disk that may be busy. Who finds another process at it while he switches the file to WAL
+/// is refused at once, whatever the time-out: as when several start on an empty file.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
     let start = Instant::now();
     loop {
-        match pool.clone().connect_with(options.clone()).await {
+        match SqliteConnection::connect_with(options).await {
             Err(error) if is_busy(&error) && start.elapsed() < BUSY_TIMEOUT => {
                 sleep(BETWEEN_TRIES).await;
             }
