@@ -1,6 +1,6 @@
 //! A folder with a site's database, and the programs that run on it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use rocket_login::sqlx::sqlite::SqliteConnectOptions;
 use rocket_login::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::servers::Cluster;
 use crate::servers::program::{Program, built, command};
+use crate::servers::{Cluster, status_line};
 
 /// What both people of the bench type.
 pub const PASSWORD: &str = "password=correct+horse+battery";
@@ -167,8 +167,6 @@ impl Client {
 
 /// A line of `/proc/<id>/status`, in MiB.
 pub fn memory(site: &Program, key: &str) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", site.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    let kib: f64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+    let kib: f64 = status_line(site.id(), key).trim_end_matches(" kB").parse().unwrap();
     kib / 1024.0
 }

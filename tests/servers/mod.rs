@@ -216,6 +216,13 @@ pub fn signal(name: &str, id: u32) {
     assert!(status.is_ok());
 }
 
+/// The line `name` of `/proc/<id>/status`: `VmRSS`, `SigIgn`.
+pub fn status_line(id: u32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap().trim().to_owned()
+}
+
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

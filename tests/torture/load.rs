@@ -136,7 +136,7 @@ pub fn flood(site: &Site, count: usize) -> Flood {
     assert!(pages.at(0.5) < PATIENCE, "{pages}");
     // What is over is over: the next one is let in at once.
     until("a log-in", || site.browser().at("192.0.2.2".into()).log_in("ada").status == 303);
-    Flood { statuses, slowest, pages, peak: site.kib("VmHWM:"), after: site.kib("VmRSS:") }
+    Flood { statuses, slowest, pages, peak: site.kib("VmHWM"), after: site.kib("VmRSS") }
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start_by(after("ulimit -n 12000", dir.path()), dir.path());
     let ada = site.registered("ada");
-    let before = site.kib("VmRSS:");
+    let before = site.kib("VmRSS");
     // Half of them are as slow with the headers, half with the form.
     let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n\
@@ -258,7 +258,7 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
         is_over.store(true, Ordering::Relaxed);
         (pages.join().unwrap(), log_ins.join().unwrap())
     });
-    let grown = site.kib("VmRSS:").saturating_sub(before);
+    let grown = site.kib("VmRSS").saturating_sub(before);
     assert!(pages.at(0.99) < PATIENCE, "{pages}");
     assert!(log_ins.at(1.0) < Duration::from_secs(3), "{log_ins}");
 
@@ -293,7 +293,7 @@ fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start_by(after("ulimit -n 12000", dir.path()), dir.path());
     let ada = site.registered("ada");
-    let before = site.kib("VmRSS:");
+    let before = site.kib("VmRSS");
     let mut idle = Vec::new();
     for _ in 0..COUNT {
         // Each has asked once, as a browser that keeps its connection.
@@ -306,7 +306,7 @@ fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
         idle.push(stream);
     }
     assert!(site.descriptors() > COUNT);
-    let each = (site.kib("VmRSS:") - before) * 1024 / COUNT as u64;
+    let each = (site.kib("VmRSS") - before) * 1024 / COUNT as u64;
     let start = Instant::now();
     let pages = visit(&site, ada, || start.elapsed() > Duration::from_secs(2));
     let log_in = site.browser().log_in("ada");
@@ -315,7 +315,7 @@ fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
     assert!(each < 64 * 1024, "{each} bytes");
     drop(idle);
     until("their connections are gone", || site.descriptors() < 100);
-    let after = site.kib("VmRSS:");
+    let after = site.kib("VmRSS");
     site.assert_alive();
     println!(
         "{COUNT} idle connections: {each} bytes each; {pages}; log-in {:.1?}; \
@@ -336,7 +336,7 @@ impl Use {
     fn of(site: &Site) -> Self {
         let log = site.database().with_file_name("login.db-wal");
         Use {
-            memory: site.kib("VmRSS:"),
+            memory: site.kib("VmRSS"),
             descriptors: site.descriptors(),
             log: log.metadata().map_or(0, |log| log.len() / 1024),
         }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::outsider::assert_has_all;
 use super::site::{BEHIND_PROXY, Site, UNTHROTTLED, after, until};
 use crate::load;
-use crate::servers::signal;
+use crate::servers::{signal, status_line};
 
 #[test]
 #[ignore = "just torture"]
@@ -216,6 +216,9 @@ fn a_hang_up_ends_the_site_as_a_kill_does() {
     let site = Site::start(dir.path(), &[]);
     site.registered("ada");
     let path = site.database();
+    // What a process ignores, those that it starts do as well.
+    let ignored = u64::from_str_radix(&status_line(site.id(), "SigIgn"), 16).unwrap();
+    assert!(ignored & 1 == 0, "hang-ups are ignored here, as under `nohup`: run it without");
     signal("HUP", site.id());
     let status = site.status();
     assert_eq!(status.signal(), Some(1), "{status}");

@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::servers::program::built;
-use crate::servers::{free_port, signal};
+use crate::servers::{free_port, signal, status_line};
 
 /// Hashing as cheap as it gets, for tests that want many writes.
 pub const CHEAP: (&str, &str) = ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}");
@@ -165,9 +165,7 @@ impl Site {
 
     /// A line of `/proc/…/status`, in KiB: `VmRSS`, `VmHWM`.
     pub fn kib(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+        status_line(self.id(), name).trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn descriptors(&self) -> usize {
