@@ -2,9 +2,10 @@
 //!
 //! Each line of the table is compared with something that is measured by turns with it
 //! on the same machine, mostly the page without a session: the ratios hold elsewhere,
-//! the figures do not. `BENCH_SECONDS` is for one measurement, `BENCH_ROWS` the sizes
-//! of the table `sessions` to try, `PROGRAMS` a folder with other programs. An argument
-//! (`just bench log-ins`) is the part that is measured: `pages`, `log-ins` or `growth`.
+//! the figures do not. `BENCH_SECONDS` is for one measurement (of log-ins, a third of it),
+//! `BENCH_ROWS` the sizes of the table `sessions` to try, `PROGRAMS` a folder with other
+//! programs. An argument (`just bench log-ins`) is the part that is measured: `pages`,
+//! `log-ins` or `growth`.
 
 mod growth;
 mod home;
