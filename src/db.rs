@@ -522,4 +522,22 @@ mod tests {
         // The last one to close has written the log back.
         assert!(!dir.path().join("x.db-wal").exists());
     }
+
+    #[rocket::async_test]
+    async fn closing_writes_the_log_back_whichever_connection_is_the_last() {
+        // Once in fifty times the last two would close at the same moment.
+        for _ in 0..200 {
+            let (dir, db) = numbers().await;
+            let mut readers = Vec::new();
+            for _ in 0..4 {
+                readers.push(db.read().await.unwrap());
+            }
+            drop(readers);
+            let mut tx = db.write_soon().await.unwrap();
+            insert(1).execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            db.close().await;
+            assert!(!dir.path().join("x.db-wal").exists());
+        }
+    }
 }

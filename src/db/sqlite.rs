@@ -267,9 +267,11 @@ impl SqlitePools {
 
     pub async fn close(&self) {
         let (read, write) = (self.read.close(), self.write.close());
-        self.checkpoints.db.close().await;
         read.await;
         write.await;
+        // By itself: where the last two close at the same moment, each finds the other there,
+        // and neither writes the log back.
+        self.checkpoints.db.close().await;
     }
 }
 
