@@ -375,6 +375,11 @@ mod tests {
         sql::query("INSERT INTO t VALUES ($1)").bind(number)
     }
 
+    async fn store(mut tx: Transaction, number: i64) {
+        insert(number).execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn all(db: &mut Connection) -> Vec<i64> {
         sql::query_scalar("SELECT n FROM t ORDER BY n").fetch_all(db).await.unwrap()
     }
@@ -450,12 +455,11 @@ mod tests {
             };
             let _ = timeout(5 * patience, write).await;
 
-            let mut tx = match number % 2 {
+            let tx = match number % 2 {
                 0 => db.write_soon().await.unwrap(),
                 _ => db.write().await.unwrap(),
             };
-            insert(number as i64 + 10).execute(&mut tx).await.unwrap();
-            tx.commit().await.unwrap();
+            store(tx, number as i64 + 10).await;
             assert_eq!(stored(&db).await.len() as u64, number + 1);
         }
         assert_eq!(stored(&db).await[0], 10);
@@ -470,9 +474,7 @@ mod tests {
             let mut tx = db.write_soon().await.unwrap();
             sql::query("DELETE FROM nowhere").execute(&mut tx).await.unwrap_err();
         }
-        let mut tx = db.write_soon().await.unwrap();
-        insert(1).execute(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
+        store(db.write_soon().await.unwrap(), 1).await;
         assert_eq!(stored(&db).await, [1]);
     }
 
@@ -483,9 +485,7 @@ mod tests {
         sqlx::query("BEGIN").execute(reader.sqlite().unwrap()).await.unwrap();
         assert!(all(&mut reader).await.is_empty());
         drop(reader);
-        let mut tx = db.write().await.unwrap();
-        insert(1).execute(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
+        store(db.write().await.unwrap(), 1).await;
         let mut readers = Vec::new();
         for _ in 0..4 {
             readers.push(db.read().await.unwrap());
@@ -533,9 +533,7 @@ mod tests {
                 readers.push(db.read().await.unwrap());
             }
             drop(readers);
-            let mut tx = db.write_soon().await.unwrap();
-            insert(1).execute(&mut tx).await.unwrap();
-            tx.commit().await.unwrap();
+            store(db.write_soon().await.unwrap(), 1).await;
             db.close().await;
             assert!(!dir.path().join("x.db-wal").exists());
         }
