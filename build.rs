@@ -9,6 +9,10 @@ const LIST: &str = "src/password/common.txt";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={LIST}");
+    // The directories that are embedded: a file that is new there is not seen otherwise.
+    for directory in ["migrations", "static", "templates"] {
+        println!("cargo::rerun-if-changed={directory}");
+    }
 
     let list = fs::read_to_string(LIST).expect("the list is part of the crate");
     let mut passwords: Vec<&str> = list.lines().collect();

@@ -10,6 +10,7 @@ mod file;
 mod in_flight;
 mod lease;
 mod listener;
+mod migrations;
 mod postgres;
 mod sqlite;
 mod versions;
@@ -24,7 +25,6 @@ use rocket::figment::Figment;
 use rocket::tokio::time::{Instant, sleep, timeout};
 use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
-use sqlx::migrate::Migrator;
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, DatabaseConfig};
@@ -55,22 +55,6 @@ const CLOSING: Duration = Duration::from_secs(3);
 
 /// A healthy database answers a probe far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The migrations of `migrations/` and of `migrations/postgres/`, embedded.
-///
-/// Versions of an application's own migrations in the same database are left
-/// to the application.
-static SQLITE: Migrator = {
-    let mut migrations = sqlx::migrate!();
-    migrations.ignore_missing = true;
-    migrations
-};
-static POSTGRES: Migrator = {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    migrations.ignore_missing = true;
-    migrations.locking = false; // ours is held by a transaction, which a pooler lets through
-    migrations
-};
 
 /// The database, as managed state and as the request guard `&Db`.
 ///
@@ -221,10 +205,13 @@ impl Pools {
             match &self.0.kind {
                 Kind::Sqlite(pools) => {
                     let mut lease = pools.write().await?.lease;
-                    SQLITE.run_direct(None, lease.db(), false).await.map_err(sqlx::Error::from)?;
+                    migrations::SQLITE
+                        .run_direct(None, lease.db(), false)
+                        .await
+                        .map_err(sqlx::Error::from)?;
                     Ok(lease.commit().await?)
                 }
-                Kind::Postgres(pool) => pool.migrate(&POSTGRES).await,
+                Kind::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
             }
         };
         migrate

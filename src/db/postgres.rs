@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::tokio::{self, time::timeout};
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, Transaction, Type};
+use sqlx_core::migrate::Migrator;
 
 use super::OpenError;
 use super::connection::key;
