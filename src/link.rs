@@ -59,20 +59,25 @@ pub struct Link {
     pub password_hash: Option<PasswordHash>,
     /// Nobody else may take the address while the link is good.
     pub is_kept: bool,
+    /// Whoever uses it has read a mail. `false`: the operator has printed it, and
+    /// it says nothing of the address.
+    pub is_mailed: bool,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-type Row = (String, Option<i64>, String, Option<String>, bool, Timestamp, Timestamp);
+type Row = (String, Option<i64>, String, Option<String>, bool, bool, Timestamp, Timestamp);
 
 impl Link {
-    fn of((purpose, user_id, email, hash, is_kept, created_at, expires_at): Row) -> Option<Self> {
+    fn of(row: Row) -> Option<Self> {
+        let (purpose, user_id, email, hash, is_kept, is_mailed, created_at, expires_at) = row;
         Some(Link {
             purpose: Purpose::parse(&purpose)?,
             user_id,
             email,
             password_hash: hash.map(PasswordHash::from_stored),
             is_kept,
+            is_mailed,
             created_at,
             expires_at,
         })
@@ -114,9 +119,9 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
     };
 
     sql::query(
-        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, is_kept,
+        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, is_kept, is_mailed,
                                    created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(token.id())
     .bind(link.user_id)
@@ -124,6 +129,7 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
     .bind(&link.email)
     .bind(link.password_hash.as_ref().map(PasswordHash::as_str))
     .bind(link.is_kept)
+    .bind(link.is_mailed)
     .bind(link.created_at)
     .bind(link.expires_at)
     .execute(db)
@@ -139,7 +145,7 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Option<Link>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, is_kept, is_mailed, created_at, expires_at
          FROM login_tokens WHERE id = $1 AND expires_at > $2",
     )
     .bind(id)
@@ -209,7 +215,7 @@ pub async fn former_owner(
 /// Every link of the user.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sql::query_as(
-        "SELECT purpose, user_id, email, password_hash, is_kept, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, is_kept, is_mailed, created_at, expires_at
          FROM login_tokens WHERE user_id = $1 ORDER BY number",
     )
     .bind(user_id)

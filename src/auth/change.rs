@@ -89,7 +89,15 @@ impl Change<'_> {
         email: &str,
     ) -> Result<(Token, Timestamp), Error> {
         let is_kept = purpose == Purpose::NotMe && user.verified_at.is_some();
-        self.insert_link(purpose, Some(user.id), email, None, is_kept).await
+        let new = self.new_link(purpose, email);
+        self.insert_link(Link { user_id: Some(user.id), is_kept, ..new }).await
+    }
+
+    /// Makes a link for `user` that is mailed to nobody: the operator hands it on.
+    pub async fn print_link(&mut self, purpose: Purpose, user: &User) -> Result<Token, Error> {
+        let new = self.new_link(purpose, &user.email);
+        let link = Link { user_id: Some(user.id), is_mailed: false, ..new };
+        Ok(self.insert_link(link).await?.0)
     }
 
     /// Keeps everybody else from finding out whether the address `email` is free,
@@ -163,28 +171,25 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Makes a link, for a user or for a sign-up.
-    pub(super) async fn insert_link(
-        &mut self,
-        purpose: Purpose,
-        user_id: Option<i64>,
-        email: &str,
-        password_hash: Option<PasswordHash>,
-        is_kept: bool,
-    ) -> Result<(Token, Timestamp), Error> {
-        let (token, now) = (Token::generate(), self.now);
-        let expires_at = now + self.lifetime(purpose).as_secs() as Timestamp;
-        let link = Link {
+    /// A link that is mailed to `email`, from now on.
+    pub(super) fn new_link(&self, purpose: Purpose, email: &str) -> Link {
+        Link {
             purpose,
-            user_id,
+            user_id: None,
             email: email.to_owned(),
-            password_hash,
-            is_kept,
-            created_at: now,
-            expires_at,
-        };
+            password_hash: None,
+            is_kept: false,
+            is_mailed: true,
+            created_at: self.now,
+            expires_at: self.now + self.lifetime(purpose).as_secs() as Timestamp,
+        }
+    }
+
+    /// Makes the link, for a user or for a sign-up.
+    pub(super) async fn insert_link(&mut self, link: Link) -> Result<(Token, Timestamp), Error> {
+        let token = Token::generate();
         link::insert(&mut self.tx, &token, &link).await?;
-        Ok((token, expires_at))
+        Ok((token, link.expires_at))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::change::Change;
 use crate::clock::{Timestamp, in_utc, in_words};
 use crate::error::Error;
-use crate::link::Purpose;
+use crate::link::{Link, Purpose};
 use crate::mail::{Content, Letter};
 use crate::notice::{self, Notice};
 use crate::password::PasswordHash;
@@ -40,7 +40,8 @@ impl Change<'_> {
         hash: PasswordHash,
     ) -> Result<TokenId, Error> {
         let purpose = Purpose::SignUp;
-        let (token, expires_at) = self.insert_link(purpose, None, email, Some(hash), false).await?;
+        let link = Link { password_hash: Some(hash), ..self.new_link(purpose, email) };
+        let (token, expires_at) = self.insert_link(link).await?;
         let (id, content) = (token.id(), self.content(email));
         self.mail_token("verify", purpose, None, email, (token, expires_at), content).await?;
         Ok(id)
@@ -82,7 +83,8 @@ impl Change<'_> {
     /// The same without the mail, where another one is sent.
     pub async fn pretend_link(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
         sql::query("SAVEPOINT pretence").execute(self).await?;
-        self.insert_link(Purpose::SignUp, None, email, Some(hash), false).await?;
+        let link = self.new_link(Purpose::SignUp, email);
+        self.insert_link(Link { password_hash: Some(hash), ..link }).await?;
         self.end_pretence().await
     }
 

@@ -4,7 +4,7 @@ use super::Auth;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Purpose};
-use crate::notice::Notice;
+use crate::notice::{self, Notice};
 use crate::password::{NewPassword, Password};
 use crate::session::store as sessions;
 use crate::token::Token;
@@ -105,8 +105,9 @@ impl Auth<'_> {
         Ok(account.filter(|account| account.disabled_at.is_none()).map(|_| link.email))
     }
 
-    /// Sets the password of the account that the link `token` was mailed for.
-    /// Every session of the user ends, and every link; nobody is logged in.
+    /// Sets the password of the account that the link `token` was made for.
+    /// Every session of the user ends, and every link; nobody is logged in. All
+    /// notices are switched on, and the reset is told by mail.
     /// `false`: the link is spent, has expired, or never was one.
     ///
     /// # Errors
@@ -131,11 +132,16 @@ impl Auth<'_> {
         };
 
         let (user, now) = (user.user, change.now);
-        // Whoever used the link reads the mail of its address.
-        if !user::store::verify(&mut change, user.id, &link.email, now).await? {
+        if !user.email.eq_ignore_ascii_case(&link.email) {
             return Ok(false);
         }
+        // Whoever used a mailed link reads the mail of its address.
+        if link.is_mailed {
+            user::store::verify(&mut change, user.id, &link.email, now).await?;
+        }
         let ended = change.replace_password(&user, &hash).await?;
+        // A thief has switched them off, this one above all.
+        notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;
         let content = change.content(&user.email);

@@ -84,6 +84,7 @@ pub const TABLES: [Table; 8] = [
             ("is_kept", Boolean),
             ("created_at", Integer),
             ("expires_at", Integer),
+            ("is_mailed", Boolean),
         ],
         key: 1,
         is_numbered: true,

@@ -167,7 +167,14 @@ fn a_reset_link_from_the_command_line_works_once() {
     let answer = site.request(&post, None, "new_password=another+horse+battery");
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     let form = FORM.replace("correct", "another");
-    assert!(site.request("POST /login", None, &form).starts_with("HTTP/1.1 303"));
+    let answer = site.request("POST /login", None, &form);
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    // Nobody has read a mail.
+    let account = site.request("GET /account", Some(&session_cookie(&answer)), "");
+    assert!(account.contains("not confirmed yet"), "{account}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&run(&dir, &["user", "show", ADA, "--json"])).unwrap();
+    assert!(shown["verified_at"].is_null(), "{shown}");
 }
 
 #[test]

@@ -81,11 +81,9 @@ async fn each_notice_can_be_switched_off_and_on() {
     app.visitor().log_in(ADA).await;
     let fields = [("current_password", PASSWORD), ("new_password", NEW)];
     ada.post("/account/password", &fields).await;
-    app.visitor().post("/reset", &[("email", ADA)]).await;
-    ada.post(&app.link(ADA, "/reset/").await, &[("new_password", PASSWORD)]).await;
-    ada.log_in(ADA).await;
     // What is not a notice is mailed all the same.
-    let fields = [("email", "b@example.org"), ("current_password", PASSWORD)];
+    app.visitor().post("/reset", &[("email", ADA)]).await;
+    let fields = [("email", "b@example.org"), ("current_password", NEW)];
     ada.post("/account/email", &fields).await;
     ada.post(&app.link("b@example.org", "/verify/").await, &[]).await;
     assert_eq!(
@@ -100,7 +98,7 @@ async fn each_notice_can_be_switched_off_and_on() {
     );
 
     ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
-    app.visitor().log_in("b@example.org").await.assert_redirect("/account");
+    app.visitor().log_in_with("b@example.org", NEW).await.assert_redirect("/account");
     assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
 }
 
@@ -235,4 +233,23 @@ async fn this_was_not_me_is_good_for_a_week() {
     app.visitor().get(&link).await.assert_status(404);
     app.visitor().post(&link, &[]).await.assert_status(404);
     app.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_reset_switches_notices_on_again_and_is_told() {
+    let app = TestApp::new().await;
+    let thief = app.registered(ADA).await;
+    thief.post("/account/notices", &[]).await;
+    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 5);
+
+    let owner = app.visitor();
+    owner.post("/reset", &[("email", ADA)]).await;
+    owner.post(&app.link(ADA, "/reset/").await, &[("new_password", NEW)]).await;
+    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
+    let mail = &app.mails().await[0];
+    assert!(mail.subject.ends_with("has a new password"), "{}", mail.subject);
+    assert!(mail.text.contains("all notices are switched on"), "{}", mail.text);
+    // And the next log-in is told, too.
+    app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
+    assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
 }
