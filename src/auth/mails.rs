@@ -158,6 +158,33 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Tells the present address of `user` that the owner of `former`, an earlier
+    /// one, has locked the account with "this was not me"; `is_moved`: and has
+    /// taken it back. Without such a link in turn, or the account would go to and
+    /// fro; and whatever notices are off, since those two may be at odds over them.
+    pub async fn tell_overruled(
+        &mut self,
+        user: &User,
+        former: &str,
+        is_moved: bool,
+    ) -> Result<(), Error> {
+        if !self.accounts.mail.is_on() {
+            return Ok(());
+        }
+
+        let link = if is_moved { String::new() } else { self.accounts.mail.page("/reset") };
+        let content = Content { new_address: former.to_owned(), link, ..self.content(&user.email) };
+        let letter = Letter {
+            template: "overruled",
+            user_id: Some(user.id),
+            recipient: &user.email,
+            expires_at: self.now + NOTICE_LIFETIME,
+            is_link: false,
+            content,
+        };
+        self.queue(letter).await
+    }
+
     /// What can be said of this request, about the account of `address`.
     pub fn content(&self, address: &str) -> Content {
         let client = self.accounts.client;

@@ -44,7 +44,8 @@ impl Auth<'_> {
     /// every session and every pending link, and "this was not me" as it was
     /// mailed elsewhere since; makes the password void; switches all notices on;
     /// gives the account back the address that the mail went to, if it has been
-    /// changed since, and mails a link to a new password there.
+    /// changed since, and mails a link to a new password there. The address that
+    /// the account had until then is told.
     ///
     /// # Errors
     ///
@@ -74,12 +75,15 @@ impl Auth<'_> {
         // Otherwise the new password would go to whoever changed the address. Should
         // somebody else have got it, which only another program can do, all but
         // this is done.
-        let mut is_reached = user.email.eq_ignore_ascii_case(&link.email);
-        if !is_reached && is_free(&mut change, &link.email).await? {
+        let is_present = user.email.eq_ignore_ascii_case(&link.email);
+        let is_reached = is_present || is_free(&mut change, &link.email).await?;
+        if !is_present {
+            change.tell_overruled(&user, &link.email, is_reached).await?;
+        }
+        if !is_present && is_reached {
             user::store::set_email(&mut change, user.id, &link.email, now).await?;
             change.record(Kind::EmailChanged, &user).await?;
             user.email = link.email;
-            is_reached = true;
         }
 
         let ended = change.replace_password(&user, &self.hasher.unusable()).await?;

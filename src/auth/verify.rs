@@ -29,7 +29,7 @@ pub struct Confirmation {
     /// The address that the account has had so far, if it is to get another.
     pub former: Option<String>,
     /// Whether nothing shows that it was this visitor who chose the account's
-    /// password: he is asked for it.
+    /// password, or asked for its new address: they are asked for the password.
     pub wants_password: bool,
 }
 
@@ -41,8 +41,8 @@ pub enum Verified {
     Confirmed,
     /// The account has a new address.
     Changed,
-    /// The address is confirmed, and the password that was chosen at the sign-up
-    /// is void: it takes a reset to log in.
+    /// The account has the address, and the password that it had so far is void: it
+    /// takes a reset to log in.
     WithoutPassword,
     /// The password is wrong. The link is still good.
     WrongPassword,
@@ -76,6 +76,12 @@ impl Auth<'_> {
     /// the one who confirms: in the browser that signed up, on a device of the
     /// account, or by who can give it as `password`. Otherwise it is void from
     /// then on, and the owner of the address gets one by a reset.
+    ///
+    /// Nor must an account be shared that somebody has made with an address of
+    /// their own and then moves to the victim's (the "unexpired e-mail change" and
+    /// the "trojan identifier"). So the same holds for a new address: its link
+    /// moves the account as it is only where the account is used already, or with
+    /// its password; otherwise the password is void, and all sessions have ended.
     ///
     /// A new address is the one that stands with the token. Of an account that
     /// held a pending address, two changes at once would confirm one with the
@@ -118,7 +124,7 @@ impl Auth<'_> {
             (Purpose::Verify, Some(account)) => {
                 self.confirm_account(change, &link.email, account, is_own).await
             }
-            (_, Some(account)) => self.confirm_change(change, &link.email, account).await,
+            (_, Some(account)) => self.confirm_change(change, &link.email, account, is_own).await,
             _ => Ok(Verified::Dead),
         }
     }
@@ -185,6 +191,7 @@ impl Auth<'_> {
         mut change: Change<'_>,
         email: &str,
         Account { user, .. }: Account,
+        is_own: bool,
     ) -> Result<Verified, Error> {
         if self.is_taken(&mut change, email, Some(user.id)).await? {
             return Ok(Verified::Dead);
@@ -192,12 +199,22 @@ impl Auth<'_> {
 
         let now = change.now;
         user::store::set_email(&mut change, user.id, email, now).await?;
-        link::end_all(&mut change, user.id).await?;
+        let ended = match is_own {
+            true => {
+                link::end_all(&mut change, user.id).await?;
+                0
+            }
+            false => {
+                notice::set(&mut change, user.id, &Notice::ALL).await?;
+                change.replace_password(&user, &self.hasher.unusable()).await?
+            }
+        };
         change.record(Kind::EmailChanged, &user).await?;
         let content = Content { new_address: email.to_owned(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, &user, &user.email, content).await?;
         change.commit().await?;
-        Ok(Verified::Changed)
+        metrics::ended(ended);
+        Ok(if is_own { Verified::Changed } else { Verified::WithoutPassword })
     }
 
     async fn find(&self, token: &str) -> Result<Option<Found>, Error> {
@@ -213,8 +230,6 @@ impl Auth<'_> {
         };
 
         let is_own = match (link.purpose, &account, &self.device) {
-            // Who moves an account has just given its password.
-            (Purpose::ChangeEmail, ..) => true,
             (Purpose::SignUp, ..) => self.signed_up.as_deref() == Some(&text(id)),
             (_, Some(Account { user, .. }), device) => {
                 self.session.user().is_some_and(|present| present.id == user.id)

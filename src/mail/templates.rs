@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Content;
 
 /// The mails that are sent. Each is a file in `templates/mail`.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "change_email",
     "change_email_asked",
     "change_email_taken",
@@ -20,6 +20,7 @@ pub const NAMES: [&str; 13] = [
     "locked",
     "new_device",
     "notices_changed",
+    "overruled",
     "password_changed",
     "password_reset",
     "reset",

@@ -79,6 +79,10 @@ async fn confirm(
         Verified::WrongPassword => return Err(refuse("This is not the password.").into()),
         Verified::Confirmed => format!("The address {email} is confirmed."),
         Verified::Changed => format!("The account has the address {email} now."),
+        Verified::WithoutPassword if confirmation.former.is_some() => format!(
+            "The account has the address {email} now, and its password is void. Choose a password \
+             for it now: \"Forgot your password?\""
+        ),
         Verified::WithoutPassword => format!(
             "The address {email} is confirmed. Choose a password for it now: \"Forgot your \
              password?\""

@@ -203,3 +203,130 @@ async fn a_newer_wish_a_new_password_and_the_clock_end_a_link() {
     app.visitor().post(&third, &[]).await.assert_status(404);
     assert_eq!(app.count("SELECT count(*) FROM users WHERE email = 'ada@example.org'").await, 1);
 }
+
+// Account pre-hijacking: one makes an account, another one owns the mailbox.
+
+#[rocket::async_test]
+async fn a_link_to_a_new_address_asks_elsewhere_for_the_password() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    let (link, phone) = (app.link(NEW, "/verify/").await, app.visitor());
+    let page = phone.get(&link).await;
+    page.assert_status(200).assert_text(NEW).assert_text(ADA).assert_text("type=\"password\"");
+    for (password, message) in
+        [("wrong horse battery", "This is not the password."), ("", "Enter the password.")]
+    {
+        let answer = phone.post(&link, &[("password", password)]).await;
+        answer.assert_status(422).assert_text(message).assert_no_text("wrong horse");
+    }
+    ada.get("/").await.assert_text(ADA);
+
+    phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
+    phone.get("/login").await.assert_text("The account has the address lovelace@example.org now.");
+    assert!(!phone.is_logged_in().await);
+    // It was the same person: the account goes on as it was.
+    ada.get("/account").await.assert_text(NEW);
+    app.visitor().log_in(NEW).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_device_of_the_account_moves_it_without_the_password() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    ada.log_out().await;
+    let link = app.link(NEW, "/verify/").await;
+    ada.get(&link).await.assert_no_text("type=\"password\"");
+    ada.post(&link, &[]).await.assert_redirect("/login");
+    ada.log_in(NEW).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_guesses_at_a_link_to_a_new_address_are_counted() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ask(&ada, NEW).await;
+    let (link, stranger) = (app.link(NEW, "/verify/").await, app.visitor());
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        let answer = stranger.post(&link, &[("password", "wrong horse battery")]).await;
+        statuses.push(answer.status.code);
+    }
+    assert!(statuses.starts_with(&[422]) && statuses.ends_with(&[429]), "{statuses:?}");
+    stranger.post(&link, &[("password", PASSWORD)]).await.assert_status(429);
+    ada.get("/").await.assert_text(ADA);
+}
+
+#[rocket::async_test]
+async fn an_account_is_never_shared_with_the_owner_of_its_new_address() {
+    let app = TestApp::new().await;
+    let attacker = app.registered(ADA).await;
+    attacker.post(&app.link(ADA, "/verify/").await, &[]).await;
+    attacker.post("/account/notices", &[]).await;
+    ask(&attacker, NEW).await;
+
+    // The owner of the mailbox confirms out of curiosity.
+    let owner = app.visitor();
+    let link = app.link(NEW, "/verify/").await;
+    owner.get(&link).await.assert_text("For a week its former address can take it back.");
+    owner.send(app.client.post(link)).await.assert_redirect("/login");
+    owner.get("/login").await.assert_text("its password is void. Choose a password for it now");
+    assert!(!attacker.is_logged_in().await);
+    for email in [ADA, NEW] {
+        attacker.log_in(email).await.assert_status(422);
+    }
+    // Whatever was switched off, the former address is told.
+    assert_eq!(app.mails().await[0].recipient, ADA);
+    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
+
+    owner.post("/reset", &[("email", NEW)]).await;
+    let reset = app.link(NEW, "/reset/").await;
+    owner.post(&reset, &[("new_password", "the owner's own words")]).await;
+    owner.log_in_with(NEW, "the owner's own words").await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn the_present_address_is_told_when_a_former_one_takes_the_account_back() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.post(&app.link(ADA, "/verify/").await, &[]).await;
+    ask(&ada, NEW).await;
+    ada.post(&app.link(NEW, "/verify/").await, &[]).await;
+    ada.post("/account/notices", &[]).await;
+
+    app.visitor().post(&app.link(ADA, "/not-me/").await, &[]).await.assert_redirect("/login");
+    let mails = app.mails().await;
+    let told = mails.iter().find(|mail| mail.recipient == NEW).unwrap();
+    assert!(told.subject.ends_with("was locked"), "{}", told.subject);
+    assert!(told.text.contains("has the address ada@example.org again"), "{}", told.text);
+    // It must not take the account back in turn.
+    assert!(!told.text.contains("/not-me/") && !told.text.contains("/reset"), "{}", told.text);
+}
+
+#[rocket::async_test]
+async fn the_present_address_is_told_when_a_former_one_locks_the_account_alone() {
+    let app = TestApp::new().await;
+    let stranger = app.registered(ADA).await;
+    ask(&stranger, NEW).await;
+    stranger.post(&app.link(NEW, "/verify/").await, &[]).await;
+    // Nobody had confirmed the former address, so somebody else may have it by now.
+    app.registered(ADA).await;
+    app.visitor().post(&app.link(ADA, "/not-me/").await, &[]).await.assert_redirect("/login");
+    let mails = app.mails().await;
+    let told = mails.iter().find(|mail| mail.recipient == NEW).unwrap();
+    assert!(told.text.contains("keeps your address"), "{}", told.text);
+    told.link("/reset");
+}
+
+#[rocket::async_test]
+async fn of_a_lock_without_a_change_of_address_only_one_mail_tells() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    app.visitor().log_in(ADA).await;
+    let before = app.mails().await.len();
+    app.visitor().post(&app.link(ADA, "/not-me/").await, &[]).await.assert_redirect("/login");
+    let mails = app.mails().await;
+    assert_eq!(mails.len(), before + 1);
+    mails[0].link("/reset/");
+}
