@@ -12,9 +12,14 @@ use crate::clock::Timestamp;
 /// Why an act on a session or an account failed.
 ///
 /// Absent is never an error: "not found" and "not logged in" are `Ok(None)`.
+/// Only the guards [`&User`](crate::User) and [`RecentLogin`](crate::RecentLogin)
+/// fail when nobody is logged in, and then with
+/// [`is_unauthorized()`](Error::is_unauthorized()).
 ///
 /// As a [`Responder`] it is logged once and answered by the registered catcher:
 ///
+///   * `401 Unauthorized` when a guard wants somebody who is logged in, or has
+///     logged in lately;
 ///   * `503 Service Unavailable` when the database or the hashing workers did
 ///     not answer in time;
 ///   * `409 Conflict` when the session was ended while the request ran;
@@ -27,8 +32,12 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Error(Kind);
 
+/// What a guard fails with that wants somebody who is logged in.
+pub(crate) static UNAUTHORIZED: Error = Error(Kind::Unauthorized);
+
 #[derive(Debug, Clone)]
 enum Kind {
+    Unauthorized,
     Database(Arc<sqlx::Error>),
     FileGone,
     Overloaded,
@@ -43,6 +52,12 @@ enum Kind {
 }
 
 impl Error {
+    /// Whether a guard wanted somebody who is logged in, or has logged in
+    /// lately. Everything else that a guard fails with is an outage.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self.0, Kind::Unauthorized)
+    }
+
     /// Whether the session was ended while the request ran: by a log-out, on
     /// another device, or by its time-out.
     pub fn is_ended(&self) -> bool {
@@ -124,6 +139,7 @@ impl Error {
     pub fn status(&self) -> Status {
         match self.0 {
             Kind::Database(_) | Kind::FileGone | Kind::Overloaded => Status::ServiceUnavailable,
+            Kind::Unauthorized => Status::Unauthorized,
             Kind::Ended => Status::Conflict,
             Kind::TooLarge => Status::PayloadTooLarge,
             Kind::TooMany | Kind::Throttled(_) => Status::TooManyRequests,
@@ -135,6 +151,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Kind::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
             Kind::Database(error) => write!(f, "the database failed: {error}"),
             Kind::FileGone => f.write_str("the database file was removed or replaced"),
             Kind::Overloaded => f.write_str("the password workers are busy"),

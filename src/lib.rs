@@ -48,9 +48,9 @@
 //! | guard | gives | fails |
 //! |---|---|---|
 //! | [`&Session`](Session) | the visitor's session and its state | 503 when the database does not answer |
-//! | [`&User`](User) | who is logged in | forwards with 401; 503 |
+//! | [`&User`](User) | who is logged in | 401, to a route for guests if there is one; 503 |
 //! | `Option<&User>` | the same, or nobody | never |
-//! | [`RecentLogin`] | who has given his password lately | forwards with 401; 503 |
+//! | [`RecentLogin`] | who has given their password lately | as `&User`, and 401 |
 //! | [`Flash`] | a message to the next page | never |
 //! | [`Auth`] | every act of our pages, for pages of your own | 503 |
 //! | [`&Db`](Db) | the database, for tables of your own | never |
@@ -89,6 +89,7 @@ pub mod metrics;
 mod notice;
 mod pages;
 mod password;
+mod routing;
 mod session;
 pub mod sql;
 #[cfg(feature = "testing")]

@@ -10,8 +10,9 @@ use rocket::{Ignite, Rocket, Sentinel};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::password::Hasher;
+use crate::routing;
 use crate::session::Session;
 
 pub use email::{Email, EmailError};
@@ -21,11 +22,18 @@ pub use email::{Email, EmailError};
 /// The guard
 ///
 ///   * _succeeds_ when the session belongs to a user;
-///   * _forwards_ with `401 Unauthorized` when nobody is logged in. If no
-///     other route matches, the registered catcher sends a browser to the
-///     log-in page and back afterwards;
+///   * _forwards_ with `401 Unauthorized` when nobody is logged in. A second
+///     route of the same path and a higher rank is for guests. Without one the
+///     registered catcher sends a browser to the log-in page and back afterwards;
+///   * _fails_ with `401 Unauthorized` when nobody is logged in and only a
+///     catch-all comes next: a route of fewer fixed segments, such as `/<path..>`
+///     of a `FileServer` or of a single-page application. It would answer `404`, or
+///     a page of its own. The same catcher answers instead;
 ///   * _fails_ with `503 Service Unavailable` when the database does not
 ///     answer: an outage is not "not logged in".
+///
+/// A catch-all of a lower rank than the route's is asked before the guard is. What
+/// it answers then, nobody here can change.
 ///
 /// `Option<&User>` is for pages that everybody may see. It is `None` during an
 /// outage as well; where that matters, take [`&Session`](Session) and ask its
@@ -67,8 +75,20 @@ impl<'r> FromRequest<'r> for &'r User {
         let session = try_outcome!(request.guard::<&Session>().await);
         match session.user() {
             Some(user) => Outcome::Success(user),
-            None => Outcome::Forward(Status::Unauthorized),
+            None => refuse(request),
         }
+    }
+}
+
+/// The outcome of a guard that wants somebody who is logged in: forwards to a
+/// route for guests or to the catcher, and never to somebody's catch-all.
+///
+/// A catch-all's `404` would say that there is nothing here, and the catcher that
+/// leads to the log-in page would never be asked.
+pub(crate) fn refuse<'r, T>(request: &'r Request<'_>) -> request::Outcome<T, &'r Error> {
+    match routing::is_swallowed(request) {
+        true => Outcome::Error((Status::Unauthorized, &error::UNAUTHORIZED)),
+        false => Outcome::Forward(Status::Unauthorized),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 
-use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
@@ -12,9 +11,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::password::Hasher;
 use crate::session::Session;
-use crate::user::User;
+use crate::user::{self, User};
 
-/// The logged-in user, if he has given his password not longer ago than
+/// The logged-in user, if they have given their password not longer ago than
 /// `session.reauthenticate_after`, as a request guard ("sudo").
 ///
 /// A session that is hours old may be in other hands: on a machine left open,
@@ -24,9 +23,10 @@ use crate::user::User;
 /// The guard
 ///
 ///   * _succeeds_ when the password was given recently;
-///   * _forwards_ with `401 Unauthorized` when it was not. The registered catcher
-///     sends a browser to `/reauthenticate`, and back to this page afterwards;
-///     from a form, to the page it stands on;
+///   * _forwards_ or _fails_ with `401 Unauthorized` when it was not, as
+///     [`&User`](User) does. The registered catcher sends a browser to
+///     `/reauthenticate`, and back to this page afterwards; from a form, to the
+///     page it stands on;
 ///   * forwards and _fails_ as [`&User`](User) does otherwise.
 ///
 /// # Examples
@@ -69,7 +69,7 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
         }
 
         request.local_cache(|| WantsPassword(true));
-        Outcome::Forward(Status::Unauthorized)
+        user::refuse(request)
     }
 }
 

@@ -3,7 +3,7 @@
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
 use rocket::response::{self, Redirect, Responder};
-use rocket::{Catcher, Request, catch, catchers as catchers_of, uri};
+use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
 
 use super::headers::secure_unseen;
 use super::problem::{Problem, prefers_json};
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
 use crate::pages::{self, Base};
+use crate::routing::{self, covers};
 use crate::session::Client;
 
 /// For every error.
@@ -100,17 +101,25 @@ fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
 }
 
 /// The page that the request came from or leads to: itself, if it can be asked
-/// for, or else what the form stands on, one or several steps up its path.
+/// for, or else what the form stands on, one or several steps up its path. A
+/// catch-all has no page for it.
 fn page_of(request: &Request<'_>) -> Option<String> {
     if matches!(request.method(), Method::Get | Method::Head) {
         return Some(request.uri().to_string());
     }
 
+    let form: Vec<&str> = routing::segments(&request.route()?.uri).collect();
     let mut path = request.uri().path().to_string();
     loop {
         let uri = Origin::parse(&path).ok()?;
-        let mut routes = request.rocket().routes();
-        if routes.any(|route| route.method == Method::Get && covers(&route.uri, &uri)) {
+        let depth = uri.path().segments().filter(|segment| !segment.is_empty()).count();
+        let is_page = |route: &Route| {
+            let above = form.iter().copied().take(depth);
+            route.method == Method::Get
+                && covers(&route.uri, &uri)
+                && routing::is_as_specific(routing::segments(&route.uri), above)
+        };
+        if request.rocket().routes().any(is_page) {
             return Some(path);
         }
         path.truncate(path.rfind('/').filter(|end| *end > 0)?);
@@ -134,21 +143,4 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     methods.sort_unstable();
     methods.dedup();
     methods
-}
-
-/// Whether the route's path, `<dynamic>` segments included, is the request's.
-fn covers(route: &rocket::route::RouteUri<'_>, uri: &Origin<'_>) -> bool {
-    let path = route.path();
-    let mut expected = path.split('/').filter(|segment| !segment.is_empty());
-    let mut actual = uri.path().segments().filter(|segment| !segment.is_empty());
-    loop {
-        match (expected.next(), actual.next()) {
-            (None, None) => return true,
-            (Some(segment), _) if segment.starts_with('<') && segment.ends_with("..>") => {
-                return true;
-            }
-            (Some(expected), Some(actual)) if expected.starts_with('<') || expected == actual => {}
-            _ => return false,
-        }
-    }
 }

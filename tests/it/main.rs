@@ -30,6 +30,7 @@ mod passwords;
 mod past_holes;
 mod postgres;
 mod properties;
+mod refusals;
 mod register;
 mod return_to;
 mod routes;

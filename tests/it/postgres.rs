@@ -41,7 +41,7 @@ const SUITE: [&str; 14] = [
 ];
 
 /// Of these, what is about SQLite's file, its PRAGMAs or its plans.
-const OF_SQLITE: [&str; 23] = [
+const OF_SQLITE: [&str; 24] = [
     "account::verify::the_database_holds_no_token_in_clear",
     "commands::check_looks_at_the_database_its_clock_and_its_backup",
     "commands::check_names_what_is_unsafe_and_the_mend",
@@ -61,6 +61,7 @@ const OF_SQLITE: [&str; 23] = [
     "outage::a_replaced_or_ruined_database_file_is_not_ready",
     "outage::a_write_that_sqlite_rolls_back_by_itself_stops_no_other",
     "outage::a_write_transaction_has_the_lock_from_its_start",
+    "refusals::a_result_tells_a_refusal_from_an_outage",
     "session::a_sweep_survives_a_locked_file",
     "state::a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on",
     "state::a_write_that_changes_nothing_writes_nothing",
