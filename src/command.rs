@@ -3,21 +3,30 @@
 mod account;
 mod check;
 mod copy;
+mod output;
 mod secret_key;
 mod session;
 mod table;
 
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rocket::Rocket;
+use rocket::figment::Figment;
 use rocket_db_pools::Pool;
 
 use crate::auth::Operator;
-use crate::config::{self, Config, ConfigError, DatabaseConfig};
+use crate::config::{self, Config, DatabaseConfig};
 use crate::db::Pools;
+use crate::db::schema::{self, Refusal, Schema};
 use crate::drain;
 use crate::user::Email;
+
+/// What to do where the database is missing.
+const ELSEWHERE: &str = "run the command in the site's folder, or with the site's ROCKET_CONFIG \
+     (sudo drops variables: sudo --preserve-env=ROCKET_CONFIG,ROCKET_PROFILE,ROCKET_DATABASES), \
+     or make a database with `rocket-login migrate`";
 
 /// Sign-up, login and sessions, as a site.
 #[derive(Debug, Parser)]
@@ -49,22 +58,40 @@ enum Command {
 
 /// Runs the command line: exit code 0, 1 when it failed, 2 on wrong usage.
 pub fn main() -> ExitCode {
-    let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
-        Command::Serve => rocket::execute(serve()),
-        Command::Migrate => rocket::execute(migrate()),
-        Command::SecretKey => secret_key::print(),
-        Command::Check(check) => rocket::execute(check.run()),
-        Command::Copy(copy) => rocket::execute(copy.run()),
-        Command::User(command) => rocket::execute(command.run()),
-        Command::Session(command) => rocket::execute(command.run()),
+    let done = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command.unwrap_or(Command::Serve)),
+        Err(usage) if usage.use_stderr() => {
+            let _ = usage.print();
+            return ExitCode::from(2);
+        }
+        Err(help) => output::written(help.print().and_then(|()| stdout().flush())),
     };
 
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error}");
+            output::say(format_args!("Error: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> Done {
+    // It is configured by nothing: the key is for a file that may not be there yet.
+    if let Command::SecretKey = command {
+        return secret_key::print();
+    }
+
+    // Before Rocket's runtime, which panics at what it cannot read.
+    let figment = config::read()?;
+    match command {
+        Command::Serve => rocket::execute(serve(figment)),
+        Command::Migrate => rocket::execute(migrate(&figment)),
+        Command::SecretKey => secret_key::print(),
+        Command::Check(check) => rocket::execute(check.run(&figment)),
+        Command::Copy(copy) => rocket::execute(copy.run()),
+        Command::User(command) => rocket::execute(command.run(&figment)),
+        Command::Session(command) => rocket::execute(command.run(&figment)),
     }
 }
 
@@ -73,12 +100,9 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 type Done = Result<(), Failed>;
 
-async fn serve() -> Done {
-    let figment = crate::figment();
-    // Before Rocket looks: it says the same in many lines.
+async fn serve(figment: Figment) -> Done {
     config::check_top_level(&figment)?;
     let config = Config::from_figment(&figment)?;
-    rocket::Config::try_from(&figment).map_err(ConfigError::from)?;
     prepare(&config.database).await?;
 
     let (figment, drain) = drain::prepare(figment, config.site.drain);
@@ -90,12 +114,11 @@ async fn serve() -> Done {
     Ok(())
 }
 
-async fn migrate() -> Done {
+async fn migrate(figment: &Figment) -> Done {
     // Only the database: whoever migrates need not hold the secret key.
-    let database = DatabaseConfig::from_figment(&crate::figment())?;
+    let database = DatabaseConfig::from_figment(figment)?;
     prepare(&database).await?;
-    println!("{database} is up to date");
-    Ok(())
+    output::print(format_args!("{database} is up to date"))
 }
 
 /// Makes the database if it is not there, and brings it up to date.
@@ -106,19 +129,29 @@ async fn prepare(database: &DatabaseConfig) -> Done {
     Ok(migrated?)
 }
 
-/// Runs `act` as the operator, on the configured database.
-async fn operate(act: impl AsyncFnOnce(&Operator, &Config) -> Done) -> Done {
-    let figment = crate::figment();
-    config::check_top_level(&figment)?;
-    let config = Config::of_command(&figment)?;
+/// Runs `act` as the operator, on the configured database, which must be there and up to
+/// date: only `serve` and `migrate` make one or change its schema.
+async fn operate(figment: &Figment, act: impl AsyncFnOnce(&Operator, &Config) -> Done) -> Done {
+    config::check_top_level(figment)?;
+    let config = Config::of_command(figment)?;
     // The security log of a command is on standard error: that of the site is
     // the site's alone.
     log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Warn))?;
+    schema::look(&config.database).await?.check(&config.database).map_err(advise)?;
     let db = Pools::open(&config.database).await?;
-    db.migrate().await?;
+    output::say_database(&config.database);
     let done = act(&Operator::new(db.clone(), config.clone()), &config).await;
     db.close().await;
     done
+}
+
+/// Where the database is missing, the command was likely started elsewhere, or without
+/// the site's variables.
+fn advise(refusal: Refusal) -> String {
+    match refusal.schema {
+        Schema::Absent => format!("{refusal}; {ELSEWHERE}"),
+        _ => refusal.to_string(),
+    }
 }
 
 /// A log of our own warnings.
@@ -131,7 +164,7 @@ impl log::Log for Lines {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("{}", record.args());
+            output::say(record.args());
         }
     }
 

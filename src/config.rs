@@ -6,7 +6,9 @@ mod database;
 mod duration;
 mod keys;
 mod mail;
+mod mistake;
 mod password;
+mod read;
 mod session;
 mod site;
 mod throttle;
@@ -15,16 +17,16 @@ use std::fmt;
 use std::time::Duration;
 
 use rocket::config::LogLevel;
-use rocket::figment::error::Kind;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
 use rocket::figment::value::{Dict, Value};
-use rocket::figment::{self, Figment, Profile};
+use rocket::figment::{Figment, Profile};
 use serde::Deserialize;
 
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use keys::SecretKey;
 pub use mail::{MailConfig, MailServer, MailTls};
 pub use password::{PasswordConfig, Pepper};
+pub(crate) use read::read;
 pub use session::{SameSite, SessionConfig};
 pub use site::{AccountsConfig, Registration, SiteConfig};
 pub use throttle::ThrottleConfig;
@@ -86,33 +88,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-impl From<figment::Error> for ConfigError {
-    fn from(error: figment::Error) -> Self {
-        // A figment error is a list; the first is the one to mend first.
-        let Some(first) = error.into_iter().next() else {
-            return ConfigError::new("configuration", "cannot be read");
-        };
-
-        let mut path = first.path.clone();
-        let problem = match &first.kind {
-            Kind::UnknownField(name, known) => {
-                if path.last() != Some(name) {
-                    path.push(name.clone());
-                }
-                format!("is not a key; the keys here are {}", known.join(", "))
-            }
-            Kind::InvalidType(found, expected) => format!("is {found}; write {expected}"),
-            Kind::InvalidValue(found, expected) => format!("is {found}; write {expected}"),
-            Kind::UnknownVariant(found, known) => {
-                format!("is \"{found}\"; write one of {}", known.join(", "))
-            }
-            kind => kind.to_string(),
-        };
-
-        ConfigError::new(path.join("."), problem)
-    }
-}
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -12,6 +12,7 @@ mod lease;
 mod listener;
 mod migrations;
 mod postgres;
+pub mod schema;
 mod sqlite;
 mod versions;
 mod wal_index;

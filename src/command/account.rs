@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, stdin};
 
 use clap::Subcommand;
+use rocket::figment::Figment;
 use zeroize::Zeroizing;
 
-use super::{Done, Failed, no_account, operate, table};
+use super::{Done, Failed, no_account, operate, output, table};
 use crate::auth::{Operator, Overview};
 use crate::clock::in_utc;
 use crate::config::Config;
@@ -61,8 +62,8 @@ pub enum UserCommand {
 }
 
 impl UserCommand {
-    pub async fn run(self) -> Done {
-        operate(async |operator, config| match self {
+    pub async fn run(self, figment: &Figment) -> Done {
+        operate(figment, async |operator, config| match self {
             UserCommand::List { json } => table::print(json, &operator.list().await?, COLUMNS, row),
             UserCommand::Add { email } => add(operator, config, &email).await,
             UserCommand::Show { email, json } => {
@@ -87,8 +88,7 @@ impl UserCommand {
             UserCommand::Reset { email } => {
                 let link = operator.reset(&email).await?;
                 let none = || format!("{email} has no account, or it is disabled");
-                println!("{}", link.ok_or_else(none)?);
-                Ok(())
+                output::print(link.ok_or_else(none)?)
             }
         })
         .await
@@ -99,10 +99,7 @@ async fn add(operator: &Operator, config: &Config, email: &Email) -> Done {
     let password = NewPassword::parse(&read_password()?, &config.password, &[email.as_str()])?;
     let hash = Hasher::start(&config.password)?.hash(password.into()).await?;
     match operator.add(email, &hash).await? {
-        true => {
-            println!("{email} has an account");
-            Ok(())
-        }
+        true => output::print(format_args!("{email} has an account")),
         false => {
             Err(format!("{email} has an account already, or was the address of one lately").into())
         }
@@ -128,10 +125,7 @@ fn read_password() -> Result<Zeroizing<String>, Failed> {
 
 fn report(is_done: bool, email: &Email, what: &str) -> Done {
     match is_done {
-        true => {
-            println!("{email} {what}");
-            Ok(())
-        }
+        true => output::print(format_args!("{email} {what}")),
         false => Err(no_account(email)),
     }
 }

@@ -8,10 +8,10 @@ use rocket::figment::{Figment, Source};
 use rocket_db_pools::Pool;
 use sqlx::postgres::PgSslMode;
 
-use super::{Done, Failed};
+use super::{Done, Failed, advise, output};
 use crate::clock::Clock;
 use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
-use crate::db::{self, Connection, Pools};
+use crate::db::{self, Connection, Pools, schema};
 use crate::mail::Smtp;
 use crate::sql;
 
@@ -33,18 +33,18 @@ pub struct Check {
 
 impl Check {
     /// Prints one line for each thing that is unsafe, with the mend.
-    pub async fn run(self) -> Done {
-        let figment = crate::figment();
-        config::check_top_level(&figment)?;
-        let config = Config::from_figment(&figment)?;
+    pub async fn run(self, figment: &Figment) -> Done {
+        config::check_top_level(figment)?;
+        let config = Config::from_figment(figment)?;
+        output::say_database(&config.database);
 
         let is_postgres = matches!(config.database, DatabaseConfig::Postgres(_));
         let mut lines = config.warnings();
-        lines.extend(profile(&config, &figment));
-        lines.extend(key_file(&figment, "secret_key"));
+        lines.extend(profile(&config, figment));
+        lines.extend(key_file(figment, "secret_key"));
         if is_postgres {
             // A password may be in it.
-            lines.extend(key_file(&figment, "databases.login.url"));
+            lines.extend(key_file(figment, "databases.login.url"));
         }
         lines.extend(database(&config).await);
         lines.extend(self.backup.as_deref().and_then(|path| backup(path, is_postgres)));
@@ -53,12 +53,11 @@ impl Check {
             lines.extend(mail(&config).await);
         }
 
-        lines.iter().for_each(|line| println!("{line}"));
+        for line in &lines {
+            output::print(line)?;
+        }
         match lines.len() {
-            0 => {
-                println!("nothing unsafe was found");
-                Ok(())
-            }
+            0 => output::print("nothing unsafe was found"),
             found => Err(format!("{found} unsafe").into()),
         }
     }
@@ -110,22 +109,10 @@ fn key_file(figment: &Figment, key: &str) -> Option<String> {
 }
 
 async fn database(config: &Config) -> Vec<String> {
-    let path = match &config.database {
-        DatabaseConfig::Sqlite(path) => path,
-        DatabaseConfig::Postgres(postgres) => return server(&config.database, postgres).await,
+    let mut lines = match &config.database {
+        DatabaseConfig::Sqlite(path) => file(path).into_iter().collect(),
+        DatabaseConfig::Postgres(postgres) => server(postgres),
     };
-    if !path.is_file() {
-        let path = path.display();
-        return vec![format!("databases.login.url: there is no {path} yet; start the site once")];
-    }
-
-    let mut lines = Vec::new();
-    if is_open(path) {
-        let path = path.display();
-        lines.push(format!(
-            "databases.login.url: {path} can be read by others on this machine; chmod 600 {path}*"
-        ));
-    }
     match look(&config.database).await {
         Ok(found) => lines.extend(found),
         Err(error) => lines.push(error.to_string()),
@@ -133,7 +120,16 @@ async fn database(config: &Config) -> Vec<String> {
     lines
 }
 
-async fn server(database: &DatabaseConfig, config: &PostgresConfig) -> Vec<String> {
+fn file(path: &Path) -> Option<String> {
+    is_open(path).then(|| {
+        let path = path.display();
+        format!(
+            "databases.login.url: {path} can be read by others on this machine; chmod 600 {path}*"
+        )
+    })
+}
+
+fn server(config: &PostgresConfig) -> Vec<String> {
     let mut lines = Vec::new();
     let is_verified =
         matches!(config.options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
@@ -148,15 +144,14 @@ async fn server(database: &DatabaseConfig, config: &PostgresConfig) -> Vec<Strin
                 .into(),
         );
     }
-    match look(database).await {
-        Ok(found) => lines.extend(found),
-        Err(error) => lines.push(error.to_string()),
-    }
     lines
 }
 
 /// What the database itself says. Opening it refuses an unsafe SQLite.
 async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
+    if let Err(refusal) = schema::look(database).await?.check(database) {
+        return Ok(vec![format!("databases.login.url: {}", advise(refusal))]);
+    }
     let db = Pools::open(database).await?;
     let mut lines = Vec::new();
     let mut reader = db.read().await?;

@@ -6,9 +6,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rocket_db_pools::Pool;
 
-use super::Done;
+use super::{Done, output};
 use crate::config::DatabaseConfig;
-use crate::db::{Pools, copy};
+use crate::db::{Pools, copy, schema};
 
 #[derive(Debug, Args)]
 pub struct Copy {
@@ -51,17 +51,15 @@ impl Copy {
         if urls.0 == urls.1 {
             return Err("--from and --to are the same".into());
         }
-        if let DatabaseConfig::Sqlite(path) = &urls.0
-            && !path.is_file()
-        {
-            return Err(format!("--from: there is no {}", path.display()).into());
-        }
+        let schema = schema::look(&urls.0).await.map_err(|error| format!("--from: {error}"))?;
+        schema.check(&urls.0).map_err(|refusal| format!("--from: {refusal}"))?;
 
         let from = Pools::open(&urls.0).await.map_err(|error| format!("--from: {error}"))?;
         let to = Pools::open(&urls.1).await.map_err(|error| format!("--to: {error}"))?;
         let done = copy(&from, &to).await;
         if done.is_ok() {
-            println!("{} is in {}; set databases.login.url to it", urls.0, urls.1);
+            let line = format!("{} is in {}; set databases.login.url to it", urls.0, urls.1);
+            output::print(line)?;
         }
         to.close().await;
         from.close().await;
@@ -70,7 +68,6 @@ impl Copy {
 }
 
 async fn copy(from: &Pools, to: &Pools) -> Done {
-    from.migrate().await.map_err(|error| format!("--from: {error}"))?;
     to.migrate().await.map_err(|error| format!("--to: {error}"))?;
     // Of all tables before anything is written: a site that is in use there
     // must not get rows of another one.
@@ -100,7 +97,7 @@ async fn copy(from: &Pools, to: &Pools) -> Done {
             )
             .into());
         }
-        println!("{}: {} rows, the same in both", table.name, after.rows);
+        output::print(format_args!("{}: {} rows, the same in both", table.name, after.rows))?;
     }
     Ok(())
 }

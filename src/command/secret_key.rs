@@ -2,12 +2,11 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::Done;
+use super::{Done, output};
 
 /// Prints 256 random bits, in base64.
 pub fn print() -> Done {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
-    println!("{}", BASE64_STANDARD.encode(key));
-    Ok(())
+    output::print(BASE64_STANDARD.encode(key))
 }

@@ -1,8 +1,9 @@
 //! `session …`: who is logged in.
 
 use clap::Subcommand;
+use rocket::figment::Figment;
 
-use super::{Done, no_account, operate, table};
+use super::{Done, no_account, operate, output, table};
 use crate::auth::UserSession;
 use crate::clock::in_utc;
 use crate::user::Email;
@@ -28,8 +29,8 @@ pub enum SessionCommand {
 }
 
 impl SessionCommand {
-    pub async fn run(self) -> Done {
-        operate(async |operator, _| match self {
+    pub async fn run(self, figment: &Figment) -> Done {
+        operate(figment, async |operator, _| match self {
             SessionCommand::List { email, json } => {
                 let sessions = operator.sessions(&email).await?;
                 let sessions = sessions.ok_or_else(|| no_account(&email))?;
@@ -37,12 +38,12 @@ impl SessionCommand {
             }
             SessionCommand::Revoke { email: Some(email), .. } => {
                 let ended = operator.end_sessions(&email).await?;
-                println!("sessions ended: {}", ended.ok_or_else(|| no_account(&email))?);
-                Ok(())
+                let ended = ended.ok_or_else(|| no_account(&email))?;
+                output::print(format_args!("sessions ended: {ended}"))
             }
             SessionCommand::Revoke { email: None, .. } => {
-                println!("sessions ended: {}", operator.end_all_sessions().await?);
-                Ok(())
+                let ended = operator.end_all_sessions().await?;
+                output::print(format_args!("sessions ended: {ended}"))
             }
         })
         .await

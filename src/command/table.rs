@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::Done;
+use super::{Done, output};
 
 /// Prints `items`, one per line, under `columns`.
 pub fn print<T: Serialize, const N: usize>(
@@ -18,11 +18,9 @@ pub fn print<T: Serialize, const N: usize>(
 
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(columns).add_rows(items.iter().map(row));
-    println!("{}", table.trim_fmt());
-    Ok(())
+    output::print(table.trim_fmt())
 }
 
 pub fn print_json(value: &impl Serialize) -> Done {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    output::print(serde_json::to_string_pretty(value)?)
 }

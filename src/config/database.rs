@@ -223,11 +223,15 @@ impl fmt::Debug for PostgresConfig {
     }
 }
 
-/// Where it is, without user and password.
+/// Where it is: the whole path, or the server and the database, without user and
+/// password.
 impl fmt::Display for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DatabaseConfig::Sqlite(path) => path.display().fmt(f),
+            DatabaseConfig::Sqlite(path) => {
+                let whole = std::path::absolute(path);
+                whole.as_deref().unwrap_or(path).display().fmt(f)
+            }
             DatabaseConfig::Postgres(config) => f.write_str(&config.name),
         }
     }

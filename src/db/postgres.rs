@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocket::tokio::{self, time::timeout};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, Transaction, Type};
 use sqlx_core::migrate::Migrator;
 
@@ -64,25 +64,9 @@ impl PostgresPool {
     ///
     /// When the server does not answer, does not let us in, or is too old.
     pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
-        let has_named_statements = config.named_statements;
-        let mut options = config.options.clone();
-        if options.get_application_name().is_none() {
-            options = options.application_name("rocket-login");
-        }
-        options = match has_named_statements {
-            true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
-            // A pooler takes none of these; they are set on the role there.
-            false => options.statement_cache_capacity(0).extra_float_digits(None),
-        };
-
+        let (options, has_named_statements) = (options(config), config.named_statements);
         // The pool would try again and again, and then only say that it took long.
-        let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
-        let mut first = first.map_err(|_| OpenError::database("the server does not answer"))??;
-        check_version(&mut first).await?;
-        if one::<bool>(&mut first, IS_STANDBY).await? {
-            return Err(OpenError::database("the server is a standby; name the primary"));
-        }
-        let _ = first.close().await;
+        let _ = connect(&options).await?.close().await;
 
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
@@ -174,6 +158,34 @@ impl PostgresPool {
 
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// How a connection is made.
+pub fn options(config: &PostgresConfig) -> PgConnectOptions {
+    let mut options = config.options.clone();
+    if options.get_application_name().is_none() {
+        options = options.application_name("rocket-login");
+    }
+    match config.named_statements {
+        true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
+        // A pooler takes none of these; they are set on the role there.
+        false => options.statement_cache_capacity(0).extra_float_digits(None),
+    }
+}
+
+/// One connection, tried once.
+///
+/// # Errors
+///
+/// When the server does not answer, does not let us in, is too old, or a standby.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let db = timeout(PATIENCE, PgConnection::connect_with(options)).await;
+    let mut db = db.map_err(|_| OpenError::database("the server does not answer"))??;
+    check_version(&mut db).await?;
+    match one::<bool>(&mut db, IS_STANDBY).await? {
+        true => Err(OpenError::database("the server is a standby; name the primary")),
+        false => Ok(db),
     }
 }
 

@@ -124,6 +124,146 @@ fn a_wrong_configuration_ends_with_one_line() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// Every command, but for the one that no file configures.
+const COMMANDS: [&[&str]; 8] = [
+    &[],
+    &["serve"],
+    &["migrate"],
+    &["check", "--offline"],
+    &["copy", "--from", "sqlite:a.db", "--to", "sqlite:b.db"],
+    &["user", "list"],
+    &["user", "disable", "ada@example.org"],
+    &["session", "revoke", "--all"],
+];
+
+#[test]
+fn a_configuration_that_is_named_and_missing_stops_every_command() {
+    let dir = TempDir::new().unwrap();
+    let whole = dir.path().canonicalize().unwrap().join("nowhere.toml");
+    for arguments in COMMANDS {
+        for name in ["nowhere.toml", whole.to_str().unwrap()] {
+            let output = run(&dir, arguments, &[("ROCKET_CONFIG", name)]);
+            assert_refused(&output, &format!("ROCKET_CONFIG: names {}, which", whole.display()));
+        }
+        assert_refused(&run(&dir, arguments, &[("ROCKET_CONFIG", "")]), "ROCKET_CONFIG: names ");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    // What goes into the file that is yet to be written.
+    let key = run(&dir, &["secret-key"], &[("ROCKET_CONFIG", "nowhere.toml")]);
+    assert_eq!(key.status.code(), Some(0), "{key:?}");
+
+    // Where Rocket looks for it: in the folders above as well.
+    std::fs::write(dir.path().join("site.toml"), "").unwrap();
+    let below = dir.path().join("below");
+    std::fs::create_dir(&below).unwrap();
+    let mut migrate = program(&dir);
+    let migrate = migrate.current_dir(&below).arg("migrate").env("ROCKET_CONFIG", "site.toml");
+    assert!(migrate.status().unwrap().success());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_ends_with_its_place() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
+    let path = path.display();
+    for (text, problem) in [
+        ("[default]\nport = 80 00\n", "line 2, column 11: expected newline"),
+        ("[default]\n\nident = rocket\n", "line 3, column 9: "),
+        ("[default\nport = 8000\n", "line 1, column 9: "),
+        ("[default]\nport = 1\nport = 2\n", "line 3, column 1: duplicate key `port`"),
+        ("port = 8000\n", "line 1, column 8: stands outside a profile"),
+    ] {
+        std::fs::write(dir.path().join("Rocket.toml"), text).unwrap();
+        for arguments in COMMANDS {
+            assert_refused(&run(&dir, arguments, &[]), &format!("{path}: {problem}"));
+        }
+    }
+
+    std::fs::write(dir.path().join("Rocket.toml"), b"[default]\nident = \"\xff\"\n").unwrap();
+    assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: cannot be read: "));
+    std::fs::remove_file(dir.path().join("Rocket.toml")).unwrap();
+    std::fs::create_dir(dir.path().join("Rocket.toml")).unwrap();
+    assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: is no file"));
+    std::fs::remove_dir(dir.path().join("Rocket.toml")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", dir.path().join("Rocket.toml")).unwrap();
+        assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: cannot be read: "));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_is_closed_to_us_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::servers::{give_away, unprivileged};
+
+    let dir = TempDir::new().unwrap();
+    give_away(dir.path());
+    let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+    // The program must be where nobody is kept from running it.
+    let copied = dir.path().join("rocket-login");
+    std::fs::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied).unwrap();
+    let command = crate::servers::program::command(&copied, &dir);
+    let output = unprivileged(command).arg("migrate").output().unwrap();
+    assert_refused(&output, &format!("{}: cannot be read: Permission denied", path.display()));
+}
+
+#[test]
+fn rockets_own_keys_are_looked_at_before_rocket_does() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
+    for (variable, value, start) in [
+        ("ROCKET_ADDRESS", "everywhere", "address: "),
+        (
+            "ROCKET_PORT",
+            "many",
+            "port: is \"many\"; write a number from 0 to 65535 (from ROCKET_PORT)",
+        ),
+        ("ROCKET_PORT", "65536", "port: is 65536; write a number from 0 to 65535"),
+        ("ROCKET_WORKERS", "abc", "workers: is \"abc\"; write a number"),
+        ("ROCKET_WORKERS", "0", "workers: is 0; write a number from 1 to"),
+        ("ROCKET_WORKERS", "100000", "workers: is 100000; write a number from 1 to"),
+        ("ROCKET_WORKERS", "-1", "workers: "),
+        ("ROCKET_MAX_BLOCKING", "0", "max_blocking: is 0; write a number from 1 to"),
+        ("ROCKET_MAX_BLOCKING", "[]", "max_blocking: is a list; write a number"),
+        ("ROCKET_KEEP_ALIVE", "long", "keep_alive: "),
+        ("ROCKET_IDENT", "[1]", "ident: "),
+        ("ROCKET_IP_HEADER", "[1]", "ip_header: "),
+        ("ROCKET_LIMITS", "many", "limits: "),
+        ("ROCKET_LIMITS", "{form=\"x\"}", "limits"),
+        ("ROCKET_TEMP_DIR", "[1]", "temp_dir: "),
+        ("ROCKET_LOG_LEVEL", "loud", "log_level: "),
+        ("ROCKET_CLI_COLORS", "[1]", "cli_colors: "),
+        ("ROCKET_SHUTDOWN", "{force=\"x\"}", "shutdown.force: is \"x\"; write true or false"),
+        ("ROCKET_SHUTDOWN", "{grace=\"x\"}", "shutdown.grace: "),
+        ("ROCKET_SHUTDOWN", "{signals=[\"fire\"]}", "shutdown.signals"),
+        ("ROCKET_SHUTDOWN", "now", "shutdown: "),
+    ] {
+        for arguments in COMMANDS {
+            assert_refused(&run(&dir, arguments, &[(variable, value)]), start);
+        }
+    }
+    std::fs::write(&path, "[default]\nworkers = \"abc\"\n").unwrap();
+    let problem = "workers: is \"abc\"; write a number";
+    for arguments in COMMANDS {
+        let problem = format!("{problem} (in {})", path.display());
+        assert_refused(&run(&dir, arguments, &[]), &problem);
+    }
+}
+
+#[test]
+fn a_profile_of_whatever_name_ends_in_no_panic() {
+    let dir = TempDir::new().unwrap();
+    for profile in ["", " ", "default", "global", "rel\u{e4}se", "a.b", "[release]"] {
+        let output = run(&dir, &["check", "--offline"], &[("ROCKET_PROFILE", profile)]);
+        assert_refused(&output, "secret_key: is missing");
+    }
+}
+
 #[test]
 fn a_database_that_cannot_be_made_is_named() {
     let dir = TempDir::new().unwrap();
@@ -141,7 +281,9 @@ fn migrating_twice_is_migrating_once() {
     for _ in 0..2 {
         let output = run(&dir, &["migrate"], &[]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "data/login.db is up to date\n");
+        let path = dir.path().canonicalize().unwrap().join("data/login.db");
+        let line = format!("{} is up to date\n", path.display());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), line);
     }
 }
 

@@ -39,7 +39,33 @@ fn run(dir: &TempDir, arguments: &[&str]) -> String {
 fn refused(dir: &TempDir, arguments: &[&str], input: &str, code: i32) -> String {
     let output = run_with(dir, arguments, input);
     assert_eq!(output.status.code(), Some(code), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
+    after_database(dir, output.stderr)
+}
+
+/// What stands on standard error after the line that names the database. Wrong usage
+/// comes before that.
+#[track_caller]
+fn after_database(dir: &TempDir, said: Vec<u8>) -> String {
+    let said = String::from_utf8(said).unwrap();
+    match said.strip_prefix("database: ").and_then(|said| said.split_once('\n')) {
+        Some((database, rest)) => {
+            assert_eq!(database, place(dir));
+            rest.to_owned()
+        }
+        None => said,
+    }
+}
+
+/// The database of `dir`, as commands name it.
+fn place(dir: &TempDir) -> String {
+    match crate::database::socket() {
+        Some(socket) => {
+            let url = crate::database::url(dir);
+            let name = url.split_once('?').unwrap().0.rsplit('/').next().unwrap().to_owned();
+            format!("postgres://{socket}:5432/{name}")
+        }
+        None => dir.path().canonicalize().unwrap().join("data/login.db").display().to_string(),
+    }
 }
 
 fn site(dir: &TempDir) -> Program {
@@ -47,6 +73,7 @@ fn site(dir: &TempDir) -> Program {
 }
 
 fn add(dir: &TempDir) {
+    run(dir, &["migrate"]);
     let output = run_with(dir, &["user", "add", ADA], "correct horse battery\nmore\n");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
@@ -83,6 +110,7 @@ fn a_password_is_never_taken_from_an_argument() {
 #[test]
 fn wrong_usage_is_told_from_failure() {
     let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
     for arguments in [
         &["user"][..],
         &["user", "show"],
@@ -235,7 +263,7 @@ fn what_the_operator_did_is_in_the_history_and_named_so() {
     site.request("POST /register", None, FORM);
     let disabled = run_with(&dir, &["user", "disable", ADA], "");
     let line = " event=disabled ip=- user=1 email=a***@example.org\n";
-    let said = String::from_utf8(disabled.stderr).unwrap();
+    let said = after_database(&dir, disabled.stderr);
     assert!(said.starts_with("security: time=20") && said.ends_with(line), "{said}");
     refused(&dir, &["user", "reset", ADA], "", 1);
     run(&dir, &["user", "enable", ADA]);
@@ -333,7 +361,9 @@ fn check_looks_at_the_database_its_clock_and_its_backup() {
 
     let dir = TempDir::new().unwrap();
     let offline = |more: &[&str]| check(&dir, &[&["--offline"], more].concat(), &SAFE);
-    assert!(offline(&[]).1.starts_with("databases.login.url: there is no data/login.db yet"));
+    let said = offline(&[]).1;
+    let start = format!("databases.login.url: there is no database of a site at {}", place(&dir));
+    assert!(said.starts_with(&start) && said.contains("rocket-login migrate"), "{said}");
     add(&dir);
     assert_eq!(offline(&[]).0, Some(0));
 
@@ -409,4 +439,230 @@ fn the_start_says_that_mail_is_off() {
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_PROFILE", "release")]);
     site.wait_for("mail.url is not set");
+}
+
+/// Each command that acts on the configured database.
+const COMMANDS: [&[&str]; 10] = [
+    &["user", "list"],
+    &["user", "add", ADA],
+    &["user", "show", ADA],
+    &["user", "disable", ADA],
+    &["user", "enable", ADA],
+    &["user", "delete", ADA],
+    &["user", "unlock", ADA],
+    &["user", "reset", ADA],
+    &["session", "list", ADA],
+    &["session", "revoke", "--all"],
+];
+
+#[test]
+fn a_command_makes_no_database_and_says_where_there_is_none() {
+    let dir = TempDir::new().unwrap();
+    for arguments in COMMANDS {
+        let error = refused(&dir, arguments, "correct horse battery\n", 1);
+        assert!(error.starts_with("Error: ") && error.lines().count() == 1, "{error}");
+        for part in [
+            place(&dir).as_str(),
+            "rocket-login migrate",
+            "ROCKET_CONFIG",
+            "sudo --preserve-env=ROCKET_CONFIG",
+        ] {
+            assert!(error.contains(part), "{arguments:?}: {error}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_holds_no_site_is_left_as_it_is() {
+    if crate::database::socket().is_some() {
+        return;
+    }
+
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    let path = dir.path().join("data/login.db");
+    std::fs::write(&path, "").unwrap();
+    let error = refused(&dir, &["user", "list"], "", 1);
+    assert!(error.contains("there is no database of a site at"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+
+    std::fs::write(&path, "notes, and no database at all").unwrap();
+    let error = refused(&dir, &["user", "list"], "", 1);
+    assert!(error.starts_with("Error: databases.login.url: cannot open"), "{error}");
+
+    // Somebody else's database.
+    std::fs::remove_file(&path).unwrap();
+    in_database(&dir, "PRAGMA journal_mode = DELETE; CREATE TABLE notes (text)");
+    let before = std::fs::read(&path).unwrap();
+    let error = refused(&dir, &["session", "revoke", "--all"], "", 1);
+    assert!(error.contains("there is no database of a site at"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(dir.path().join("data")).unwrap().count(), 1);
+}
+
+/// Runs `sql` in the database of `dir`, as another program does.
+fn in_database(dir: &TempDir, sql: &'static str) {
+    let url = match crate::database::socket() {
+        Some(_) => crate::database::url(dir),
+        None => format!("sqlite:{}?mode=rwc", dir.path().join("data/login.db").display()),
+    };
+    sqlx::any::install_default_drivers();
+    rocket::tokio::runtime::Runtime::new().unwrap().block_on(async {
+        use sqlx::Connection;
+        let mut db = sqlx::AnyConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
+}
+
+#[test]
+fn each_command_names_its_database_and_keeps_standard_output_for_its_own() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    for arguments in COMMANDS.into_iter().filter(|arguments| arguments[1] != "delete") {
+        let output = run_with(&dir, arguments, "correct horse battery\n");
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(said.starts_with(&format!("database: {}\n", place(&dir))), "{output:?}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("database"), "{output:?}");
+    }
+    let listed = run(&dir, &["user", "list", "--json"]);
+    assert!(serde_json::from_str::<Value>(&listed).unwrap().is_array(), "{listed}");
+}
+
+#[test]
+fn commands_leave_the_schema_alone() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    // A site of an earlier program: this one would have to migrate.
+    in_database(&dir, "DELETE FROM _sqlx_migrations WHERE version = 20261123000007");
+    for arguments in COMMANDS {
+        let error = refused(&dir, arguments, "correct horse battery\n", 1);
+        let problem = format!("{} lacks 1 of this program's migrations", place(&dir));
+        assert!(error.contains(&problem) && error.contains("rocket-login migrate"), "{error}");
+    }
+    let (code, said) = check(&dir, &["--offline"], &SAFE);
+    assert!(code == Some(1) && said.contains("lacks 1 of this program's migrations"), "{said}");
+    in_database(
+        &dir,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         SELECT 20261123000007, 'own changes', TRUE, checksum, 0 FROM _sqlx_migrations LIMIT 1",
+    );
+    let error = refused(&dir, &["user", "list"], "", 1);
+    assert!(error.contains("its migration 20261123000007 differs from ours"), "{error}");
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_left_to_it() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    // An application's own migrations, whatever their numbers, are none of ours.
+    let insert =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         SELECT 20991231000001, 'notes', TRUE, checksum, 0 FROM _sqlx_migrations LIMIT 1";
+    in_database(&dir, insert);
+    run(&dir, &["user", "list"]);
+    in_database(
+        &dir,
+        "UPDATE _sqlx_migrations SET description = 'rocket login roles' WHERE description = 'notes'",
+    );
+    for arguments in COMMANDS {
+        let error = refused(&dir, arguments, "correct horse battery\n", 1);
+        let problem = format!("{} was migrated by a newer program; use that one", place(&dir));
+        assert!(error.contains(&problem), "{error}");
+    }
+}
+
+/// What each command does where nobody can read what it prints: its exit code and what
+/// it says on standard error, after the line that names the database.
+#[cfg(unix)]
+fn unread(dir: &TempDir, arguments: &[&str], out: Stdio) -> (Option<i32>, String) {
+    let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
+    let command = command.args(arguments).envs([CHEAP]).stdin(Stdio::piped()).stdout(out);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(b"correct horse battery\n");
+    let output = child.wait_with_output().unwrap();
+    let said = after_database(dir, output.stderr);
+    let said = said.lines().filter(|line| !line.starts_with("security: ") && !line.is_empty());
+    (output.status.code(), said.collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(unix)]
+fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// A pipe whose reader has gone, like `head` when it has its lines.
+#[cfg(unix)]
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// Commands that go well, in an order in which they do.
+#[cfg(unix)]
+const PRINTING: [&[&str]; 16] = [
+    &["--help"],
+    &["--version"],
+    &["help"],
+    &["user", "--help"],
+    &["secret-key"],
+    &["migrate"],
+    &["user", "add", ADA],
+    &["user", "list"],
+    &["user", "list", "--json"],
+    &["user", "show", ADA, "--json"],
+    &["user", "disable", ADA],
+    &["user", "enable", ADA],
+    &["user", "unlock", ADA],
+    &["user", "reset", ADA],
+    &["session", "list", ADA],
+    &["session", "revoke", "--all"],
+];
+
+#[cfg(unix)]
+#[test]
+fn a_reader_who_has_enough_ends_no_command_badly() {
+    let dir = TempDir::new().unwrap();
+    for arguments in PRINTING.into_iter().chain([&["user", "delete", ADA][..]]) {
+        assert_eq!(unread(&dir, arguments, closed_pipe()), (Some(0), String::new()));
+    }
+    // What it has found is its exit code, whoever reads it.
+    let (code, said) = unread(&dir, &["check", "--offline"], closed_pipe());
+    assert_eq!((code, said.ends_with(" unsafe")), (Some(1), true), "{said}");
+    assert_eq!(unread(&dir, &["user", "fly"], closed_pipe()).0, Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_told_in_one_line_and_undoes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let start = "Error: standard output cannot be written: ";
+    for arguments in PRINTING {
+        let (code, said) = unread(&dir, arguments, full());
+        assert_eq!((code, said.lines().count()), (Some(1), 1), "{arguments:?}: {said}");
+        assert!(said.starts_with(start) && said.contains("stays done"), "{arguments:?}: {said}");
+    }
+    let (code, said) = unread(&dir, &["check", "--offline"], full());
+    assert!(code == Some(1) && said.starts_with(start), "{said}");
+    assert!(run(&dir, &["user", "list"]).contains(ADA));
+    assert_eq!(unread(&dir, &["user", "disable", ADA], full()).0, Some(1));
+    let shown = run(&dir, &["user", "show", ADA, "--json"]);
+    assert!(serde_json::from_str::<Value>(&shown).unwrap()["disabled_at"].is_i64(), "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_can_say_nothing_at_all_does_its_work() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    for arguments in [&["user", "disable", ADA][..], &["user", "list"], &["user", "fly"]] {
+        for (out, err) in [(full(), full()), (closed_pipe(), closed_pipe())] {
+            let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+            let status = command.args(arguments).stdout(out).stderr(err).status().unwrap();
+            assert!(matches!(status.code(), Some(0..=2)), "{arguments:?}: {status}");
+        }
+    }
+    assert!(!run(&dir, &["user", "show", ADA, "--json"]).contains("\"disabled_at\": null"));
 }
