@@ -10,12 +10,8 @@ use crate::clock::Timestamp;
 use crate::config::ThrottleConfig;
 use crate::error::Error;
 
-/// Attempts at one thing that may be looked at beyond those that are free,
-/// before the outcome of any of them is known: a hurried click, a household
-/// behind one address.
-const PARALLEL: i64 = 40;
-
-/// An attempt whose outcome was never told has been abandoned after a minute.
+/// An attempt whose outcome was never told has been abandoned after a minute: the
+/// process died. Nobody has learnt anything from it, so it is no failure.
 const ABANDONED: Timestamp = 60;
 
 /// Clocks of several instances may differ by so much.
@@ -56,10 +52,30 @@ impl Key {
 /// A limit on attempts.
 #[derive(Debug, Clone)]
 pub enum Limit {
-    /// On failures in a row: so many are free, then each costs a longer delay.
+    /// On failures in a row, of one account: so many are free, then each costs a
+    /// longer delay. An attempt under way counts as a failure until its outcome is
+    /// told, or as many as come at once would all be looked at.
     InARow { key: Key, account: Option<Key>, free: i64 },
-    /// On attempts in a time, in seconds. One that succeeds is given back.
-    Rate { key: Key, count: i64, window: Timestamp },
+    /// On attempts in a time. One that succeeds is given back.
+    Rate { key: Key, rate: Rate, beyond: Beyond },
+}
+
+/// So many in a time: a bucket of `count`, which is empty again after `window`
+/// seconds. It is reckoned in parts of a second, `count` to the second: an
+/// attempt takes `window` of them, so every rate is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: i64,
+    pub window: Timestamp,
+}
+
+/// What becomes of an attempt beyond a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// It is refused.
+    Refused,
+    /// It is let through. It leaves the bucket full for those that can be refused.
+    Counted,
 }
 
 /// What became of an attempt.
@@ -76,11 +92,16 @@ struct Row {
     failures: i64,
     pending: i64,
     blocked_until: Timestamp,
+    spare: i64,
     updated_at: Timestamp,
     expires_at: Timestamp,
 }
 
 /// Counts an attempt against each of `limits`, or refuses it.
+///
+/// Their rows are locked in the order in which they are given. Two transactions
+/// that take the same rows must take them in the same order, or each would wait
+/// for the other.
 ///
 /// # Errors
 ///
@@ -96,10 +117,9 @@ pub async fn begin(
         return Ok(());
     }
 
-    let limits = in_order(limits);
     let mut rows = Vec::new();
     let mut longest = 0;
-    for limit in &limits {
+    for limit in limits {
         let row = lock(&mut *db, limit, now).await?;
         longest = longest.max(limit.wait(&row, config, now));
         rows.push(row);
@@ -108,10 +128,10 @@ pub async fn begin(
         return Err(Error::throttled(longest));
     }
 
-    for (limit, mut row) in limits.into_iter().zip(rows) {
+    for (limit, mut row) in limits.iter().zip(rows) {
         match limit {
             Limit::InARow { .. } => row.pending += 1,
-            Limit::Rate { .. } => row.blocked_until = row.blocked_until.max(now) + limit.step(),
+            Limit::Rate { rate, .. } => rate.take(&mut row, now),
         }
         store(&mut *db, limit, &row, config, now).await?;
     }
@@ -130,11 +150,11 @@ pub async fn settle(
         return Ok(());
     }
 
-    for limit in in_order(limits) {
+    for limit in limits {
         match (limit, outcome) {
             (Limit::Rate { .. }, Outcome::Failed) => continue,
             (Limit::InARow { .. }, Outcome::Succeeded) => {
-                forget(&mut *db, limit.key()).await?;
+                forgive(&mut *db, limit.key()).await?;
                 continue;
             }
             _ => {}
@@ -142,7 +162,7 @@ pub async fn settle(
 
         let mut row = lock(&mut *db, limit, now).await?;
         match limit {
-            Limit::Rate { .. } => row.blocked_until = (row.blocked_until - limit.step()).max(now),
+            Limit::Rate { rate, .. } => rate.give_back(&mut row, now),
             Limit::InARow { free, .. } => {
                 row.pending = (row.pending - 1).max(0);
                 if outcome == Outcome::Failed {
@@ -189,7 +209,7 @@ pub async fn excess(db: &mut Connection) -> Result<i64, Error> {
 }
 
 /// Deletes at most `limit` rows that hold nobody up at present, those of the
-/// fewest failures first.
+/// fewest failures first. Attempts under way stay counted.
 pub async fn shrink(
     db: &mut Connection,
     config: &ThrottleConfig,
@@ -199,11 +219,13 @@ pub async fn shrink(
     let deleted = sql::query(
         "DELETE FROM login_throttle WHERE key IN
             (SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
+                 AND (pending = 0 OR updated_at <= $4)
              ORDER BY failures, expires_at LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/)",
     )
     .bind(config.failure_limit)
     .bind(now)
     .bind(limit)
+    .bind(now - ABANDONED)
     .execute(db)
     .await?;
     Ok(deleted)
@@ -223,30 +245,18 @@ impl Limit {
         }
     }
 
-    /// What one attempt takes of a rate, in seconds: one at the least.
-    fn step(&self) -> Timestamp {
-        match self {
-            Limit::InARow { .. } => 0,
-            Limit::Rate { count, window, .. } => (window / count).max(1),
-        }
-    }
-
     /// How long to wait before the next attempt, in seconds. 0: not at all.
     fn wait(&self, row: &Row, config: &ThrottleConfig, now: Timestamp) -> Timestamp {
         match self {
-            Limit::Rate { window, .. } => {
-                let free_at = row.blocked_until.max(now) + self.step() - window;
-                (free_at - now).max(0)
-            }
+            Limit::Rate { beyond: Beyond::Counted, .. } => 0,
+            Limit::Rate { rate, .. } => rate.wait(row, now),
             Limit::InARow { free, .. } => {
-                let looked_at = row.failures + row.pending;
                 if row.failures >= config.failure_limit {
                     config.longest_delay.as_secs() as Timestamp
                 } else if row.blocked_until > now {
                     row.blocked_until - now
-                } else if looked_at >= config.failure_limit
-                    || row.pending > 0 && looked_at >= free + PARALLEL
-                {
+                } else if row.pending > 0 && row.failures + row.pending >= *free {
+                    // Should those under way have failed, there is a delay.
                     1
                 } else {
                     0
@@ -254,6 +264,40 @@ impl Limit {
             }
         }
     }
+}
+
+impl Rate {
+    /// How much of the bucket is in use, in parts of a second.
+    fn used(&self, row: &Row, now: Timestamp) -> i64 {
+        // Less than a second, also where the rate was another one before.
+        let spare = row.spare.clamp(0, self.count - 1);
+        ((row.blocked_until - now).max(0) * self.count - spare).max(0)
+    }
+
+    fn set_used(&self, row: &mut Row, now: Timestamp, used: i64) {
+        let seconds = div_ceil(used, self.count);
+        (row.blocked_until, row.spare) = (now + seconds, seconds * self.count - used);
+    }
+
+    fn take(&self, row: &mut Row, now: Timestamp) {
+        let used = (self.used(row, now) + self.window).min(self.count * self.window);
+        self.set_used(row, now, used);
+    }
+
+    fn give_back(&self, row: &mut Row, now: Timestamp) {
+        let used = (self.used(row, now) - self.window).max(0);
+        self.set_used(row, now, used);
+    }
+
+    fn wait(&self, row: &Row, now: Timestamp) -> Timestamp {
+        let excess = self.used(row, now) + self.window - self.count * self.window;
+        div_ceil(excess.max(0), self.count)
+    }
+}
+
+/// Of a number that is not negative.
+fn div_ceil(number: i64, by: i64) -> i64 {
+    number / by + i64::from(number % by > 0)
 }
 
 /// After `beyond` more failures than are free.
@@ -267,14 +311,6 @@ fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
     }
 }
 
-/// Two transactions that take the same rows take them in the same order, or
-/// each would wait for the other.
-fn in_order(limits: &[Limit]) -> Vec<&Limit> {
-    let mut limits: Vec<&Limit> = limits.iter().collect();
-    limits.sort_unstable_by_key(|limit| limit.key());
-    limits
-}
-
 /// The row of `limit`, which is nobody else's until the transaction ends: two
 /// attempts at once must not both be the last that is free. A row that is not
 /// there cannot be locked, so it is made, expired from the start.
@@ -282,7 +318,7 @@ async fn lock(db: &mut Connection, limit: &Limit, now: Timestamp) -> Result<Row,
     let mut row: Row = sql::query_as(
         "INSERT INTO login_throttle (key, account, updated_at, expires_at) VALUES ($1, $2, $3, $3)
          ON CONFLICT (key) DO UPDATE SET key = excluded.key
-         RETURNING failures, pending, blocked_until, updated_at, expires_at",
+         RETURNING failures, pending, blocked_until, spare, updated_at, expires_at",
     )
     .bind(limit.key().as_bytes())
     .bind(limit.account().map(|key| key.as_bytes().to_vec()))
@@ -312,17 +348,18 @@ async fn store(
         Limit::InARow { .. } => now + MEMORY,
     };
     sql::query(
-        "INSERT INTO login_throttle (key, account, failures, pending, blocked_until, updated_at,
-                                     expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO login_throttle (key, account, failures, pending, blocked_until, spare,
+                                     updated_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (key) DO UPDATE SET failures = $3, pending = $4, blocked_until = $5,
-                                         updated_at = $6, expires_at = $7",
+                                         spare = $6, updated_at = $7, expires_at = $8",
     )
     .bind(limit.key().as_bytes())
     .bind(limit.account().map(|key| key.as_bytes().to_vec()))
     .bind(row.failures)
     .bind(row.pending)
     .bind(row.blocked_until)
+    .bind(row.spare)
     .bind(now)
     .bind(expires_at)
     .execute(db)
@@ -330,11 +367,24 @@ async fn store(
     Ok(())
 }
 
-async fn forget(db: &mut Connection, key: Key) -> Result<(), Error> {
-    sql::query("DELETE FROM login_throttle WHERE key = $1")
+/// Takes down a success. The failures are forgotten; attempts that are still
+/// under way are not, or a success would make room for as many again.
+async fn forgive(db: &mut Connection, key: Key) -> Result<(), Error> {
+    let deleted: Option<i64> = sql::query_scalar(
+        "DELETE FROM login_throttle WHERE key = $1 AND pending <= 1 RETURNING pending",
+    )
+    .bind(key.as_bytes())
+    .fetch_optional(&mut *db)
+    .await?;
+    if deleted.is_none() {
+        sql::query(
+            "UPDATE login_throttle SET failures = 0, pending = pending - 1, blocked_until = 0
+             WHERE key = $1 AND pending > 0",
+        )
         .bind(key.as_bytes())
         .execute(db)
         .await?;
+    }
     Ok(())
 }
 
@@ -349,6 +399,81 @@ mod tests {
         assert_eq!(delays, [0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(delay(i64::MAX, &config), 0);
         assert_eq!(delay(1_000_000, &config), 3600);
+    }
+
+    /// Attempts at one instant until one is refused, and how long that one is to wait.
+    fn burst(rate: Rate, row: &mut Row, now: Timestamp) -> (i64, Timestamp) {
+        for taken in 0.. {
+            match rate.wait(row, now) {
+                0 => rate.take(row, now),
+                wait => return (taken, wait),
+            }
+        }
+        unreachable!("a burst without an end")
+    }
+
+    #[test]
+    fn at_once_there_are_as_many_as_are_configured() {
+        for window in [600, 3600] {
+            for count in (1..=3600).chain([7_919, 99_991, 1_000_000]) {
+                let (rate, now) = (Rate { count, window }, 1_767_225_600);
+                let (taken, wait) = burst(rate, &mut Row::default(), now);
+                assert_eq!(taken, count, "in {window}");
+                assert_eq!(wait, div_ceil(window, count), "{count} in {window}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_is_always_asked_gives_what_is_configured_and_no_more() {
+        for window in [600, 3600] {
+            // Of one alone, what is free is lost while nobody asks.
+            for count in (2..=4000).step_by(7).chain([1000, 1900, 3599, 3600, 99_991]) {
+                let (rate, start) = (Rate { count, window }, 1_767_225_600);
+                let mut row = Row::default();
+                let (mut taken, mut now) = burst(rate, &mut row, start);
+                // In uneven steps, over two windows.
+                for step in (1..).map(|i| 1 + i * 37 % 101) {
+                    now += step;
+                    taken += burst(rate, &mut row, now).0;
+                    let refilled = count * (now - start) / window;
+                    assert!((taken - count - refilled).abs() <= 1, "{count} in {window}");
+                    assert!(taken <= count + refilled, "{count} in {window}");
+                    if now > start + 2 * window {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_taken() {
+        for count in [1, 7, 1000, 1900, 3600] {
+            let (rate, now) = (Rate { count, window: 3600 }, 1_767_225_600);
+            let mut row = Row::default();
+            for taken in 0..count {
+                let before = row.clone();
+                rate.take(&mut row, now);
+                let mut after = row.clone();
+                rate.give_back(&mut after, now);
+                assert_eq!(rate.used(&before, now), rate.used(&after, now), "{taken} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_that_was_another_one_before_holds_within_a_second() {
+        let now = 1_767_225_600;
+        for (before, after) in [(3599, 7), (7, 3599), (1, 3600), (3600, 1)] {
+            let (before, after) =
+                (Rate { count: before, window: 3600 }, Rate { count: after, window: 3600 });
+            let mut row = Row::default();
+            burst(before, &mut row, now);
+            let wait = after.wait(&row, now);
+            let step = div_ceil(after.window, after.count);
+            assert!((1..=step + 1).contains(&wait), "{before:?} {after:?}: {wait}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Change<'_> {
 
         // Whoever holds an account of somebody else's address must not fill his
         // mailbox; the act itself goes on.
-        if !self.may_mail("notice", recipient).await? {
+        if !self.may_notify(user, recipient).await? {
             return Ok(());
         }
 

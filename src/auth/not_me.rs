@@ -91,6 +91,8 @@ impl Auth<'_> {
         change.record(Kind::Locked, &user).await?;
         let is_mailed = is_reached && account.disabled_at.is_none() && self.has_mail();
         if is_mailed {
+            // It is the owner's way back, and its link was mailed: it is sent in any case.
+            change.count_mail().await?;
             change.mail_link("locked", Purpose::Reset, &user, &user.email).await?;
         }
         change.commit().await?;

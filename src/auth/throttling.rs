@@ -1,12 +1,16 @@
 //! Which limits an attempt counts against.
+//!
+//! A transaction takes them in this order, or two would wait for each other: those
+//! of the account (and device, session, link), those of the client address, mails
+//! from it, mails to an address.
 
 use super::Auth;
-use super::change::Change;
+use super::change::{Accounts, Change};
 use crate::device;
 use crate::error::Error;
 use crate::history::{Kind, Line};
 use crate::password::{NewPassword, Password, PasswordHash, Verdict};
-use crate::throttle::{self, Key, Limit, Outcome};
+use crate::throttle::{self, Beyond, Key, Limit, Outcome, Rate};
 use crate::token::TokenId;
 use crate::user::{Email, User};
 
@@ -68,32 +72,20 @@ impl Auth<'_> {
     /// kind: who asks for resets of an address must not keep its owner from
     /// signing up.
     pub(super) fn limits_of_mail(&self, kind: &str, recipient: &str) -> Vec<Limit> {
-        let config = self.accounts.throttle;
-        let to = limit_of_mail(kind, recipient, config.mails);
-        let from = self.limit_from_address("mails", config.address_mails, HOUR);
-        std::iter::once(to).chain(from).collect()
+        self.accounts.limits_of_mail(kind, recipient, Beyond::Refused)
     }
 
     /// Of a sign-up.
     pub(super) fn limits_of_sign_up(&self) -> Vec<Limit> {
-        let count = self.accounts.throttle.sign_ups;
-        self.limit_from_address("sign-ups", count, HOUR).into_iter().collect()
+        let rate = Rate { count: self.accounts.throttle.sign_ups, window: HOUR };
+        self.accounts.limit_from_address("sign-ups", rate, Beyond::Refused).into_iter().collect()
     }
 
     /// Of wrong passwords and dead links from one client address, whichever the
     /// accounts.
     pub(super) fn limit_of_address(&self) -> Option<Limit> {
-        let count = self.accounts.throttle.address_failures;
-        self.limit_from_address("address", count, TEN_MINUTES)
-    }
-
-    fn limit_from_address(&self, kind: &str, count: i64, window: i64) -> Option<Limit> {
-        let network = self.network();
-        (!network.is_empty()).then(|| Limit::Rate {
-            key: Key::of(kind, &[&network]),
-            count,
-            window,
-        })
+        let rate = Rate { count: self.accounts.throttle.address_failures, window: TEN_MINUTES };
+        self.accounts.limit_from_address("address", rate, Beyond::Refused)
     }
 
     /// The client's address, or the /64 around it. Empty when unknown.
@@ -150,6 +142,30 @@ impl Auth<'_> {
     }
 }
 
+impl Accounts<'_> {
+    /// As [`Auth::limits_of_mail()`]; at the client address's own limit the mail
+    /// is `beyond`.
+    fn limits_of_mail(&self, kind: &str, recipient: &str, beyond: Beyond) -> Vec<Limit> {
+        let to = Limit::Rate {
+            key: Key::of("mail", &[kind, &lower(recipient)]),
+            rate: Rate { count: self.throttle.mails, window: HOUR },
+            beyond: Beyond::Refused,
+        };
+        self.limit_of_mails_from_address(beyond).into_iter().chain([to]).collect()
+    }
+
+    fn limit_of_mails_from_address(&self, beyond: Beyond) -> Option<Limit> {
+        let rate = Rate { count: self.throttle.address_mails, window: HOUR };
+        self.limit_from_address("mails", rate, beyond)
+    }
+
+    fn limit_from_address(&self, kind: &str, rate: Rate, beyond: Beyond) -> Option<Limit> {
+        let network = self.client.network();
+        let key = Key::of(kind, &[&network]);
+        (!network.is_empty()).then_some(Limit::Rate { key, rate, beyond })
+    }
+}
+
 impl Change<'_> {
     /// As [`throttle::begin()`].
     pub async fn begin(&mut self, limits: &[Limit]) -> Result<(), Error> {
@@ -172,15 +188,42 @@ impl Change<'_> {
         begun
     }
 
-    /// Counts a mail of the kind `kind` to `recipient`. `false`: there were too
-    /// many lately.
+    /// Counts a mail of the kind `kind` to `recipient`, for what goes on without
+    /// it. `false`: there were too many lately.
     pub async fn may_mail(&mut self, kind: &str, recipient: &str) -> Result<bool, Error> {
-        let limit = limit_of_mail(kind, recipient, self.accounts.throttle.mails);
-        match self.begin(&[limit]).await {
+        self.may_mail_beyond(kind, recipient, Beyond::Refused).await
+    }
+
+    /// Counts a notice about the account of `user`. `false`: there were too many
+    /// lately.
+    ///
+    /// One to a confirmed address counts against the client address as any mail
+    /// does, and is not left out for it: a thief would have a hundred mails sent to
+    /// strangers first, and take the account over without a word to its owner.
+    pub async fn may_notify(&mut self, user: &User, recipient: &str) -> Result<bool, Error> {
+        let is_confirmed = user.verified_at.is_some() && user.email.eq_ignore_ascii_case(recipient);
+        let beyond = if is_confirmed { Beyond::Counted } else { Beyond::Refused };
+        self.may_mail_beyond("notice", recipient, beyond).await
+    }
+
+    async fn may_mail_beyond(
+        &mut self,
+        kind: &str,
+        recipient: &str,
+        beyond: Beyond,
+    ) -> Result<bool, Error> {
+        let limits = self.accounts.limits_of_mail(kind, recipient, beyond);
+        match self.begin(&limits).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_throttled() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Counts a mail that is sent in any case.
+    pub async fn count_mail(&mut self) -> Result<(), Error> {
+        let limit = self.accounts.limit_of_mails_from_address(Beyond::Counted);
+        self.begin(limit.as_slice()).await
     }
 
     /// As [`throttle::settle()`].
@@ -193,10 +236,6 @@ impl Change<'_> {
     pub async fn forget_failures(&mut self, email: &str) -> Result<(), Error> {
         throttle::forget_account(self, account(email)).await
     }
-}
-
-fn limit_of_mail(kind: &str, recipient: &str, count: i64) -> Limit {
-    Limit::Rate { key: Key::of("mail", &[kind, &lower(recipient)]), count, window: HOUR }
 }
 
 /// One account whatever the case of its address.

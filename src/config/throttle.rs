@@ -67,7 +67,7 @@ impl ThrottleConfig {
         check_range("throttle.account_failures", self.account_failures, 1..=self.failure_limit)?;
         check_duration("throttle.longest_delay", self.longest_delay, DAY)?;
         check_duration("throttle.first_delay", self.first_delay, self.longest_delay)?;
-        // One a second is the most that is told apart.
+        // More than one a second would not hold anybody up.
         for (key, value, most) in [
             ("throttle.address_failures", self.address_failures, 600),
             ("throttle.sign_ups", self.sign_ups, 3_600),

@@ -146,6 +146,7 @@ pub const TABLES: [Table; 8] = [
             ("blocked_until", Integer),
             ("updated_at", Integer),
             ("expires_at", Integer),
+            ("spare", Integer),
         ],
         key: 1,
         is_numbered: false,

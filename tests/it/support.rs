@@ -68,7 +68,7 @@ impl TestApp {
     /// Another site on the same database, by the same clock.
     pub async fn twin(&self, configure: impl FnOnce(Figment) -> Figment) -> Twin {
         let client = launch(configure(figment(&self.dir)), &self.clock, |rocket| rocket).await;
-        Twin { _client: client, clock: self.clock.clone() }
+        Twin { client, clock: self.clock.clone() }
     }
 
     /// Stops the site, does something, and starts it again.
@@ -160,15 +160,24 @@ impl TestApp {
     }
 }
 
-/// A site beside another one.
+/// A site beside another one, on its database.
 pub struct Twin {
-    _client: Client,
+    client: Client,
     clock: Clock,
 }
 
 impl Twin {
+    fn visitor(&self) -> Visitor<'_> {
+        Visitor { browser: Browser::new(&self.client) }
+    }
+
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Sends a form of a new visitor from the client address `from`.
+    pub async fn post_from(&self, from: &str, path: &str, body: &str) -> Answer {
+        self.visitor().post_to(&self.client, from, path, body).await
     }
 }
 
@@ -213,8 +222,12 @@ impl<'a> Deref for Visitor<'a> {
 impl<'a> Visitor<'a> {
     /// Sends a form from the client address `from`, as in `192.0.2.1`.
     pub async fn post_from(&self, app: &'a TestApp, from: &str, path: &str, body: &str) -> Answer {
+        self.post_to(&app.client, from, path, body).await
+    }
+
+    async fn post_to(&self, site: &'a Client, from: &str, path: &str, body: &str) -> Answer {
         let from = if from.contains(':') { format!("[{from}]:99") } else { format!("{from}:99") };
-        let request = app.client.post(path.to_owned()).header(ContentType::Form);
+        let request = site.post(path.to_owned()).header(ContentType::Form);
         self.send(request.remote(from.parse().unwrap()).body(body)).await
     }
 }

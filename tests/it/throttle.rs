@@ -57,12 +57,63 @@ async fn the_page_is_readable_and_says_when() {
     let answer = log_in(&app, HERE, WRONG).await;
     assert_wait(&answer, "30");
     answer.assert_text("Too many attempts").assert_text("Try it again in 30 seconds.");
+    answer
+        .assert_text("A forgotten password can be replaced by mail.")
+        .assert_text(r#"href="/reset""#);
     assert!(answer.header("content-security-policy").is_some());
     let request = app.client.post("/login").header(rocket::http::ContentType::Form);
     let request = request.remote("192.0.2.1:99".parse().unwrap());
     let json = app.visitor().send(request.header(rocket::http::Accept::JSON).body(WRONG)).await;
     assert_wait(&json, "30");
     assert!(json.is_json());
+}
+
+#[rocket::async_test]
+async fn the_page_says_what_is_possible_there() {
+    // Each way to the page, on a site with mail and on one without.
+    let fail_at = async |app: &TestApp, visitor: &Visitor<'_>, path: &str, body: &str| {
+        for _ in 0..40 {
+            let request = app.client.post(path.to_owned());
+            let request = request.header(rocket::http::ContentType::Form);
+            let answer =
+                visitor.send(request.remote("192.0.2.1:99".parse().unwrap()).body(body)).await;
+            if answer.status.code == 429 {
+                return answer;
+            }
+        }
+        panic!("{path} is not throttled");
+    };
+    let wrong = "password=wrong+horse+battery&current_password=wrong+horse+battery\
+                 &email=b%40example.org&new_password=another+horse+battery";
+    for has_mail in [true, false] {
+        // In the release profile there is no mail without `mail.url`.
+        let app = TestApp::with(|f| {
+            let profile = if has_mail { "debug" } else { "release" };
+            f.select(profile)
+                .merge(("throttle.sign_ups", 1))
+                .merge(("throttle.address_failures", 20))
+        })
+        .await;
+        let ada = app.registered(ADA).await;
+        let mailed = if has_mail { vec!["/reset", "/account/verify"] } else { vec![] };
+        for path in mailed {
+            let page = fail_at(&app, &ada, path, "email=ada%40example.org").await;
+            page.assert_no_text("forgotten").assert_text("A link that was mailed before");
+            let way = if path == "/reset" { "/login" } else { "/account" };
+            page.assert_text(&format!(r#"href="{way}""#));
+        }
+        let page = fail_at(&app, &app.visitor(), "/register", RIGHT).await;
+        page.assert_no_text("forgotten").assert_no_text("mail").assert_text(r#"href="/login""#);
+        for path in ["/login", "/reauthenticate", "/account/password", "/verify/x"] {
+            let page = fail_at(&app, &ada, path, wrong).await;
+            if has_mail {
+                page.assert_text("can be replaced by mail").assert_text(r#"href="/reset""#);
+            } else {
+                page.assert_no_text("mail").assert_text("ask whoever runs this site");
+                page.assert_text(r#"href="/login""#);
+            }
+        }
+    }
 }
 
 #[rocket::async_test]
@@ -175,23 +226,139 @@ async fn after_a_hundred_failures_only_a_new_password_helps() {
     log_in(&app, HERE, &RIGHT.replace("correct", "another")).await.assert_redirect("/account");
 }
 
+/// How many were looked at. The others were told to come back in `seconds`.
+#[track_caller]
+fn looked_at(answers: &[Answer], seconds: &[&str]) -> usize {
+    for answer in answers.iter().filter(|answer| answer.status.code == 429) {
+        let wait = answer.header("retry-after").unwrap();
+        assert!(seconds.contains(&wait), "{wait}");
+    }
+    answers.iter().filter(|answer| answer.status.code != 429).count()
+}
+
 #[rocket::async_test]
-async fn of_many_guesses_at_once_no_more_than_fifty_are_looked_at() {
+async fn of_sixty_guesses_at_once_ten_are_looked_at() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
-    let before = hashes(&app);
-    let answers = join_all((0..200).map(|_| log_in(&app, HERE, WRONG))).await;
-    let looked_at = answers.iter().filter(|answer| answer.status.code == 422).count();
-    assert!((10..=50).contains(&looked_at), "{looked_at}");
-    assert_eq!(hashes(&app) - before, looked_at as u64);
-    log_in(&app, HERE, RIGHT).await.assert_status(429);
+    for email in ["ada", "unknown"] {
+        let (before, body) = (hashes(&app), WRONG.replace("ada", email));
+        let answers = join_all((0..60).map(|_| log_in(&app, HERE, &body))).await;
+        assert_eq!(looked_at(&answers, &["1", "30"]), 10, "{email}");
+        assert_eq!(hashes(&app) - before, 10, "{email}");
+    }
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
+    app.advance(30);
+    log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn after_a_delay_one_guess_of_many_at_once_is_looked_at() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 10).await;
+    for delay in [30, 60] {
+        app.advance(delay);
+        let answers = join_all((0..20).map(|_| log_in(&app, HERE, WRONG))).await;
+        assert_eq!(looked_at(&answers, &["1", "60", "120"]), 1);
+    }
+}
+
+#[rocket::async_test]
+async fn of_guesses_at_once_from_many_addresses_fifty_are_looked_at() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let from: Vec<String> = (0..80).map(|host| format!("198.51.100.{host}")).collect();
+    let answers = join_all(from.iter().map(|from| log_in(&app, from, WRONG))).await;
+    assert_eq!(looked_at(&answers, &["1", "30"]), 50);
+}
+
+#[rocket::async_test]
+async fn two_instances_look_at_no_more_guesses_than_one() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let twin = app.twin(|figment| figment).await;
+    let here = join_all((0..30).map(|_| log_in(&app, HERE, WRONG)));
+    let there = join_all((0..30).map(|_| twin.post_from(HERE, "/login", WRONG)));
+    let (mut answers, others) = rocket::tokio::join!(here, there);
+    answers.extend(others);
+    assert_eq!(looked_at(&answers, &["1", "30"]), 10);
+}
+
+#[rocket::async_test]
+async fn of_guesses_at_once_inside_on_a_device_or_at_a_link_ten_are_looked_at() {
+    let app = TestApp::with(|f| f.merge(("throttle.address_failures", 600))).await;
+    let ada = app.registered(ADA).await;
+    let wrong = "password=wrong+horse+battery";
+    let again = (0..30).map(|_| ada.post_from(&app, HERE, "/reauthenticate", wrong));
+    assert_eq!(looked_at(&join_all(again).await, &["1", "30"]), 10);
+
+    let on_device = (0..30).map(|_| ada.post_from(&app, HERE, "/login", WRONG));
+    assert_eq!(looked_at(&join_all(on_device).await, &["1", "30"]), 10);
+
+    let (link, stranger) = (app.link(ADA, "/verify/").await, app.visitor());
+    let at_link = (0..30).map(|_| stranger.post_from(&app, HERE, &link, wrong));
+    assert_eq!(looked_at(&join_all(at_link).await, &["1", "30"]), 10);
+}
+
+#[rocket::async_test]
+async fn a_right_password_under_way_keeps_its_owner_out_for_no_longer_than_that() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    for _ in 0..3 {
+        let answers = join_all((0..30).map(|_| log_in(&app, HERE, RIGHT))).await;
+        assert!(looked_at(&answers, &["1"]) >= 10);
+        assert!(answers.iter().all(|answer| [303, 429].contains(&answer.status.code)));
+        // Each was given back: nothing is left of them.
+        assert_eq!(app.count("SELECT count(*) FROM login_throttle WHERE pending > 0").await, 0);
+        fail(&app, HERE, 9).await;
+        log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+    }
+}
+
+/// Attempts that are counted and never settled, as if the process had died then.
+async fn die_at(app: &TestApp, attempts: usize) {
+    app.execute("ALTER TABLE login_events RENAME TO away").await;
+    for _ in 0..attempts {
+        log_in(app, HERE, WRONG).await.assert_status(503);
+    }
+    app.execute("ALTER TABLE away RENAME TO login_events").await;
+}
+
+#[rocket::async_test]
+async fn an_attempt_that_never_ends_counts_for_a_minute() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    die_at(&app, 10).await;
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
+    app.advance(59);
+    assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
+    // Who tries meanwhile does not prolong it.
+    app.advance(1);
+    log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+    fail(&app, HERE, 10).await;
+}
+
+#[rocket::async_test]
+async fn a_success_forgets_failures_and_not_what_is_under_way() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    fail(&app, HERE, 3).await;
+    die_at(&app, 6).await;
+    log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
+    fail(&app, HERE, 4).await;
+    assert_wait(&log_in(&app, HERE, WRONG).await, "1");
 }
 
 #[rocket::async_test]
 async fn a_household_that_logs_in_at_once_is_let_in() {
     let app = TestApp::new().await;
-    app.registered(ADA).await;
-    let answers = join_all((0..40).map(|_| log_in(&app, HERE, RIGHT))).await;
+    let people: Vec<String> = (0..40).map(|number| format!("user{number}@example.org")).collect();
+    for email in &people {
+        app.registered(email).await;
+    }
+    let bodies: Vec<String> =
+        people.iter().map(|email| RIGHT.replace("ada%40example.org", email)).collect();
+    let answers = join_all(bodies.iter().map(|body| log_in(&app, HERE, body))).await;
     assert!(answers.iter().all(|answer| answer.status.code == 303));
 }
 
@@ -211,6 +378,29 @@ async fn many_accounts_from_one_address_are_throttled_together() {
     app.advance(6);
     assert_eq!(attempt(HERE, 101).await, 422);
     assert_eq!(attempt(HERE, 102).await, 429);
+}
+
+#[rocket::async_test]
+async fn what_is_configured_holds_where_it_does_not_divide_the_time() {
+    let app = TestApp::with(|f| f.merge(("throttle.address_failures", 350))).await;
+    let accepted = async || {
+        for accepted in 0..601 {
+            let answer = app.visitor().post_from(&app, HERE, "/verify/x", "").await;
+            match answer.status.code {
+                404 => {}
+                429 => return accepted,
+                status => panic!("{status}"),
+            }
+        }
+        panic!("600 in ten minutes, and no end");
+    };
+    assert_eq!(accepted().await, 350);
+    app.advance(12);
+    assert_eq!(accepted().await, 7);
+    app.advance(1);
+    assert_eq!(accepted().await, 0);
+    app.advance(1);
+    assert_eq!(accepted().await, 1);
 }
 
 #[rocket::async_test]
@@ -513,4 +703,114 @@ async fn what_was_counted_while_the_clock_was_ahead_holds_nobody_up() {
                      blocked_until = blocked_until + 2678400, expires_at = expires_at + 2678400";
     app.execute(month).await;
     app.visitor().log_in("ada@example.org").await.assert_redirect("/account");
+}
+
+/// Signs `email` up from `from`.
+async fn sign_up<'a>(app: &'a TestApp, from: &str, email: &str) -> Visitor<'a> {
+    let visitor = app.visitor();
+    let body = RIGHT.replace("ada%40example.org", email);
+    visitor.post_from(app, from, "/register", &body).await.assert_redirect("/account");
+    visitor
+}
+
+async fn with_mails(count: i64) -> TestApp {
+    TestApp::with(|f| f.merge(("throttle.address_mails", count))).await
+}
+
+async fn ask_reset(app: &TestApp, from: &str, email: &str) -> u16 {
+    let answer = app.visitor().post_from(app, from, "/reset", &format!("email={email}")).await;
+    answer.status.code
+}
+
+#[rocket::async_test]
+async fn sign_ups_with_the_addresses_of_strangers_mail_them_no_more_than_that() {
+    let app = with_mails(3).await;
+    for number in 0..6 {
+        sign_up(&app, HERE, &format!("stranger{number}@example.org")).await;
+    }
+    assert_eq!(app.mails().await.len(), 3);
+    assert_eq!(ask_reset(&app, HERE, ADA).await, 429);
+    // The sign-up has gone on, and its mail can be asked for later.
+    let last = app.visitor();
+    let body = RIGHT.replace("ada", "stranger5");
+    last.post_from(&app, HERE, "/login", &body).await.assert_redirect("/account");
+    last.post_from(&app, HERE, "/account/verify", "").await.assert_status(429);
+    app.advance(1200);
+    last.post_from(&app, HERE, "/account/verify", "").await.assert_redirect("/account");
+    assert_eq!(app.mails().await.len(), 4);
+
+    sign_up(&app, "192.0.2.2", "neighbour@example.org").await;
+    assert_eq!(app.mails().await.len(), 5);
+}
+
+#[rocket::async_test]
+async fn notices_to_an_address_that_nobody_has_confirmed_are_left_out_at_the_same_number() {
+    let app = with_mails(4).await;
+    for number in 0..2 {
+        sign_up(&app, HERE, &format!("stranger{number}@example.org")).await;
+    }
+    for number in 0..2 {
+        for _ in 0..4 {
+            let body = RIGHT.replace("ada", &format!("stranger{number}"));
+            log_in(&app, HERE, &body).await.assert_redirect("/account");
+        }
+    }
+    assert_eq!(app.mails().await.len(), 4);
+}
+
+#[rocket::async_test]
+async fn a_change_of_address_counts_both_of_its_mails() {
+    let app = with_mails(3).await;
+    let ada = sign_up(&app, HERE, ADA).await;
+    let body = "current_password=correct+horse+battery&email=b%40example.org";
+    ada.post_from(&app, HERE, "/account/email", body).await.assert_redirect("/account");
+    assert_eq!(app.mails().await.len(), 3);
+    ada.post_from(&app, HERE, "/account/email", body).await.assert_status(429);
+    assert_eq!(ask_reset(&app, HERE, ADA).await, 429);
+}
+
+#[rocket::async_test]
+async fn no_number_of_mails_to_strangers_keeps_a_notice_from_a_confirmed_address() {
+    let app = with_mails(5).await;
+    let ada = sign_up(&app, HERE, ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    ada.post_from(&app, HERE, &link, "").await.assert_redirect("/account");
+
+    // A thief who knows the password.
+    let thief = "198.51.100.1";
+    for number in 0..5 {
+        assert_eq!(ask_reset(&app, thief, &format!("stranger{number}@example.org")).await, 200);
+    }
+    assert_eq!(ask_reset(&app, thief, "stranger@example.org").await, 429);
+    log_in(&app, thief, RIGHT).await.assert_redirect("/account");
+    assert!(app.subjects(ADA).await.last().unwrap().contains("new device"));
+
+    // It counts all the same, and where the bucket is full it stays so.
+    app.advance(720);
+    log_in(&app, thief, RIGHT).await.assert_redirect("/account");
+    assert_eq!(ask_reset(&app, thief, "stranger@example.org").await, 429);
+
+    // The owner's way back is mailed in any case.
+    let link = app.link(ADA, "/not-me/").await;
+    for number in 0..5 {
+        assert_eq!(ask_reset(&app, HERE, &format!("stranger{number}@example.org")).await, 200);
+    }
+    assert_eq!(ask_reset(&app, HERE, "stranger@example.org").await, 429);
+    let mails = app.mails().await.len();
+    app.visitor().post_from(&app, HERE, &link, "").await.assert_redirect("/login");
+    assert_eq!(app.mails().await.len(), mails + 1);
+}
+
+#[rocket::async_test]
+async fn acts_of_one_user_that_mail_at_once_do_not_wait_for_each_other_for_ever() {
+    let app = TestApp::new().await;
+    let ada = sign_up(&app, HERE, ADA).await;
+    let phone = app.visitor();
+    for _ in 0..3 {
+        let body = "current_password=correct+horse+battery&email=b%40example.org";
+        let changed = (0..3).map(|_| ada.post_from(&app, HERE, "/account/email", body));
+        let logged_in = (0..3).map(|_| phone.post_from(&app, HERE, "/login", RIGHT));
+        let (changed, logged_in) = rocket::tokio::join!(join_all(changed), join_all(logged_in));
+        assert!(changed.iter().chain(&logged_in).all(|answer| answer.status.code == 303));
+    }
 }
