@@ -1,5 +1,6 @@
 //! Where a request comes from, as far as it can be believed.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Once;
 
@@ -10,6 +11,9 @@ use woothee::parser::Parser;
 /// Browsers send 100 to 200 characters; a longer value is somebody's test.
 const MAX_USER_AGENT_LENGTH: usize = 255;
 
+/// How much of an entry that cannot be read is quoted in the log.
+const LONGEST_QUOTE: usize = 60;
+
 /// What stands for a user agent where a command acted. No browser can say it:
 /// control characters are taken out of what they say.
 const OPERATOR: &str = "\toperator";
@@ -17,7 +21,8 @@ const OPERATOR: &str = "\toperator";
 /// The address and the program a request comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
-    /// `None` when unknown, as on a Unix socket.
+    /// `None` when unknown, as on a Unix socket, or where a trusted proxy does not
+    /// say.
     address: Option<IpAddr>,
     /// What the browser says it is: anything, but bounded and printable.
     pub user_agent: String,
@@ -26,8 +31,10 @@ pub struct Client {
 impl Client {
     pub fn of(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Self {
         let agent = request.headers().get_one("User-Agent").unwrap_or_default();
-        let address = address(request, trusted_proxies);
-        warn_of_proxy(request, address);
+        let (address, doubt) = address(request, trusted_proxies);
+        if let Some(doubt) = doubt {
+            doubt.warn();
+        }
         Client {
             address,
             user_agent: agent
@@ -55,22 +62,48 @@ impl Client {
     }
 }
 
-/// Behind a proxy that is not configured, all visitors have one address, and
-/// share one visitor's limits. Said once.
-fn warn_of_proxy(request: &Request<'_>, address: Option<IpAddr>) {
-    static WARNED: Once = Once::new();
+/// Why the address may not be the visitor's.
+#[derive(Debug, PartialEq, Eq)]
+enum Doubt {
+    /// Behind a proxy that is not configured all visitors have one address, and
+    /// share one visitor's limits.
+    Unnamed(IpAddr),
+    /// A trusted proxy has written something that is no address.
+    Unreadable(String),
+}
 
-    let is_local = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
-    };
-    if address.is_some_and(is_local) && request.headers().contains("X-Forwarded-For") {
-        WARNED.call_once(|| {
-            log::warn!(
-                "site.trusted_proxies: requests come through a proxy that is not named there, so \
-                 all visitors seem to have one address"
-            );
-        });
+impl Doubt {
+    /// Each kind is said once.
+    fn warn(&self) {
+        static UNNAMED: Once = Once::new();
+        static UNREADABLE: Once = Once::new();
+
+        let once = match self {
+            Doubt::Unnamed(_) => &UNNAMED,
+            Doubt::Unreadable(_) => &UNREADABLE,
+        };
+        once.call_once(|| log::warn!("{self}"));
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Unnamed(proxy) => write!(
+                f,
+                "site.trusted_proxies: requests come through {proxy}, which is not named there, \
+                 so all visitors seem to have one address"
+            ),
+            Doubt::Unreadable(entry) => {
+                let quoted: String = entry.chars().take(LONGEST_QUOTE).collect();
+                write!(
+                    f,
+                    "X-Forwarded-For: a trusted proxy has written {quoted:?}, which is no address; \
+                     where it does, the visitor's address counts as unknown, and no limit by \
+                     address holds"
+                )
+            }
+        }
     }
 }
 
@@ -108,23 +141,78 @@ fn network(address: IpAddr) -> IpAddr {
 /// The socket's address, unless a trusted proxy is there: then the right-most
 /// entry of `X-Forwarded-For` that no trusted proxy added. Entries left of it
 /// are whatever the client wrote, so a forged header changes nothing.
-fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+///
+/// Where that entry cannot be read, the address is unknown. The proxy's own would
+/// be everybody's, and a hundred wrong passwords would lock everybody out; what
+/// stands further left may be forged.
+fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> (Option<IpAddr>, Option<Doubt>) {
     let trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
-    let mut address = request.remote()?.ip().to_canonical();
-    let forwarded: Vec<&str> =
-        request.headers().get("X-Forwarded-For").flat_map(|h| h.split(',')).collect();
-    for entry in forwarded.into_iter().rev() {
+    let Some(peer) = request.remote() else { return (None, None) };
+    let mut address = peer.ip().to_canonical();
+    let entries = request.headers().get("X-Forwarded-For").flat_map(|header| header.split(','));
+    for entry in entries.collect::<Vec<_>>().into_iter().rev() {
         if !trusted(&address) {
-            break;
+            // A visitor of the same network, whom a trusted proxy names, has nothing left of him.
+            return (Some(address), is_local(address).then_some(Doubt::Unnamed(address)));
         }
-
-        match entry.trim().parse::<IpAddr>() {
-            Ok(ip) => address = ip.to_canonical(),
-            Err(_) => break,
+        match read(entry) {
+            Some(ip) => address = ip,
+            None => return (None, Some(Doubt::Unreadable(entry.trim().to_owned()))),
         }
     }
+    (Some(address), None)
+}
 
-    Some(address)
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    }
+}
+
+/// The address in an entry of `X-Forwarded-For`, as proxies write it: bare, or as
+/// a `node` of RFC 7239, section 6, which may have a port and quotation marks:
+/// `203.0.113.9:51234`, `"[2001:db8::9]:443"`. `None` for `unknown`, `_hidden` and
+/// whatever else is no address.
+fn read(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let quoted = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let node = quoted.unwrap_or(entry);
+    let address = match node.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+                return None;
+            }
+            return read_v6(address);
+        }
+        // Of an IPv6 address without brackets, what stands behind a colon is no port.
+        None => match node.split_once(':') {
+            Some((address, port)) if is_port(port) && address.contains('.') => address,
+            _ => node,
+        },
+    };
+    match address.parse::<IpAddr>() {
+        Ok(ip) => Some(ip.to_canonical()),
+        Err(_) => read_v6(address),
+    }
+}
+
+/// An IPv6 address; the zone that may follow it is this host's own business.
+fn read_v6(address: &str) -> Option<IpAddr> {
+    let (address, _zone) = address.split_once('%').unwrap_or((address, ""));
+    address.parse::<Ipv6Addr>().ok().map(|v6| IpAddr::from(v6).to_canonical())
+}
+
+/// A port, or what hides one (RFC 7239, section 6).
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix('_') {
+        Some(hidden) => {
+            !hidden.is_empty()
+                && hidden.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }
+        None => (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 #[cfg(test)]
@@ -317,6 +405,111 @@ mod tests {
             prop_assert_eq!(of(client, peer, &headers).address, Some(visitor));
             Ok(())
         });
+    }
+
+    /// The ways in which proxies write an address.
+    fn written(ip: IpAddr) -> Vec<String> {
+        match ip {
+            IpAddr::V4(v4) => vec![
+                format!("{v4}"),
+                format!("{v4}:51234"),
+                format!("\"{v4}:51234\""),
+                format!("{v4}:_hidden.port-1"),
+                format!("::ffff:{v4}"),
+                format!("[::ffff:{v4}]:443"),
+            ],
+            IpAddr::V6(v6) => vec![
+                format!("{v6}"),
+                format!("[{v6}]"),
+                format!("[{v6}]:443"),
+                format!("\"[{v6}]:443\""),
+                format!("\"[{v6}]\""),
+                format!("[{v6}]:_x"),
+                format!("{v6}%eth0"),
+                format!("[{v6}%25eth0]:443"),
+            ],
+        }
+    }
+
+    #[test]
+    fn ports_brackets_quotation_marks_and_zones_are_read() {
+        hold((proxy(), ip()), |client, (peer, visitor)| {
+            let visitor = visitor.to_canonical();
+            prop_assume!(!matches!(visitor, IpAddr::V4(v4) if v4.octets()[0] == 10));
+            for entry in written(visitor) {
+                let headers = [("X-Forwarded-For", format!("6.6.6.6, {entry}"))];
+                let found = of(client, peer, &headers).address;
+                prop_assert_eq!(found, Some(visitor), "{}", entry);
+            }
+            // So are those of proxies in the middle.
+            for entry in written(peer) {
+                let headers = [("X-Forwarded-For", format!("6.6.6.6, {visitor}, {entry}"))];
+                let found = of(client, peer, &headers).address;
+                prop_assert_eq!(found, Some(visitor), "{}", entry);
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nobodys_address() {
+        let client = local_client();
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        for entry in [
+            "unknown",
+            "\"unknown\"",
+            "_hidden",
+            "unix:",
+            "",
+            "localhost",
+            "203.0.113.9:",
+            "203.0.113.9:port",
+            "203.0.113.9:123456",
+            "[203.0.113.9]:1",
+            "[2001:db8::9",
+            "2001:db8::9]",
+            "[2001:db8::9]443",
+            "203.0.113.9;host=x",
+            "for=203.0.113.9",
+            "203.0.113.09",
+            "\"203.0.113.9",
+        ] {
+            let headers = [("X-Forwarded-For", format!("6.6.6.6, {entry}"))];
+            let found = of(&client, proxy, &headers);
+            assert_eq!(found.address, None, "{entry}");
+            assert_eq!((found.network(), found.ip_address()), Default::default(), "{entry}");
+            // Where nobody is trusted it is not even looked at.
+            let peer = "203.0.113.9".parse().unwrap();
+            assert_eq!(of(&client, peer, &headers).address, Some(peer), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_warning_says_what_is_wrong() {
+        let (client, trusted) = (local_client(), ["10.0.0.0/8".parse().unwrap()]);
+        let doubt = |peer: &str, forwarded: &str| {
+            let mut request = client.get("/").remote((peer.parse::<IpAddr>().unwrap(), 1).into());
+            request.add_header(rocket::http::Header::new("X-Forwarded-For", forwarded.to_owned()));
+            address(request.inner(), &trusted).1
+        };
+        let unnamed = |proxy: &str| Some(Doubt::Unnamed(proxy.parse().unwrap()));
+        assert_eq!(doubt("127.0.0.1", "203.0.113.9"), unnamed("127.0.0.1"));
+        assert_eq!(doubt("10.0.0.1", "203.0.113.9, 192.168.0.7"), unnamed("192.168.0.7"));
+        // Neither a stranger who forges one, nor a visitor of the same network.
+        assert_eq!(doubt("203.0.113.9", "6.6.6.6"), None);
+        assert_eq!(doubt("10.0.0.1", "203.0.113.9"), None);
+        assert_eq!(doubt("10.0.0.1", "192.168.0.7"), None);
+        assert_eq!(doubt("10.0.0.1", "203.0.113.9:51234"), None);
+
+        let hidden = doubt("10.0.0.1", "203.0.113.9, _hidden").unwrap();
+        assert_eq!(hidden, Doubt::Unreadable("_hidden".into()));
+        let said = hidden.to_string();
+        assert!(said.contains("\"_hidden\"") && !said.contains("site.trusted_proxies"), "{said}");
+        let long = doubt("10.0.0.1", &"x".repeat(4096)).unwrap().to_string();
+        assert!(long.len() < 300, "{long}");
+        assert!(
+            unnamed("127.0.0.1").unwrap().to_string().contains("127.0.0.1, which is not named")
+        );
     }
 
     #[test]
