@@ -47,6 +47,49 @@ impl Cost {
     }
 }
 
+/// What a worker hashes in. It is kept from one hash to the next.
+#[derive(Default)]
+pub struct Memory {
+    blocks: Vec<Block>,
+    /// What was gone through since it was last asked: see [`effort()`].
+    passed: u64,
+}
+
+impl Memory {
+    /// As much as hashing with `params` takes.
+    pub fn new(params: &Params) -> Self {
+        Memory { blocks: vec![Block::new(); params.block_count()], passed: 0 }
+    }
+
+    /// How much was gone through since the last call, in the unit of [`effort()`].
+    pub fn take_passed(&mut self) -> u64 {
+        std::mem::take(&mut self.passed)
+    }
+}
+
+/// What hashing with `params` takes: how much memory it goes through, in KiB.
+/// The time is that in good approximation, whatever memory and passes make of it.
+pub fn effort(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
+}
+
+/// Goes through `effort` KiB of memory for nothing, and needs no more of it at a
+/// time than `cost` does.
+pub(super) fn pretend(password: &Password, effort: u64, cost: &Cost, memory: &mut Memory) {
+    if effort == 0 {
+        return;
+    }
+    let most = u64::from(cost.params.m_cost());
+    let passes = effort.div_ceil(most);
+    let mut params = ParamsBuilder::new();
+    // The least that Argon2 takes is 8 KiB a lane.
+    params.m_cost((effort / passes).max(8) as u32).t_cost(passes as u32);
+    if let Ok(params) = params.build() {
+        let mut tag = [0; TAG_BYTES];
+        let _ = run(password, &[], &params, &random::<SALT_BYTES>(), &mut tag, memory);
+    }
+}
+
 /// An Argon2id hash with its parameters and salt, in the PHC string format. It
 /// does not print itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,11 +107,7 @@ impl PasswordHash {
     }
 
     /// Hashes `password` with a new salt.
-    pub(super) fn compute(
-        password: &Password,
-        cost: &Cost,
-        memory: &mut Vec<Block>,
-    ) -> Option<Self> {
+    pub(super) fn compute(password: &Password, cost: &Cost, memory: &mut Memory) -> Option<Self> {
         let (salt, params) = (random::<SALT_BYTES>(), &cost.params);
         let pepper = cost.pepper(params.keyid())?;
         let mut tag = [0; TAG_BYTES];
@@ -88,7 +127,7 @@ impl PasswordHash {
         &self,
         password: &Password,
         cost: &Cost,
-        memory: &mut Vec<Block>,
+        memory: &mut Memory,
     ) -> Option<(bool, Params)> {
         let (hash, params) = self.read()?;
         let (salt, expected) = (hash.salt?, hash.hash?);
@@ -144,11 +183,13 @@ fn run(
     params: &Params,
     salt: &[u8],
     tag: &mut [u8],
-    memory: &mut Vec<Block>,
+    memory: &mut Memory,
 ) -> Option<()> {
-    let (kept, needed) = (memory.len(), params.block_count());
+    memory.passed += effort(params);
+    let blocks = &mut memory.blocks;
+    let (kept, needed) = (blocks.len(), params.block_count());
     if needed > kept {
-        memory.resize(needed, Block::new());
+        blocks.resize(needed, Block::new());
     }
 
     let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
@@ -157,11 +198,11 @@ fn run(
         password.as_bytes(),
         salt,
         tag,
-        &mut memory[..needed],
+        &mut blocks[..needed],
     );
     if needed > kept {
-        memory.truncate(kept);
-        memory.shrink_to_fit();
+        blocks.truncate(kept);
+        blocks.shrink_to_fit();
     }
     done.ok()
 }
@@ -183,11 +224,12 @@ mod tests {
     }
 
     fn hash(password: &str, memory: u32) -> PasswordHash {
-        PasswordHash::compute(&Password::typed(password), &cost(memory), &mut Vec::new()).unwrap()
+        PasswordHash::compute(&Password::typed(password), &cost(memory), &mut Memory::default())
+            .unwrap()
     }
 
     fn check(hash: &PasswordHash, password: &str) -> Option<bool> {
-        hash.check(&Password::typed(password), &cost(64), &mut Vec::new())
+        hash.check(&Password::typed(password), &cost(64), &mut Memory::default())
             .map(|(matches, _)| matches)
     }
 
@@ -230,9 +272,25 @@ mod tests {
     #[test]
     fn memory_grows_for_one_hash_only() {
         let costly = hash("x", 64);
-        let mut memory = vec![Block::new(); 8];
+        let mut memory = Memory::new(&cost(8).params);
         costly.check(&Password::typed("x"), &cost(64), &mut memory).unwrap();
-        assert_eq!(memory.len(), 8);
+        assert_eq!(memory.blocks.len(), 8);
+        assert_eq!(memory.take_passed(), 64);
+    }
+
+    #[test]
+    fn a_pretence_takes_the_effort_it_is_told_in_the_memory_there_is() {
+        let (cost, password) = (cost(64), Password::typed("x"));
+        let mut memory = Memory::new(&cost.params);
+        for effort in (0..300).chain([1_000, 4_095, 10_007]) {
+            pretend(&password, effort, &cost, &mut memory);
+            let passed = memory.take_passed();
+            // In whole KiB for each pass, and 8 at the least.
+            let short = effort.saturating_sub(passed);
+            assert!(short < effort.div_ceil(64).max(1), "{effort}: {passed}");
+            assert!(passed <= effort.max(8) || effort == 0 && passed == 0, "{effort}: {passed}");
+            assert_eq!(memory.blocks.len(), 64);
+        }
     }
 
     #[test]

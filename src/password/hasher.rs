@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argon2::{Block, Params};
+use argon2::Params;
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout;
 
-use super::hash::Cost;
+use super::hash::{Cost, Memory, effort, pretend};
 use super::queue::{Answer, Queue};
 use super::{Password, PasswordHash};
 use crate::background;
@@ -39,10 +39,23 @@ const NICENESS: i32 = 10;
 pub struct Hasher {
     queue: Arc<Queue<Job>>,
     dummy: PasswordHash,
-    count: Arc<AtomicU64>,
+    done: Arc<Done>,
     /// How many jobs each client address has here at the moment.
     shares: Shares,
     share: usize,
+}
+
+/// What the workers have done.
+#[derive(Debug, Default)]
+struct Done {
+    /// How many passwords were hashed.
+    count: AtomicU64,
+    /// How much memory they went through for that.
+    effort: AtomicU64,
+    /// What a refusal takes: as much as the costliest hash that was checked. Hashes
+    /// from before a change of the parameters are among those of now, and a refusal
+    /// must not tell them from unknown addresses.
+    refusal: AtomicU64,
 }
 
 type Shares = Arc<Mutex<HashMap<String, usize>>>;
@@ -95,23 +108,29 @@ impl Hasher {
         let hasher = Hasher {
             queue: Arc::new(Queue::new(places)),
             dummy,
-            count: Arc::default(),
+            done: Arc::new(Done { refusal: effort(&cost.params).into(), ..Done::default() }),
             shares: Shares::default(),
             // One address may hold half of the places: the others are for the others.
             share: places / 2,
         };
         for number in 0..config.concurrent_hashes {
-            let (queue, cost, count) = (hasher.queue.clone(), cost.clone(), hasher.count.clone());
+            let (queue, cost, done) = (hasher.queue.clone(), cost.clone(), hasher.done.clone());
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || work(&queue, &cost, &count))?;
+                .spawn(move || work(&queue, &cost, &done))?;
         }
         Ok(hasher)
     }
 
     /// How many passwords have been hashed since the start.
     pub fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        self.done.count.load(Ordering::Relaxed)
+    }
+
+    /// How much work that was since the start: the memory that hashing went
+    /// through, in KiB, once for each pass.
+    pub fn effort(&self) -> u64 {
+        self.done.effort.load(Ordering::Relaxed)
     }
 
     /// The hash of no password: who has it logs in only after a reset.
@@ -229,28 +248,30 @@ impl Drop for Place {
     }
 }
 
-fn work(queue: &Queue<Job>, cost: &Cost, count: &AtomicU64) {
+fn work(queue: &Queue<Job>, cost: &Cost, done: &Done) {
     // On as many threads as there are cores, hashing would keep a page waiting for its
     // turn: a page takes microseconds, a hash what it takes. Linux has it by thread.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
 
-    let mut memory = vec![Block::new(); cost.params.block_count()];
+    let mut memory = Memory::new(&cost.params);
     while let Some(job) = queue.pop() {
         if !job.take() {
             continue;
         }
 
-        count.fetch_add(1, Ordering::Relaxed);
+        done.count.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
-        match panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, &mut memory))) {
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| run(job, cost, done, &mut memory)));
+        done.effort.fetch_add(memory.take_passed(), Ordering::Relaxed);
+        match ran {
             Ok(answer) => queue.answer(answer, start.elapsed()),
             Err(_) => background::panicked("hashing worker"),
         }
     }
 }
 
-fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) -> Answer {
+fn run(job: Job, cost: &Cost, done: &Done, memory: &mut Memory) -> Answer {
     match job.task {
         Task::Hash(reply) => {
             let hash = PasswordHash::compute(&job.password, cost, memory);
@@ -259,23 +280,7 @@ fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) -> Answer {
             })
         }
         Task::Verify(hash, reply) => {
-            let verdict = match hash.check(&job.password, cost, memory) {
-                Some((matches, used)) => {
-                    let is_outdated = !is_same(&used, &cost.params);
-                    // An older, cheaper hash would refuse sooner than an unknown
-                    // address is refused (CVE-2016-2513).
-                    if !matches && is_cheaper(&used, &cost.params) {
-                        let _ = PasswordHash::compute(&job.password, cost, memory);
-                    }
-                    Verdict { matches, is_outdated }
-                }
-                None => {
-                    log::error!("a stored password hash cannot be read; its account cannot log in");
-                    // Nor may that show in the time.
-                    let _ = PasswordHash::compute(&job.password, cost, memory);
-                    Verdict { matches: false, is_outdated: false }
-                }
-            };
+            let verdict = verify(&hash, &job.password, cost, done, memory);
             Box::new(move || {
                 let _ = reply.send(verdict);
             })
@@ -283,9 +288,32 @@ fn run(job: Job, cost: &Cost, memory: &mut Vec<Block>) -> Answer {
     }
 }
 
-fn is_cheaper(a: &Params, b: &Params) -> bool {
-    let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
-    work(a) < work(b)
+/// A refusal takes the same work whatever it was checked against: a cheaper hash,
+/// from before a change of the parameters, would refuse sooner than an unknown
+/// address is refused, and a costlier one later (CVE-2016-2513). So what is missing
+/// to the costliest one that has been seen is done for nothing.
+fn verify(
+    hash: &PasswordHash,
+    password: &Password,
+    cost: &Cost,
+    done: &Done,
+    memory: &mut Memory,
+) -> Verdict {
+    let (verdict, used) = match hash.check(password, cost, memory) {
+        Some((matches, used)) => {
+            let is_outdated = !is_same(&used, &cost.params);
+            (Verdict { matches, is_outdated }, effort(&used))
+        }
+        None => {
+            log::error!("a stored password hash cannot be read; its account cannot log in");
+            (Verdict { matches: false, is_outdated: false }, 0)
+        }
+    };
+    let refusal = done.refusal.fetch_max(used, Ordering::Relaxed).max(used);
+    if !verdict.matches {
+        pretend(password, refusal - used, cost, memory);
+    }
+    verdict
 }
 
 fn is_same(a: &Params, b: &Params) -> bool {

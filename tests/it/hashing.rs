@@ -91,6 +91,52 @@ async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
     assert_eq!(hasher.count(), 9);
 }
 
+/// Memory in KiB and passes, before and after a change of the configuration, and
+/// what a refusal takes from then on.
+const CHANGES: [((u32, u32), (u32, u32), u64); 6] = [
+    ((64, 1), (64, 3), 192),
+    ((64, 3), (64, 1), 192),
+    ((64, 2), (256, 2), 512),
+    ((256, 2), (64, 2), 512),
+    ((256, 1), (64, 3), 256),
+    ((64, 3), (256, 1), 256),
+];
+
+#[rocket::async_test]
+async fn a_refused_log_in_takes_the_same_work_after_a_change_of_the_parameters() {
+    let hashed_with = |(memory, passes): (u32, u32)| {
+        move |f: Figment| {
+            f.merge(("password.memory_kib", memory)).merge(("password.iterations", passes))
+        }
+    };
+    for (before, after, expected) in CHANGES {
+        let app = TestApp::with(hashed_with(before)).await;
+        app.registered("old@example.org").await;
+        let app = app.restarted(hashed_with(after)).await;
+        app.registered("new@example.org").await;
+        let hasher: &Hasher = app.client.rocket().state().unwrap();
+        let effort = async |email: &str| {
+            let (count, effort) = (hasher.count(), hasher.effort());
+            app.visitor().log_in_with(email, "wrong horse battery").await.assert_status(422);
+            assert_eq!(hasher.count() - count, 1);
+            hasher.effort() - effort
+        };
+
+        // The costliest hash is seen at the first attempt on it.
+        assert_eq!(effort("old@example.org").await, expected, "{before:?} {after:?}");
+        for email in ["old@example.org", "new@example.org", "unknown@example.org", "none"] {
+            assert_eq!(effort(email).await, expected, "{email}, {before:?} {after:?}");
+        }
+        // Nor does an account stand out whose hash cannot be read.
+        app.execute("UPDATE users SET password_hash = 'x' WHERE email = 'new@example.org'").await;
+        assert_eq!(effort("new@example.org").await, expected, "{before:?} {after:?}");
+
+        // The right password brings its hash up to date.
+        app.visitor().log_in("old@example.org").await.assert_redirect("/account");
+        assert_eq!(effort("old@example.org").await, expected);
+    }
+}
+
 #[rocket::async_test]
 async fn a_log_in_with_a_password_that_is_changed_meanwhile_is_refused() {
     let slow = |figment: Figment| {
