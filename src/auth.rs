@@ -43,7 +43,7 @@ pub use delete::DeleteError;
 pub use log_in::LogIn;
 pub use not_me::Locked;
 pub use operate::{Operator, Overview};
-pub use password::ChangePasswordError;
+pub use password::{ChangePasswordError, ResetError};
 pub use recent::{RecentLogin, WantsPassword};
 pub use register::{RegisterError, Registered, SignUpCookie};
 pub use sessions::UserSession;
@@ -92,23 +92,18 @@ impl<'r> Auth<'r> {
     }
 
     /// Takes what was typed as the new password of the account of `email`, if it
-    /// may become one. Beyond [`NewPassword::parse()`] it knows the site's name,
-    /// and asks the service for breached passwords, if one is configured.
+    /// may become one. Beyond [`NewPassword::parse()`] it knows the site's name.
+    ///
+    /// Whether it is known from a breach is asked by the acts that store it
+    /// ([`register()`](Self::register()), [`change_password()`](Self::change_password()),
+    /// [`reset()`](Self::reset())), once nothing else stands against it.
     ///
     /// # Errors
     ///
     /// When it may not, with the reason.
-    pub async fn new_password(
-        &self,
-        text: &str,
-        email: &str,
-    ) -> Result<NewPassword, PasswordError> {
+    pub fn new_password(&self, text: &str, email: &str) -> Result<NewPassword, PasswordError> {
         let context = [email, self.config.site_name(), env!("CARGO_PKG_NAME")];
-        let password = NewPassword::parse(text, &self.config.password, &context)?;
-        match &self.config.password.breached_url {
-            Some(url) if password.is_breached(url).await => Err(PasswordError::Breached),
-            _ => Ok(password),
-        }
+        NewPassword::parse(text, &self.config.password, &context)
     }
 
     /// Whether mails are sent: without, nobody can reset a password or change an

@@ -114,7 +114,7 @@ use pages::Base;
 
 pub use auth::{
     Auth, ChangePasswordError, Confirmation, DeleteError, Locked, LogIn, RecentLogin,
-    RegisterError, Registered, UserSession, Verified,
+    RegisterError, Registered, ResetError, UserSession, Verified,
 };
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Pools, Transaction};

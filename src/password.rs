@@ -13,6 +13,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use crate::config::PasswordConfig;
+use crate::error::Error;
 
 pub use hash::PasswordHash;
 pub use hasher::{Hasher, Verdict};
@@ -49,6 +50,8 @@ pub enum PasswordError {
     Context,
     /// Known from a breach elsewhere.
     Breached,
+    /// The one that the account has already.
+    Present,
 }
 
 impl Password {
@@ -103,9 +106,18 @@ impl NewPassword {
         Ok(NewPassword(password))
     }
 
-    /// Whether it is known from a breach elsewhere. See [`breached`].
-    pub(crate) async fn is_breached(&self, url: &str) -> bool {
-        breached::is_known(&self.0, url).await
+    /// Whether it is known from a breach elsewhere. See [`breached::is_known()`].
+    ///
+    /// # Errors
+    ///
+    /// When too many others are asking.
+    pub(crate) async fn is_breached(&self, url: &str, network: &str) -> Result<bool, Error> {
+        breached::is_known(&self.0, url, network).await
+    }
+
+    /// Whether it is the same as `other`, which was typed as well.
+    pub(crate) fn is_same(&self, other: &Password) -> bool {
+        self.0.as_bytes() == other.as_bytes()
     }
 }
 
@@ -143,6 +155,9 @@ impl fmt::Display for PasswordError {
             PasswordError::Breached => f.write_str(
                 "This password was in a data breach elsewhere, so it is tried early. Choose another.",
             ),
+            PasswordError::Present => {
+                f.write_str("This is the password that the account has already. Choose another.")
+            }
         }
     }
 }

@@ -3,11 +3,12 @@
 use super::Auth;
 use crate::error::Error;
 use crate::history::Kind;
-use crate::link::{self, Purpose};
+use crate::link::{self, Link, Purpose};
 use crate::notice::{self, Notice};
-use crate::password::{NewPassword, Password};
+use crate::password::{NewPassword, Password, PasswordError};
 use crate::session::store as sessions;
-use crate::token::Token;
+use crate::token::{Token, TokenId};
+use crate::user::store::Account;
 use crate::user::{self, Email, User};
 use crate::{device, metrics};
 
@@ -16,6 +17,20 @@ use crate::{device, metrics};
 pub enum ChangePasswordError {
     /// The current password is wrong.
     Wrong,
+    /// The new one is the current one, or is known from a breach.
+    New(PasswordError),
+    /// Our side failed; nothing has changed.
+    Failed(Error),
+}
+
+/// Why a link to a new password has set none.
+#[derive(Debug)]
+pub enum ResetError {
+    /// The link is spent, has expired, or never was one.
+    Dead,
+    /// The new password is the one that the account has already, or is known from
+    /// a breach. The link is still good.
+    New(PasswordError),
     /// Our side failed; nothing has changed.
     Failed(Error),
 }
@@ -26,6 +41,24 @@ impl From<Error> for ChangePasswordError {
     }
 }
 
+impl From<PasswordError> for ChangePasswordError {
+    fn from(error: PasswordError) -> Self {
+        ChangePasswordError::New(error)
+    }
+}
+
+impl From<Error> for ResetError {
+    fn from(error: Error) -> Self {
+        ResetError::Failed(error)
+    }
+}
+
+impl From<PasswordError> for ResetError {
+    fn from(error: PasswordError) -> Self {
+        ResetError::New(error)
+    }
+}
+
 impl Auth<'_> {
     /// Replaces the user's password. In the same transaction every other
     /// session of his ends, and every link that was mailed to him; this session
@@ -33,16 +66,23 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When `current` is wrong, or the session was ended meanwhile, or the
-    /// database or the hashing workers fail.
+    /// When `current` is wrong, `new` is the same or known from a breach, the
+    /// session was ended meanwhile, or the database or the hashing workers fail.
     pub async fn change_password(
         &self,
         user: &User,
         current: Password,
         new: NewPassword,
     ) -> Result<(), ChangePasswordError> {
+        // Whoever changes a password after an incident must not believe that a new one
+        // is set where there is none.
+        let is_present = new.is_same(&current);
         let stored = self.check_password(user, current).await?;
         let stored = stored.ok_or(ChangePasswordError::Wrong)?;
+        if is_present {
+            return Err(PasswordError::Present.into());
+        }
+        self.refuse_breached::<ChangePasswordError>(&new).await?;
         let hash = self.hash(new).await?;
 
         let _writing = self.session.writing().await;
@@ -96,44 +136,76 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn find_reset(&self, token: &str) -> Result<Option<String>, Error> {
         let Some(token) = Token::parse(token) else { return Ok(None) };
+        Ok(self.find_reset_of(token.id()).await?.map(|(link, _)| link.email))
+    }
+
+    async fn find_reset_of(&self, id: TokenId) -> Result<Option<(Link, Account)>, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        let link = link::find(&mut db, token.id(), &[Purpose::Reset], now).await?;
+        let link = link::find(&mut db, id, &[Purpose::Reset], now).await?;
         let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
             return Ok(None);
         };
         let account = user::store::find(&mut db, user_id).await?;
-        Ok(account.filter(|account| account.disabled_at.is_none()).map(|_| link.email))
+        let account = account.filter(|account| account.disabled_at.is_none());
+        Ok(account.map(|account| (link, account)))
+    }
+
+    /// Refuses a password that is known from a breach elsewhere, if there is a
+    /// service to ask. To be asked last of all: each time somebody else learns five
+    /// digits of a hash, and may be slow.
+    pub(super) async fn refuse_breached<E>(&self, new: &NewPassword) -> Result<(), E>
+    where
+        E: From<Error> + From<PasswordError>,
+    {
+        let Some(url) = &self.config.password.breached_url else { return Ok(()) };
+        match new.is_breached(url, &self.accounts.client.network()).await? {
+            true => Err(PasswordError::Breached.into()),
+            false => Ok(()),
+        }
     }
 
     /// Sets the password of the account that the link `token` was made for.
     /// Every session of the user ends, and every link; nobody is logged in. All
     /// notices are switched on, and the reset is told by mail.
-    /// `false`: the link is spent, has expired, or never was one.
+    ///
+    /// Whoever has the link learns whether `new` is the present password. It is one
+    /// guess for a link: if it is not, it becomes the password.
     ///
     /// # Errors
     ///
-    /// When the database or the hashing workers fail.
-    pub async fn reset(&self, token: &str, new: NewPassword) -> Result<bool, Error> {
+    /// When the link is dead, `new` is the account's password already or known from
+    /// a breach, or the database or the hashing workers fail.
+    pub async fn reset(&self, token: &str, new: NewPassword) -> Result<(), ResetError> {
         // Before it is hashed: a stranger must not have us work for nothing.
-        let (Some(_), Some(token)) = (self.find_reset(token).await?, Token::parse(token)) else {
-            self.refuse_link().await?;
-            return Ok(false);
+        let token = Token::parse(token);
+        let found = match &token {
+            Some(token) => self.find_reset_of(token.id()).await?,
+            None => None,
         };
+        let (Some(token), Some((_, account))) = (token, found) else {
+            self.refuse_link().await?;
+            return Err(ResetError::Dead);
+        };
+        let (typed, stored) = (Password::from(new.clone()), &account.password_hash);
+        if self.verify_hash(typed, Some(stored)).await?.matches {
+            return Err(PasswordError::Present.into());
+        }
+        self.refuse_breached::<ResetError>(&new).await?;
         let hash = self.hash(new).await?;
 
         let mut change = self.accounts.change().await?;
         let link = change.take(token.id(), &[Purpose::Reset]).await?;
         let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
-            return Ok(false);
+            return Err(ResetError::Dead);
         };
         let account = user::store::find(&mut change, user_id).await?;
         let Some(user) = account.filter(|account| account.disabled_at.is_none()) else {
-            return Ok(false);
+            return Err(ResetError::Dead);
         };
 
         let (user, now) = (user.user, change.now);
         if !user.email.eq_ignore_ascii_case(&link.email) {
-            return Ok(false);
+            return Err(ResetError::Dead);
         }
         // Whoever used a mailed link reads the mail of its address.
         if link.is_mailed {
@@ -149,7 +221,7 @@ impl Auth<'_> {
         change.commit().await?;
         metrics::ended(ended);
         self.forget_session_of(&user);
-        Ok(true)
+        Ok(())
     }
 
     /// Forgets this browser's session if it was one of `user`'s, which have ended.

@@ -8,7 +8,8 @@ use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::Purpose;
-use crate::password::{NewPassword, PasswordHash};
+use crate::password::{NewPassword, PasswordError, PasswordHash};
+use crate::throttle::Outcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
@@ -33,6 +34,8 @@ pub enum RegisterError {
     /// The address was an account's until lately, and its owner may still take it
     /// back. Never said in `confirm`.
     EmailKept,
+    /// The password is known from a breach.
+    Password(PasswordError),
     /// Our side failed; nothing was stored.
     Failed(Error),
 }
@@ -43,6 +46,12 @@ impl From<Error> for RegisterError {
             true => RegisterError::EmailTaken,
             false => RegisterError::Failed(error),
         }
+    }
+}
+
+impl From<PasswordError> for RegisterError {
+    fn from(error: PasswordError) -> Self {
+        RegisterError::Password(error)
     }
 }
 
@@ -68,8 +77,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When sign-up is closed, the address is taken, or the database or the
-    /// hashing workers fail. Nothing is stored then.
+    /// When sign-up is closed, the address is taken, the password is known from a
+    /// breach, or the database or the hashing workers fail. Nothing is stored then.
     pub async fn register(
         &self,
         email: &Email,
@@ -79,18 +88,40 @@ impl Auth<'_> {
             return Err(RegisterError::Closed);
         }
 
-        let mut limits = self.limits_of_sign_up();
-        if self.config.accounts.registration == Registration::Confirm {
-            limits.extend(self.limits_of_mail("sign-up", email.as_str()));
-        }
+        let mails = match self.config.accounts.registration {
+            Registration::Confirm => self.limits_of_mail("sign-up", email.as_str()),
+            _ => Vec::new(),
+        };
+        let limits = [self.limits_of_sign_up(), mails.clone()].concat();
         self.begin(&limits, None).await?;
 
+        if !self.is_refused_anyway(email).await? {
+            let asked = self.refuse_breached::<RegisterError>(&password).await;
+            if asked.is_err() && !mails.is_empty() {
+                // None is sent for it.
+                let mut change = self.accounts.change().await?;
+                change.settle(&mails, Outcome::Abandoned).await?;
+                change.commit().await?;
+            }
+            asked?;
+        }
         let hash = self.hash(password).await?;
         match self.config.accounts.registration {
             Registration::Confirm => self.ask_to_confirm(email, hash).await?,
             _ => return self.sign_up(email, &hash).await,
         }
         Ok(Registered::MailSent)
+    }
+
+    /// Whether nothing will come of it, before the service for breaches is asked.
+    /// Only where the answer says so as well.
+    async fn is_refused_anyway(&self, email: &Email) -> Result<bool, Error> {
+        let is_asked = self.config.password.breached_url.is_some();
+        if !is_asked || self.config.accounts.registration == Registration::Confirm {
+            return Ok(false);
+        }
+        let mut db = self.accounts.db.read().await?;
+        Ok(user::store::find_by_email(&mut db, email).await?.is_some())
     }
 
     async fn sign_up(

@@ -37,7 +37,6 @@ pub async fn submit(
     let mut errors = FieldErrors::new();
     let new = auth
         .new_password(&new_password, &user.email)
-        .await
         .map_err(|error| errors.insert("new_password", error.to_string()));
     if current_password.is_empty() {
         errors.extend([super::wrong_password("")]);
@@ -51,6 +50,9 @@ pub async fn submit(
             Ok(page.redirect(None, "Your password is changed. All other devices are logged out."))
         }
         Err(ChangePasswordError::Failed(error)) => Err(error.into()),
+        Err(ChangePasswordError::New(error)) => {
+            Err(refuse(FieldErrors::from([("new_password", error.to_string())])).into())
+        }
         Err(ChangePasswordError::Wrong) => {
             Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
         }

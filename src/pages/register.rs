@@ -48,7 +48,6 @@ pub async fn submit(
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
     let password = auth
         .new_password(&password, &typed)
-        .await
         .map_err(|error| errors.insert("password", error.to_string()));
     let (Ok(email), Ok(password)) = (email, password) else {
         return Err(refuse(errors));
@@ -59,6 +58,9 @@ pub async fn submit(
         Ok(Registered::MailSent) => return Ok(page.go_to("/register/sent")),
         Err(RegisterError::Closed) => return Err(page.forbid("closed").into()),
         Err(RegisterError::Failed(error)) => return Err(error.into()),
+        Err(RegisterError::Password(error)) => {
+            return Err(refuse(FieldErrors::from([("password", error.to_string())])));
+        }
         Err(RegisterError::EmailTaken) => {
             return Err(refuse(taken("This address already has an account. Log in instead.")));
         }

@@ -5,7 +5,8 @@ use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::Auth;
+use crate::auth::{Auth, ResetError};
+use crate::password::PasswordError;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
@@ -75,23 +76,26 @@ pub async fn set(
     let Posted(Choice { new_password }) = form;
     // First: nobody should mend a form for nothing.
     let email = auth.find_reset(token).await?.unwrap_or_default();
-    let new = match auth.new_password(&new_password, &email).await {
+    let refuse = |error: PasswordError| -> Rejection {
+        let errors = FieldErrors::from([("new_password", error.to_string())]);
+        page.refuse("reset_choose", errors, context! { token, email: &email }).into()
+    };
+    let new = match auth.new_password(&new_password, &email) {
         Ok(new) => new,
         Err(_) if email.is_empty() => {
             auth.refuse_link().await?;
             return Err(page.dead_link("reset").into());
         }
-        Err(error) => {
-            let errors = FieldErrors::from([("new_password", error.to_string())]);
-            return Err(page.refuse("reset_choose", errors, context! { token, email }).into());
-        }
+        Err(error) => return Err(refuse(error)),
     };
 
-    match auth.reset(token, new).await? {
-        true => Ok(page.redirect_to(
+    match auth.reset(token, new).await {
+        Ok(()) => Ok(page.redirect_to(
             "/login",
             "Your new password is set, and all devices are logged out. Log in with it.",
         )),
-        false => Err(page.dead_link("reset").into()),
+        Err(ResetError::Dead) => Err(page.dead_link("reset").into()),
+        Err(ResetError::New(error)) => Err(refuse(error)),
+        Err(ResetError::Failed(error)) => Err(error.into()),
     }
 }

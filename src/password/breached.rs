@@ -2,22 +2,34 @@
 //! ranges (k-anonymity): it is told five digits of a hash, and gives back all that
 //! begin with them.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use rocket::tokio::sync::Semaphore;
+use rocket::tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::timeout;
 use sha1::{Digest, Sha1};
 
 use super::Password;
+use crate::error::Error;
 
-/// How long a sign-up waits for it.
+/// How long the service has for its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Look-ups at a time: sign-ups must not fill the threads, nor make the service
-/// turn us away.
-static PLACES: Semaphore = Semaphore::const_new(4);
+/// How long a form waits for its turn: half a minute is what proxies give a page.
+/// While the service is silent, forty forms have theirs in that time.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Look-ups at a time: forms must not fill the threads, nor make the service turn us
+/// away.
+const PLACES: usize = 4;
+
+/// How many of the places one client address has, or it would keep all others
+/// waiting.
+const PLACES_OF_ONE: usize = 1;
+
+static LOOK_UPS: LazyLock<LookUps> = LazyLock::new(LookUps::default);
 
 /// No redirects: they could lead to plain http.
 static AGENT: LazyLock<ureq::Agent> = LazyLock::new(|| {
@@ -28,21 +40,32 @@ static AGENT: LazyLock<ureq::Agent> = LazyLock::new(|| {
 /// A range is some 800 lines of 40 bytes.
 const LONGEST_ANSWER: u64 = 1 << 20;
 
-/// Whether the service at `url` knows `password`.
+/// Whether the service at `url` knows `password`, asked on behalf of the client
+/// address `network`, which is empty when unknown.
 ///
 /// A service that does not answer must not keep anybody from signing up: it is
-/// logged, and the password is taken.
-pub async fn is_known(password: &Password, url: &str) -> bool {
+/// logged, and the password is taken. Only the request itself is timed for that: who
+/// comes together with many others waits, or everybody could make it late.
+///
+/// # Errors
+///
+/// [`Error::overloaded()`] when it was not this form's turn within
+/// [`LONGEST_WAIT`]. Nobody has been asked then.
+pub async fn is_known(password: &Password, url: &str, network: &str) -> Result<bool, Error> {
     let digest = Sha1::digest(password.as_bytes());
     let hash: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
     let (range, rest) = hash.split_at(5);
     let (url, rest) = (format!("{}/{range}", url.trim_end_matches('/')), rest.to_owned());
-    let asked = async {
-        let _place = PLACES.acquire().await;
-        spawn_blocking(move || ask(&url, &rest)).await
-    };
+
+    let turn = timeout(LONGEST_WAIT, LOOK_UPS.turn(network)).await;
+    let turn = turn.map_err(|_| Error::overloaded())?;
+    let asked = spawn_blocking(move || {
+        // Held until the thread is free again, also where nobody waits any longer.
+        let _turn = turn;
+        ask(&url, &rest)
+    });
     match timeout(TIMEOUT, asked).await {
-        Ok(Ok(Ok(is_known))) => return is_known,
+        Ok(Ok(Ok(is_known))) => return Ok(is_known),
         Ok(Ok(Err(error))) => {
             log::warn!("password.breached_url: the password was not looked up: {error}");
         }
@@ -50,7 +73,7 @@ pub async fn is_known(password: &Password, url: &str) -> bool {
             log::warn!("password.breached_url: the password was not looked up in time");
         }
     }
-    false
+    Ok(false)
 }
 
 fn ask(url: &str, rest: &str) -> Result<bool, ureq::Error> {
@@ -66,9 +89,67 @@ fn is_hit(line: &str, rest: &str) -> bool {
     found.eq_ignore_ascii_case(rest) && count.trim() != "0"
 }
 
+/// Who asks the service at the moment, and who waits for it: client addresses in
+/// turn, and within one its forms in turn.
+#[derive(Debug)]
+struct LookUps {
+    places: Arc<Semaphore>,
+    gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// Somebody's turn, over when it is dropped.
+struct Turn<'l> {
+    look_ups: &'l LookUps,
+    network: String,
+    /// Given back before the gate is looked at.
+    place: Option<OwnedSemaphorePermit>,
+    of_network: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for LookUps {
+    fn default() -> Self {
+        LookUps { places: Arc::new(Semaphore::new(PLACES)), gates: Mutex::default() }
+    }
+}
+
+impl LookUps {
+    /// Waits for a place. Forms from one address wait for each other first, so that
+    /// among those who wait for the places it is one of them that does.
+    async fn turn(&self, network: &str) -> Turn<'_> {
+        // From here on it clears up after itself, should nobody wait any longer.
+        let mut turn =
+            Turn { look_ups: self, network: network.to_owned(), place: None, of_network: None };
+        if !network.is_empty() {
+            let gate = {
+                let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+                let new = || Arc::new(Semaphore::new(PLACES_OF_ONE));
+                gates.entry(network.to_owned()).or_insert_with(new).clone()
+            };
+            // Neither is ever closed.
+            turn.of_network = gate.acquire_owned().await.ok();
+        }
+        turn.place = self.places.clone().acquire_owned().await.ok();
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.place.take();
+        self.of_network.take();
+        let mut gates = self.look_ups.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits at a gate has a hold of it.
+        if gates.get(&self.network).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            gates.remove(&self.network);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_hit;
+    use rocket::futures::FutureExt;
+
+    use super::*;
 
     #[test]
     fn padding_is_no_hit() {
@@ -76,5 +157,49 @@ mod tests {
         assert!(!is_hit("00AB:0", "00AB"));
         assert!(!is_hit("00AC:3", "00AB"));
         assert!(!is_hit("", "00AB"));
+    }
+
+    fn gates(look_ups: &LookUps) -> usize {
+        look_ups.gates.lock().unwrap().len()
+    }
+
+    #[rocket::async_test]
+    async fn one_address_has_one_of_the_places_and_nothing_is_left_of_it() {
+        let look_ups = LookUps::default();
+        let first = look_ups.turn("192.0.2.1").await;
+        let mut second = Box::pin(look_ups.turn("192.0.2.1"));
+        assert!(second.as_mut().now_or_never().is_none());
+        let others: Vec<Turn<'_>> = [
+            look_ups.turn("192.0.2.2").await,
+            look_ups.turn("192.0.2.3").await,
+            look_ups.turn("192.0.2.4").await,
+        ]
+        .into();
+        assert!(look_ups.turn("192.0.2.5").now_or_never().is_none());
+        assert_eq!(gates(&look_ups), 4);
+
+        drop(first);
+        let second = second.await;
+        drop((second, others));
+        assert_eq!(gates(&look_ups), 0);
+        assert_eq!(look_ups.places.available_permits(), PLACES);
+    }
+
+    #[rocket::async_test]
+    async fn who_does_not_wait_any_longer_leaves_nothing() {
+        let look_ups = LookUps::default();
+        let turn = look_ups.turn("192.0.2.1").await;
+        for _ in 0..3 {
+            assert!(look_ups.turn("192.0.2.1").now_or_never().is_none());
+        }
+        drop(turn);
+        assert_eq!((gates(&look_ups), look_ups.places.available_permits()), (0, PLACES));
+    }
+
+    #[rocket::async_test]
+    async fn who_has_no_address_has_all_places() {
+        let look_ups = LookUps::default();
+        let turns = [look_ups.turn("").await, look_ups.turn("").await, look_ups.turn("").await];
+        assert_eq!((gates(&look_ups), turns.len()), (0, 3));
     }
 }

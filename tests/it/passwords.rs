@@ -1,5 +1,9 @@
 //! What may become somebody's password.
 
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rocket::futures::future::{join, join_all};
 use rocket::{State, get, routes};
 
 use crate::support::{Answer, PASSWORD, TestApp};
@@ -171,40 +175,69 @@ async fn a_log_in_costs_the_same_with_a_pepper() {
 
 // Breached passwords.
 
+/// What the service was asked, and how long it takes for an answer.
+struct Service {
+    asked: Mutex<Vec<String>>,
+    takes: Duration,
+}
+
 /// The SHA-1 of "breached horse battery" begins with 2706F.
 #[get("/range/<range>")]
-fn range(range: &str, asked: &State<std::sync::Mutex<Vec<String>>>) -> String {
-    asked.lock().unwrap().push(range.to_owned());
+async fn range(range: &str, service: &State<Arc<Service>>) -> String {
+    service.asked.lock().unwrap().push(range.to_owned());
+    rocket::tokio::time::sleep(service.takes).await;
     let rest = "B54F9F6CD4B0AB7A50B8D7C0F6FDBC2D9C1";
-    format!("0000000000000000000000000000000000A:0\r\n{rest}:0\r\n{BREACHED_REST}:17\r\n")
+    format!("0000000000000000000000000000000000000A:0\r\n{rest}:0\r\n{BREACHED_REST}:17\r\n")
 }
 
 const BREACHED: &str = "breached horse battery";
 const BREACHED_REST: &str = "64BD8ED383DA2FC6155B94940F3F872A4C9";
 
-/// The service, on a port of its own.
-async fn service() -> String {
-    let port = crate::servers::free_port();
-    let figment = rocket::figment::Figment::from(rocket::Config::debug_default())
-        .merge(("port", port))
-        .merge(("log_level", "off"))
-        .merge(("shutdown.ctrlc", false));
-    let asked: std::sync::Mutex<Vec<String>> = std::sync::Mutex::default();
-    let rocket = rocket::custom(figment).manage(asked).mount("/", routes![range]);
-    rocket::tokio::spawn(rocket.launch());
-    while rocket::tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        rocket::tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+impl Service {
+    /// On a port of its own.
+    async fn start(takes: Duration) -> (Arc<Self>, String) {
+        let port = crate::servers::free_port();
+        let figment = rocket::figment::Figment::from(rocket::Config::debug_default())
+            .merge(("port", port))
+            .merge(("log_level", "off"))
+            .merge(("shutdown.ctrlc", false));
+        let service = Arc::new(Service { asked: Mutex::default(), takes });
+        let rocket = rocket::custom(figment).manage(service.clone()).mount("/", routes![range]);
+        rocket::tokio::spawn(rocket.launch());
+        while rocket::tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            rocket::tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        (service, format!("http://127.0.0.1:{port}/range"))
     }
-    format!("http://127.0.0.1:{port}/range")
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
 }
 
 #[rocket::async_test]
 async fn a_breached_password_is_refused_where_the_look_up_is_configured() {
-    let url = service().await;
+    let (service, url) = Service::start(Duration::ZERO).await;
     let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
     let answer = register(&app, BREACHED).await;
     answer.assert_status(422).assert_text("was in a data breach elsewhere");
+    assert_eq!(*service.asked.lock().unwrap(), ["2706F"]);
     register(&app, PASSWORD).await.assert_redirect("/account");
+
+    let ada = app.visitor();
+    ada.log_in(ADA).await.assert_redirect("/account");
+    let fields = [("current_password", PASSWORD), ("new_password", BREACHED)];
+    let answer = ada.post("/account/password", &fields).await;
+    answer.assert_status(422).assert_text("new_password-error");
+    answer.assert_text("was in a data breach elsewhere");
+    ada.post("/reset", &[("email", ADA)]).await;
+    let link = app.link(ADA, "/reset/").await;
+    let answer = ada.post(&link, &[("new_password", BREACHED)]).await;
+    answer.assert_status(422).assert_text("new_password-error");
+    answer.assert_text("was in a data breach elsewhere");
+    // The link is still good.
+    let fields = [("new_password", "another horse battery")];
+    ada.post(&link, &fields).await.assert_redirect("/login");
 
     let app = TestApp::new().await;
     register(&app, BREACHED).await.assert_redirect("/account");
@@ -219,4 +252,170 @@ async fn a_service_that_does_not_answer_keeps_nobody_out() {
         let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
         register(&app, PASSWORD).await.assert_redirect("/account");
     }
+}
+
+const HERE: &str = "192.0.2.1";
+
+async fn sign_up(app: &TestApp, from: &str, email: &str, password: &str) -> Answer {
+    let body = format!("email={email}&password={}", password.replace(' ', "+"));
+    app.visitor().post_from(app, from, "/register", &body).await
+}
+
+#[rocket::async_test]
+async fn a_sign_up_that_is_refused_anyway_asks_the_service_nothing() {
+    let (service, url) = Service::start(Duration::ZERO).await;
+    let app =
+        TestApp::with(|f| f.merge(("password.breached_url", &url)).merge(("throttle.sign_ups", 3)))
+            .await;
+    sign_up(&app, HERE, "no address", PASSWORD).await.assert_status(422);
+    sign_up(&app, HERE, ADA, "short").await.assert_status(422);
+    sign_up(&app, HERE, ADA, "password1234").await.assert_status(422);
+    assert_eq!(service.asked(), 0);
+    sign_up(&app, HERE, ADA, PASSWORD).await.assert_redirect("/account");
+    assert_eq!(service.asked(), 1);
+    sign_up(&app, HERE, ADA, "another horse battery").await.assert_status(422);
+    assert_eq!(service.asked(), 1);
+    sign_up(&app, HERE, "bob@example.org", BREACHED).await.assert_status(422);
+    assert_eq!(service.asked(), 2);
+    for _ in 0..20 {
+        sign_up(&app, HERE, "bob@example.org", BREACHED).await.assert_status(429);
+    }
+    assert_eq!(service.asked(), 2);
+
+    let closed = |f: rocket::figment::Figment| {
+        f.merge(("password.breached_url", &url)).merge(("accounts.registration", "closed"))
+    };
+    let app = TestApp::with(closed).await;
+    sign_up(&app, HERE, ADA, PASSWORD).await.assert_status(403);
+    assert_eq!(service.asked(), 2);
+}
+
+#[rocket::async_test]
+async fn a_change_that_is_refused_anyway_asks_the_service_nothing() {
+    let app = TestApp::new().await;
+    let (service, url) = Service::start(Duration::ZERO).await;
+    let ada = app.registered(ADA).await;
+    let cookie = ada.session_cookie();
+    let app = app.restarted(|f| f.merge(("password.breached_url", url))).await;
+    let ada = app.visitor();
+    ada.set_cookie("session", cookie);
+    let change = async |current: &str, new: &str| {
+        let fields = [("current_password", current), ("new_password", new)];
+        ada.post("/account/password", &fields).await.status.code
+    };
+    app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let link = app.link(ADA, "/reset/").await;
+    let reset = async |link: &str, new: &str| {
+        app.visitor().post(link, &[("new_password", new)]).await.status.code
+    };
+
+    assert_eq!(reset("/reset/x", BREACHED).await, 404);
+    assert_eq!(reset(&link, "short").await, 422);
+    assert_eq!(reset(&link, PASSWORD).await, 422);
+    assert_eq!(change(PASSWORD, PASSWORD).await, 422);
+    assert_eq!(change("", BREACHED).await, 422);
+    for _ in 0..10 {
+        assert_eq!(change("wrong horse battery", BREACHED).await, 422);
+    }
+    assert_eq!(change(PASSWORD, BREACHED).await, 429);
+    assert_eq!(service.asked(), 0);
+    app.advance(30);
+    assert_eq!(change(PASSWORD, BREACHED).await, 422);
+    assert_eq!(reset(&link, BREACHED).await, 422);
+    assert_eq!(service.asked(), 2);
+}
+
+#[rocket::async_test]
+async fn thirty_strangers_at_once_make_no_breached_password_pass() {
+    let (service, url) = Service::start(Duration::from_millis(600)).await;
+    let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
+    let people: Vec<(String, String)> =
+        (0..30).map(|n| (format!("198.51.100.{n}"), format!("stranger{n}@example.org"))).collect();
+    let answers =
+        join_all(people.iter().map(|(from, email)| sign_up(&app, from, email, BREACHED))).await;
+    for answer in &answers {
+        answer.assert_status(422).assert_text("was in a data breach elsewhere");
+    }
+    assert_eq!((app.users().await, service.asked()), (0, 30));
+}
+
+#[rocket::async_test]
+async fn one_address_keeps_nobody_else_waiting_for_the_service() {
+    let (_service, url) = Service::start(Duration::from_millis(300)).await;
+    let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
+    let start = Instant::now();
+    let emails: Vec<String> = (0..10).map(|n| format!("user{n}@example.org")).collect();
+    let flood = async {
+        join_all(emails.iter().map(|email| sign_up(&app, HERE, email, BREACHED))).await;
+        start.elapsed()
+    };
+    let other = async {
+        sign_up(&app, "192.0.2.2", ADA, BREACHED).await.assert_status(422);
+        start.elapsed()
+    };
+    let (flood, other) = join(flood, other).await;
+    assert!(other < flood / 2, "{other:?} of {flood:?}");
+}
+
+#[rocket::async_test]
+async fn a_breached_password_is_no_mail_to_its_address() {
+    let (_service, url) = Service::start(Duration::ZERO).await;
+    let app = TestApp::with(|f| {
+        f.merge(("password.breached_url", url))
+            .merge(("accounts.registration", "confirm"))
+            .merge(("throttle.mails", 1))
+    })
+    .await;
+    for _ in 0..3 {
+        sign_up(&app, HERE, ADA, BREACHED).await.assert_status(422);
+    }
+    sign_up(&app, HERE, ADA, PASSWORD).await.assert_redirect("/register/sent");
+    sign_up(&app, HERE, ADA, PASSWORD).await.assert_status(429);
+}
+
+// The present password.
+
+#[rocket::async_test]
+async fn the_present_password_is_no_new_one() {
+    let app = TestApp::new().await;
+    let visitor = app.visitor();
+    let (composed, decomposed) = ("caf\u{e9} au lait, chaud", "cafe\u{301} au lait, chaud");
+    let fields = [("email", ADA), ("password", composed)];
+    visitor.post("/register", &fields).await.assert_redirect("/account");
+    let phone = app.visitor();
+    phone.post("/login", &fields).await.assert_redirect("/account");
+    let (mails, before) = (app.mails().await.len(), hash(&app).await);
+
+    for new in [composed, decomposed] {
+        let fields = [("current_password", composed), ("new_password", new)];
+        let answer = visitor.post("/account/password", &fields).await;
+        answer.assert_status(422).assert_text("new_password-error");
+        answer.assert_text("the password that the account has already");
+    }
+    // Whether it is, is told to nobody who does not know it.
+    let fields = [("current_password", "wrong horse battery"), ("new_password", composed)];
+    let answer = visitor.post("/account/password", &fields).await;
+    answer.assert_status(422).assert_no_text("has already");
+    assert_eq!((app.mails().await.len(), hash(&app).await), (mails, before.clone()));
+    assert!(phone.is_logged_in().await);
+
+    visitor.post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let link = app.link(ADA, "/reset/").await;
+    for new in [composed, decomposed] {
+        let answer = app.visitor().post(&link, &[("new_password", new)]).await;
+        answer.assert_status(422).assert_text("new_password-error");
+        answer.assert_text("the password that the account has already");
+    }
+    assert_eq!(hash(&app).await, before);
+    assert!(phone.is_logged_in().await);
+
+    // The link is as good as before, for another one.
+    let hasher: &rocket_login::Hasher = app.client.rocket().state().unwrap();
+    let count = hasher.count();
+    let fields = [("new_password", "another horse battery")];
+    app.visitor().post(&link, &fields).await.assert_redirect("/login");
+    assert_eq!(hasher.count() - count, 2);
+    app.visitor().post(&link, &fields).await.assert_status(404);
+    assert_eq!(hasher.count() - count, 2);
+    assert!(!phone.is_logged_in().await);
 }
