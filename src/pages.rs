@@ -279,17 +279,36 @@ fn wrong_password(typed: &str) -> (&'static str, String) {
     ("current_password", message.into())
 }
 
+/// The page of what was tried too often at `path`, with what can be done here
+/// meanwhile.
+pub fn throttled(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
+    let is = |page: &str| path == base.join(page);
+    let (text, (way, way_text)) = if is("/reset") {
+        ("A link that was mailed before may still be good.", ("/login", "Log in"))
+    } else if is("/register") {
+        ("", ("/login", "Log in"))
+    } else if is("/account/verify") {
+        ("A link that was mailed before may still be good.", ("/account", "Your account"))
+    } else if has_mail {
+        ("A forgotten password can be replaced by mail.", ("/reset", "Forgot your password?"))
+    } else {
+        (
+            "If you have forgotten your password, ask whoever runs this site for a link to a new one.",
+            ("/login", "Log in"),
+        )
+    };
+
+    let wait = in_words(Duration::from_secs(seconds.max(1) as u64));
+    let text = format!("Nothing was looked at. Try it again in {wait}. {text}");
+    let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
+    let way = context! { href: base.join(way), text: way_text };
+    let text = text.trim_end();
+    Html::new("error", context! { base: &base.0, status, title, text, way })
+}
+
 /// The page of the error `status`. It asks nothing of the session: the
 /// database may be what is broken.
-pub fn error(status: Status, base: &Base, wait: Option<Timestamp>) -> Html {
-    if let (Status::TooManyRequests, Some(seconds)) = (status, wait) {
-        let text = format!(
-            "Nothing was looked at. Try it again in {}. A forgotten password can be replaced by mail.",
-            in_words(Duration::from_secs(seconds.max(1) as u64))
-        );
-        return error_with(status, base, "Too many attempts", &text);
-    }
-
+pub fn error(status: Status, base: &Base) -> Html {
     let (title, text) = match status.code {
         400 => ("This request could not be read", "Go back and try it again."),
         403 => ("This is not allowed", "You may not do this."),

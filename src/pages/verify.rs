@@ -74,19 +74,19 @@ async fn confirm(
 
     let email = &confirmation.email;
     let password = password.as_deref().map(Password::typed);
+    let way = match page.has_mail {
+        true => "Choose a password for it now: \"Forgot your password?\"",
+        false => "Ask whoever runs this site for a link to a password.",
+    };
     let message = match auth.verify(token, password).await? {
         Verified::Dead => return Err(page.dead_link("verify").into()),
         Verified::WrongPassword => return Err(refuse("This is not the password.").into()),
         Verified::Confirmed => format!("The address {email} is confirmed."),
         Verified::Changed => format!("The account has the address {email} now."),
-        Verified::WithoutPassword if confirmation.former.is_some() => format!(
-            "The account has the address {email} now, and its password is void. Choose a password \
-             for it now: \"Forgot your password?\""
-        ),
-        Verified::WithoutPassword => format!(
-            "The address {email} is confirmed. Choose a password for it now: \"Forgot your \
-             password?\""
-        ),
+        Verified::WithoutPassword if confirmation.former.is_some() => {
+            format!("The account has the address {email} now, and its password is void. {way}")
+        }
+        Verified::WithoutPassword => format!("The address {email} is confirmed. {way}"),
     };
 
     let path = if page.user.is_some() { "/account" } else { "/login" };

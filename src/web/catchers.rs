@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
-use crate::pages::{self, Base};
+use crate::mail::Mail;
+use crate::pages::{self, Base, Html};
 use crate::routing::{self, covers};
 use crate::session::Client;
 
@@ -57,8 +58,9 @@ impl<'r> Responder<'r, 'static> for Caught {
             Status::Unauthorized => log_in(request, base).respond_to(request),
             _ if is_refused(request) => (status, pages::cross_site_error(base)).respond_to(request),
             _ => {
-                let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
-                (status, pages::error(status, base, wait)).respond_to(request)
+                let page = throttled(request, status, base);
+                let page = page.unwrap_or_else(|| pages::error(status, base));
+                (status, page).respond_to(request)
             }
         }?;
 
@@ -68,6 +70,14 @@ impl<'r> Responder<'r, 'static> for Caught {
         secure_unseen(request, &mut response);
         Ok(response)
     }
+}
+
+/// The page of what may be tried again after a time that is known.
+fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
+    let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
+    let seconds = wait.filter(|_| status == Status::TooManyRequests)?;
+    let has_mail = attached::<Mail>(request.rocket()).is_on();
+    Some(pages::throttled(base, seconds, request.uri().path().as_str(), has_mail))
 }
 
 /// A line for each refusal (ASVS 5.0, 16.3.2): another site's request, a private
