@@ -80,18 +80,45 @@ impl Templates {
 fn write(tera: &Tera, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
     let mut context = tera::Context::from_serialize(content)?;
     context.insert("site", site);
-    let written = tera.render(&format!("mail/{name}"), &context)?;
-    let (head, text) = written.split_once('\n').unwrap_or_default();
-    let Some(subject) = head.strip_prefix("Subject: ") else {
-        return Err(tera::Error::msg(format!("mail/{name} does not begin with \"Subject: \"")));
-    };
+    let written = tidy(&tera.render(&format!("mail/{name}"), &context)?);
+    let (head, text) = written.split_once('\n').unwrap_or((&written, ""));
+    let subject =
+        subject(head).map_err(|error| tera::Error::msg(format!("mail/{name} {error}")))?;
 
-    let text = text.trim();
+    let text = text.trim_start_matches('\n');
     let paragraphs: Vec<Paragraph> = text.split("\n\n").map(paragraph).collect();
     context.insert("subject", subject);
     context.insert("paragraphs", &paragraphs);
     let html = tera.render("mail/layout", &context)?;
     Ok(Written { subject: subject.to_owned(), text: format!("{text}\n"), html, paragraphs })
+}
+
+/// The words without what editors and blocks of the template leave in them: a byte order
+/// mark, line ends of Windows, blanks at line ends, empty lines at either end and several
+/// in a row. They would hide where a paragraph ends.
+fn tidy(written: &str) -> String {
+    let mut tidied = String::with_capacity(written.len());
+    for line in written.trim_start_matches('\u{feff}').split('\n').map(str::trim_end) {
+        let is_more = line.is_empty() && (tidied.is_empty() || tidied.ends_with("\n\n"));
+        if !is_more {
+            tidied.push_str(line);
+            tidied.push('\n');
+        }
+    }
+    tidied.truncate(tidied.trim_end().len());
+    tidied
+}
+
+/// The subject in the first line `head`. A line end in it would begin a header of
+/// somebody else's choice, and other control characters have no place in one.
+fn subject(head: &str) -> Result<&str, &'static str> {
+    match head.strip_prefix("Subject: ").map(str::trim_start) {
+        None | Some("") => Err("does not begin with \"Subject: \" and a subject"),
+        Some(subject) if subject.contains(char::is_control) => {
+            Err("has a control character in its subject")
+        }
+        Some(subject) => Ok(subject),
+    }
 }
 
 /// A line that is a link belongs to the line before it, which is its label.

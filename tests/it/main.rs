@@ -24,6 +24,7 @@ mod life;
 mod login;
 mod logout;
 mod mail;
+mod mail_templates;
 mod migrations;
 mod outage;
 mod passwords;
