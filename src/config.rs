@@ -25,6 +25,7 @@ use serde::Deserialize;
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use keys::SecretKey;
 pub use mail::{MailConfig, MailServer, MailTls};
+pub(crate) use mail::{ascii_address, ascii_domain};
 pub use password::{PasswordConfig, Pepper};
 pub(crate) use read::read;
 pub use session::{SameSite, SessionConfig};

@@ -8,6 +8,8 @@ mod letter;
 mod mailbox;
 mod outbox;
 mod sender;
+#[expect(deprecated, reason = "lettre's stream is the way to its TLS without its conversation")]
+mod smtp;
 mod templates;
 
 use std::fmt;
@@ -27,7 +29,8 @@ use crate::token::Token;
 pub use letter::{Content, Letter};
 pub use mailbox::received;
 pub use outbox::{list, sweep};
-pub use sender::{Smtp, fairing as sender};
+pub use sender::fairing as sender;
+pub use smtp::{Smtp, name};
 pub use templates::{Templates, style};
 
 /// The sender that the dev mailbox shows where none is configured.
@@ -75,7 +78,7 @@ impl Mail {
             origin: origin.clone(),
             base,
             from,
-            smtp: server.as_ref().map(Smtp::new).transpose()?,
+            smtp: server.map(|server| Smtp::new(server, name(origin))).transpose()?,
             keeps_sent: config.debug,
             queued: Notify::new(),
         }))))

@@ -12,7 +12,7 @@ use super::{Done, Failed, advise, output};
 use crate::clock::Clock;
 use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
 use crate::db::{self, Connection, Pools, schema};
-use crate::mail::Smtp;
+use crate::mail::{self, Smtp};
 use crate::sql;
 
 /// How long the site may take to answer.
@@ -260,13 +260,16 @@ async fn site(config: &Config) -> Vec<String> {
     }
 }
 
+/// Does what a mail to a stranger would do, up to the mail itself.
 async fn mail(config: &Config) -> Option<String> {
     let server = config.mail.server().ok().flatten()?;
-    let smtp = match Smtp::new(&server) {
+    let from = config.mail.sender().ok()?;
+    let name = config.site.url.as_deref().and_then(mail::name);
+    let smtp = match Smtp::new(server, name) {
         Ok(smtp) => smtp,
         Err(error) => return Some(error.to_string()),
     };
-    let error = smtp.test().await.err()?;
+    let error = smtp.test(&from.email).await.err()?;
     Some(format!("mail.url: the server cannot be used: {error}"))
 }
 

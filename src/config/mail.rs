@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lettre::Address;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 use url::{Host, Url};
@@ -12,11 +13,11 @@ use super::ConfigError;
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailConfig {
-    /// `url` (none): `smtp://user:password@host:port`, with STARTTLS unless the
-    /// host is this machine, or `smtps://…`. `?tls=none` does without.
+    /// `url` (none): `smtp://user:password@host:port`, with STARTTLS (where it is offered,
+    /// if the host is this machine), or `smtps://…`. `?tls=none` does without.
     pub url: Option<String>,
     /// `from` (none; required with `url`): the sender, as in
-    /// `Example <no-reply@example.org>`.
+    /// `Example <no-reply@example.org>`. A domain outside ASCII goes out as `xn--…`.
     pub from: Option<String>,
 }
 
@@ -38,7 +39,8 @@ pub struct MailServer {
 pub enum MailTls {
     /// Not at all.
     None,
-    /// By STARTTLS where the server offers it.
+    /// By STARTTLS where the server offers it, whatever certificate it shows: against
+    /// those who listen, not against those who can take the offer away.
     Opportunistic,
     /// By STARTTLS, or nothing is sent.
     StartTls,
@@ -70,14 +72,24 @@ impl MailConfig {
             ));
         };
 
-        from.parse().map_err(|_| {
+        let mailbox: Mailbox = from.parse().map_err(|_| {
             ConfigError::new(
                 KEY,
                 format!(
                     "is \"{from}\"; write an address, as in \"Example <no-reply@example.org>\""
                 ),
             )
-        })
+        })?;
+        match ascii_address(&mailbox.email) {
+            Some(email) => Ok(Mailbox::new(mailbox.name, email)),
+            None => Err(ConfigError::new(
+                KEY,
+                format!(
+                    "is \"{from}\", which few mail servers take for its letters before the @; \
+                     write an address with letters of ASCII there"
+                ),
+            )),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -98,13 +110,13 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
     };
 
     let Ok(url) = Url::parse(text) else { return refuse("is no URL") };
-    let Some(host) = url.host() else { return refuse("names no host") };
-    // The `url` crate reads the host of a scheme it does not know as a name.
+    // The `url` crate leaves the host of a scheme that it does not know as it is, but for
+    // letters outside ASCII, which it writes as in a path.
+    let Some(host) = url.host_str().and_then(|host| Host::parse(host).ok()) else {
+        return refuse("names no host");
+    };
     let is_local = match &host {
-        Host::Domain(name) => {
-            *name == "localhost"
-                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
+        Host::Domain(name) => name == "localhost",
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     };
@@ -146,6 +158,23 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
 
     let host = host.to_string().trim_matches(['[', ']']).to_owned();
     Ok(MailServer { host, port: url.port().unwrap_or(port), tls, credentials })
+}
+
+/// The address as each mail server takes it: the domain in its `xn--` form. `None`: it has
+/// letters outside ASCII before the @, which only servers with SMTPUTF8 take.
+pub(crate) fn ascii_address(address: &Address) -> Option<Address> {
+    if !address.user().is_ascii() {
+        return None;
+    }
+    Address::new(address.user(), ascii_domain(address.domain())?).ok()
+}
+
+/// The domain in its `xn--` form. `None`: it is none.
+pub(crate) fn ascii_domain(domain: &str) -> Option<String> {
+    match domain.is_ascii() {
+        true => Some(domain.to_owned()),
+        false => Host::parse(domain).ok().map(|host| host.to_string()),
+    }
 }
 
 impl fmt::Debug for MailConfig {

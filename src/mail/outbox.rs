@@ -1,5 +1,7 @@
 //! The rows of `login_mails`.
 
+use std::time::Duration;
+
 use crate::db::Connection;
 use crate::sql;
 use serde::Serialize;
@@ -12,9 +14,12 @@ use crate::error::Error;
 /// What the content is sealed for.
 const SEAL: &str = "login_mails";
 
-/// How long one attempt may take before another sender takes the mail over.
-/// Longer than [`sender`](super::sender) lets an attempt last.
+/// How long a mail that is being sent is left to its sender, unless it says that it is
+/// still at it. Then another takes the mail over: this one has died.
 const LEASE: Timestamp = 60;
+
+/// How often a sender says so.
+pub const RENEWAL: Duration = Duration::from_secs(LEASE as u64 / 3);
 
 /// The dev mailbox holds this many mails at most.
 const KEPT: i64 = 200;
@@ -93,20 +98,34 @@ pub async fn next_attempt_at(db: &mut Connection) -> Result<Option<Timestamp>, E
     Ok(next)
 }
 
-/// Takes the mail that has been due the longest, for one attempt. Of several
-/// senders one gets it; should that one die, another gets it a minute later.
-pub async fn claim(db: &mut Connection, now: Timestamp) -> Result<Option<Queued>, Error> {
+/// Takes a mail that is due, for one attempt: of those that were tried the fewest times,
+/// the one that has been due the longest. One that was never tried, unless `may_retry`. Of
+/// several senders one gets it; should that one die, another gets it a minute later.
+pub async fn claim(
+    db: &mut Connection,
+    now: Timestamp,
+    may_retry: bool,
+) -> Result<Option<Queued>, Error> {
+    let most: i64 = if may_retry { i64::MAX } else { 0 };
     let claimed = sql::query_as(
         "UPDATE login_mails SET attempts = attempts + 1, next_attempt_at = $1 + $2
-         WHERE id = (SELECT id FROM login_mails WHERE sent_at IS NULL AND next_attempt_at <= $1
-                     ORDER BY next_attempt_at, id LIMIT 1 /*pg FOR UPDATE SKIP LOCKED*/)
+         WHERE id = (SELECT id FROM login_mails
+                     WHERE sent_at IS NULL AND next_attempt_at <= $1 AND attempts <= $3
+                     ORDER BY attempts, next_attempt_at, id
+                     LIMIT 1 /*pg FOR UPDATE SKIP LOCKED*/)
          RETURNING id, recipient, template, content, created_at, expires_at, attempts",
     )
     .bind(now)
     .bind(LEASE)
+    .bind(most)
     .fetch_optional(db)
     .await?;
     Ok(claimed)
+}
+
+/// Keeps the mail, which is being sent, for its sender a while longer.
+pub async fn renew(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
+    put_off(db, id, now + LEASE).await
 }
 
 /// Puts the next attempt off.

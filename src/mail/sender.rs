@@ -1,33 +1,42 @@
 //! The sender: takes mails out of the outbox and hands them to the server.
 
-use std::fmt;
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{Address, Message};
 use rocket::Shutdown;
 use rocket::fairing::AdHoc;
-use rocket::tokio::{self, time::timeout};
+use rocket::tokio::task::{Id, JoinSet};
+use rocket::tokio::{self, time};
 use rocket_db_pools::Database;
 
 use super::outbox::{self, Queued};
+use super::smtp::Failure;
 use super::templates::Written;
 use super::{Mail, Post};
 use crate::background;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{ConfigError, MailServer, MailTls};
+use crate::config;
 use crate::db::{Connection, Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, MailEvent};
 
-/// How long the server may take for one step, and for one mail.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many mails may be under way at a time, so that one that takes long holds up no
+/// other. Exchange Online takes three connections of one account.
+const PLACES: usize = 3;
+
+/// How many of them may be further attempts. However many recipients there are whose
+/// mails take long, which a stranger can arrange, a new mail finds a place.
+const PLACES_TO_RETRY: usize = 2;
+
+/// How long the server may take for a step of a mail: not long at first, since others
+/// wait for the place, and then as long as RFC 5321 (section 4.5.3.2) asks for.
+const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The pause after the first failure; it doubles with each one, up to an hour
 /// for one mail, and up to a minute where the server itself does not answer.
@@ -38,81 +47,6 @@ const LONGEST_SILENCE: Timestamp = 60;
 /// How often to look for mails that another process has queued.
 const INTERVAL: Timestamp = 5;
 
-/// A connection to the mail server, kept for half a minute.
-pub struct Smtp(AsyncSmtpTransport<Tokio1Executor>);
-
-/// Why a mail was not sent.
-#[derive(Debug)]
-enum Failure {
-    /// It never will be.
-    Hopeless(String),
-    /// The server answers, but does not take this mail now.
-    Refused(String),
-    /// The server does not answer, or does not let us in.
-    Unreachable(String),
-}
-
-impl Smtp {
-    pub fn new(server: &MailServer) -> Result<Self, ConfigError> {
-        let parameters = || {
-            TlsParameters::new(server.host.clone())
-                .map_err(|error| ConfigError::new("mail.url", format!("cannot use TLS: {error}")))
-        };
-        let tls = match server.tls {
-            MailTls::None => Tls::None,
-            MailTls::Opportunistic => Tls::Opportunistic(parameters()?),
-            MailTls::StartTls => Tls::Required(parameters()?),
-            MailTls::Implicit => Tls::Wrapper(parameters()?),
-        };
-
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
-            .port(server.port)
-            .tls(tls)
-            .timeout(Some(STEP_TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(1).idle_timeout(Duration::from_secs(30)));
-        if let Some((user, password)) = &server.credentials {
-            builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
-        }
-        Ok(Smtp(builder.build()))
-    }
-
-    /// Greets the server and logs in, and sends nothing.
-    pub async fn test(&self) -> Result<(), String> {
-        match self.0.test_connection().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it does not answer".into()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn send(&self, message: Message) -> Result<(), Failure> {
-        let sent = match timeout(MAIL_TIMEOUT, self.0.send(message)).await {
-            Ok(sent) => sent,
-            Err(_) => return Err(Failure::Unreachable("it took too long".into())),
-        };
-        let Err(error) = sent else { return Ok(()) };
-        let text = error.to_string();
-        let Some(code) = error.status().map(u16::from) else {
-            return Err(Failure::Unreachable(text));
-        };
-        Err(match code {
-            // Not now, or not without a log-in: the next mail would fare no better.
-            421 | 454 | 530 | 534 | 535 | 538 => Failure::Unreachable(text),
-            // Any other refusal may be of us rather than of the address, and pass.
-            500.. if is_no_address(&text) => Failure::Hopeless(text),
-            _ => Failure::Refused(text),
-        })
-    }
-}
-
-/// Whether the address is none, or its mailbox is not there, by the status that
-/// the reply begins with (RFC 3463, section 3.2 and 3.3).
-fn is_no_address(text: &str) -> bool {
-    let reply = text.split_once("): ").map_or("", |(_, reply)| reply);
-    let status = reply.split_whitespace().next().unwrap_or_default();
-    matches!(status, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
-}
-
 /// Sends from lift-off to shutdown. What is not sent by then waits in the table.
 pub fn fairing(mail: Mail) -> AdHoc {
     AdHoc::on_liftoff("Mail", move |rocket| {
@@ -120,96 +54,190 @@ pub fn fairing(mail: Mail) -> AdHoc {
         Box::pin(async move {
             let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
-            let sender = Sender { post, db, clock, shutdown: rocket.shutdown(), unnoted: None };
+            let sender = Sender {
+                office: Office { post, db, clock },
+                shutdown: rocket.shutdown(),
+                under_way: JoinSet::new(),
+                taken: HashMap::new(),
+                unnoted: Vec::new(),
+                silence: 0,
+                quiet_until: 0,
+            };
             tokio::spawn(sender.run());
         })
     })
 }
 
 struct Sender {
+    office: Office,
+    shutdown: Shutdown,
+    under_way: JoinSet<Ended>,
+    /// The mails that are under way, and whether for the first time.
+    taken: HashMap<Id, (i64, bool)>,
+    /// Mails that were sent, while the database could not take that down.
+    unnoted: Vec<i64>,
+    /// The last pause of all mails; 0: the last mail that was tried found the server.
+    silence: Timestamp,
+    /// When it ends.
+    quiet_until: Timestamp,
+}
+
+/// What it takes to send one mail. Clones work for the same site.
+#[derive(Clone)]
+struct Office {
     post: Arc<Post>,
     db: Pools,
     clock: Clock,
-    shutdown: Shutdown,
-    /// A mail that was sent, while the database could not take that down.
+}
+
+/// What an attempt says of the server and of the database.
+#[derive(Default)]
+struct Ended {
+    /// Whether the server had anything to say about the mail.
+    is_answered: bool,
+    /// The mail, if it was sent and that could not be taken down.
     unnoted: Option<i64>,
+    /// What concerns every mail.
+    trouble: Option<String>,
 }
 
 impl Sender {
     async fn run(mut self) {
-        let mut silence = 0;
         loop {
-            let pause = match background::round("mail sender", self.send_due()).await {
-                Some(Ok(())) => {
-                    silence = 0;
-                    INTERVAL
-                }
+            match background::round("mail sender", self.fill()).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => self.be_quiet(&error.to_string()),
                 // The mail is claimed: it is tried again in a minute.
-                None => INTERVAL,
-                Some(Err(error)) => {
-                    log::warn!("mails wait: {error}");
-                    silence = (2 * silence).clamp(FIRST_PAUSE, LONGEST_SILENCE);
-                    silence
-                }
-            };
+                None => self.be_quiet("looking for them failed"),
+            }
+            if let (true, Some(smtp)) = (self.under_way.is_empty(), &self.office.post.smtp) {
+                smtp.rest();
+            }
 
-            // A server that does not answer is left alone for a while, whatever
-            // is queued meanwhile.
+            // A server that does not answer is left alone for a while, whatever is
+            // queued meanwhile.
+            let quiet = self.quiet_until - self.office.clock.now();
+            let pause = if quiet > 0 { quiet } else { INTERVAL };
             tokio::select! {
-                _ = &mut self.shutdown => return,
-                _ = self.clock.sleep(pause) => {}
-                _ = self.post.queued.notified(), if silence == 0 => {}
+                _ = &mut self.shutdown => break,
+                Some(ended) = self.under_way.join_next_with_id() => self.end(ended),
+                _ = self.office.clock.sleep(pause) => {}
+                _ = self.office.post.queued.notified(), if quiet <= 0 => {}
             }
         }
+
+        // Cut off, a mail that is being sent would be sent twice.
+        while self.under_way.join_next().await.is_some() {}
     }
 
-    /// Sends what is due. An error is the server's or the database's, not a mail's.
-    async fn send_due(&mut self) -> Result<(), String> {
+    /// Sets out what is due, as far as there are places.
+    async fn fill(&mut self) -> Result<(), Error> {
         loop {
-            // A mail that is being sent at the shutdown is sent to its end, and
-            // the database stays open for that: cut off, it would be sent twice.
-            let (db, now) = (self.db.clone(), self.clock.now());
-            let _open = db.keep_open();
-            if is_due(&mut self.shutdown).await {
+            // The database stays open for a mail that is being sent at the shutdown.
+            let (db, now) = (self.office.db.clone(), self.office.clock.now());
+            let open = db.keep_open();
+            if is_due(&mut self.shutdown).await || now < self.quiet_until {
                 return Ok(());
             }
 
             // First of all: nothing that was sent may be sent again.
-            if let Some(id) = self.unnoted {
-                self.note(id).await.map_err(|error| error.to_string())?;
-                self.unnoted = None;
+            while let Some(id) = self.unnoted.last() {
+                self.office.note(*id).await?;
+                self.unnoted.pop();
             }
 
-            // Looking takes no lock, and mostly there is nothing.
-            let next = async { outbox::next_attempt_at(&mut db.read().await?).await }.await;
-            if next.map_err(|error| error.to_string())?.is_none_or(|next| next > now) {
+            let retries = self.taken.values().filter(|(_, is_first)| !is_first).count();
+            // After an outage one mail finds out whether it is over.
+            let places = if self.silence > 0 { 1 } else { PLACES };
+            if self.under_way.len() >= places {
                 return Ok(());
             }
 
-            let claimed = change(&db, async |tx| outbox::claim(tx, now).await).await;
-            let Some(queued) = claimed.map_err(|error| error.to_string())? else { return Ok(()) };
-            self.deliver(&queued, now).await?;
+            // Looking takes no lock, and mostly there is nothing.
+            if outbox::next_attempt_at(&mut db.read().await?).await?.is_none_or(|next| next > now) {
+                return Ok(());
+            }
+            let may_retry = retries < PLACES_TO_RETRY;
+            let claimed = change(&db, async |tx| outbox::claim(tx, now, may_retry).await).await?;
+            let Some(queued) = claimed else { return Ok(()) };
+            // The clock was moved past its lease; that is renewed now.
+            if self.taken.values().any(|(id, _)| *id == queued.id) {
+                continue;
+            }
+
+            let (id, is_first, office) = (queued.id, queued.attempts <= 1, self.office.clone());
+            let task = self.under_way.spawn(async move {
+                let _open = open;
+                office.deliver(&queued).await
+            });
+            self.taken.insert(task.id(), (id, is_first));
         }
     }
 
-    async fn deliver(&mut self, queued: &Queued, now: Timestamp) -> Result<(), String> {
-        let outcome = attempt(&self.post, queued, now).await;
+    /// Takes note of how an attempt has ended.
+    fn end(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        let (id, ended) = match ended {
+            Ok(ended) => ended,
+            // Its lease ends in a minute.
+            Err(error) => (error.id(), Ended::default()),
+        };
+        self.taken.remove(&id);
+        self.unnoted.extend(ended.unnoted);
+        if ended.is_answered {
+            (self.silence, self.quiet_until) = (0, 0);
+        }
+        if let Some(trouble) = ended.trouble {
+            self.be_quiet(&trouble);
+        }
+    }
+
+    /// Lets all mails wait for a while. What others of the same outage say is no news.
+    fn be_quiet(&mut self, trouble: &str) {
+        let now = self.office.clock.now();
+        if now >= self.quiet_until {
+            log::warn!("mails wait: {trouble}");
+            self.silence = (2 * self.silence).clamp(FIRST_PAUSE, LONGEST_SILENCE);
+            self.quiet_until = now + self.silence;
+        }
+    }
+}
+
+impl Office {
+    /// Tries to send the mail, and takes down what came of it.
+    async fn deliver(&self, queued: &Queued) -> Ended {
+        let outcome = self.hold(queued.id, self.attempt(queued)).await;
         metrics::mail(match &outcome {
             Ok(()) => MailEvent::Sent,
             Err(Failure::Hopeless(_)) => MailEvent::Dropped,
-            Err(Failure::Refused(_) | Failure::Unreachable(_)) => MailEvent::Failed,
+            Err(_) => MailEvent::Failed,
         });
 
+        let mut ended = Ended {
+            is_answered: matches!(
+                outcome,
+                Ok(()) | Err(Failure::Refused(_) | Failure::Unanswered(_))
+            ),
+            ..Ended::default()
+        };
+        if let Err(error) = self.settle(queued, &outcome).await {
+            ended.unnoted = outcome.is_ok().then_some(queued.id);
+            ended.trouble = Some(error.to_string());
+        } else if let Err(Failure::Unreachable(reason)) = &outcome {
+            let reason = without_address(reason, queued);
+            ended.trouble = Some(format!("the mail server cannot be used: {reason}"));
+        }
+        ended
+    }
+
+    /// Writes into the outbox what has become of the mail.
+    async fn settle(&self, queued: &Queued, outcome: &Result<(), Failure>) -> Result<(), Error> {
         let (id, now) = (queued.id, self.clock.now());
         let put_off = async |longest| {
             let until = now + pause(queued.attempts, longest);
             change(&self.db, async |tx| outbox::put_off(tx, id, until).await).await
         };
-        let stored = match &outcome {
-            Ok(()) => {
-                self.unnoted = Some(id);
-                self.note(id).await.inspect(|()| self.unnoted = None)
-            }
+        match outcome {
+            Ok(()) => self.note(id).await,
             Err(Failure::Hopeless(reason)) => {
                 log::error!("mail {id} is given up: {}", without_address(reason, queued));
                 change(&self.db, async |tx| outbox::delete(tx, id).await).await
@@ -219,16 +247,35 @@ impl Sender {
                 log::warn!("mail {id} was refused and waits: {reason}");
                 put_off(LONGEST_PAUSE).await
             }
-            Err(Failure::Unreachable(_)) => put_off(LONGEST_SILENCE).await,
-        };
-
-        stored.map_err(|error| error.to_string())?;
-        match outcome {
-            Err(Failure::Unreachable(reason)) => {
-                let reason = without_address(&reason, queued);
-                Err(format!("the mail server cannot be used: {reason}"))
+            Err(Failure::Unanswered(reason)) => {
+                let reason = without_address(reason, queued);
+                log::warn!("mail {id} may have been taken and waits, to be sure: {reason}");
+                put_off(LONGEST_PAUSE).await
             }
-            _ => Ok(()),
+            Err(Failure::Unreachable(_)) => put_off(LONGEST_SILENCE).await,
+        }
+    }
+
+    /// Does `attempt`, and holds the mail meanwhile: no other sender takes it over.
+    async fn hold(
+        &self,
+        id: i64,
+        attempt: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let mut attempt = pin!(background::round("mail sender", attempt));
+        loop {
+            match time::timeout(outbox::RENEWAL, &mut attempt).await {
+                Ok(Some(outcome)) => return outcome,
+                // As in a filter of the application's, for the sake of this mail.
+                Ok(None) => return Err(Failure::Refused("the site panicked over it".into())),
+                Err(_) => {
+                    let now = self.clock.now();
+                    let renewed = change(&self.db, async |tx| outbox::renew(tx, id, now).await);
+                    if let Err(error) = renewed.await {
+                        log::warn!("mail {id} is being sent, perhaps not only here: {error}");
+                    }
+                }
+            }
         }
     }
 
@@ -241,6 +288,32 @@ impl Sender {
         })
         .await
     }
+
+    async fn attempt(&self, queued: &Queued) -> Result<(), Failure> {
+        let Some(smtp) = &self.post.smtp else { return Ok(()) };
+        let post = &self.post;
+        if queued.expires_at <= self.clock.now() {
+            return Err(Failure::Hopeless("it comes too late to be of use".into()));
+        }
+
+        let content = queued
+            .open(&post.cookies)
+            .ok_or_else(|| Failure::Hopeless("it was sealed with another secret_key".into()))?;
+        let written = post
+            .templates
+            .write(&queued.template, &content, post.site())
+            .map_err(|error| Failure::Refused(error.to_string()))?;
+        let message = message(post, queued, written)?;
+        let patience = if queued.attempts <= 1 { FIRST_PATIENCE } else { PATIENCE };
+        understood(smtp.send(&message, patience)).await
+    }
+}
+
+/// What comes of `sending`. A panic in it, or in a library, is of what the server says, and
+/// so an outage: the next mail would hear the same.
+async fn understood(sending: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let sent = background::round("mail sender", sending).await;
+    sent.unwrap_or_else(|| Err(Failure::Unreachable("what it says cannot be understood".into())))
 }
 
 /// Whether `shutdown` has come.
@@ -252,9 +325,27 @@ async fn is_due(shutdown: &mut Shutdown) -> bool {
     }
 }
 
-/// Servers repeat the address that they refuse; the log does not.
+/// Servers repeat the address that they refuse, in their own way; the log does not.
 fn without_address(reason: &str, queued: &Queued) -> String {
-    reason.replace(&queued.recipient, "…")
+    let (name, domain) = queued.recipient.rsplit_once('@').unwrap_or((&queued.recipient, ""));
+    let without = without(reason, &queued.recipient);
+    match config::ascii_domain(domain) {
+        Some(domain) => self::without(&without, &format!("{name}@{domain}")),
+        None => without,
+    }
+}
+
+/// `text` without `word`, in whichever case.
+fn without(text: &str, word: &str) -> String {
+    // As long as `text`, so what is found there is found here.
+    let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let (mut left, mut from) = (String::with_capacity(text.len()), 0);
+    for (at, found) in lower.match_indices(&word).filter(|(_, found)| !found.is_empty()) {
+        left.push_str(&text[from..at]);
+        left.push('…');
+        from = at + found.len();
+    }
+    left + &text[from..]
 }
 
 async fn change<R>(
@@ -267,37 +358,22 @@ async fn change<R>(
     Ok(result)
 }
 
-async fn attempt(post: &Post, queued: &Queued, now: Timestamp) -> Result<(), Failure> {
-    let Some(smtp) = &post.smtp else { return Ok(()) };
-    if queued.expires_at <= now {
-        return Err(Failure::Hopeless("it comes too late to be of use".into()));
-    }
-
-    let content = queued
-        .open(&post.cookies)
-        .ok_or_else(|| Failure::Hopeless("it was sealed with another secret_key".into()))?;
-    let written = post
-        .templates
-        .write(&queued.template, &content, post.site())
-        .map_err(|error| Failure::Refused(error.to_string()))?;
-    let message = message(post, queued, written)
-        .ok_or_else(|| Failure::Hopeless("no mail can be made of it".into()))?;
-    smtp.send(message).await
-}
-
-fn message(post: &Post, queued: &Queued, written: Written) -> Option<Message> {
-    let recipient = Mailbox::new(None, queued.recipient.parse().ok()?);
+fn message(post: &Post, queued: &Queued, written: Written) -> Result<Message, Failure> {
+    let hopeless = |reason: &str| Failure::Hopeless(reason.to_owned());
+    let address: Address = queued.recipient.parse().map_err(|_| hopeless("its address is none"))?;
+    let recipient = config::ascii_address(&address)
+        .ok_or_else(|| hopeless("its address has letters outside ASCII before the @"))?;
     let host = post.from.email.domain();
     Message::builder()
         .from(post.from.clone())
-        .to(recipient)
+        .to(Mailbox::new(None, recipient))
         .subject(written.subject)
         // The same at each attempt: should a mail arrive twice because we died
         // before noting that it was sent, mail programs show it once.
         .message_id(Some(format!("<{}.{}@{host}>", queued.id, queued.created_at)))
         .header(AutoSubmitted)
         .multipart(MultiPart::alternative_plain_html(written.text, written.html))
-        .ok()
+        .map_err(|_| hopeless("no mail can be made of it"))
 }
 
 /// Asks holiday notices not to answer (RFC 3834, section 5).
@@ -323,22 +399,24 @@ fn pause(attempts: i64, longest: Timestamp) -> Timestamp {
     (FIRST_PAUSE << doublings).min(longest)
 }
 
-impl fmt::Debug for Smtp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Smtp")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_the_status_itself_says_that_an_address_is_none() {
-        assert!(is_no_address("permanent error (550): 5.1.1 no such mailbox"));
-        assert!(!is_no_address("permanent error (554): 5.7.1 [45.1.1.3] blocked"));
-        assert!(!is_no_address("permanent error (550): no such mailbox 5.1.1"));
-        assert!(!is_no_address("permanent error (550)"));
+    fn the_log_has_no_address_in_whichever_case_the_server_repeats_it() {
+        assert_eq!(
+            without("550 <Ada@Example.org>: no Ada@EXAMPLE.ORG", "ada@example.org"),
+            "550 <…>: no …"
+        );
+        assert_eq!(without("550 für", ""), "550 für");
+    }
+
+    #[rocket::async_test]
+    async fn a_panic_over_what_the_server_says_is_an_outage() {
+        let sent = understood(async { panic!("a line of white space") }).await;
+        assert!(matches!(sent, Err(Failure::Unreachable(_))), "{sent:?}");
+        assert!(understood(async { Ok(()) }).await.is_ok());
     }
 
     #[test]

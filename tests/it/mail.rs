@@ -308,7 +308,7 @@ async fn a_changed_secret_key_drops_what_waits_and_stops_nothing() {
 const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=");
 const REGISTER: &str = "email=ada%40example.org&password=correct+horse+battery";
 
-fn start(dir: &TempDir, url: &str, more: &[(&str, &str)]) -> Program {
+pub fn start(dir: &TempDir, url: &str, more: &[(&str, &str)]) -> Program {
     let mail = format!("{{url=\"{url}\",from=\"no-reply@example.org\"}}");
     let variables = [
         KEY,
@@ -321,7 +321,7 @@ fn start(dir: &TempDir, url: &str, more: &[(&str, &str)]) -> Program {
     Program::start(program, &[&variables[..], more].concat())
 }
 
-fn register(site: &Program) {
+pub fn register(site: &Program) {
     let answer = site.request("POST /register", None, REGISTER);
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
 }
@@ -348,7 +348,7 @@ async fn killed_between_commit_and_send_a_mail_arrives_once() {
 }
 
 /// A certificate of the mail server, which the site is told to trust or not.
-fn certificate(dir: &TempDir) -> (String, String) {
+pub fn certificate(dir: &TempDir) -> (String, String) {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();

@@ -1,14 +1,18 @@
 //! Templates of mails as editors and people leave them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use rocket::error::ErrorKind;
 use rocket::figment::Figment;
+use rocket_dyn_templates::tera::{self, Value};
+use rocket_login::Customize;
 use rocket_login::testing::Mail;
 use tempfile::TempDir;
 
+use crate::fake_smtp::{Act, FakeServer};
 use crate::smtp::{SmtpServer, is_installed};
 use crate::support::{TestApp, figment};
 
@@ -103,5 +107,29 @@ async fn a_subject_that_cannot_be_sent_makes_one_mail_wait_and_no_other() {
     }
     assert!(app.count("SELECT attempts FROM login_mails").await < 15);
     app.until_after(3600, "SELECT count(*) = 0 FROM login_mails").await;
+    assert_eq!(server.mails().len(), 1);
+}
+
+#[rocket::async_test]
+async fn a_panic_over_one_mail_makes_it_wait_and_no_other() {
+    fn explode(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
+        assert_ne!(value, "panic@example.org");
+        Ok(value.clone())
+    }
+
+    let server = FakeServer::start(|_, _| Act::Usual);
+    let (own, url) = (own("Subject: Hello {{ address | explode }}\n\n{{ link }}\n"), server.url());
+    let customize = Customize::new(|engines| engines.tera.register_filter("explode", explode));
+    let configure = |figment| {
+        let figment = with(own.path())(figment).select("release").merge(("mail.url", url));
+        figment.merge(("mail.from", "no-reply@example.org"))
+    };
+    let app = TestApp::built(configure, |rocket| rocket.manage(customize)).await;
+    app.registered("panic@example.org").await;
+    app.until("SELECT attempts = 1 FROM login_mails").await;
+    app.registered(ADA).await;
+    server.until_mail(ADA).await;
+    app.until("SELECT count(*) = 1 FROM login_mails").await;
+    app.until_after(10, "SELECT attempts >= 2 FROM login_mails").await;
     assert_eq!(server.mails().len(), 1);
 }

@@ -206,7 +206,7 @@ fn programs() -> Option<PathBuf> {
     folders.into_iter().rev().chain(on_path).find(|folder| folder.join("initdb").is_file())
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
