@@ -31,6 +31,7 @@ mod migrations;
 mod outage;
 mod passwords;
 mod past_holes;
+mod postfix;
 mod postgres;
 mod properties;
 mod refusals;
