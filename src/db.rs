@@ -13,6 +13,7 @@ mod listener;
 mod migrations;
 mod postgres;
 pub mod schema;
+mod server;
 mod sqlite;
 mod versions;
 mod wal_index;

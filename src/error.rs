@@ -152,7 +152,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
-            Kind::Database(error) => write!(f, "the database failed: {error}"),
+            Kind::Database(error) => match &**error {
+                // One of ours, which says it all.
+                sqlx::Error::Configuration(problem) => write!(f, "{problem}"),
+                error => write!(f, "the database failed: {error}"),
+            },
             Kind::FileGone => f.write_str("the database file was removed or replaced"),
             Kind::Overloaded => f.write_str("the password workers are busy"),
             Kind::Ended => f.write_str("the session was ended meanwhile"),

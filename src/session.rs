@@ -203,7 +203,7 @@ impl Session {
                     let (user, state) = (user.map(Arc::new), Arc::new(state));
                     let loaded = Loaded { record, user, state, length: data.len() };
                     if let Some((cache, version)) = cache {
-                        cache.put(id, version, loaded.clone());
+                        cache.put(id, version, now, loaded.clone());
                     }
                     loaded
                 }

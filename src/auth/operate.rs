@@ -94,10 +94,15 @@ impl Operator {
         .await
     }
 
-    /// Takes [`disable()`](Self::disable()) back. Ended sessions stay ended.
+    /// Takes [`disable()`](Self::disable()) back. Ended sessions stay ended, and those of
+    /// an account that was disabled by SQL end now.
     pub async fn enable(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
-            user::store::set_disabled(change, account.user.id, None).await?;
+            let id = account.user.id;
+            if account.disabled_at.is_some() {
+                sessions::end_of_user(change, id, None).await?;
+            }
+            user::store::set_disabled(change, id, None).await?;
             change.record(Kind::Enabled, &account.user).await
         })
         .await

@@ -178,17 +178,17 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
 
 /// What an operator can have set on PostgreSQL.
 async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
-    let (commit, fsync, is_superuser, now): (String, String, String, i64) = sql::query_as(
-        "SELECT current_setting('synchronous_commit'), current_setting('fsync'),
-                current_setting('is_superuser'), extract(epoch FROM now())::bigint",
+    let (fsync, is_superuser, now): (String, String, i64) = sql::query_as(
+        "SELECT current_setting('fsync'), current_setting('is_superuser'),
+                extract(epoch FROM now())::bigint",
     )
     .fetch_one(db)
     .await?;
     let mut lines = Vec::new();
-    if commit == "off" || fsync == "off" {
+    if fsync == "off" {
         lines.push(
             "databases.login.url: the server says a commit is done before it is on disk: a log-out \
-             can be undone by a power cut; set synchronous_commit and fsync to on"
+             can be undone by a power cut; set fsync to on"
                 .into(),
         );
     }

@@ -1,24 +1,60 @@
 //! PostgreSQL tells what other instances, and whoever else, have changed.
 //!
-//! A connection listens to the triggers of `sessions` and `users`. That it hears
-//! everything is proved again and again: an answer that comes on it comes after whatever
-//! was to be told before. What this instance has read is believed for a little less than
-//! a second after the last proof, and not at all when there is none.
+//! A connection listens to the triggers of `sessions` and `users`. That it is told
+//! everything is proved again and again:
+//!
+//! * An answer that comes on it comes after whatever was to be told before.
+//! * The answer is how the triggers are: all of them fire, whoever changes a row, and none has
+//!   been touched since the last answer. A change of rows past the triggers needs a change of
+//!   them, which stays to be seen even if it is taken back.
+//! * In the beginning it has heard what another connection has told it while it was silent. A
+//!   pooler that hands out a connection for each transaction keeps that to itself.
+//!
+//! What this instance has read is believed for a little less than a second after the last
+//! proof, and not at all when there is none.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rocket::tokio::time::{Instant, sleep_until};
+use rocket::tokio::time::{Instant, sleep_until, timeout};
 use rocket::tokio::{self, time::sleep};
-use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 
 use super::connection::within;
-use super::postgres::{PATIENCE, refuse_standby};
+use super::postgres::PATIENCE;
+use super::server;
 use super::versions::{Changes, Versions};
+use crate::error::Error;
 use crate::token::TokenId;
 
 const CHANNEL: &str = "login_sessions";
+
+/// What an instance tells itself in the beginning, followed by a number.
+const PROOF: &str = "login_proof_";
+
+/// Whether every trigger that tells is there and fires: `A` in every session, `R` where rows
+/// are applied that another server has changed. With it all that would be another if somebody
+/// had touched one, or had written a table anew: `xmin` is the transaction that last did.
+const TRIGGERS: &str = "
+    SELECT count(*) FILTER (WHERE (tgname, tgenabled) IN (
+               ('login_session_changed', 'A'), ('login_sessions_ended', 'A'),
+               ('login_sessions_unclear', 'A'), ('login_session_replicated', 'R'),
+               ('login_user_changed', 'A'), ('login_user_deleted', 'A'))) = 6,
+           coalesce(string_agg(concat_ws(' ', c.oid, relfilenode, relrowsecurity, t.oid, t.xmin,
+                                         p.oid, p.xmin), ',' ORDER BY t.oid), '')
+    FROM pg_class c JOIN pg_trigger t ON tgrelid = c.oid JOIN pg_proc p ON p.oid = tgfoid
+    WHERE c.oid IN (to_regclass('sessions'), to_regclass('users')) AND NOT tgisinternal";
+
+/// What is said where they are not, with the fix.
+const NOT_TOLD: &str = "triggers of sessions and users are missing, or do not fire for everybody; \
+    run ALTER TABLE … ENABLE ALWAYS TRIGGER for login_session_changed, login_sessions_ended, \
+    login_sessions_unclear, login_user_changed and login_user_deleted, and ENABLE REPLICA TRIGGER \
+    for login_session_replicated";
+
+/// What is said where nothing is heard.
+const NOT_HEARD: &str = "a connection is not told what another one tells it; behind a pooler, set \
+    databases.login.named_statements to false";
 
 /// How often the connection has to answer.
 const BEAT: Duration = Duration::from_millis(250);
@@ -73,11 +109,19 @@ impl Listener {
 
 /// Until nobody asks any longer.
 async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>) {
+    let mut said = String::new();
     while let Err(error) = hear(&listener, &pool, &versions).await {
         let Some(listener) = listener.upgrade() else { return };
-        listener.until.store(0, SeqCst);
+        let is_new = listener.until.swap(0, SeqCst) > 0;
         drop(listener);
-        log::warn!("sessions are looked up each time while PostgreSQL tells nothing: {error}");
+        let problem = Error::from(error).to_string();
+        // What stays as it is, is said once.
+        if is_new || said != problem {
+            log::warn!(
+                "sessions are looked up each time while PostgreSQL tells nothing: {problem}"
+            );
+            said = problem;
+        }
         sleep(RETRY).await;
     }
 }
@@ -90,20 +134,28 @@ async fn hear(
     // Not one of the pool's: the library goes on waiting for one that has fallen silent,
     // and the pool would be short of it.
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-    let own = own.after_connect(|db, _| Box::pin(refuse_standby(db)));
+    let own = own.after_connect(|db, _| Box::pin(server::settle_or_drop(db, false)));
     let own = own.connect_with((*pool.connect_options()).clone()).await?;
     let mut connection = PgListener::connect_with(&own).await?;
     connection.eager_reconnect(false);
-    within(Some(Instant::now() + ANSWER), connection.listen(CHANNEL)).await?;
+    prove(&mut connection, pool).await?;
     // Nobody has told what happened before.
     versions.advance_all();
 
+    let mut triggers_before: Option<String> = None;
     loop {
         let asked = Instant::now();
-        let answer = sqlx::query("SELECT 1").persistent(false).execute(&mut connection);
-        within(Some(asked + ANSWER), answer).await?;
+        let answer = sqlx::query_as(TRIGGERS).fetch_one(&mut connection);
+        let (do_all_fire, triggers): (bool, String) = within(Some(asked + ANSWER), answer).await?;
         while let Some(told) = connection.next_buffered() {
-            hear_of(told.payload(), versions);
+            hear_of(&told, versions);
+        }
+        if !do_all_fire {
+            return Err(sqlx::Error::Configuration(NOT_TOLD.into()));
+        }
+        if triggers_before.replace(triggers.clone()).is_some_and(|before| before != triggers) {
+            // They may have been silent in between.
+            versions.advance_all();
         }
         let Some(listener) = listener.upgrade() else { return Ok(()) };
         listener.believe(asked);
@@ -111,19 +163,45 @@ async fn hear(
 
         loop {
             tokio::select! {
-                told = connection.try_recv() => match told? {
-                    Some(told) => hear_of(told.payload(), versions),
-                    None => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
-                },
+                told = connection.try_recv() => hear_of(&told?.ok_or_else(closed)?, versions),
                 _ = sleep_until(asked + BEAT) => break,
             }
         }
     }
 }
 
+/// Listens, and finds out whether the connection is told what others tell while nothing is
+/// asked on it.
+async fn prove(connection: &mut PgListener, pool: &PgPool) -> Result<(), sqlx::Error> {
+    let channel = format!("{PROOF}{:016x}", getrandom::u64().map_err(std::io::Error::other)?);
+    let channels = [CHANNEL, &channel];
+    within(Some(Instant::now() + ANSWER), connection.listen_all(channels)).await?;
+    let mut other = pool.acquire().await?;
+    let tell = sqlx::query("SELECT pg_notify($1, '')").bind(&channel).persistent(false);
+    within(Some(Instant::now() + ANSWER), tell.execute(&mut *other)).await?;
+    drop(other);
+
+    let heard = async {
+        while connection.try_recv().await?.ok_or_else(closed)?.channel() != channel {}
+        Ok(())
+    };
+    let not_heard = |_| sqlx::Error::Configuration(NOT_HEARD.into());
+    timeout(ANSWER, heard).await.map_err(not_heard)?
+}
+
+fn closed() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
+}
+
+fn hear_of(told: &PgNotification, versions: &Versions) {
+    if told.channel() == CHANNEL {
+        hear_of_sessions(told.payload(), versions);
+    }
+}
+
 /// What the triggers say: ids, and perhaps by whom it was. Anything else may mean
 /// anything.
-fn hear_of(payload: &str, versions: &Versions) {
+fn hear_of_sessions(payload: &str, versions: &Versions) {
     let (ids, by) = payload.split_once('@').unwrap_or((payload, ""));
     // A commit of our own has moved on the versions by itself.
     if by == versions.name() {
@@ -149,7 +227,7 @@ mod tests {
         let (versions, id) = (Versions::default(), TokenId::from_hex(&"5a".repeat(32)).unwrap());
         let is_news = |by: &str| {
             let before = versions.of(id);
-            hear_of(&format!("{}{by}", "5a".repeat(32)), &versions);
+            hear_of_sessions(&format!("{}{by}", "5a".repeat(32)), &versions);
             versions.of(id) != before
         };
         let own = format!("@{}", versions.name());

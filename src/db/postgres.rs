@@ -6,13 +6,14 @@ use std::time::Duration;
 use rocket::tokio::{self, time::timeout};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, Transaction, Type};
+use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
 use sqlx_core::migrate::Migrator;
 
 use super::OpenError;
 use super::connection::key;
 use super::listener::Listener;
 use super::versions::Versions;
+use super::{schema, server};
 use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
@@ -45,8 +46,6 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// application's.
 const STATEMENTS: usize = 500;
 
-const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
-
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
 
@@ -66,7 +65,7 @@ impl PostgresPool {
     pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
         let (options, has_named_statements) = (options(config), config.named_statements);
         // The pool would try again and again, and then only say that it took long.
-        let _ = connect(&options).await?.close().await;
+        let _ = connect(config).await?.close().await;
 
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
@@ -90,7 +89,7 @@ impl PostgresPool {
                     Ok(true)
                 })
             })
-            .after_connect(|db, _| Box::pin(refuse_standby(db)))
+            .after_connect(move |db, _| Box::pin(server::settle_or_drop(db, !has_named_statements)))
             .connect_lazy_with(options);
         Ok(PostgresPool { pool, has_named_statements, listener: Arc::new(Listener::new()) })
     }
@@ -115,7 +114,12 @@ impl PostgresPool {
         // To its end, whoever stops waiting for it: cut off between the request and
         // the answer, it would go back to the pool with a transaction open.
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await });
+        let begin = match self.has_named_statements {
+            true => BEGIN.into_sql_str(),
+            // Another connection each time, on which nobody has set anything.
+            false => AssertSqlSafe(format!("{BEGIN}; {}", server::set(true))).into_sql_str(),
+        };
+        let begun = tokio::spawn(async move { pool.begin_with(begin).await });
         let begun = timeout(PATIENCE, begun).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let tx = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
         self.measure();
@@ -134,12 +138,19 @@ impl PostgresPool {
         tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
         let lock = format!("SELECT pg_advisory_xact_lock({})", key("migrations"));
         tx.execute(AssertSqlSafe(lock)).await?;
+        if schema::is_applied(&mut tx, migrations).await? {
+            // Whoever only runs the site need not be allowed to change a table.
+            return Ok(server::check_rows(&mut tx).await?);
+        }
+        server::check_schema(&mut tx, migrations).await?;
         // The library names its statements here, whatever it is told, and behind a
         // pooler the names of an earlier start may still be there.
         let forget = if self.has_named_statements { "" } else { "DEALLOCATE ALL" };
         tx.execute(forget).await?;
-        migrations.run_direct(None, &mut *tx, false).await.map_err(sqlx::Error::from)?;
+        let migrated = migrations.run_direct(None, &mut *tx, false).await;
+        migrated.map_err(|error| server::with_fix(error.into()))?;
         tx.execute(forget).await?;
+        server::check_rows(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -162,7 +173,7 @@ impl PostgresPool {
 }
 
 /// How a connection is made.
-pub fn options(config: &PostgresConfig) -> PgConnectOptions {
+fn options(config: &PostgresConfig) -> PgConnectOptions {
     let mut options = config.options.clone();
     if options.get_application_name().is_none() {
         options = options.application_name("rocket-login");
@@ -178,14 +189,15 @@ pub fn options(config: &PostgresConfig) -> PgConnectOptions {
 ///
 /// # Errors
 ///
-/// When the server does not answer, does not let us in, is too old, or a standby.
-pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
-    let db = timeout(PATIENCE, PgConnection::connect_with(options)).await;
+/// When the server does not answer, does not let us in, is too old, or not to be used
+/// ([`server::settle()`]).
+pub async fn connect(config: &PostgresConfig) -> Result<PgConnection, OpenError> {
+    let db = timeout(PATIENCE, PgConnection::connect_with(&options(config))).await;
     let mut db = db.map_err(|_| OpenError::database("the server does not answer"))??;
     check_version(&mut db).await?;
-    match one::<bool>(&mut db, IS_STANDBY).await? {
-        true => Err(OpenError::database("the server is a standby; name the primary")),
-        false => Ok(db),
+    match server::settle(&mut db, !config.named_statements).await? {
+        Some(problem) => Err(OpenError::database(problem)),
+        None => Ok(db),
     }
 }
 
@@ -194,14 +206,6 @@ async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
     match one::<i32>(db, version).await? >= OLDEST_VERSION {
         true => Ok(()),
         false => Err(OpenError::database("the server is older than PostgreSQL 13")),
-    }
-}
-
-/// A standby lags behind: it would still know a session that was ended.
-pub async fn refuse_standby(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match one::<bool>(db, IS_STANDBY).await? {
-        true => Err(sqlx::Error::Configuration("the server is a standby".into())),
-        false => Ok(()),
     }
 }
 

@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ColumnIndex, Connection, Decode, Executor, Row, SqliteConnection, Type};
-use sqlx_core::migrate::Migrator;
+use sqlx::{ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type};
+use sqlx_core::migrate::{Migration, Migrator};
 
 use super::{OpenError, migrations, postgres};
 use crate::config::{DatabaseConfig, PostgresConfig};
@@ -141,14 +141,31 @@ async fn of_file(path: &Path) -> Result<Vec<Applied>, OpenError> {
 }
 
 async fn of_server(config: &PostgresConfig) -> Result<Vec<Applied>, OpenError> {
-    let mut db = postgres::connect(&postgres::options(config)).await?;
-    let has_table = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
-    let applied = match db.fetch_optional(has_table).await? {
-        Some(_) => read(&db.fetch_all(APPLIED).await?)?,
-        None => Vec::new(),
-    };
+    let mut db = postgres::connect(config).await?;
+    let applied = of_connection(&mut db).await?;
     db.close().await?;
     Ok(applied)
+}
+
+async fn of_connection(db: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let has_table = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
+    match db.fetch_optional(has_table).await? {
+        Some(_) => read(&db.fetch_all(APPLIED).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Whether each of the migrations `ours` was applied on PostgreSQL, as it is here.
+///
+/// # Errors
+///
+/// When the server fails, or does not show us what was applied.
+pub async fn is_applied(db: &mut PgConnection, ours: &Migrator) -> Result<bool, sqlx::Error> {
+    let applied = of_connection(db).await?;
+    let is_same = |one: &Applied, migration: &Migration| {
+        one.version == migration.version && *one.checksum == *migration.checksum
+    };
+    Ok(ours.iter().all(|migration| applied.iter().any(|one| is_same(one, migration))))
 }
 
 fn read<'r, R: Row>(rows: &'r [R]) -> Result<Vec<Applied>, sqlx::Error>

@@ -4,9 +4,9 @@
 //! row reports so and never makes one: an upsert would log a visitor back in
 //! who logged out while a slower request was running.
 //!
-//! A session is there while it has not expired and is of its user's present
-//! generation: "log out everywhere" begins another one, and so ends ten thousand
-//! sessions as fast as one. Their rows wait for the sweep.
+//! A session is there while it has not expired, its user is not disabled, and it is of
+//! that user's present generation: "log out everywhere" begins another one, and so ends
+//! ten thousand sessions as fast as one. Their rows wait for the sweep.
 
 use crate::db::{Connection, Transaction};
 use crate::sql;
@@ -20,9 +20,15 @@ use crate::user::User;
 
 /// The row of `sessions` is of its user's generation. Not `=`: who waited for the row
 /// on PostgreSQL sees it as it is by now, and the user as of before the wait.
+///
+/// A disabled user has no generation: the commands end all sessions of the account as
+/// well, but somebody who sets `disabled_at` by SQL does not.
 macro_rules! of_generation {
     () => {
-        of_generation!("(SELECT session_generation FROM users WHERE users.id = sessions.user_id)")
+        of_generation!(
+            "(SELECT session_generation FROM users
+              WHERE users.id = sessions.user_id AND users.disabled_at IS NULL)"
+        )
     };
     ($users:literal) => {
         concat!("(sessions.user_id IS NULL OR sessions.generation >= ", $users, ")")
@@ -78,7 +84,7 @@ pub async fn find(
                 authenticated_at, email, u.created_at AS user_created_at, verified_at
          FROM sessions LEFT JOIN users u ON u.id = user_id
          WHERE sessions.id = $1 AND expires_at > $2 AND ",
-        of_generation!("u.session_generation"),
+        of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
     ))
     .bind(id)
     .bind(now)

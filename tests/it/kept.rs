@@ -241,13 +241,13 @@ async fn one_that_may_not_be_written_disturbs_no_other() {
 }
 
 /// An instance that keeps what it has read.
-async fn instance(cluster: &Cluster) -> TestApp {
+pub async fn instance(cluster: &Cluster) -> TestApp {
     let url = cluster.url("site");
     TestApp::built(|f| f.merge(("databases.login.url", url)), pages).await
 }
 
 /// Waits until the visitor's pages come while nobody can read the table.
-async fn until_kept(cluster: &Cluster, visitor: &Visitor<'_>) {
+pub async fn until_kept(cluster: &Cluster, visitor: &Visitor<'_>) {
     let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
     let start = Instant::now();
     loop {
@@ -264,7 +264,7 @@ async fn until_kept(cluster: &Cluster, visitor: &Visitor<'_>) {
 }
 
 /// How long the visitor's session is still taken for one.
-async fn until_dead(visitor: &Visitor<'_>) -> Duration {
+pub async fn until_dead(visitor: &Visitor<'_>) -> Duration {
     let start = Instant::now();
     while visitor.is_logged_in().await {
         assert!(start.elapsed() < Duration::from_secs(1), "an ended session is used");

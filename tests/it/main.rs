@@ -19,6 +19,7 @@ mod fake_smtp;
 mod generated;
 mod hashing;
 mod headers;
+mod hosted;
 mod instances;
 mod kept;
 mod life;

@@ -414,3 +414,18 @@ async fn a_deleted_users_sessions_are_gone() {
     assert_eq!(app.sessions().await, 0);
     assert!(!ada.is_logged_in().await);
 }
+
+#[rocket::async_test]
+async fn an_account_that_was_disabled_by_sql_is_out_at_once_as_well() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered("ada@example.org").await, app.registered("b@x.org").await);
+    assert!(ada.is_logged_in().await && bob.is_logged_in().await);
+    app.execute("UPDATE users SET disabled_at = 1 WHERE email = 'ada@example.org'").await;
+    assert!(!ada.is_logged_in().await);
+    assert!(bob.is_logged_in().await);
+    // Nor does a write find the session, nor is its end put off.
+    app.advance(90);
+    assert!(!ada.is_logged_in().await);
+    let seen = "SELECT count(*) FROM sessions WHERE last_seen_at > created_at AND user_id = 1";
+    assert_eq!(app.count(seen).await, 0);
+}

@@ -1,0 +1,2 @@
+-- For PostgreSQL alone, as 20261123000005 is.
+SELECT 1;

@@ -1,0 +1,411 @@
+//! PostgreSQL as hosters make it: encodings, collations, roles, schemas, and changes of which
+//! no trigger tells.
+
+use std::time::{Duration, Instant};
+
+use rocket::figment::Figment;
+use rocket::futures::future::join_all;
+use rocket::tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use rocket::tokio::net::{TcpListener, UnixStream};
+use rocket::tokio::{self, time::sleep};
+use rocket_db_pools::Database;
+use rocket_login::Db;
+use rocket_login::sqlx;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
+use tempfile::TempDir;
+
+use crate::kept::{instance, until_dead, until_kept};
+use crate::postgres::cluster;
+use crate::servers::Cluster;
+use crate::support::{TestApp, Visitor};
+
+const ADA: &str = "ada@example.org";
+
+/// The triggers as the migrations leave them.
+const ENABLE: &str = "
+    ALTER TABLE sessions ENABLE ALWAYS TRIGGER login_session_changed,
+        ENABLE ALWAYS TRIGGER login_sessions_ended, ENABLE ALWAYS TRIGGER login_sessions_unclear,
+        ENABLE REPLICA TRIGGER login_session_replicated;
+    ALTER TABLE users ENABLE ALWAYS TRIGGER login_user_changed,
+        ENABLE ALWAYS TRIGGER login_user_deleted;";
+
+/// The address of the database `name` for the role `role`.
+fn url(cluster: &Cluster, role: &str, name: &str) -> String {
+    format!("postgres://{role}@localhost/{name}?host={}", cluster.socket().display())
+}
+
+/// An instance that reads each session anew.
+async fn site(url: String) -> TestApp {
+    TestApp::with(|f| f.merge(("databases.login.url", url)).merge(("session.cache", false))).await
+}
+
+/// Starts the site on `url`, which must stop with one line.
+fn refusal(url: &str) -> String {
+    let dir = TempDir::new().unwrap();
+    let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}")).arg("migrate");
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+/// Signs up, logs in and out: that all is well.
+async fn assert_works(app: &TestApp, email: &str) {
+    let ada = app.registered(email).await;
+    assert!(ada.is_logged_in().await);
+    ada.with_session(async |session| {
+        session.set("basket", "tea \\ 'x' \u{1f375} ß").await.unwrap();
+        assert_eq!(session.get::<String>("basket").unwrap().unwrap(), "tea \\ 'x' \u{1f375} ß");
+    })
+    .await;
+    ada.log_out().await.assert_redirect("/");
+    assert!(!ada.is_logged_in().await);
+    app.visitor().log_in(&email.to_uppercase()).await.assert_redirect("/account");
+    app.visitor().register(&email.to_uppercase()).await.assert_status(422);
+}
+
+/// Does `change`, after which the session is dead.
+async fn assert_told(cluster: &Cluster, ada: &Visitor<'_>, change: &str) {
+    until_kept(cluster, ada).await;
+    cluster.sql("site", change);
+    let took = until_dead(ada).await;
+    assert!(took < Duration::from_secs(1), "{change}: {took:?}");
+}
+
+#[rocket::async_test]
+async fn a_change_that_no_trigger_tells_of_is_not_missed_for_longer_than_a_second() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let past_triggers = |change: &str| {
+        format!(
+            "BEGIN; ALTER TABLE sessions DISABLE TRIGGER ALL; ALTER TABLE users DISABLE TRIGGER ALL;
+             {change}; ALTER TABLE sessions ENABLE TRIGGER ALL; ALTER TABLE users ENABLE TRIGGER ALL;
+             {ENABLE} COMMIT"
+        )
+    };
+    let replica = |change: &str| format!("SET session_replication_role = replica; {change}");
+    let changes = [
+        "UPDATE users SET disabled_at = 1".into(),
+        "UPDATE sessions SET generation = -1".into(),
+        replica("UPDATE users SET disabled_at = 1"),
+        replica("UPDATE users SET session_generation = session_generation + 1"),
+        replica("DELETE FROM sessions"),
+        replica("UPDATE sessions SET expires_at = 1"),
+        past_triggers("DELETE FROM sessions"),
+        past_triggers("UPDATE users SET disabled_at = 1"),
+        "DO $do$ DECLARE definition TEXT := pg_get_functiondef('login_sessions_ended'::regproc);
+         BEGIN
+             CREATE OR REPLACE FUNCTION login_sessions_ended() RETURNS TRIGGER LANGUAGE plpgsql
+             AS 'BEGIN RETURN NULL; END';
+             DELETE FROM sessions;
+             EXECUTE definition;
+         END $do$"
+            .into(),
+        // Nobody looks at the foreign keys: the rows of sessions stay.
+        replica("DELETE FROM users"),
+    ];
+    app.registered(ADA).await;
+    for change in changes {
+        let ada = app.visitor();
+        ada.log_in(ADA).await.assert_redirect("/account");
+        assert_told(&cluster, &ada, &change).await;
+        cluster.sql("site", "UPDATE users SET disabled_at = NULL");
+    }
+}
+
+#[rocket::async_test]
+async fn while_a_trigger_is_switched_off_nothing_is_believed() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let ada = app.registered(ADA).await;
+    for off in [
+        "ALTER TABLE sessions DISABLE TRIGGER ALL",
+        "ALTER TABLE users DISABLE TRIGGER login_user_changed",
+        // As `pg_restore --disable-triggers` leaves them.
+        "ALTER TABLE sessions DISABLE TRIGGER ALL; ALTER TABLE sessions ENABLE TRIGGER ALL",
+    ] {
+        until_kept(&cluster, &ada).await;
+        cluster.sql("site", off);
+        let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
+        let mut tx = other.begin().await.unwrap();
+        tx.execute("LOCK TABLE sessions").await.unwrap();
+        let start = Instant::now();
+        while ada.get("/account").await.status.code == 200 {
+            assert!(start.elapsed() < Duration::from_secs(1), "{off}");
+        }
+        tx.rollback().await.unwrap();
+        cluster.sql("site", ENABLE);
+    }
+    until_kept(&cluster, &ada).await;
+}
+
+/// A way to the server on which notifications are lost, as behind a pooler that hands out a
+/// connection for each transaction.
+async fn deaf(cluster: &Cluster) -> u16 {
+    let socket = cluster.socket().join(".s.PGSQL.5432");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (mut far, mut far_write) = UnixStream::connect(&socket).await.unwrap().into_split();
+            let (mut near_read, mut near) = near.into_split();
+            tokio::spawn(async move { copy(&mut near_read, &mut far_write).await });
+            tokio::spawn(async move {
+                let mut head = [0; 5];
+                while far.read_exact(&mut head).await.is_ok() {
+                    let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
+                    let mut body = vec![0; length - 4];
+                    far.read_exact(&mut body).await.unwrap();
+                    let is_notification = head[0] == b'A';
+                    let message = [&head[..], &body].concat();
+                    if !is_notification && near.write_all(&message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[rocket::async_test]
+async fn a_connection_that_answers_and_is_told_nothing_is_not_believed() {
+    let Some(cluster) = cluster() else { return };
+    let port = deaf(&cluster).await;
+    let url = format!("postgres://postgres@127.0.0.1:{port}/site?sslmode=disable");
+    let app = TestApp::with(|f| f.merge(("databases.login.url", url))).await;
+    let ada = app.registered(ADA).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        assert!(ada.is_logged_in().await);
+    }
+    cluster.sql("site", "DELETE FROM sessions");
+    assert!(!ada.is_logged_in().await);
+}
+
+/// A cluster with a role `site` that owns the database `hosted`.
+fn hosted() -> Option<Cluster> {
+    let cluster = cluster()?;
+    cluster.sql("postgres", "CREATE ROLE site LOGIN");
+    cluster.sql("postgres", "CREATE DATABASE hosted OWNER site");
+    Some(cluster)
+}
+
+#[rocket::async_test]
+async fn whatever_a_role_or_a_database_has_set_the_site_works_as_it_should() {
+    let Some(cluster) = hosted() else { return };
+    for (number, whose) in ["ROLE site", "DATABASE hosted"].into_iter().enumerate() {
+        for setting in [
+            "default_transaction_isolation = serializable",
+            "default_transaction_deferrable = on",
+            "statement_timeout = 1",
+            "lock_timeout = 1",
+            "idle_in_transaction_session_timeout = 1",
+            "idle_session_timeout = 100",
+            "TimeZone = 'Asia/Kolkata'",
+            "DateStyle = 'German, DMY'",
+            "IntervalStyle = sql_standard",
+            "bytea_output = escape",
+            "standard_conforming_strings = off",
+            "synchronous_commit = off",
+            "client_min_messages = debug5",
+            "client_encoding = LATIN1",
+            "extra_float_digits = -15",
+            "application_name = other",
+            "transform_null_equals = on",
+        ] {
+            cluster.sql("postgres", &format!("ALTER {whose} SET {setting}"));
+        }
+        let app = site(url(&cluster, "site", "hosted")).await;
+        assert_works(&app, &format!("ada{number}@example.org")).await;
+
+        // No connection that waits in the pool is gone when it is wanted.
+        let ada = app.registered(&format!("bob{number}@example.org")).await;
+        join_all((0..4).map(|_| ada.get("/account"))).await;
+        sleep(Duration::from_millis(500)).await;
+        let pages = join_all((0..4).map(|_| ada.get("/account"))).await;
+        assert!(pages.iter().all(|page| page.status.code == 200));
+
+        // A log-out that was answered is on disk.
+        let db = Db::fetch(app.client.rocket()).unwrap();
+        for (setting, value) in [
+            ("synchronous_commit", "on"),
+            ("transaction_isolation", "read committed"),
+            ("standard_conforming_strings", "on"),
+        ] {
+            let sql = format!("SELECT current_setting('{setting}')");
+            for connection in [&mut db.read().await.unwrap(), &mut *db.write().await.unwrap()] {
+                let row = connection.postgres().unwrap().fetch_one(AssertSqlSafe(sql.clone()));
+                assert_eq!(row.await.unwrap().get::<String, _>(0), value, "{setting}");
+            }
+        }
+        cluster.sql("postgres", &format!("ALTER {whose} RESET ALL"));
+    }
+}
+
+#[rocket::async_test]
+async fn what_commits_more_strictly_than_the_site_asks_for_stays() {
+    let Some(cluster) = hosted() else { return };
+    cluster.sql("postgres", "ALTER ROLE site SET synchronous_commit = remote_apply");
+    let app = site(url(&cluster, "site", "hosted")).await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let mut reader = db.read().await.unwrap();
+    let row = reader.postgres().unwrap().fetch_one("SELECT current_setting('synchronous_commit')");
+    assert_eq!(row.await.unwrap().get::<String, _>(0), "remote_apply");
+}
+
+#[rocket::async_test]
+async fn a_session_in_the_role_of_a_replica_is_refused() {
+    let Some(cluster) = cluster() else { return };
+    cluster.sql("postgres", "ALTER ROLE postgres SET session_replication_role = replica");
+    let said = refusal(&cluster.url("site"));
+    assert!(said.contains("ALTER ROLE postgres RESET session_replication_role"), "{said}");
+}
+
+#[rocket::async_test]
+async fn a_database_that_cannot_keep_every_letter_is_refused_and_one_that_does_is_not() {
+    let Some(cluster) = cluster() else { return };
+    for encoding in ["LATIN1", "EUC_JP", "SQL_ASCII"] {
+        cluster.sql(
+            "postgres",
+            &format!("CREATE DATABASE {encoding} ENCODING '{encoding}' TEMPLATE template0"),
+        );
+    }
+    for encoding in ["latin1", "euc_jp"] {
+        let said = refusal(&cluster.url(encoding));
+        assert!(said.contains("make one with ENCODING 'UTF8'"), "{said}");
+        assert!(said.contains(&encoding.to_uppercase()), "{said}");
+    }
+    let app = site(cluster.url("sql_ascii")).await;
+    assert_works(&app, ADA).await;
+}
+
+#[rocket::async_test]
+async fn addresses_are_told_apart_alike_under_every_collation() {
+    let Some(cluster) = cluster() else { return };
+    // Where the small letter of I is another one than i.
+    cluster.sql(
+        "postgres",
+        "CREATE DATABASE turkish LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' ENCODING 'UTF8'
+         TEMPLATE template0",
+    );
+    let app = site(cluster.url("turkish")).await;
+    assert_works(&app, "ali.istanbul@example.org").await;
+    app.visitor().register("ALI.ISTANBUL@EXAMPLE.ORG").await.assert_status(422);
+    let twice = "INSERT INTO users (email, password_hash, created_at)
+                 VALUES ('ALI.ISTANBUL@example.org', '', 0)";
+    let mut db = PgConnection::connect(&cluster.url("turkish")).await.unwrap();
+    let refused = db.execute(twice).await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().constraint(), Some("users_email_key"));
+}
+
+#[rocket::async_test]
+async fn a_role_that_may_only_read_and_write_rows_runs_the_site() {
+    let Some(cluster) = hosted() else { return };
+    let owner = url(&cluster, "site", "hosted");
+    cluster.sql("postgres", "CREATE ROLE app LOGIN");
+    let user = url(&cluster, "app", "hosted");
+    // Nothing is there yet, and it may not make it.
+    let said = refusal(&user);
+    assert!(said.contains("permission denied for schema public"), "{said}");
+    assert!(said.contains("run `rocket-login migrate` as the role that owns the tables"), "{said}");
+
+    drop(site(owner).await);
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app";
+    cluster.sql("hosted", grant);
+    let app = site(user).await;
+    assert_works(&app, ADA).await;
+    app.registered("bob@example.org").await;
+    app.visitor().log_in_with("bob@example.org", "wrong horse battery").await.assert_status(422);
+}
+
+#[rocket::async_test]
+async fn a_schema_that_comes_before_the_tables_does_not_hide_them() {
+    let Some(cluster) = hosted() else { return };
+    let hosted = url(&cluster, "site", "hosted");
+    let as_owner = |sql: &str| cluster.sql("hosted", &format!("SET ROLE site; {sql}"));
+    cluster.sql("hosted", "GRANT CREATE ON SCHEMA public TO site");
+    let app = site(hosted.clone()).await;
+    app.registered(ADA).await;
+
+    // `"$user", public` finds it from now on. What is there is used, if nothing is to be made.
+    as_owner("CREATE SCHEMA site");
+    let app = site(hosted.clone()).await;
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+    as_owner("DELETE FROM _sqlx_migrations WHERE version > 20261128000000");
+    let said = refusal(&hosted);
+    assert!(said.contains("the tables are in the schema public"), "{said}");
+    // With migrations of somebody else's in it, too.
+    as_owner("CREATE TABLE site._sqlx_migrations AS SELECT * FROM public._sqlx_migrations LIMIT 0");
+    let said = refusal(&hosted);
+    assert!(said.contains("add ?options=-c%20search_path%3Dpublic to the URL"), "{said}");
+    assert_eq!(cluster.sql("hosted", "SELECT to_regclass('site.users')"), "");
+
+    // In a schema of their own they see nothing of another site's.
+    as_owner("DROP TABLE site._sqlx_migrations");
+    let other = site(format!("{hosted}&options=-c%20search_path%3Dsite")).await;
+    assert_works(&other, ADA).await;
+    assert_eq!(cluster.sql("hosted", "SELECT count(*) FROM public.users"), "1");
+}
+
+#[rocket::async_test]
+async fn rows_that_a_policy_hides_log_nobody_out() {
+    let Some(cluster) = hosted() else { return };
+    let hosted = url(&cluster, "site", "hosted");
+    let app = site(hosted.clone()).await;
+    let ada = app.registered(ADA).await;
+    cluster.sql(
+        "hosted",
+        "ALTER TABLE sessions ENABLE ROW LEVEL SECURITY; ALTER TABLE sessions FORCE ROW LEVEL SECURITY",
+    );
+    ada.get("/account").await.assert_status(503);
+    let said = refusal(&hosted);
+    assert!(said.contains("row level security hides rows of sessions from this role"), "{said}");
+    cluster.sql("hosted", "ALTER TABLE sessions DISABLE ROW LEVEL SECURITY");
+    assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_pooler_that_takes_no_transactions_is_refused_with_a_line() {
+    if !crate::servers::is_installed_with("pgbouncer") {
+        return;
+    }
+    let Some(cluster) = cluster() else { return };
+    let (_pooler, url) = crate::postgres::pooler(&cluster, "statement").await;
+    let dir = TempDir::new().unwrap();
+    let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    let database = format!("{{login={{url=\"{url}\",named_statements=false}}}}");
+    let done = command.env("ROCKET_DATABASES", database).arg("migrate").output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(1) && said.lines().count() == 1, "{said}");
+    assert!(said.contains("transaction"), "{said}");
+}
+
+#[rocket::async_test]
+async fn behind_a_pooler_a_log_out_is_on_disk_as_well() {
+    if !crate::servers::is_installed_with("pgbouncer") {
+        return;
+    }
+    let Some(cluster) = cluster() else { return };
+    cluster.sql("postgres", "ALTER ROLE postgres SET synchronous_commit = off");
+    let (_pooler, url) = crate::postgres::pooler(&cluster, "transaction").await;
+    let behind = |f: Figment| {
+        let f = f.merge(("databases.login.url", url.clone()));
+        f.merge(("databases.login.named_statements", false))
+    };
+    let app = TestApp::with(behind).await;
+    assert_works(&app, ADA).await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let mut tx = db.write().await.unwrap();
+    let row = tx.postgres().unwrap().fetch_one("SELECT current_setting('synchronous_commit')");
+    assert_eq!(row.await.unwrap().get::<String, _>(0), "on");
+    tx.commit().await.unwrap();
+    // It is set for the transaction alone: the pooler hands the connection to others.
+    let options: PgConnectOptions = url.parse().unwrap();
+    let mut other = options.extra_float_digits(None).connect().await.unwrap();
+    let row = other.fetch_one("SELECT current_setting('synchronous_commit')").await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "off");
+}
