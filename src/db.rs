@@ -43,7 +43,7 @@ pub use connection::{Connection, Transaction};
 pub use file::is_database;
 pub use in_flight::fairing as in_flight;
 pub use sqlite::is_sound;
-pub(crate) use versions::Changes;
+pub(crate) use versions::{Changes, Written};
 
 /// How long the shutdown lets requests in flight finish before the database
 /// closes under them. Shorter than the site's `shutdown.grace`.
@@ -489,6 +489,50 @@ mod tests {
         assert!(runtime.block_on(stored(&db)).is_empty());
         drop(runtime);
         drop(db);
+    }
+
+    #[rocket::async_test]
+    async fn what_an_application_writes_costs_no_look_up_and_hides_nobody_elses_commit() {
+        let (dir, db) = numbers().await;
+        store(db.write_soon().await.unwrap(), 1).await;
+        let id = crate::token::Token::generate().id();
+        let version = async || {
+            sleep(Duration::from_millis(5)).await;
+            db.version(id).expect("it is known")
+        };
+        let before = version().await;
+        for statement in [
+            "UPDATE t SET n = n",
+            "UPDATE t SET n = n + 1",
+            "INSERT INTO t VALUES (7)",
+            "INSERT INTO t VALUES (7) ON CONFLICT DO UPDATE SET n = 7",
+            "DELETE FROM t WHERE n = 7",
+            "DELETE FROM t WHERE n = 7",
+        ] {
+            let mut tx = db.write_soon().await.unwrap();
+            sql::query(statement).execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            let mut tx = db.write().await.unwrap();
+            sql::query("UPDATE t SET n = n").execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(version().await, before, "{statement}");
+        }
+
+        // Somebody else's commit, as near to one of ours as it comes.
+        let path = dir.path().join("x.db").display().to_string();
+        let mut other = SqliteConnection::connect(&path).await.unwrap();
+        for _ in 0..100 {
+            let before = version().await;
+            let ours = async {
+                let mut tx = db.write_soon().await.unwrap();
+                sql::query("UPDATE t SET n = n").execute(&mut tx).await.unwrap();
+                tx.commit().await.unwrap();
+            };
+            let others = sqlx::query("UPDATE t SET n = n + 1").execute(&mut other);
+            let ((), others) = rocket::tokio::join!(ours, others);
+            assert!(others.is_ok());
+            assert_ne!(version().await, before, "the other's commit is not noticed");
+        }
     }
 
     #[rocket::async_test]

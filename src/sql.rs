@@ -37,7 +37,7 @@ use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
-use crate::db::{Backend, Connection, How};
+use crate::db::{Backend, Connection, How, Written};
 pub(crate) use deferred::{Batch, Deferred};
 
 /// A statement that is run for what it does.
@@ -79,6 +79,7 @@ pub struct Query<'q, T, R> {
     text: Cow<'static, str>,
     values: Vec<Value<'q>>,
     is_declared: bool,
+    is_sure: bool,
     read: PhantomData<fn(R) -> T>,
 }
 
@@ -151,7 +152,7 @@ where
 
 impl<'q, T, R> Query<'q, T, R> {
     fn new(text: Cow<'static, str>) -> Self {
-        Query { text, values: Vec::new(), is_declared: false, read: PhantomData }
+        Query { text, values: Vec::new(), is_declared: false, is_sure: false, read: PhantomData }
     }
 
     /// Gives the next value: `$1`, then `$2`.
@@ -174,12 +175,33 @@ impl<'q, T, R> Query<'q, T, R> {
         }
     }
 
-    /// Whether it writes the rows that it returns or counts. Rather not than wrongly: it
-    /// costs look-ups.
-    fn writes(&self) -> bool {
+    /// Each row that it returns or counts is another one than before.
+    pub(crate) fn surely(mut self) -> Self {
+        self.is_sure = true;
+        self
+    }
+
+    /// What it has written where it returns or counts rows. Rather too little: that costs
+    /// look-ups, or a page, where too much would hide somebody else's commit.
+    fn writes(&self) -> Written {
         let text = self.text.trim_start();
-        ["INSERT ", "UPDATE ", "DELETE "].iter().any(|act| text.starts_with(act))
-            || (text.starts_with("WITH ") && text.contains(" UPDATE "))
+        let begins_with =
+            |act: &str| text.get(..act.len()).is_some_and(|start| start.eq_ignore_ascii_case(act));
+        // Of an application's tables, one may be a temporary one, which is in no file.
+        let is_of_ours = |act: &str| {
+            let table = text.strip_prefix(act).unwrap_or_default();
+            ["users ", "sessions ", "login_"].iter().any(|ours| table.starts_with(ours))
+        };
+        let is_new = is_of_ours("INSERT INTO ") && !text.contains("CONFLICT");
+        let is_one = !text.contains(';');
+        if is_one && (self.is_sure || is_new || is_of_ours("DELETE FROM ")) {
+            return Written::Surely;
+        }
+        match ["INSERT ", "UPDATE ", "DELETE ", "REPLACE ", "WITH "].iter().any(|a| begins_with(a))
+        {
+            true => Written::Perhaps,
+            false => Written::Nothing,
+        }
     }
 
     pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
@@ -214,9 +236,9 @@ impl<'q, T, R> Query<'q, T, R> {
             return self.execute(db).await.map(|_| ());
         }
         self.tell(db);
-        let Query { text, values, is_declared, .. } = self;
+        let Query { text, values, is_declared, is_sure, .. } = self;
         let values = values.into_iter().map(Value::into_owned).collect();
-        let statement = Query { text, values, is_declared, read: PhantomData };
+        let statement = Query { text, values, is_declared, is_sure, read: PhantomData };
         if let Some(deferred) = db.deferred() {
             deferred.add(statement);
         }

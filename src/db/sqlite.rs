@@ -17,7 +17,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::OpenError;
 use super::file::{self, DatabaseFile};
 use super::lease::{Lease, Leases};
-use super::versions::{Changes, Versions};
+use super::versions::{Changes, Versions, Written};
 use super::wal_index::{self, WalIndex};
 use crate::background;
 use crate::error::Error;
@@ -45,6 +45,10 @@ const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
 /// What writers are not expected to wait for it.
 const LONG_WAIT: Duration = Duration::from_millis(50);
 
+/// Writes the first page of a file that is vacuumed in steps, and changes nothing in it: what
+/// else was written may have been there already, and then its commit would be none.
+const MARK: &str = "PRAGMA main.auto_vacuum = INCREMENTAL";
+
 /// Between two attempts to open a file that another process is opening.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
@@ -66,6 +70,8 @@ pub struct SqlitePools {
     file: Arc<DatabaseFile>,
     index: Option<Arc<WalIndex>>,
     checkpoints: Checkpoints,
+    /// Whether [`MARK`] writes a page. Not in a file that another program has made.
+    can_mark: bool,
 }
 
 /// Writes the log back, on a connection of its own: where the one that commits does it,
@@ -134,6 +140,8 @@ impl SqlitePools {
         let first = connect(&writer).await?;
         let write = write.connect_with(writer).await?;
         check_version(&write).await?;
+        let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&write).await?;
+        let can_mark = auto_vacuum == 2;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
         // SQLite makes the log when the file is first read.
@@ -150,7 +158,7 @@ impl SqlitePools {
         };
         first.close().await?;
         let (write, read) = (Leases::new(write, WRITER_TIMEOUT), Leases::new(read, READER_TIMEOUT));
-        Ok(SqlitePools { write, read, file: Arc::new(file), index, checkpoints })
+        Ok(SqlitePools { write, read, file: Arc::new(file), index, checkpoints, can_mark })
     }
 
     pub async fn read(&self) -> Result<Lease, Error> {
@@ -296,9 +304,21 @@ impl Writer {
         // somebody else's in between makes two, and none of them is taken for ours.
         let committing = pools.index.as_ref().map(|index| index.begin_commit());
         let (deferred, changes) = (&mut deferred, &mut changes);
-        if !lease.is_transaction() {
+        let is_in_doubt = committing.is_some() && changes.written() == Written::Perhaps;
+        let is_marked = pools.can_mark && is_in_doubt;
+        if lease.is_transaction() {
+            if is_marked {
+                sqlx::query(MARK).execute(lease.db()).await?;
+            }
+        } else {
+            if is_marked {
+                deferred.add(sql::query(MARK));
+            }
             let batch = Batch { db: lease.db(), deferred, changes };
             batch.run(sql::query("COMMIT")).await?;
+        }
+        if is_marked {
+            changes.note_written(Written::Surely);
         }
         lease.commit().await?;
         let Some(committing) = committing else {

@@ -23,8 +23,18 @@ pub struct Versions {
 pub struct Changes {
     all: bool,
     sessions: Vec<TokenId>,
-    /// Rows were written, of whichever table: the commit will be one.
-    is_written: bool,
+    written: Written,
+}
+
+/// Whether a transaction on SQLite has written a page of the file, so that its commit is one
+/// in the log. A statement that changes a row may write none: SQLite leaves out what is there
+/// already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Written {
+    #[default]
+    Nothing,
+    Perhaps,
+    Surely,
 }
 
 impl Default for Versions {
@@ -83,13 +93,13 @@ impl Changes {
         self.all = true;
     }
 
-    /// A statement has written rows, or has not.
-    pub fn note_written(&mut self, is_written: bool) {
-        self.is_written |= is_written;
+    /// What a statement has written.
+    pub fn note_written(&mut self, written: Written) {
+        self.written = self.written.max(written);
     }
 
-    pub fn is_written(&self) -> bool {
-        self.is_written
+    pub fn written(&self) -> Written {
+        self.written
     }
 }
 

@@ -8,11 +8,11 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Instant;
 
-use super::versions::{Changes, Versions};
+use super::versions::{Changes, Versions, Written};
 
 /// Where a file that is mapped and the same file read are one and the same.
 pub const IS_READABLE: bool = cfg!(any(
@@ -45,6 +45,8 @@ pub struct WalIndex {
     start: Instant,
     /// When it was last looked at, in microseconds since the start.
     looked_at: AtomicU64,
+    /// A commit of ours was not to be seen in it, so others' are not either.
+    is_blind: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -99,13 +101,17 @@ impl WalIndex {
         shm.push("-shm");
         let known = RwLock::new(Known { header: None, is_committing: false });
         let (file, start) = (File::open(shm).ok()?, Instant::now());
-        Some(WalIndex { file, known, versions, start, looked_at: AtomicU64::new(0) })
+        let (looked_at, is_blind) = Default::default();
+        Some(WalIndex { file, known, versions, start, looked_at, is_blind })
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
     /// others up to [`FRESH`] ago. Not at the moment of a commit of ours, or when the
     /// header cannot be read, or `is_in_place` says that it is another file's by now.
     pub fn is_known(&self, is_in_place: impl FnOnce() -> bool) -> bool {
+        if self.is_blind.load(SeqCst) {
+            return false;
+        }
         let now = self.start.elapsed().as_micros() as u64;
         let looked_at = self.looked_at.load(SeqCst);
         if looked_at > 0 && now < looked_at + FRESH {
@@ -176,13 +182,23 @@ impl Committing<'_> {
         versions.advance(changes);
         let mut known = self.index.known();
         let after = self.index.read();
+        let is_written = changes.written() == Written::Surely;
+        if is_written && after.is_some() && after == self.before {
+            // As on some file systems of other machines, or of sandboxes.
+            if !self.index.is_blind.swap(true, SeqCst) {
+                log::warn!(
+                    "a commit is not to be seen in the file beside the database: sessions are \
+                     looked up each time"
+                );
+            }
+            versions.advance_all();
+        }
         let is_ours = match (known.header, self.before, after) {
             (Some(known), Some(before), Some(after)) => {
-                // A transaction that has written nothing commits nothing: the one commit
+                // A transaction that has written no page commits nothing: the one commit
                 // that there is was somebody else's.
                 before.tells_as(&known)
-                    && (after.tells_as(&before)
-                        || (changes.is_written() && after.is_next_of(&before)))
+                    && (after.tells_as(&before) || (is_written && after.is_next_of(&before)))
             }
             _ => false,
         };
@@ -208,10 +224,11 @@ mod tests {
     use sqlx::{Connection, SqliteConnection};
 
     use super::*;
+    use crate::sql::{self, Batch, Deferred};
     use crate::token::Token;
 
-    #[rocket::async_test]
-    async fn a_commit_of_nothing_takes_nobody_elses_for_its_own() {
+    /// A database with two connections to it, and its index.
+    async fn two() -> (tempfile::TempDir, [SqliteConnection; 2], WalIndex) {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("x.db");
         let options = SqliteConnectOptions::new()
@@ -219,13 +236,21 @@ mod tests {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
         let mut ours = SqliteConnection::connect_with(&options).await.unwrap();
-        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query("CREATE TABLE t (x)").execute(&mut ours).await.unwrap();
-        let versions = Arc::new(Versions::default());
-        let index = WalIndex::open(&path, versions.clone()).unwrap();
+        let other = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE t (x); INSERT INTO t VALUES (0)")
+            .execute(&mut ours)
+            .await
+            .unwrap();
+        let index = WalIndex::open(&path, Arc::new(Versions::default())).unwrap();
         assert!(index.is_known(|| true));
+        (dir, [ours, other], index)
+    }
+
+    #[rocket::async_test]
+    async fn a_commit_of_nothing_takes_nobody_elses_for_its_own() {
+        let (_dir, [mut ours, mut other], index) = two().await;
         let id = Token::generate().id();
-        let before = versions.of(id);
+        let before = index.versions.of(id);
 
         // As the sweep of every minute, which mostly finds nothing.
         let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
@@ -238,6 +263,94 @@ mod tests {
 
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert!(index.is_known(|| true));
-        assert_ne!(versions.of(id), before, "the other's commit is not noticed, ever");
+        assert_ne!(index.versions.of(id), before, "the other's commit is not noticed, ever");
+    }
+
+    #[rocket::async_test]
+    async fn a_commit_that_changes_nothing_takes_nobody_elses_for_its_own() {
+        let (_dir, [mut ours, mut other], index) = two().await;
+        let id = Token::generate().id();
+        for statement in [
+            "UPDATE t SET x = x",
+            "INSERT INTO t (rowid, x) VALUES (1, 0) ON CONFLICT DO UPDATE SET x = excluded.x",
+            "INSERT INTO temporary VALUES (1)",
+            "UPDATE t SET x = x; DELETE FROM t WHERE x = 99",
+        ] {
+            let create = "CREATE TEMPORARY TABLE IF NOT EXISTS temporary (x)";
+            sqlx::query(create).execute(&mut ours).await.unwrap();
+            let (mut changes, mut deferred) = (Changes::default(), Deferred::default());
+            let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            let batch = Batch { db: &mut tx, deferred: &mut deferred, changes: &mut changes };
+            let affected = batch.run(sql::query(statement)).await.unwrap().affected;
+            assert_eq!(affected, 1, "{statement}");
+            let before = (index.versions.of(id), index.read());
+            let committing = index.begin_commit();
+            tx.commit().await.unwrap();
+            assert!(index.read() == before.1, "SQLite commits it");
+            sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
+            committing.end(&changes);
+            assert_ne!(index.versions.of(id), before.0, "the other's commit is not noticed, ever");
+            sqlx::query("DELETE FROM t WHERE x = 1").execute(&mut other).await.unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(index.is_known(|| true));
+        }
+    }
+
+    #[rocket::async_test]
+    async fn what_somebody_else_does_without_changing_anything_costs_no_look_up() {
+        let (_dir, [mut ours, mut other], index) = two().await;
+        let id = Token::generate().id();
+        let mut version = async |statements: &'static str| {
+            sqlx::raw_sql(statements).execute(&mut other).await.unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(index.is_known(|| true), "{statements}");
+            index.versions.of(id)
+        };
+        let before = version("SELECT 1").await;
+        for statements in [
+            "BEGIN IMMEDIATE; COMMIT",
+            "UPDATE t SET x = x",
+            "BEGIN IMMEDIATE; DELETE FROM t; ROLLBACK",
+            "PRAGMA wal_checkpoint(PASSIVE)",
+            "PRAGMA wal_checkpoint(RESTART)",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ] {
+            assert_eq!(version(statements).await, before, "{statements}");
+        }
+        // Where the log is begun anew, the first commit is seen all the same.
+        for statements in ["INSERT INTO t VALUES (1)", "VACUUM"] {
+            let before = index.versions.of(id);
+            assert_ne!(version(statements).await, before, "{statements}");
+        }
+        let before = version("PRAGMA wal_checkpoint(RESTART)").await;
+        let both = "INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(TRUNCATE)";
+        assert_ne!(version(both).await, before);
+
+        // So with one of ours in between.
+        let before = version("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let committing = index.begin_commit();
+        sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
+        let mut changes = Changes::default();
+        changes.note_written(Written::Surely);
+        committing.end(&changes);
+        assert_eq!(version("PRAGMA wal_checkpoint(TRUNCATE)").await, before);
+        assert_ne!(version("DELETE FROM t").await, before);
+    }
+
+    #[rocket::async_test]
+    async fn an_index_that_tells_nothing_of_a_commit_is_not_believed_again() {
+        let (dir, [mut ours, mut other], _) = two().await;
+        let (path, copy) = (dir.path().join("x.db-shm"), dir.path().join("y.db-shm"));
+        std::fs::copy(path, copy).unwrap();
+        let index = WalIndex::open(&dir.path().join("y.db"), Arc::default()).unwrap();
+        assert!(index.is_known(|| true));
+        let committing = index.begin_commit();
+        sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
+        let mut changes = Changes::default();
+        changes.note_written(Written::Surely);
+        committing.end(&changes);
+        sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
+        assert!(!index.is_known(|| true));
     }
 }

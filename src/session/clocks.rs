@@ -46,9 +46,10 @@ impl Clocks {
         (last_seen_at + pair.idle).min(created_at + pair.absolute)
     }
 
-    /// Whether `last_seen_at` is old enough to be worth a write.
+    /// Whether `last_seen_at` is old enough to be worth a write. Never within the same
+    /// second: nothing would be changed.
     pub fn is_touch_due(&self, last_seen_at: Timestamp, now: Timestamp, remember: bool) -> bool {
-        now - last_seen_at >= TOUCH_INTERVAL.min(self.pair(remember).idle / 10)
+        now - last_seen_at >= TOUCH_INTERVAL.min(self.pair(remember).idle / 10).max(1)
     }
 
     fn pair(&self, remember: bool) -> &Pair {

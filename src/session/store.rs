@@ -160,7 +160,8 @@ pub async fn find_states(
     Ok(query.fetch_all(db).await?)
 }
 
-/// Replaces the states of sessions that were found in the same transaction. On PostgreSQL
+/// Replaces the states of sessions that were found in the same transaction. One that is
+/// as before is not written: SQLite would make no commit of it. On PostgreSQL
 /// this instance says that it was itself, so that it does not read them anew.
 pub async fn update_states(
     db: &mut Transaction,
@@ -170,11 +171,11 @@ pub async fn update_states(
         "WITH changed (id, data) AS (VALUES {})
          UPDATE sessions SET data = changed.data
          FROM changed /*pg , set_config('rocket_login.by', '{}', TRUE)*/
-         WHERE sessions.id = changed.id",
+         WHERE sessions.id = changed.id AND sessions.data <> changed.data",
         sql::places_of_rows(rounded(changed.len()), 2),
         db.name(),
     );
-    let mut query = sql::query_made(text).declared();
+    let mut query = sql::query_made(text).declared().surely();
     for (id, data) in padded(changed) {
         query = query.bind(*id).bind(*data);
     }
@@ -229,6 +230,7 @@ pub async fn rename(
     .bind(record.authenticated_at)
     .bind(now)
     .declared()
+    .surely()
     .execute(&mut *db)
     .await?;
     db.changes().add(old);
@@ -304,7 +306,7 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
         sql::places_of_rows(rounded(touches.len()), 4),
         of_generation!(),
     );
-    let mut query = sql::query_scalar_made(text).declared();
+    let mut query = sql::query_scalar_made(text).declared().surely();
     for Touch { read, now, expires_at } in padded(touches) {
         query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
     }
@@ -468,7 +470,7 @@ pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> 
             (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
         sql::places(0, rounded(users.len()))
     );
-    let query = sql::query_made(text).declared(); // nobody reads it but the sweep
+    let query = sql::query_made(text).declared().surely(); // nobody reads it but the sweep
     padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
     Ok(())
 }

@@ -62,7 +62,7 @@ impl Batch<'_> {
         let Batch { db, deferred, changes } = self;
         let before = deferred.take()?;
         let count = before.len();
-        let writes: Vec<bool> =
+        let writes: Vec<_> =
             before.iter().map(|query| query.writes()).chain([last.writes()]).collect();
         let (text, values) = joined(before, last)?;
 
@@ -73,8 +73,9 @@ impl Batch<'_> {
                 // One that changes nothing says what the one before has changed.
                 Either::Left(done) => {
                     outcome.affected = done.rows_affected();
-                    let is_write = writes.get(over).is_some_and(|writes| *writes);
-                    changes.note_written(is_write && outcome.affected > 0);
+                    if outcome.affected > 0 {
+                        changes.note_written(writes.get(over).copied().unwrap_or_default());
+                    }
                     over += 1;
                     deferred.is_lost = over < count;
                 }
@@ -94,7 +95,9 @@ impl Batch<'_> {
         }
         let (writes, (text, values)) = (last.writes(), joined(Vec::new(), last)?);
         let row = self.db.fetch_optional(sqlx::query_with(text, values)).await?;
-        self.changes.note_written(writes && row.is_some());
+        if row.is_some() {
+            self.changes.note_written(writes);
+        }
         Ok(row)
     }
 }
