@@ -16,8 +16,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Ro
 use tempfile::TempDir;
 
 use crate::kept::{instance, until_dead, until_kept};
-use crate::postgres::cluster;
-use crate::servers::Cluster;
+use crate::postgres::{cluster, pooler, same_browser};
+use crate::servers::{Cluster, is_installed, is_installed_with};
 use crate::support::{TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
@@ -140,6 +140,54 @@ async fn while_a_trigger_is_switched_off_nothing_is_believed() {
         cluster.sql("site", ENABLE);
     }
     until_kept(&cluster, &ada).await;
+}
+
+#[rocket::async_test]
+async fn what_logical_replication_changes_is_told_as_well() {
+    if !is_installed() {
+        return;
+    }
+    let cluster = Cluster::with(&["fsync=off", "listen_addresses=", "wal_level=logical"]);
+    for database in ["site", "source"] {
+        cluster.sql("postgres", &format!("CREATE DATABASE {database}"));
+    }
+    let (app, source) = (instance(&cluster).await, site(cluster.url("source")).await);
+    cluster.sql("source", "CREATE PUBLICATION logins FOR TABLE users, sessions");
+    cluster.sql("source", "SELECT pg_create_logical_replication_slot('logins', 'pgoutput')");
+    cluster.sql(
+        "site",
+        &format!(
+            "CREATE SUBSCRIPTION logins CONNECTION 'host={} dbname=source user=postgres'
+             PUBLICATION logins WITH (create_slot = false, copy_data = false)",
+            cluster.socket().display()
+        ),
+    );
+    let until = async |sql: &str| {
+        let start = Instant::now();
+        while cluster.sql("site", sql) != "t" {
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing is replicated: {sql}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+
+    let ada = source.registered(ADA).await;
+    for (change, is_made) in [
+        ("UPDATE users SET disabled_at = 1", "SELECT disabled_at IS NOT NULL FROM users"),
+        ("DELETE FROM sessions", "SELECT count(*) = 0 FROM sessions"),
+    ] {
+        until("SELECT count(*) = 1 FROM sessions").await;
+        let there = same_browser(&app, &ada);
+        until_kept(&cluster, &there).await;
+        cluster.sql("source", change);
+        until(is_made).await;
+        until_dead(&there).await;
+        cluster.sql("source", "UPDATE users SET disabled_at = NULL");
+        until("SELECT disabled_at IS NULL FROM users").await;
+    }
+    // The server stops only when nothing is replicated any more.
+    cluster.sql("site", "ALTER SUBSCRIPTION logins DISABLE");
+    cluster.sql("site", "ALTER SUBSCRIPTION logins SET (slot_name = NONE)");
+    cluster.sql("site", "DROP SUBSCRIPTION logins");
 }
 
 /// A way to the server on which notifications are lost, as behind a pooler that hands out a
@@ -370,11 +418,11 @@ async fn rows_that_a_policy_hides_log_nobody_out() {
 
 #[rocket::async_test]
 async fn a_pooler_that_takes_no_transactions_is_refused_with_a_line() {
-    if !crate::servers::is_installed_with("pgbouncer") {
+    if !is_installed_with("pgbouncer") {
         return;
     }
     let Some(cluster) = cluster() else { return };
-    let (_pooler, url) = crate::postgres::pooler(&cluster, "statement").await;
+    let (_pooler, url) = pooler(&cluster, "statement").await;
     let dir = TempDir::new().unwrap();
     let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let database = format!("{{login={{url=\"{url}\",named_statements=false}}}}");
@@ -386,12 +434,12 @@ async fn a_pooler_that_takes_no_transactions_is_refused_with_a_line() {
 
 #[rocket::async_test]
 async fn behind_a_pooler_a_log_out_is_on_disk_as_well() {
-    if !crate::servers::is_installed_with("pgbouncer") {
+    if !is_installed_with("pgbouncer") {
         return;
     }
     let Some(cluster) = cluster() else { return };
     cluster.sql("postgres", "ALTER ROLE postgres SET synchronous_commit = off");
-    let (_pooler, url) = crate::postgres::pooler(&cluster, "transaction").await;
+    let (_pooler, url) = pooler(&cluster, "transaction").await;
     let behind = |f: Figment| {
         let f = f.merge(("databases.login.url", url.clone()));
         f.merge(("databases.login.named_statements", false))
