@@ -431,7 +431,7 @@ mod tests {
             for count in (2..=4000).step_by(7).chain([1000, 1900, 3599, 3600, 99_991]) {
                 let (rate, start) = (Rate { count, window }, 1_767_225_600);
                 let mut row = Row::default();
-                let (mut taken, mut now) = burst(rate, &mut row, start);
+                let (mut taken, mut now) = (burst(rate, &mut row, start).0, start);
                 // In uneven steps, over two windows.
                 for step in (1..).map(|i| 1 + i * 37 % 101) {
                     now += step;
