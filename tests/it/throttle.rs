@@ -99,18 +99,19 @@ async fn the_page_says_what_is_possible_there() {
         for path in mailed {
             let page = fail_at(&app, &ada, path, "email=ada%40example.org").await;
             page.assert_no_text("forgotten").assert_text("A link that was mailed before");
-            let way = if path == "/reset" { "/login" } else { "/account" };
-            page.assert_text(&format!(r#"href="{way}""#));
+            let way = if path == "/reset" { "Log in" } else { "Your account" };
+            page.assert_text(&format!(">{way}</a>"));
         }
         let page = fail_at(&app, &app.visitor(), "/register", RIGHT).await;
-        page.assert_no_text("forgotten").assert_no_text("mail").assert_text(r#"href="/login""#);
+        page.assert_no_text("forgotten").assert_no_text("mail").assert_text(">Log in</a>");
         for path in ["/login", "/reauthenticate", "/account/password", "/verify/x"] {
             let page = fail_at(&app, &ada, path, wrong).await;
             if has_mail {
-                page.assert_text("can be replaced by mail").assert_text(r#"href="/reset""#);
+                page.assert_text("can be replaced by mail")
+                    .assert_text(">Forgot your password?</a>");
             } else {
                 page.assert_no_text("mail").assert_text("ask whoever runs this site");
-                page.assert_text(r#"href="/login""#);
+                page.assert_text(">Log in</a>");
             }
         }
     }
