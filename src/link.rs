@@ -192,26 +192,6 @@ pub async fn end_later_not_me(
     Ok(())
 }
 
-/// The user whose address was `email` until lately, and who may still take it
-/// back with "this was not me". Nobody else can have it until then; but for one
-/// that was never confirmed, or strangers could block it.
-pub async fn former_owner(
-    db: &mut Connection,
-    email: &str,
-    now: Timestamp,
-) -> Result<Option<i64>, Error> {
-    let owner = sql::query_scalar(
-        "SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
-         WHERE lower(t.email) = $1 AND t.is_kept AND t.expires_at > $2 AND lower(u.email) <> $1
-         LIMIT 1",
-    )
-    .bind(email.to_ascii_lowercase())
-    .bind(now)
-    .fetch_optional(db)
-    .await?;
-    Ok(owner)
-}
-
 /// Every link of the user.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sql::query_as(

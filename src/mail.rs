@@ -123,7 +123,7 @@ impl Mail {
     ) -> Result<(), Error> {
         let Some(post) = &self.0 else { return Ok(()) };
         // Where nothing is sent, nothing waits either.
-        if letter.is_link && post.smtp.is_some() {
+        if letter.replaces && post.smtp.is_some() {
             outbox::delete_replaced(db, &letter).await?;
         }
         outbox::insert(db, &post.cookies, letter, now).await

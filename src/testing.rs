@@ -43,7 +43,7 @@ use argon2::Params;
 use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalRequest};
 
-use crate::db::Db;
+use crate::db::{Db, calls};
 use crate::password::PasswordHash;
 use crate::session::{self, PendingCookies, Session, Sessions};
 use crate::user::{self, Email};
@@ -291,4 +291,24 @@ impl Answer {
         assert!(!self.body.contains(text), "{text:?} is in\n{}", self.body);
         self
     }
+}
+
+/// Waits for `act`, and says how often it has asked the database and waited for the
+/// answer. What anybody may ask about any address must ask as often for all of them:
+/// the time would tell which have accounts.
+///
+/// On PostgreSQL each is a round trip. What other tasks ask meanwhile is not counted.
+///
+/// # Examples
+///
+/// ```rust
+/// # rocket::async_test(async {
+/// use rocket_login::testing::count_calls;
+///
+/// let (answer, calls) = count_calls(async { "nothing was asked" }).await;
+/// assert_eq!((answer, calls), ("nothing was asked", 0));
+/// # });
+/// ```
+pub async fn count_calls<T>(act: impl Future<Output = T>) -> (T, u64) {
+    calls::count(act).await
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 use crate::config::ThrottleConfig;
 use crate::error::Error;
+use crate::sql::{places, places_of_rows};
 
 /// An attempt whose outcome was never told has been abandoned after a minute: the
 /// process died. Nobody has learnt anything from it, so it is no failure.
@@ -46,6 +47,10 @@ impl Key {
 
     fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    fn to_vec(self) -> Vec<u8> {
+        self.0.to_vec()
     }
 }
 
@@ -89,6 +94,7 @@ pub enum Outcome {
 
 #[derive(Debug, Default, Clone, sqlx::FromRow)]
 struct Row {
+    key: Vec<u8>,
     failures: i64,
     pending: i64,
     blocked_until: Timestamp,
@@ -117,63 +123,66 @@ pub async fn begin(
         return Ok(());
     }
 
-    let mut rows = Vec::new();
-    let mut longest = 0;
-    for limit in limits {
-        let row = lock(&mut *db, limit, now).await?;
-        longest = longest.max(limit.wait(&row, config, now));
-        rows.push(row);
-    }
-    if longest > 0 {
-        return Err(Error::throttled(longest));
+    let mut rows = lock(&mut *db, limits.iter().collect(), now).await?;
+    let longest = rows.iter().map(|(limit, row)| limit.wait(row, config, now)).max();
+    if let Some(seconds @ 1..) = longest {
+        return Err(Error::throttled(seconds));
     }
 
-    for (limit, mut row) in limits.iter().zip(rows) {
+    for (limit, row) in &mut rows {
         match limit {
             Limit::InARow { .. } => row.pending += 1,
-            Limit::Rate { rate, .. } => rate.take(&mut row, now),
+            Limit::Rate { rate, .. } => rate.take(row, now),
         }
-        store(&mut *db, limit, &row, config, now).await?;
     }
-    Ok(())
+    store(db, &rows, config, now).await
 }
 
-/// Takes down what became of an attempt that [`begin()`] has let through.
+/// Takes down what became of an attempt that [`begin()`] has let through, and says
+/// how many failures in a row that makes, by the limit that has the most.
 pub async fn settle(
     db: &mut Connection,
     limits: &[Limit],
     outcome: Outcome,
     config: &ThrottleConfig,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<i64, Error> {
     if !config.enabled {
-        return Ok(());
+        return Ok(0);
     }
 
-    for limit in limits {
-        match (limit, outcome) {
-            (Limit::Rate { .. }, Outcome::Failed) => continue,
-            (Limit::InARow { .. }, Outcome::Succeeded) => {
-                forgive(&mut *db, limit.key()).await?;
-                continue;
-            }
-            _ => {}
-        }
-
-        let mut row = lock(&mut *db, limit, now).await?;
+    // What has failed stays counted.
+    let is_settled =
+        |limit: &&Limit| outcome != Outcome::Failed || matches!(limit, Limit::InARow { .. });
+    let mut rows = lock(&mut *db, limits.iter().filter(is_settled).collect(), now).await?;
+    for (limit, row) in &mut rows {
         match limit {
-            Limit::Rate { rate, .. } => rate.give_back(&mut row, now),
+            Limit::Rate { rate, .. } => rate.give_back(row, now),
             Limit::InARow { free, .. } => {
                 row.pending = (row.pending - 1).max(0);
-                if outcome == Outcome::Failed {
-                    row.failures += 1;
-                    row.blocked_until = now + delay(row.failures - free, config);
+                match outcome {
+                    Outcome::Failed => {
+                        row.failures += 1;
+                        row.blocked_until = now + delay(row.failures - free, config);
+                    }
+                    // Attempts that are still under way are not forgotten, or a success
+                    // would make room for as many again.
+                    Outcome::Succeeded => (row.failures, row.blocked_until) = (0, 0),
+                    Outcome::Abandoned => {}
                 }
             }
         }
-        store(&mut *db, limit, &row, config, now).await?;
     }
-    Ok(())
+
+    let failures = rows.iter().map(|(_, row)| row.failures).max().unwrap_or(0);
+    let says_nothing = |limit: &Limit, row: &Row| {
+        outcome == Outcome::Succeeded && matches!(limit, Limit::InARow { .. }) && row.pending == 0
+    };
+    let (over, left): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(limit, row)| says_nothing(limit, row));
+    forget(&mut *db, &over).await?;
+    store(db, &left, config, now).await?;
+    Ok(failures)
 }
 
 /// Forgets all failures of the account.
@@ -311,80 +320,99 @@ fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
     }
 }
 
-/// The row of `limit`, which is nobody else's until the transaction ends: two
+/// The rows of `limits`, which are nobody else's until the transaction ends: two
 /// attempts at once must not both be the last that is free. A row that is not
 /// there cannot be locked, so it is made, expired from the start.
-async fn lock(db: &mut Connection, limit: &Limit, now: Timestamp) -> Result<Row, Error> {
-    let mut row: Row = sql::query_as(
-        "INSERT INTO login_throttle (key, account, updated_at, expires_at) VALUES ($1, $2, $3, $3)
+///
+/// One statement for all of them, and one to store them: how many limits an
+/// account's log-in has tells who knows it, and must not show in the time.
+async fn lock<'l>(
+    db: &mut Connection,
+    limits: Vec<&'l Limit>,
+    now: Timestamp,
+) -> Result<Vec<(&'l Limit, Row)>, Error> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+
+    let mut query = sql::query_as_made(format!(
+        "INSERT INTO login_throttle (key, account, updated_at, expires_at) VALUES {}
          ON CONFLICT (key) DO UPDATE SET key = excluded.key
-         RETURNING failures, pending, blocked_until, spare, updated_at, expires_at",
-    )
-    .bind(limit.key().as_bytes())
-    .bind(limit.account().map(|key| key.as_bytes().to_vec()))
-    .bind(now)
-    .fetch_one(db)
-    .await?;
-    // From the future: a clock was ahead. It would hold everybody up until that time comes.
-    if row.expires_at <= now || row.updated_at > now + CLOCK_SKEW {
-        row = Row::default();
+         RETURNING key, failures, pending, blocked_until, spare, updated_at, expires_at",
+        places_of_rows(limits.len(), 4)
+    ));
+    for limit in &limits {
+        query = query.bind(limit.key().to_vec()).bind(limit.account().map(|key| key.to_vec()));
+        query = query.bind(now).bind(now);
     }
-    if row.updated_at + ABANDONED <= now {
-        row.pending = 0;
+    let rows: Vec<Row> = query.fetch_all(db).await?;
+    let row_of = |limit: &'l Limit| {
+        let found = rows.iter().find(|row| row.key == limit.key().as_bytes()).cloned();
+        (limit, found.unwrap_or_default().as_of(now))
+    };
+    Ok(limits.into_iter().map(row_of).collect())
+}
+
+impl Row {
+    /// What of it still holds.
+    fn as_of(self, now: Timestamp) -> Self {
+        // From the future: a clock was ahead. It would hold everybody up until that time comes.
+        if self.expires_at <= now || self.updated_at > now + CLOCK_SKEW {
+            return Row { key: self.key, ..Row::default() };
+        }
+        let is_abandoned = self.updated_at + ABANDONED <= now;
+        Row { pending: if is_abandoned { 0 } else { self.pending }, ..self }
     }
-    Ok(row)
 }
 
 async fn store(
     db: &mut Connection,
-    limit: &Limit,
-    row: &Row,
+    rows: &[(&Limit, Row)],
     config: &ThrottleConfig,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let expires_at = match limit {
-        Limit::Rate { .. } => row.blocked_until,
-        Limit::InARow { .. } if row.failures >= config.failure_limit => now + LONG_MEMORY,
-        Limit::InARow { .. } => now + MEMORY,
-    };
-    sql::query(
+    if rows.is_empty() {
+        return Ok(());
+    }
+
+    let mut query = sql::query_made(format!(
         "INSERT INTO login_throttle (key, account, failures, pending, blocked_until, spare,
                                      updated_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (key) DO UPDATE SET failures = $3, pending = $4, blocked_until = $5,
-                                         spare = $6, updated_at = $7, expires_at = $8",
-    )
-    .bind(limit.key().as_bytes())
-    .bind(limit.account().map(|key| key.as_bytes().to_vec()))
-    .bind(row.failures)
-    .bind(row.pending)
-    .bind(row.blocked_until)
-    .bind(row.spare)
-    .bind(now)
-    .bind(expires_at)
-    .execute(db)
-    .await?;
+         VALUES {}
+         ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, pending = excluded.pending,
+             blocked_until = excluded.blocked_until, spare = excluded.spare,
+             updated_at = excluded.updated_at, expires_at = excluded.expires_at",
+        places_of_rows(rows.len(), 8)
+    ));
+    for (limit, row) in rows {
+        let expires_at = match limit {
+            Limit::Rate { .. } => row.blocked_until,
+            Limit::InARow { .. } if row.failures >= config.failure_limit => now + LONG_MEMORY,
+            Limit::InARow { .. } => now + MEMORY,
+        };
+        query = query.bind(limit.key().to_vec()).bind(limit.account().map(|key| key.to_vec()));
+        for number in [row.failures, row.pending, row.blocked_until, row.spare, now, expires_at] {
+            query = query.bind(number);
+        }
+    }
+    query.defer(db).await?;
     Ok(())
 }
 
-/// Takes down a success. The failures are forgotten; attempts that are still
-/// under way are not, or a success would make room for as many again.
-async fn forgive(db: &mut Connection, key: Key) -> Result<(), Error> {
-    let deleted: Option<i64> = sql::query_scalar(
-        "DELETE FROM login_throttle WHERE key = $1 AND pending <= 1 RETURNING pending",
-    )
-    .bind(key.as_bytes())
-    .fetch_optional(&mut *db)
-    .await?;
-    if deleted.is_none() {
-        sql::query(
-            "UPDATE login_throttle SET failures = 0, pending = pending - 1, blocked_until = 0
-             WHERE key = $1 AND pending > 0",
-        )
-        .bind(key.as_bytes())
-        .execute(db)
-        .await?;
+/// Deletes what says nothing any longer.
+async fn forget(db: &mut Connection, rows: &[(&Limit, Row)]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
     }
+
+    let mut query = sql::query_made(format!(
+        "DELETE FROM login_throttle WHERE key IN ({})",
+        places(0, rows.len())
+    ));
+    for (limit, _) in rows {
+        query = query.bind(limit.key().to_vec());
+    }
+    query.defer(db).await?;
     Ok(())
 }
 

@@ -75,6 +75,11 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Records of nobody what is to be undone, and says nothing in the log.
+    pub async fn pretend_record(&mut self, kind: Kind) -> Result<(), Error> {
+        history::insert(&mut self.tx, None, kind, self.accounts.client, self.now).await
+    }
+
     /// The same in the log alone.
     pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&str>) {
         let (ip_address, email) = (self.accounts.client.ip_address(), email.map(str::to_owned));
@@ -120,15 +125,12 @@ impl Change<'_> {
         Ok(link::take(&mut self.tx, id).await?.then_some(link))
     }
 
-    /// The account that has the address `email`, or had it until lately.
+    /// The account that has the address `email`, or had it until lately. Both are
+    /// looked for in any case: it must not show in the time which it is.
     pub async fn owner(&mut self, email: &Email) -> Result<Option<Account>, Error> {
-        if let Some(account) = user::store::see_by_email(&mut self.tx, email).await? {
-            return Ok(Some(account));
-        }
-        match link::former_owner(&mut self.tx, email.as_str(), self.now).await? {
-            Some(id) => user::store::see(&mut self.tx, id).await,
-            None => Ok(None),
-        }
+        let present = user::store::see_by_email(&mut self.tx, email).await?;
+        let former = user::store::see_former(&mut self.tx, email, self.now).await?;
+        Ok(present.or(former))
     }
 
     /// Replaces the password by one that whoever had the account so far does not

@@ -55,9 +55,16 @@ impl Auth<'_> {
         change.record(Kind::EmailChangeAsked, user).await?;
         let (to, owner) = (email.as_str(), change.owner(email).await?);
         match owner.filter(|account| account.user.id != user.id) {
-            None => change.mail_link("change_email", Purpose::ChangeEmail, user, to).await?,
+            None => {
+                change.begin_masked().await?;
+                change.pretend_record(Kind::EmailChangeRefused).await?;
+                change.end_masked(false).await?;
+                change.mail_link("change_email", Purpose::ChangeEmail, user, to).await?;
+            }
             Some(owner) => {
+                change.begin_masked().await?;
                 change.record(Kind::EmailChangeRefused, &owner.user).await?;
+                change.end_masked(true).await?;
                 // A link as for any address, which ends the older one and is in
                 // the export; but nobody ever gets it.
                 change.link(Purpose::ChangeEmail, user, to).await?;

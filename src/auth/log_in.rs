@@ -5,12 +5,10 @@ use super::change::Change;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, Kind};
-use crate::mail::Content;
 use crate::notice::Notice;
 use crate::password::Password;
 use crate::throttle::{Limit, Outcome};
 use crate::token::Token;
-use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
 /// After so many failures in a row the owner is told.
@@ -129,16 +127,17 @@ impl Auth<'_> {
         let user_id = user.map(|user| user.id);
         // For nobody as well, here and below: no account has the id 0.
         let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
-        change.settle(limits, Outcome::Failed).await?;
+        let in_a_row = change.settle(limits, Outcome::Failed).await?;
         change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
-        if failures == TELLING_FAILURES
-            // As it is now: the address may have been taken back from a thief while
-            // the password was being checked, and he must get no link.
-            && let Some(Account { user, .. }) = account
-        {
-            let content = Content { count: TELLING_FAILURES, ..change.content(&user.email) };
-            change.notify(Notice::Failures, &user, &user.email, content).await?;
+        // As it is now: the address may have been taken back from a thief while the
+        // password was being checked, and they must get no link.
+        let user = account.map(|account| account.user);
+        // Nobody is told of an unknown address, and the tenth answer must not say so.
+        let count = if user.is_some() { failures } else { in_a_row };
+        if let (TELLING_FAILURES, Some(email)) = (count, email) {
+            let void = self.hasher.unusable();
+            change.notify_failures(user.as_ref(), email.as_str(), count, void).await?;
         }
         change.commit().await
     }

@@ -65,32 +65,32 @@ impl Change<'_> {
             user_id: Some(user.id),
             recipient,
             expires_at: self.now + lifetime,
-            is_link: false,
+            replaces: true,
             content: Content { link, ..self.content(recipient) },
         };
         self.queue(letter).await
     }
 
-    /// Does the work of a mailed link without any effect, for an address that
-    /// gets none: how long an answer takes must not tell which addresses have
-    /// accounts.
-    pub async fn pretend(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
-        sql::query("SAVEPOINT pretence").execute(self).await?;
-        self.mail_sign_up(email, hash).await?;
-        self.end_pretence().await
+    /// Begins what has an effect for some addresses, and none for others, which must
+    /// not show in the time: how long an answer takes must not tell which addresses
+    /// have accounts. What is done until [`end_masked()`](Self::end_masked()) is to be
+    /// as many statements for both.
+    pub async fn begin_masked(&mut self) -> Result<(), Error> {
+        sql::query("SAVEPOINT masked").defer(self).await?;
+        Ok(())
     }
 
-    /// The same without the mail, where another one is sent.
+    /// Ends it; unless it `is_real`, it is undone.
+    pub async fn end_masked(&mut self, is_real: bool) -> Result<(), Error> {
+        let end = if is_real { "RELEASE masked" } else { "ROLLBACK TO masked" };
+        sql::query(end).defer(self).await?;
+        Ok(())
+    }
+
+    /// Makes a link for a sign-up that is to be undone.
     pub async fn pretend_link(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
-        sql::query("SAVEPOINT pretence").execute(self).await?;
         let link = self.new_link(Purpose::SignUp, email);
         self.insert_link(Link { password_hash: Some(hash), ..link }).await?;
-        self.end_pretence().await
-    }
-
-    async fn end_pretence(&mut self) -> Result<(), Error> {
-        sql::query("ROLLBACK TO pretence").execute(self).await?;
-        sql::query("RELEASE pretence").execute(self).await?;
         Ok(())
     }
 
@@ -114,8 +114,8 @@ impl Change<'_> {
             lifetime: in_words(self.lifetime(purpose)),
             ..content
         };
-        let (recipient, is_link) = (email, true);
-        self.queue(Letter { template, user_id, recipient, expires_at, is_link, content }).await
+        let (recipient, replaces) = (email, true);
+        self.queue(Letter { template, user_id, recipient, expires_at, replaces, content }).await
     }
 
     /// Mails `template` to `recipient`, about the account of `user`, with the
@@ -140,8 +140,8 @@ impl Change<'_> {
         let (token, _) = self.link(Purpose::NotMe, user, recipient).await?;
         let content = Content { not_me: self.accounts.mail.link("/not-me", &token), ..content };
         let expires_at = self.now + NOTICE_LIFETIME;
-        let (user_id, is_link) = (Some(user.id), false);
-        self.queue(Letter { template, user_id, recipient, expires_at, is_link, content }).await
+        let (user_id, replaces) = (Some(user.id), false);
+        self.queue(Letter { template, user_id, recipient, expires_at, replaces, content }).await
     }
 
     /// Tells the user of `notice`, unless he has switched it off.
@@ -179,10 +179,52 @@ impl Change<'_> {
             user_id: Some(user.id),
             recipient: &user.email,
             expires_at: self.now + NOTICE_LIFETIME,
-            is_link: false,
+            replaces: false,
             content,
         };
+        // Its recipient did nothing for it.
+        self.count_mail().await?;
         self.queue(letter).await
+    }
+
+    /// As [`notify()`](Self::notify()) of failed log-ins to the account of `user`; and
+    /// the same work where there is no such account, or nobody wants to be told.
+    pub async fn notify_failures(
+        &mut self,
+        user: Option<&User>,
+        email: &str,
+        count: i64,
+        void: PasswordHash,
+    ) -> Result<(), Error> {
+        if !self.accounts.mail.is_on() {
+            return Ok(());
+        }
+
+        let notice = Notice::Failures;
+        let is_wanted = notice::is_wanted(self, user.map_or(0, |user| user.id), notice).await?;
+        let told = user.filter(|_| is_wanted);
+        self.begin_masked().await?;
+        match told {
+            Some(user) => {
+                let content = Content { count, ..self.content(&user.email) };
+                self.tell(notice.name(), user, &user.email, content).await?;
+            }
+            None => {
+                self.count_pretended(email).await?;
+                self.pretend_link(email, void).await?;
+                let content = Content { count, ..self.content(email) };
+                let letter = Letter {
+                    template: notice.name(),
+                    user_id: None,
+                    recipient: email,
+                    expires_at: self.now + NOTICE_LIFETIME,
+                    replaces: false,
+                    content,
+                };
+                self.queue(letter).await?;
+            }
+        }
+        self.end_masked(told.is_some()).await
     }
 
     /// What can be said of this request, about the account of `address`.

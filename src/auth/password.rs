@@ -119,12 +119,14 @@ impl Auth<'_> {
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
         change.record_of(Kind::ResetAsked, id, Some(email.as_str())).await?;
-        match user {
-            Some(user) => {
-                change.mail_link("reset", Purpose::Reset, &user, &user.email).await?;
+        change.begin_masked().await?;
+        match &user {
+            Some(user) => change.mail_link("reset", Purpose::Reset, user, &user.email).await?,
+            None => {
+                change.mail_sign_up(email.as_str(), self.hasher.unusable()).await?;
             }
-            None => change.pretend(email.as_str(), self.hasher.unusable()).await?,
         }
+        change.end_masked(user.is_some()).await?;
         change.commit().await
     }
 

@@ -166,12 +166,17 @@ impl Auth<'_> {
             Some(Account { user, .. }) => {
                 change.record(Kind::SignUpRefused, &user).await?;
                 change.mail_taken("sign_up_taken", "/login", &user, email.as_str()).await?;
+                change.begin_masked().await?;
                 change.pretend_link(email.as_str(), hash).await?;
+                change.end_masked(false).await?;
                 Token::generate().id()
             }
             None => {
                 change.record_of(Kind::SignUpAsked, None, Some(email.as_str())).await?;
-                change.mail_sign_up(email.as_str(), hash).await?
+                change.begin_masked().await?;
+                let id = change.mail_sign_up(email.as_str(), hash).await?;
+                change.end_masked(true).await?;
+                id
             }
         };
 

@@ -31,9 +31,11 @@ impl Auth<'_> {
         let Some(email) = email else { return Ok(self.limit_of_address().into_iter().collect()) };
         let account = account(email.as_str());
         let free = config.failures;
-        if let (Some(user), Some(device)) = (user, &self.device) {
+        if let Some(device) = &self.device {
             let (id, mut db) = (device.id(), self.accounts.db.read().await?);
-            if device::is_known(&mut db, user.id, id).await? {
+            // For nobody as well: no account has the id 0.
+            let user_id = user.map_or(0, |user| user.id);
+            if device::is_known(&mut db, user_id, id).await? {
                 let of_device = Key::of("device", &[&lower(email.as_str()), &text(id)]);
                 // Or a thief's fifty would be fifty times as many guesses.
                 let of_all = Key::of("devices", &[&lower(email.as_str())]);
@@ -220,6 +222,12 @@ impl Change<'_> {
         }
     }
 
+    /// Counts a notice that is to be undone.
+    pub async fn count_pretended(&mut self, recipient: &str) -> Result<(), Error> {
+        self.may_mail_beyond("notice", recipient, Beyond::Counted).await?;
+        Ok(())
+    }
+
     /// Counts a mail that is sent in any case.
     pub async fn count_mail(&mut self) -> Result<(), Error> {
         let limit = self.accounts.limit_of_mails_from_address(Beyond::Counted);
@@ -227,7 +235,7 @@ impl Change<'_> {
     }
 
     /// As [`throttle::settle()`].
-    pub async fn settle(&mut self, limits: &[Limit], outcome: Outcome) -> Result<(), Error> {
+    pub async fn settle(&mut self, limits: &[Limit], outcome: Outcome) -> Result<i64, Error> {
         let (config, now) = (self.accounts.throttle, self.now);
         throttle::settle(self, limits, outcome, config, now).await
     }

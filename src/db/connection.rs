@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, SqliteConnection};
 
+use super::calls;
 use super::lease::Lease;
 use super::sqlite::Writer;
 use super::versions::{Changes, Versions};
@@ -145,6 +146,7 @@ impl Connection {
             Inner::Postgres(_) => self.deadline.map(at_least),
             _ => self.deadline,
         };
+        calls::note();
         let done = within(deadline, act(self.backend())).await;
         if let (Ok(_), Inner::Sqlite(lease)) = (&done, &mut self.inner) {
             lease.went_well();
@@ -193,6 +195,7 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), Error> {
         let Transaction { connection, versions } = self;
         let Connection { inner, deadline, changes, deferred, .. } = connection;
+        calls::note();
         match inner {
             Inner::SqliteWrite(writer) => writer.commit(&versions, changes, deferred).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {

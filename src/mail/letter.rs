@@ -15,8 +15,9 @@ pub struct Letter<'a> {
     pub recipient: &'a str,
     /// When it is no longer worth sending.
     pub expires_at: Timestamp,
-    /// Whether its link ends the one in an earlier mail of this kind.
-    pub is_link: bool,
+    /// Whether it makes an earlier mail of this kind void that waits: its link ends
+    /// the earlier one, or it says the same.
+    pub replaces: bool,
     /// What fills the template.
     pub content: Content,
 }

@@ -90,13 +90,23 @@ pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error
     Ok(row.map(Account::of))
 }
 
-/// The same for one that is not to be changed.
-pub async fn see(db: &mut Connection, id: i64) -> Result<Option<Account>, Error> {
+/// The account whose address was `email` until lately, and whose owner may still
+/// take it back with "this was not me". Nobody else can have it until then; but for
+/// one that was never confirmed, or strangers could block it.
+pub async fn see_former(
+    db: &mut Connection,
+    email: &Email,
+    now: Timestamp,
+) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
-         FROM users WHERE id = $1 /*pg FOR KEY SHARE*/",
+         FROM users WHERE id =
+            (SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
+             WHERE lower(t.email) = $1 AND t.is_kept AND t.expires_at > $2 AND lower(u.email) <> $1
+             LIMIT 1) /*pg FOR KEY SHARE*/",
     )
-    .bind(id)
+    .bind(email.to_lower())
+    .bind(now)
     .fetch_optional(db)
     .await?;
     Ok(row.map(Account::of))

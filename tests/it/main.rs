@@ -4,6 +4,7 @@
 mod support;
 
 mod account;
+mod alike;
 mod asvs;
 mod bad_input;
 mod binary;

@@ -23,8 +23,9 @@ use crate::support::{PASSWORD, TestApp, Visitor};
 const ADA: &str = "ada@example.org";
 
 /// What runs on PostgreSQL as well: everything that is about what is stored.
-const SUITE: [&str; 14] = [
+const SUITE: [&str; 15] = [
     "account::",
+    "alike::",
     "commands::",
     "embedding::",
     "examples::",

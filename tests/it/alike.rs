@@ -1,0 +1,171 @@
+//! What anybody may ask about any address asks the database equally often, whether
+//! the address has an account or not: the time tells nobody who has.
+
+use rocket::figment::Figment;
+use rocket_login::testing::count_calls;
+
+use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
+
+const HERE: &str = "192.0.2.1";
+const ADA: &str = "ada@example.org";
+const WRONG: &str = "wrong horse battery";
+
+/// How mails leave the site: an outbox that waits has more to look after than the
+/// mailbox of the debug profile.
+const MAIL: [Option<&str>; 2] = [None, Some("smtp://127.0.0.1:1?tls=none")];
+
+fn mailing(mail: Option<&str>) -> impl Fn(Figment) -> Figment {
+    move |f| match mail {
+        Some(url) => f
+            .merge(("mail.url", url))
+            .merge(("mail.from", "no-reply@example.org"))
+            .merge(("site.url", "http://localhost")),
+        None => f,
+    }
+}
+
+async fn site(mail: Option<&str>) -> TestApp {
+    TestApp::with(mailing(mail)).await
+}
+
+/// The answer to a form of fields, and how often the database was asked for it.
+async fn asked<'a>(
+    app: &'a TestApp,
+    visitor: &Visitor<'a>,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (Answer, u64) {
+    let body: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    count_calls(visitor.post_from(app, HERE, path, &body.join("&"))).await
+}
+
+/// Asserts that each address is answered and asked for as the first is.
+#[track_caller]
+fn assert_alike(found: &[(String, u16, u64)]) {
+    for (what, status, calls) in found {
+        assert!(*calls > 1, "{what} asks nothing");
+        assert_eq!((*status, *calls), (found[0].1, found[0].2), "{what}, not {}", found[0].0);
+    }
+}
+
+/// Accounts of each kind.
+async fn people(app: &TestApp) {
+    for email in [ADA, "disabled@example.org", "muted@example.org", "former@example.org"] {
+        app.registered(email).await;
+    }
+    app.execute(
+        "UPDATE users SET disabled_at = created_at WHERE email = 'disabled@example.org';
+         INSERT INTO login_muted_notices (user_id, notice)
+         SELECT id, 'failures' FROM users WHERE email = 'muted@example.org';
+         UPDATE login_tokens SET purpose = 'not_me', is_kept = TRUE, expires_at = expires_at * 2
+         WHERE email = 'former@example.org';
+         UPDATE users SET email = 'moved@example.org' WHERE email = 'former@example.org'",
+    )
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_reset_asks_as_often_for_every_address() {
+    for mail in MAIL {
+        let app = site(mail).await;
+        people(&app).await;
+        let mut found = Vec::new();
+        for email in [
+            ADA,
+            "unknown@example.org",
+            "disabled@example.org",
+            "former@example.org",
+            "ADA@example.org",
+        ] {
+            for _ in 0..2 {
+                let visitor = app.visitor();
+                let (answer, calls) = asked(&app, &visitor, "/reset", &[("email", email)]).await;
+                found.push((email.to_owned(), answer.status.code, calls));
+            }
+        }
+        assert_alike(&found);
+    }
+}
+
+#[rocket::async_test]
+async fn a_sign_up_in_confirm_asks_as_often_for_every_address() {
+    for mail in MAIL {
+        let app = site(mail).await;
+        people(&app).await;
+        let confirm = |f| mailing(mail)(f).merge(("accounts.registration", "confirm"));
+        let app = app.restarted(confirm).await;
+        let mut found = Vec::new();
+        for email in [ADA, "free@example.org", "disabled@example.org", "former@example.org"] {
+            for _ in 0..2 {
+                let fields = [("email", email), ("password", PASSWORD)];
+                let (answer, calls) = asked(&app, &app.visitor(), "/register", &fields).await;
+                found.push((email.to_owned(), answer.status.code, calls));
+            }
+        }
+        assert_alike(&found);
+    }
+}
+
+#[rocket::async_test]
+async fn a_refused_log_in_asks_as_often_for_every_address_and_device() {
+    for mail in MAIL {
+        let app = site(mail).await;
+        people(&app).await;
+        let guests = ["ada", "unknown", "disabled", "muted", "former", "moved"];
+        for has_device in [false, true] {
+            // Up to the tenth in a row, which an owner is told of.
+            for attempt in 1..=10 {
+                let mut found = Vec::new();
+                for name in guests {
+                    let email = format!("{name}@example.org");
+                    let stranger = app.visitor();
+                    if has_device {
+                        stranger.register(&format!("s{attempt}{name}@example.org")).await;
+                        stranger.log_out().await;
+                    }
+                    let fields = [("email", email.as_str()), ("password", WRONG)];
+                    let (answer, calls) = asked(&app, &stranger, "/login", &fields).await;
+                    found.push((format!("{attempt}: {name}"), answer.status.code, calls));
+                }
+                assert_alike(&found);
+            }
+            app.execute("DELETE FROM login_throttle").await;
+            app.execute("DELETE FROM login_events").await;
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn a_refused_log_in_asks_as_often_on_a_device_of_the_account() {
+    let app = site(None).await;
+    people(&app).await;
+    let ada = app.visitor();
+    ada.log_in(ADA).await.assert_redirect("/account");
+    ada.log_out().await;
+    let mut found = Vec::new();
+    for email in [ADA, "unknown@example.org", "muted@example.org"].repeat(3) {
+        let fields = [("email", email), ("password", WRONG)];
+        let (answer, calls) = asked(&app, &ada, "/login", &fields).await;
+        found.push((email.to_owned(), answer.status.code, calls));
+    }
+    assert_alike(&found);
+}
+
+#[rocket::async_test]
+async fn a_change_of_address_asks_as_often_for_a_taken_and_a_free_one() {
+    for mail in MAIL {
+        let app = site(mail).await;
+        people(&app).await;
+        let bob = app.registered("bob@example.org").await;
+        let mut found = Vec::new();
+        for email in [ADA, "free@example.org", "disabled@example.org", "former@example.org"] {
+            for _ in 0..2 {
+                let fields = [("email", email), ("current_password", PASSWORD)];
+                let (answer, calls) = asked(&app, &bob, "/account/email", &fields).await;
+                found.push((email.to_owned(), answer.status.code, calls));
+            }
+        }
+        assert_alike(&found);
+    }
+}
