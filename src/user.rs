@@ -24,7 +24,8 @@ pub use email::{Email, EmailError};
 ///   * _succeeds_ when the session belongs to a user;
 ///   * _forwards_ with `401 Unauthorized` when nobody is logged in. A second
 ///     route of the same path and a higher rank is for guests. Without one the
-///     registered catcher sends a browser to the log-in page and back afterwards;
+///     registered catcher sends a person to the log-in page and back afterwards, and
+///     answers a program, which is what `fetch()` is, with `401`;
 ///   * _fails_ with `401 Unauthorized` when nobody is logged in and only a
 ///     catch-all comes next: a route of fewer fixed segments, such as `/<path..>`
 ///     of a `FileServer` or of a single-page application. It would answer `404`, or

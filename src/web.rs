@@ -13,6 +13,6 @@ pub use form::Posted;
 #[cfg(fuzzing)]
 pub use form::parse as parse_form;
 pub use headers::{SecretPath, SecurityHeaders};
-pub use problem::{Problem, prefers_json};
+pub use problem::{Problem, is_program, prefers_json};
 pub use return_to::ReturnTo;
 pub use same_origin::{SameOrigin, routes};

@@ -6,7 +6,7 @@ use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
 
 use super::headers::secure_unseen;
-use super::problem::{Problem, prefers_json};
+use super::problem::{Problem, is_program, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
@@ -55,6 +55,8 @@ impl<'r> Responder<'r, 'static> for Caught {
         let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
         let mut response = match status {
             _ if prefers_json(request) => Problem::new(status).respond_to(request),
+            // A script that followed the way to the log-in page would take it for its answer.
+            Status::Unauthorized if is_program(request) => Problem::new(status).respond_to(request),
             Status::Unauthorized => log_in(request, base).respond_to(request),
             _ if is_refused(request) => (status, pages::cross_site_error(base)).respond_to(request),
             _ => {

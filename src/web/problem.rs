@@ -47,6 +47,31 @@ impl<'r> Responder<'r, 'static> for Problem {
     }
 }
 
+/// Whether nobody looks at the answer but a program: it prefers JSON, or a script
+/// or a page asks for something that it does not go to. `fetch()` without an
+/// `Accept` takes anything, and a log-in page is not what it asked for.
+pub fn is_program(request: &Request<'_>) -> bool {
+    prefers_json(request) || is_navigation(request) == Some(false)
+}
+
+/// Whether a browser goes to the page that it asks for, by what it says itself
+/// (Fetch Metadata). `None`: it does not say. A client that opens a `WebSocket` goes
+/// nowhere, whether it is a browser or not.
+fn is_navigation(request: &Request<'_>) -> Option<bool> {
+    let headers = request.headers();
+    if headers.get("Upgrade").any(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        return Some(false);
+    }
+    match (headers.get_one("Sec-Fetch-Mode"), headers.get_one("Sec-Fetch-Dest")) {
+        (Some(mode), _) => Some(mode == "navigate"),
+        (None, Some(dest)) => Some(matches!(
+            dest,
+            "document" | "embed" | "fencedframe" | "frame" | "iframe" | "object"
+        )),
+        (None, None) => None,
+    }
+}
+
 /// Whether the client would rather read JSON than HTML. A browser, and a
 /// client that takes anything, reads HTML.
 pub fn prefers_json(request: &Request<'_>) -> bool {

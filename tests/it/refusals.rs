@@ -9,7 +9,7 @@ use rocket::{Build, Request, Rocket, catch, catchers, get, post, routes};
 use rocket_login::{Error, RecentLogin, User};
 use tempfile::TempDir;
 
-use crate::support::{Answer, TestApp, encode};
+use crate::support::{Answer, TestApp, encode, header};
 
 #[get("/private")]
 fn private(user: &User) -> String {
@@ -252,4 +252,61 @@ async fn a_result_tells_a_refusal_from_an_outage() {
     assert_eq!(ada.get("/whatever").await.body, "ada@example.org");
     fs::rename(app.dir.path().join("login.db"), app.dir.path().join("moved.db")).unwrap();
     assert_eq!(ada.get("/whatever").await.body, "false 503");
+}
+
+/// What browsers and programs send with a request, and whether nobody goes there.
+const CLIENTS: [(&[(&str, &str)], bool); 17] = [
+    (&[], false),
+    (&[("Accept", "*/*")], false),
+    (&[("Accept", "text/html,*/*;q=0.8")], false),
+    (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")], false),
+    (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")], false),
+    (&[("Sec-Fetch-Dest", "document")], false),
+    (&[("Accept", "application/json")], true),
+    (&[("Accept", "application/json"), ("Sec-Fetch-Mode", "navigate")], true),
+    // fetch(), with and without an Accept of its own, XMLHttpRequest, <img>, <script>.
+    (&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")], true),
+    (&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty"), ("Accept", "*/*")], true),
+    (&[("Sec-Fetch-Mode", "same-origin"), ("Accept", "text/html")], true),
+    (&[("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")], true),
+    (&[("Sec-Fetch-Dest", "empty")], true),
+    (&[("Sec-Fetch-Mode", "")], true),
+    (&[("Sec-Fetch-Mode", "websocket"), ("Upgrade", "websocket")], true),
+    (&[("Connection", "Upgrade"), ("Upgrade", "WebSocket")], true),
+    (&[("Upgrade", "h2c")], false),
+];
+
+#[rocket::async_test]
+async fn a_script_is_told_401_and_a_person_the_way_to_the_log_in() {
+    for (beside, attach) in [NEIGHBOURS[0], NEIGHBOURS[5]] {
+        let (app, _dir) = app_beside(attach).await;
+        let (guest, ada) = (app.visitor(), app.registered("ada@example.org").await);
+        app.advance(11 * 60);
+        for (headers, is_program) in CLIENTS {
+            for (visitor, path, page) in [
+                (&guest, "/private", "/login"),
+                (&guest, "/account", "/login"),
+                (&ada, "/sensitive", "/reauthenticate"),
+            ] {
+                for method in [Method::Get, Method::Post] {
+                    let path = if method == Method::Post { "/account/delete" } else { path };
+                    let mut request = app.client.req(method, path);
+                    for (name, value) in headers {
+                        request.add_header(header(name, value));
+                    }
+                    let answer = visitor.send(request).await;
+                    let what = format!("{beside}: {method} {path} {headers:?}");
+                    if is_program {
+                        assert_eq!(answer.status, Status::Unauthorized, "{what}");
+                        let kind = answer.header("content-type");
+                        assert_eq!(kind, Some("application/problem+json"), "{what}");
+                    } else {
+                        assert_eq!(answer.status, Status::SeeOther, "{what}");
+                        let location = answer.header("location").unwrap();
+                        assert!(location.starts_with(page), "{what}: {location}");
+                    }
+                }
+            }
+        }
+    }
 }
