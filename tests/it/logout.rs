@@ -20,7 +20,7 @@ async fn logging_out_ends_the_session_on_the_server() {
 async fn logging_out_clears_what_the_browser_kept() {
     let app = TestApp::new().await;
     let answer = app.registered("ada@example.org").await.log_out().await;
-    assert_eq!(answer.header("clear-site-data"), Some(r#""cache", "storage""#));
+    assert_eq!(answer.header("clear-site-data"), Some(r#""storage""#));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
