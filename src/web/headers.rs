@@ -34,10 +34,10 @@ struct IsSeen(bool);
 
 /// A request whose path is a secret, as a request guard that always succeeds.
 ///
-/// The response says `Referrer-Policy: no-referrer`, whatever becomes of it:
-/// a link on the page must not hand the path on. (Browsers then send our own
-/// form's `Origin` as `null`; they say `Sec-Fetch-Site` beside it, over https
-/// and on this machine.)
+/// The response says `Referrer-Policy: strict-origin`, whatever becomes of it:
+/// a link on the page must not hand the path on. Not `no-referrer`: browsers would
+/// send `Origin: null` with our own form, and where they do not say
+/// `Sec-Fetch-Site` beside it, as over http in a local network, it would be refused.
 #[derive(Debug)]
 pub struct SecretPath;
 
@@ -81,7 +81,7 @@ pub fn secure_unseen(request: &Request<'_>, response: &mut Response<'_>) {
 
 fn secure(request: &Request<'_>, response: &mut Response<'_>) {
     if request.local_cache(|| IsSecret(false)).0 {
-        response.set_header(Header::new("Referrer-Policy", "no-referrer"));
+        response.set_header(Header::new("Referrer-Policy", "strict-origin"));
     }
 
     let debug = request.rocket().state().is_some_and(|config: &Config| config.debug);

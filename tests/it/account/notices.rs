@@ -111,7 +111,7 @@ async fn this_was_not_me_ends_everything_and_starts_a_reset() {
     for _ in 0..2 {
         let page = app.visitor().get(&link).await;
         page.assert_status(200).assert_text("Log out all devices").assert_text(ADA);
-        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
     }
     assert!(thief.is_logged_in().await);
 

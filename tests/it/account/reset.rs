@@ -53,7 +53,7 @@ async fn a_reset_sets_the_password_and_logs_nobody_in() {
     let link = asked(&app).await;
     let form = visitor.get(&link).await;
     form.assert_status(200).assert_text(r#"autocomplete="new-password" required minlength="12""#);
-    assert_eq!(form.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(form.header("referrer-policy"), Some("strict-origin"));
 
     visitor.post(&link, &[("new_password", NEW)]).await.assert_redirect("/login");
     visitor.get("/login").await.assert_text("Your new password is set");
@@ -97,7 +97,7 @@ async fn a_refused_password_leaves_the_link_good() {
     for wrong in ["", "short", &"x".repeat(129)] {
         let answer = app.visitor().post(&link, &[("new_password", wrong)]).await;
         answer.assert_status(422).assert_text(r#"id="new_password-error""#);
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("referrer-policy"), Some("strict-origin"));
     }
     app.visitor().log_in(ADA).await.assert_redirect("/account");
     app.visitor().post(&link, &[("new_password", NEW)]).await.assert_redirect("/login");

@@ -3,7 +3,7 @@
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
 
-use crate::support::{PASSWORD, TestApp};
+use crate::support::{PASSWORD, TestApp, header};
 
 const ADA: &str = "ada@example.org";
 const HOUR: u64 = 60 * 60;
@@ -34,7 +34,7 @@ async fn the_page_of_a_link_has_a_button_and_changes_nothing() {
     for _ in 0..3 {
         let page = app.visitor().get(&link).await;
         page.assert_status(200).assert_text(ADA).assert_text(r#"<button type="submit">Confirm"#);
-        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
         assert_eq!(page.header("cache-control"), Some("no-store"));
     }
     app.client.head(link.clone()).dispatch().await;
@@ -118,7 +118,7 @@ async fn a_link_works_once() {
     ada.post(&link, &[]).await.assert_redirect("/account");
     for answer in [ada.post(&link, &[]).await, ada.get(&link).await] {
         answer.assert_status(404).assert_text("This link does not work any more");
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("referrer-policy"), Some("strict-origin"));
     }
 }
 
@@ -352,4 +352,19 @@ async fn expired_links_are_swept() {
     app.advance(24 * HOUR + HOUR);
     // The sweeper wakes as the clock moves, if it sleeps by then.
     app.until_after(3600, "SELECT count(*) = 0 FROM login_tokens").await;
+}
+
+#[rocket::async_test]
+async fn a_links_form_arrives_without_sec_fetch_site() {
+    let app = TestApp::new().await;
+    app.registered(ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    // As the page's `strict-origin` lets browsers say it over http; `no-referrer` made
+    // it `null`, which is no origin of ours.
+    for (origin, status) in
+        [("null", 403), ("http://192.0.2.2:8000", 403), ("http://192.0.2.1:8000", 303)]
+    {
+        let request = app.client.post(link.clone()).header(header("Host", "192.0.2.1:8000"));
+        app.visitor().send(request.header(header("Origin", origin))).await.assert_status(status);
+    }
 }
