@@ -192,6 +192,70 @@ pub fn sessions() -> AdHoc {
 /// [`Template`](rocket_dyn_templates::Template) itself, for the application's
 /// templates too; filters and functions go into [`Customize`].
 ///
+/// # Security headers
+///
+/// Every response gets these, those of the application's routes included:
+///
+/// | header | value |
+/// |---|---|
+/// | `Content-Security-Policy` | `default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'` |
+/// | `X-Content-Type-Options` | `nosniff` |
+/// | `X-Frame-Options` | `DENY` |
+/// | `Referrer-Policy` | `same-origin` |
+/// | `Cross-Origin-Opener-Policy` | `same-origin` |
+/// | `Cross-Origin-Resource-Policy` | `same-origin` |
+/// | `Permissions-Policy` | `camera=(), geolocation=(), microphone=(), payment=(), usb=()` |
+/// | `Strict-Transport-Security` | `max-age=63072000; includeSubDomains`; not in the debug profile |
+///
+/// A header that is there already stays. So a route loosens one by setting it, and a
+/// fairing of the application loosens it for as many pages as it likes, whether it is
+/// attached before or after the stage. `X-Frame-Options: SAMEORIGIN` is enough to
+/// allow frames: the policy then says `frame-ancestors 'self'`.
+///
+/// ```rust,no_run
+/// use rocket::fairing::AdHoc;
+/// use rocket::http::Header;
+/// use rocket::{Responder, get, launch, routes};
+///
+/// const FONTS: &str = "default-src 'none'; style-src 'self' https://fonts.example; \
+///     font-src https://fonts.example; img-src 'self' data:; script-src 'self'; \
+///     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+///
+/// #[derive(Responder)]
+/// struct Map {
+///     page: &'static str,
+///     permissions: Header<'static>,
+/// }
+///
+/// /// This page may ask where the visitor is.
+/// #[get("/map")]
+/// fn map() -> Map {
+///     let permissions = Header::new("Permissions-Policy", "geolocation=(self)");
+///     Map { page: "<p>Where are you?", permissions }
+/// }
+///
+/// /// All pages but ours may load these fonts.
+/// #[launch]
+/// fn rocket() -> _ {
+///     let fonts = AdHoc::on_response("Fonts", |request, response| {
+///         Box::pin(async move {
+///             if !request.uri().path().starts_with("/auth/") {
+///                 response.set_header(Header::new("Content-Security-Policy", FONTS));
+///             }
+///         })
+///     });
+///     rocket::build()
+///         .attach(rocket_login::stage_at("/auth"))
+///         .attach(fonts)
+///         .mount("/", routes![map])
+/// }
+/// ```
+///
+/// The stage takes the place of Rocket's [`Shield`](rocket::shield::Shield), whose
+/// defaults could not be told from what a route has set. An application that wants a
+/// `Shield` of its own attaches it at ignition, behind the stage:
+/// `.attach(AdHoc::on_ignite("Shield", |rocket| async { rocket.attach(shield) }))`.
+///
 /// # Examples
 ///
 /// ```rust,no_run
@@ -303,6 +367,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     let rocket = rocket
         .manage(DeviceCookie::new(&config, &cookies))
         .manage(SignUpCookie::new(&config, &cookies))
+        .attach(web::shield(config.debug))
         .attach(web::SecurityHeaders)
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config)

@@ -12,7 +12,7 @@ pub use catchers::{catchers, log_in_catcher};
 pub use form::Posted;
 #[cfg(fuzzing)]
 pub use form::parse as parse_form;
-pub use headers::{SecretPath, SecurityHeaders};
-pub use problem::{Problem, is_program, prefers_json};
+pub use headers::{SecretPath, SecurityHeaders, shield};
+pub use problem::{Problem, prefers_json};
 pub use return_to::ReturnTo;
 pub use same_origin::{SameOrigin, routes};

@@ -4,13 +4,28 @@ use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest};
+use rocket::shield::{Hsts, Shield};
 use rocket::{Data, Request, Response};
+use time::Duration;
 
 use crate::config::Config;
 
-/// Nothing from elsewhere, nothing inline, no frame around us.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-     connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Nothing from elsewhere, nothing inline; `frame-ancestors` says who may put a frame
+/// around us.
+macro_rules! content_security_policy {
+    ($frame_ancestors:literal) => {
+        concat!(
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; ",
+            "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors ",
+            $frame_ancestors
+        )
+    };
+}
+
+const CONTENT_SECURITY_POLICY: &str = content_security_policy!("'none'");
+
+/// Where the application lets its own pages put a frame around one.
+const FRAMED_POLICY: &str = content_security_policy!("'self'");
 
 const HEADERS: [(&str, &str); 7] = [
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
@@ -27,6 +42,9 @@ const HEADERS: [(&str, &str); 7] = [
 /// Two years: over http nobody could be stopped from reading along.
 const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
+
+/// The same for Rocket's `Shield`.
+const TWO_YEARS: Duration = Duration::seconds(63_072_000);
 
 /// Whether the fairings see this request. Rocket answers one that it cannot
 /// parse without asking them.
@@ -53,7 +71,20 @@ impl<'r> FromRequest<'r> for SecretPath {
     }
 }
 
-/// Sets them; a header that a route set itself stays as it is.
+/// Takes the place of the `Shield` that every Rocket begins with.
+///
+/// That one sets `X-Frame-Options` and `Permissions-Policy` before anybody looks, and
+/// nobody could tell them from what a route has set. Where Rocket serves https, a
+/// `Shield` without a policy for it adds one of its own.
+pub fn shield(debug: bool) -> Shield {
+    match debug {
+        true => Shield::new(),
+        false => Shield::new().enable(Hsts::IncludeSubDomains(TWO_YEARS)),
+    }
+}
+
+/// Sets them. A header that a route or an earlier fairing has set stays as it is, except
+/// for the referrer policy of a path that is a secret.
 #[derive(Debug)]
 pub struct SecurityHeaders;
 
@@ -84,13 +115,22 @@ fn secure(request: &Request<'_>, response: &mut Response<'_>) {
         response.set_header(Header::new("Referrer-Policy", "strict-origin"));
     }
 
+    if may_be_framed(response) && !response.headers().contains("Content-Security-Policy") {
+        response.set_header(Header::new("Content-Security-Policy", FRAMED_POLICY));
+    }
+
     let debug = request.rocket().state().is_some_and(|config: &Config| config.debug);
     let https = (!debug).then_some(STRICT_TRANSPORT_SECURITY);
     for (name, value) in HEADERS.into_iter().chain(https) {
-        // Rocket's own shield has set weaker ones of the same name.
-        let from_shield = matches!(name, "X-Frame-Options" | "Permissions-Policy");
-        if from_shield || !response.headers().contains(name) {
+        if !response.headers().contains(name) {
             response.set_header(Header::new(name, value));
         }
     }
+}
+
+/// Whether the application has set `X-Frame-Options: SAMEORIGIN`. Browsers that know
+/// `frame-ancestors` do not look at it, so our policy must say the same.
+fn may_be_framed(response: &Response<'_>) -> bool {
+    let mut frames = response.headers().get("X-Frame-Options");
+    frames.any(|frames| frames.trim().eq_ignore_ascii_case("SAMEORIGIN"))
 }

@@ -1,8 +1,53 @@
 //! The headers of every response.
 
-use rocket::http::Method;
+use rocket::fairing::AdHoc;
+use rocket::http::{Header, Method};
+use rocket::shield::{Frame, Hsts, Referrer, Shield};
+use rocket::{Build, Responder, Rocket, get, routes};
 
 use crate::support::{Answer, TestApp, header};
+
+/// Ours, and what an application might want instead. Rocket's own defaults are among it.
+const LOOSER: [(&str, &str); 8] = [
+    ("Content-Security-Policy", "default-src 'self' data: https://fonts.example"),
+    ("X-Content-Type-Options", "none"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Referrer-Policy", "origin"),
+    ("Cross-Origin-Opener-Policy", "unsafe-none"),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+    ("Permissions-Policy", "interest-cohort=()"),
+    ("Strict-Transport-Security", "max-age=1"),
+];
+
+#[get("/plain")]
+fn plain() -> &'static str {
+    "plain"
+}
+
+#[derive(Responder)]
+struct Loose {
+    page: &'static str,
+    header: Header<'static>,
+}
+
+#[get("/loose/<which>")]
+fn loose(which: usize) -> Loose {
+    let (name, value) = LOOSER[which];
+    Loose { page: "loose", header: Header::new(name, value) }
+}
+
+/// Loosens everything on all pages below `/plain`.
+fn loosening() -> AdHoc {
+    AdHoc::on_response("Looser", |request, response| {
+        Box::pin(async move {
+            if request.uri().path().starts_with("/plain") {
+                for (name, value) in LOOSER {
+                    response.set_header(Header::new(name, value));
+                }
+            }
+        })
+    })
+}
 
 #[track_caller]
 fn assert_secure(answer: &Answer, what: &str) {
@@ -141,5 +186,96 @@ async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
                 assert!(!answer.body.contains(inline), "{what}: {inline}");
             }
         }
+    }
+}
+
+#[rocket::async_test]
+async fn what_a_route_has_set_stays_and_the_rest_is_ours() {
+    for app in [
+        TestApp::built(|f| f, |r| r.mount("/", routes![plain, loose])).await,
+        TestApp::built(|f| f.select("release"), |r| r.mount("/", routes![plain, loose])).await,
+    ] {
+        let strict = app.visitor().get("/plain").await;
+        assert_secure(&strict, "/plain");
+        for (which, (set, looser)) in LOOSER.into_iter().enumerate() {
+            let answer = app.visitor().get(&format!("/loose/{which}")).await;
+            answer.assert_status(200);
+            for (name, _) in LOOSER {
+                let lower = name.to_ascii_lowercase();
+                let is_framed = set == "X-Frame-Options" && name == "Content-Security-Policy";
+                let ours = strict.header(&lower).map(|value| match is_framed {
+                    // Or nobody would look at what the route has said.
+                    true => value.replace("frame-ancestors 'none'", "frame-ancestors 'self'"),
+                    false => value.to_owned(),
+                });
+                let expected = if name == set { Some(looser.to_owned()) } else { ours };
+                assert_eq!(answer.header(&lower), expected.as_deref(), "{set}: {name}");
+            }
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn what_a_fairing_of_the_application_has_set_stays() {
+    let before = |rocket: Rocket<Build>| {
+        rocket.attach(loosening()).attach(rocket_login::stage()).mount("/", routes![plain])
+    };
+    let after = |rocket: Rocket<Build>| {
+        rocket.attach(rocket_login::stage()).attach(loosening()).mount("/", routes![plain])
+    };
+    for build in [before, after] {
+        let dir = tempfile::TempDir::new().unwrap();
+        let rocket = build(rocket::custom(crate::support::figment(&dir)));
+        let client = rocket::local::asynchronous::Client::untracked(rocket).await.unwrap();
+        let visitor = rocket_login::testing::Browser::new(&client);
+        let loosened = visitor.get("/plain").await;
+        for (name, value) in LOOSER {
+            assert_eq!(loosened.header(&name.to_ascii_lowercase()), Some(value), "{name}");
+        }
+        assert_secure(&visitor.get("/login").await, "/login");
+    }
+}
+
+#[rocket::async_test]
+async fn an_application_keeps_a_shield_of_its_own() {
+    let shield = AdHoc::on_ignite("Shield", |rocket| async {
+        let hsts = Hsts::Enable(rocket::time::Duration::days(365));
+        let shield = Shield::new().enable(Frame::SameOrigin).enable(Referrer::Origin).enable(hsts);
+        rocket.attach(shield)
+    });
+    let app = TestApp::built(|f| f, |r| r.attach(shield).mount("/", routes![plain])).await;
+    let answer = app.visitor().get("/plain").await;
+    for (name, value) in [
+        ("x-frame-options", "SAMEORIGIN"),
+        ("referrer-policy", "origin"),
+        ("strict-transport-security", "max-age=31536000"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{name}");
+    }
+}
+
+#[rocket::async_test]
+async fn nobody_loosens_the_referrer_of_a_path_that_is_a_secret() {
+    let unsafe_url = AdHoc::on_response("Referrer", |_, response| {
+        Box::pin(async move {
+            response.set_header(Header::new("Referrer-Policy", "unsafe-url"));
+        })
+    });
+    let app = TestApp::built(|f| f, |r| r.attach(unsafe_url)).await;
+    app.registered("ada@example.org").await;
+    let page = app.visitor().get(&app.link("ada@example.org", "/verify/").await).await;
+    assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
+}
+
+#[rocket::async_test]
+async fn the_documentation_names_every_header_with_its_value() {
+    let app = TestApp::built(|f| f.select("release"), |r| r.mount("/", routes![plain])).await;
+    let answer = app.visitor().get("/plain").await;
+    for (name, _) in LOOSER {
+        let value = answer.header(&name.to_ascii_lowercase()).expect(name);
+        let row = format!("/// | `{name}` | `{value}`");
+        assert!(include_str!("../../src/lib.rs").contains(&row), "{row}");
     }
 }
