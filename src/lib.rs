@@ -121,7 +121,7 @@ pub use db::{Connection, Db, Pools, Transaction};
 pub use error::Error;
 pub use history::{Event, Kind};
 pub use notice::Notice;
-pub use pages::Customize;
+pub use pages::{Customize, Engines, Rendered};
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};
 pub use rocket_db_pools::Database;
 pub use session::{Flash, Session, sweep};
@@ -188,9 +188,11 @@ pub fn sessions() -> AdHoc {
 /// An application's own route for `/` or for a file in `/static`, and its own
 /// default catcher, come before ours. Templates of the same name in its
 /// `template_dir` replace ours, those of mails included; the directory
-/// `templates` of this crate has them all. The stage attaches
-/// [`Template`](rocket_dyn_templates::Template) itself, for the application's
-/// templates too; filters and functions go into [`Customize`].
+/// `templates` of this crate has them all. Filters and functions for them go into
+/// [`Customize`], and a page of the application's that extends one of ours is a
+/// [`Rendered`]. An application with templates of its own attaches
+/// [`Template::fairing()`](rocket_dyn_templates::Template::fairing()) itself, before or
+/// after the stage.
 ///
 /// # Security headers
 ///
@@ -363,11 +365,12 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     };
 
     let cookies = SealedCookies::new(&config);
-    let dev_routes = if config.debug { pages::dev_routes() } else { Vec::new() };
+    let debug = config.debug;
+    let dev_routes = if debug { pages::dev_routes() } else { Vec::new() };
     let rocket = rocket
         .manage(DeviceCookie::new(&config, &cookies))
         .manage(SignUpCookie::new(&config, &cookies))
-        .attach(web::shield(config.debug))
+        .attach(web::shield(debug))
         .attach(web::SecurityHeaders)
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config)
@@ -379,7 +382,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .mount(base.mount_point(), pages::routes())
         .mount(base.mount_point(), dev_routes)
         .mount("/.well-known", pages::well_known_routes())
-        .attach(pages::templates(base, mail.templates().cloned()))
+        .attach(pages::templates(base, mail.templates().cloned(), debug))
         .attach(auth::sweeper())
         .attach(mail::sender(mail))
         .mount("/.refused", web::routes())

@@ -27,12 +27,12 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use rocket::http::{ContentType, Status};
+use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::response::{self, Redirect, Responder, Response};
 use rocket::{Responder as DeriveResponder, Route, routes as routes_of};
-use rocket_dyn_templates::{Template, context};
+use rocket_dyn_templates::context;
 use serde::Serialize;
 
 use crate::attached;
@@ -44,7 +44,7 @@ use crate::session::{Flash, Session};
 use crate::user::User;
 use crate::web::{Problem, ReturnTo, prefers_json};
 
-pub use templates::{Customize, fairing as templates};
+pub use templates::{Customize, Engines, Rendered, fairing as templates};
 
 /// Every page.
 pub fn routes() -> Vec<Route> {
@@ -106,7 +106,7 @@ pub fn well_known_routes() -> Vec<Route> {
 /// No browser and no proxy may keep it: the back button after a log-out must
 /// find nothing, and a shared cache nothing of anybody.
 #[derive(Debug)]
-pub struct Html(Box<Template>);
+pub struct Html(Box<Rendered>);
 
 /// A page that says no, to a program as a problem. For a form, `422`: each
 /// message at its field, and what was typed kept, but never a password.
@@ -345,14 +345,13 @@ fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
 
 impl Html {
     fn new(name: &'static str, content: impl Serialize) -> Self {
-        Html(Box::new(Template::render(name, content)))
+        Html(Box::new(Rendered::new(name, content)))
     }
 }
 
 impl<'r> Responder<'r, 'static> for Html {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         Response::build_from(self.0.respond_to(request)?)
-            .header(ContentType::HTML)
             .raw_header("Cache-Control", "no-store")
             .raw_header("Vary", "Cookie")
             .ok()

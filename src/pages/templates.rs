@@ -1,18 +1,22 @@
 //! The templates: built in, and replaced by files of the same name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 use std::{fmt, fs, io};
 
 use include_dir::{Dir, include_dir};
 use rocket::fairing::{self, AdHoc};
-use rocket::figment::providers::Serialized;
+use rocket::figment::Figment;
 use rocket::figment::value::magic::RelativePathBuf;
-use rocket::{Build, Rocket};
-use rocket_dyn_templates::tera::{self, Function, Tera, Value};
-use rocket_dyn_templates::{Engines, Template};
-use tempfile::TempDir;
+use rocket::http::{ContentType, Status};
+use rocket::response::{self, Responder};
+use rocket::{Build, Ignite, Request, Rocket, Sentinel};
+use rocket_dyn_templates::tera::{self, Context, Function, Tera, Value};
+use serde::Serialize;
 
 use super::{Base, assets};
 use crate::mail;
@@ -22,11 +26,14 @@ static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 /// How our templates' files end: pages, and the words of mails.
 const SUFFIXES: [&str; 2] = [".html.tera", ".txt.tera"];
 
-/// What `rocket_dyn_templates` escapes, kept for the application's templates.
+/// What `rocket_dyn_templates` escapes, and so the application's templates here too.
 const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".htm", ".xml"];
 
-/// An application's own filters and functions for templates, to be managed
+/// An application's own filters and functions for our templates, to be managed
 /// before the stage is attached.
+///
+/// Those for the application's own `Template::fairing()` go there, into
+/// `Template::custom()`.
 ///
 /// # Examples
 ///
@@ -44,9 +51,17 @@ const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".h
 #[derive(Clone)]
 pub struct Customize(Arc<dyn Fn(&mut Engines) + Send + Sync>);
 
+/// What renders our templates, for [`Customize`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Engines {
+    /// Of the version that `rocket_dyn_templates::tera` has.
+    pub tera: Tera,
+}
+
 impl Customize {
-    /// Runs `customize` after our templates are added, and again whenever the
-    /// templates are reloaded.
+    /// Runs `customize` after the templates are read, and again whenever they are read
+    /// anew.
     pub fn new(customize: impl Fn(&mut Engines) + Send + Sync + 'static) -> Self {
         Customize(Arc::new(customize))
     }
@@ -58,109 +73,255 @@ impl fmt::Debug for Customize {
     }
 }
 
-/// Renders pages from `template_dir`, and from inside the binary what is not
-/// there.
+/// A page from a template in `template_dir` that may extend one of ours.
+///
+/// It is rendered by what renders our own pages, so it finds our templates, as in
+/// `{% extends "base" %}`, and the filters of [`Customize`]. The application's
+/// `Template::fairing()` finds only the files.
+///
+/// As a [`Responder`] it answers
+///
+///   * `200 OK` and HTML. Everything in `{{ … }}` is escaped where the file ends in
+///     `.html.tera`;
+///   * `500 Internal Server Error`, with a line in the log, when there is no such template,
+///     or it does not find what it asks for, or `content` cannot be serialized.
+///
+/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not attached.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::get;
+/// use rocket_dyn_templates::context;
+/// use rocket_login::Rendered;
+///
+/// /// `template_dir` holds `notes/list.html.tera`.
+/// #[get("/notes")]
+/// fn notes() -> Rendered {
+///     Rendered::new("notes/list", context! { base: "", notes: ["Buy milk"] })
+/// }
+/// ```
+pub struct Rendered {
+    name: Cow<'static, str>,
+    content: tera::Result<Value>,
+}
+
+impl Rendered {
+    /// The template `name` with `content`, which must be a map.
+    pub fn new(name: impl Into<Cow<'static, str>>, content: impl Serialize) -> Self {
+        Rendered { name: name.into(), content: tera::to_value(content).map_err(tera::Error::json) }
+    }
+}
+
+/// What it holds may be somebody's.
+impl fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rendered").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Rendered {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let Rendered { name, content } = self;
+        let templates = request.rocket().state::<Templates>();
+        let templates = templates.ok_or(Status::InternalServerError)?;
+        match content.and_then(|content| templates.render(&name, content)) {
+            Ok(html) => (ContentType::HTML, html).respond_to(request),
+            Err(error) => {
+                log::error!("the template {name:?} cannot be rendered: {}", with_causes(&error));
+                Err(Status::InternalServerError)
+            }
+        }
+    }
+}
+
+impl Sentinel for Rendered {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Templates>().is_none()
+    }
+}
+
+/// The templates as they are at the moment, in managed state. Parsed once, and again when
+/// a file has changed, in the debug profile.
+struct Templates {
+    tera: RwLock<Tera>,
+    source: Source,
+    /// The files as they were when they were read.
+    read: Mutex<Vec<Seen>>,
+}
+
+/// What the templates are made of.
+struct Source {
+    base: Base,
+    directory: Option<PathBuf>,
+    customize: Option<Customize>,
+    mails: Option<mail::Templates>,
+}
+
+/// A file, and what tells that it has changed.
+type Seen = (PathBuf, Option<SystemTime>, u64);
+
+/// Reads the templates from inside the binary, and those of `template_dir` over them.
 ///
 /// The mails' are handed on to whoever writes mails.
-pub fn fairing(base: Base, mails: Option<mail::Templates>) -> AdHoc {
-    AdHoc::try_on_ignite("Templates", |rocket| ignite(rocket, base, mails))
+pub fn fairing(base: Base, mails: Option<mail::Templates>, debug: bool) -> AdHoc {
+    AdHoc::try_on_ignite("Login Templates", move |rocket| ignite(rocket, base, mails, debug))
 }
 
 async fn ignite(
     rocket: Rocket<Build>,
     base: Base,
     mails: Option<mail::Templates>,
+    debug: bool,
 ) -> fairing::Result {
-    let configured = rocket.figment().extract_inner::<RelativePathBuf>("template_dir");
-    let directory = match &configured {
-        Ok(path) => path.relative(),
-        Err(_) => PathBuf::from("templates"),
-    };
-
-    let (rocket, path) = match directory.is_dir() {
-        // `Template` itself refuses a directory that is configured and missing.
-        false if configured.is_ok() => (rocket, None),
-        // It wants a path that exists: here the program's own file, which has no
-        // templates in it. All of them come from inside.
-        false => (rocket, std::env::current_exe().ok()),
-        true if built_in().all(|(file, _)| directory.join(file).is_file()) => (rocket, None),
-        // A template there may extend one of ours, and then both must be files.
-        true => match merge(&directory) {
-            Ok(merged) => {
-                let path = merged.path().to_owned();
-                log::info!(
-                    "{} is joined with the built-in templates at start",
-                    directory.display()
-                );
-                (rocket.manage(merged), Some(path))
-            }
-            Err(error) => {
-                log::error!("template_dir: cannot be joined with the built-in templates: {error}");
-                return Err(rocket);
-            }
-        },
-    };
-
-    let rocket = match path {
-        None => rocket,
-        Some(path) => {
-            let given = Serialized::global("template_dir", path);
-            let figment = rocket.figment().clone().merge(given);
-            rocket.configure(figment)
-        }
-    };
-
     let customize = rocket.state::<Customize>().cloned();
-    Ok(rocket.attach(Template::try_custom(move |engines| {
-        engines.tera.register_function("asset", Asset(base.clone()));
-        add_built_in(&mut engines.tera)?;
-        if let Some(Customize(customize)) = &customize {
-            customize(engines);
+    let templates = directory(rocket.figment()).and_then(|directory| {
+        Templates::read(Source { base, directory, customize, mails })
+            .map_err(|error| format!("the templates cannot be used: {}", with_causes(&error)))
+    });
+    match templates {
+        Ok(templates) if debug => Ok(rocket.manage(templates).attach(reload())),
+        Ok(templates) => Ok(rocket.manage(templates)),
+        Err(error) => {
+            log::error!("{error}");
+            Err(rocket)
         }
-        if let Some(mails) = &mails {
-            mails.replace(&engines.tera)?;
-        }
-        Ok(())
-    })))
+    }
 }
 
-/// A directory with the application's templates, and ours where it has none of
-/// that name. It goes when the site ends.
-fn merge(directory: &Path) -> io::Result<TempDir> {
-    let merged = tempfile::Builder::new().prefix("rocket-login-templates").tempdir()?;
-    for (file, content) in built_in() {
-        let target = merged.path().join(file);
-        fs::create_dir_all(target.parent().unwrap_or(merged.path()))?;
-        fs::write(target, content)?;
+/// Reads changed files anew before a request is answered, so that who edits a template
+/// sees it.
+fn reload() -> AdHoc {
+    AdHoc::on_request("Changed Templates", |request, _| {
+        Box::pin(async move {
+            if let Some(templates) = request.rocket().state::<Templates>() {
+                templates.reload_changed();
+            }
+        })
+    })
+}
+
+/// Where the application's own templates are, if it has any.
+fn directory(figment: &Figment) -> Result<Option<PathBuf>, String> {
+    match figment.extract_inner::<RelativePathBuf>("template_dir") {
+        Ok(path) => match path.relative() {
+            path if path.is_dir() => Ok(Some(path)),
+            path => Err(format!("template_dir: there is no directory {}", path.display())),
+        },
+        Err(error) if error.missing() => {
+            Ok(Some(PathBuf::from("templates")).filter(|path| path.is_dir()))
+        }
+        Err(error) => Err(format!("template_dir: {error}")),
+    }
+}
+
+impl Templates {
+    fn read(source: Source) -> tera::Result<Self> {
+        let files = source.files()?;
+        let tera = source.parse(&files)?;
+        Ok(Templates { tera: RwLock::new(tera), source, read: Mutex::new(seen(&files)) })
     }
 
-    copy(directory, merged.path())?;
-    Ok(merged)
+    fn render(&self, name: &str, content: Value) -> tera::Result<String> {
+        let context = Context::from_value(content)?;
+        self.tera.read().unwrap_or_else(PoisonError::into_inner).render(name, &context)
+    }
+
+    /// What cannot be used leaves the former templates, and is said once.
+    fn reload_changed(&self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.source.files().and_then(|files| {
+            let seen = seen(&files);
+            if seen == *read {
+                return Ok(None);
+            }
+            *read = seen;
+            self.source.parse(&files).map(Some)
+        });
+        match changed {
+            Ok(None) => {}
+            Ok(Some(tera)) => {
+                *self.tera.write().unwrap_or_else(PoisonError::into_inner) = tera;
+            }
+            Err(error) => {
+                log::error!("a changed template cannot be used: {}", with_causes(&error));
+            }
+        }
+    }
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let (path, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
-        match path.is_dir() {
-            true => copy(&path, &target)?,
-            false => fs::copy(&path, &target).map(drop)?,
+impl Source {
+    /// The application's own templates: name and file. The one place that says where they
+    /// are read.
+    fn files(&self) -> tera::Result<Vec<(String, PathBuf)>> {
+        let mut files = Vec::new();
+        if let Some(directory) = &self.directory {
+            list(directory, directory, &mut files).map_err(|error| {
+                tera::Error::msg(format!("{} cannot be read: {error}", directory.display()))
+            })?;
+        }
+        files.sort();
+        files.dedup_by(|second, first| second.0 == first.0);
+        Ok(files)
+    }
+
+    /// Ours first, then the files, so that a file replaces one of ours and may extend
+    /// another.
+    fn parse(&self, files: &[(String, PathBuf)]) -> tera::Result<Tera> {
+        let mut engines = Engines { tera: Tera::default() };
+        engines.tera.register_function("asset", Asset(self.base.clone()));
+
+        // Built-in names carry no suffix, so they are listed to be escaped.
+        let ours: Vec<(&str, &str)> =
+            built_in().filter_map(|(file, content)| Some((name_of(file)?, content))).collect();
+        engines.tera.autoescape_on(ours.iter().map(|(name, _)| *name).chain(ESCAPED).collect());
+        engines.tera.add_raw_templates(ours)?;
+        engines.tera.add_template_files(files.iter().map(|(name, file)| (file, Some(name))))?;
+
+        if let Some(Customize(customize)) = &self.customize {
+            customize(&mut engines);
+        }
+        if let Some(mails) = &self.mails {
+            mails.replace(&engines.tera)?;
+        }
+        Ok(engines.tera)
+    }
+}
+
+/// Adds the templates below `directory`, named as `rocket_dyn_templates` does: the path
+/// from `root` without `.tera` and the suffix before it.
+fn list(root: &Path, directory: &Path, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(root, &path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "tera") {
+            let name = path.strip_prefix(root).unwrap_or(&path).with_extension("");
+            let name = name.with_extension("").to_string_lossy().replace('\\', "/");
+            files.push((name, path));
         }
     }
     Ok(())
 }
 
-fn add_built_in(tera: &mut Tera) -> tera::Result<()> {
-    let present: Vec<String> = tera.get_template_names().map(str::to_owned).collect();
-    let missing: Vec<(&str, &str)> = built_in()
-        .filter_map(|(file, content)| Some((name_of(file)?, content)))
-        .filter(|(name, _)| present.iter().all(|present| present != name))
-        .collect();
+fn seen(files: &[(String, PathBuf)]) -> Vec<Seen> {
+    let state = |(_, path): &(String, PathBuf)| {
+        let metadata = fs::metadata(path).ok();
+        let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        (path.clone(), modified, metadata.map_or(0, |metadata| metadata.len()))
+    };
+    files.iter().map(state).collect()
+}
 
-    // Built-in names carry no suffix, so they are listed to be escaped.
-    let escaped = missing.iter().map(|(name, _)| *name).chain(ESCAPED).collect();
-    tera.autoescape_on(escaped);
-    tera.add_raw_templates(missing)
+/// An error of Tera's and what it comes from: only the last one names the mistake.
+fn with_causes(error: &tera::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {

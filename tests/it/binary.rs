@@ -56,6 +56,20 @@ fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
 
 #[cfg(unix)]
 #[test]
+fn it_needs_no_temporary_folder() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("templates")).unwrap();
+    let own = "{% extends \"base\" %}{% block content %}our own log-in{% endblock %}";
+    std::fs::write(dir.path().join("templates/login.html.tera"), own).unwrap();
+    // Not even root can write there.
+    let site = Program::start(program(&dir), &[KEY, ("TMPDIR", "/proc/nowhere")]);
+    let login = site.request("GET /login", None, "");
+    assert!(login.contains("our own log-in") && login.contains("<header"), "{login}");
+    assert!(site.request("POST /register", None, REGISTER).starts_with("HTTP/1.1 303"));
+}
+
+#[cfg(unix)]
+#[test]
 fn whoever_closes_the_file_loses_nothing_of_a_running_site() {
     if crate::database::socket().is_some() || !has(find("sqlite3").is_some(), "sqlite3") {
         return;

@@ -12,8 +12,9 @@ use rocket::request::{self, FromRequest};
 use rocket::{Request, catch, catchers, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_dyn_templates::tera::{self, Value};
+use rocket_dyn_templates::{Template, context};
 use rocket_login::testing::{self, Browser};
-use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Session, User, sql};
+use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Rendered, Session, User, sql};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 
@@ -276,9 +277,8 @@ async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
     fs::write(own.path().join("app/page.html.tera"), page).unwrap();
 
     #[get("/page")]
-    fn page_route() -> rocket_dyn_templates::Template {
-        let context = rocket_dyn_templates::context! { base: "", text: "<b>bold</b>" };
-        rocket_dyn_templates::Template::render("app/page", context)
+    fn page_route() -> Rendered {
+        Rendered::new("app/page", context! { base: "", text: "<b>bold</b>" })
     }
 
     let (client, _dir) = launch(
@@ -295,6 +295,134 @@ async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
     let page = visitor.get("/page").await;
     page.assert_text("&lt;b&gt;bold&lt;&#x2F;b&gt;").assert_text("style.css");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+type Build = fn(rocket::Rocket<rocket::Build>) -> rocket::Rocket<rocket::Build>;
+
+#[rocket::async_test]
+async fn an_application_renders_its_own_templates_beside_ours() {
+    fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
+        Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
+    }
+
+    #[get("/own")]
+    fn page() -> Template {
+        Template::render("app/page", context! { text: "<b>quiet</b>" })
+    }
+
+    let own = TempDir::new().unwrap();
+    fs::create_dir(own.path().join("app")).unwrap();
+    let text = "the application's own: {{ text | shout }}";
+    fs::write(own.path().join("app/page.html.tera"), text).unwrap();
+    let builds: [Build; 2] = [
+        |rocket| {
+            let custom = Template::custom(|engines| engines.tera.register_filter("shout", shout));
+            rocket.attach(custom).attach(rocket_login::stage())
+        },
+        |rocket| {
+            let custom = Template::custom(|engines| engines.tera.register_filter("shout", shout));
+            rocket.attach(rocket_login::stage()).attach(custom)
+        },
+    ];
+    for build in builds {
+        let (client, _dir) = launch(
+            |f| f.merge(("template_dir", own.path())),
+            |rocket| build(rocket).mount("/", routes![page]),
+        )
+        .await;
+        let visitor = Browser::new(&client);
+        let page = visitor.get("/own").await;
+        assert_eq!(page.body, "the application's own: &lt;B&gt;QUIET&lt;&#x2F;B&gt;");
+        visitor.get("/login").await.assert_text("<h1>Log in</h1>");
+        visitor.get("/nowhere").await.assert_status(404).assert_text("Page not found");
+    }
+}
+
+#[rocket::async_test]
+async fn an_edited_template_shows_without_a_restart_in_debug() {
+    for (profile, shows) in [("debug", true), ("release", false)] {
+        let own = TempDir::new().unwrap();
+        let write = |file: &str, text: &str| fs::write(own.path().join(file), text).unwrap();
+        write("login.html.tera", "{% extends \"base\" %}{% block content %}first{% endblock %}");
+        let (client, _dir) = launch(
+            |f| f.select(profile).merge(("template_dir", own.path())),
+            |rocket| rocket.attach(rocket_login::stage()),
+        )
+        .await;
+        let visitor = Browser::new(&client);
+        visitor.get("/login").await.assert_text("first");
+        write("login.html.tera", "{% extends \"base\" %}{% block content %}second{% endblock %}");
+        visitor.get("/login").await.assert_text(if shows { "second" } else { "first" });
+
+        // A new one, one that is broken, and one that is gone.
+        write("logout.html.tera", "leave");
+        let text = if shows { "leave" } else { "Log out" };
+        visitor.get("/logout").await.assert_text(text);
+        write("login.html.tera", "{% broken");
+        visitor.get("/login").await.assert_status(200);
+        write("login.html.tera", "repaired");
+        visitor.get("/login").await.assert_text(if shows { "repaired" } else { "first" });
+        fs::remove_file(own.path().join("login.html.tera")).unwrap();
+        visitor.get("/login").await.assert_text(if shows { "<h1>Log in</h1>" } else { "first" });
+    }
+}
+
+#[rocket::async_test]
+async fn an_edited_mail_is_sent_without_a_restart_in_debug() {
+    let own = TempDir::new().unwrap();
+    fs::create_dir(own.path().join("mail")).unwrap();
+    let file = own.path().join("mail/reset.txt.tera");
+    fs::write(&file, "Subject: First\n\n{{ link }}").unwrap();
+    let (client, _dir) = launch(
+        |f| f.merge(("template_dir", own.path())),
+        |rocket| rocket.attach(rocket_login::stage()),
+    )
+    .await;
+    let ada = Browser::new(&client);
+    ada.post("/register", &FIELDS).await.assert_redirect("/account");
+    ada.post("/reset", &[FIELDS[0]]).await.assert_status(200);
+    assert_eq!(testing::mails(&client).await.remove(0).subject, "First");
+    fs::write(&file, "Subject: Second one\n\n{{ link }}").unwrap();
+    ada.get("/healthz").await.assert_status(200);
+    assert_eq!(testing::mails(&client).await.remove(0).subject, "Second one");
+}
+
+#[rocket::async_test]
+async fn a_page_that_cannot_be_rendered_is_an_error_and_nothing_more() {
+    #[get("/missing")]
+    fn missing() -> Rendered {
+        Rendered::new("no/such/page", context! {})
+    }
+
+    #[get("/no-map")]
+    fn no_map() -> Rendered {
+        Rendered::new("login", "text")
+    }
+
+    let (client, _dir) =
+        launch(|f| f, |r| r.attach(rocket_login::stage()).mount("/", routes![missing, no_map]))
+            .await;
+    for path in ["/missing", "/no-map"] {
+        let answer = Browser::new(&client).get(path).await;
+        answer.assert_status(500).assert_text("Something went wrong");
+    }
+
+    let dir = TempDir::new().unwrap();
+    let rocket = rocket::custom(figment(&dir)).mount("/", routes![missing]);
+    let error = rocket.ignite().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error:?}");
+}
+
+#[rocket::async_test]
+async fn a_template_that_cannot_be_used_stops_the_launch() {
+    for text in ["{% broken", "{% extends \"nothing\" %}"] {
+        let own = TempDir::new().unwrap();
+        fs::write(own.path().join("page.html.tera"), text).unwrap();
+        let dir = TempDir::new().unwrap();
+        let rocket = rocket::custom(figment(&dir).merge(("template_dir", own.path())));
+        let error = rocket.attach(rocket_login::stage()).ignite().await.expect_err(text);
+        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
+    }
 }
 
 #[rocket::async_test]
