@@ -81,8 +81,8 @@ pub struct Auth<'r> {
     device_cookie: &'r DeviceCookie,
     device: Option<Token>,
     sign_up_cookie: &'r SignUpCookie,
-    /// The sign-up that this browser has made, if one waits.
-    signed_up: Option<String>,
+    /// The sign-ups that this browser has made and that wait.
+    signed_up: Vec<String>,
 }
 
 impl<'r> Auth<'r> {
@@ -226,7 +226,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             device_cookie,
             device: device_cookie.of(request),
             sign_up_cookie,
-            signed_up: sign_up_cookie.of(request),
+            signed_up: sign_up_cookie.all_of(request),
         })
     }
 }

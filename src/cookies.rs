@@ -8,12 +8,46 @@ use std::time::Duration;
 
 use cookie::{CookieJar, Key};
 use rocket::Request;
-use rocket::http::{Cookie, SameSite};
+use rocket::http::{Cookie, RawStr, SameSite};
 
 use crate::config::{self, Config};
 
 /// The longest that browsers keep (RFC 6265bis, section 5.6).
 const MAX_SEALED_LENGTH: usize = 4096;
+
+/// How many cookies of one name are looked at that were sealed here. A browser has two
+/// after `session.cookie_path` was changed; each may cost a look into the database.
+pub const MOST_OPENED: usize = 8;
+
+/// Everything that the request brings under the name `name`, in its order.
+///
+/// There may be several: another application on this host, another path or a parent
+/// domain has set one of the same name, and no rule says which comes first (RFC 6265,
+/// section 4.2.2). Rocket keeps only the last.
+///
+/// Names are compared as they stand. Rocket decodes them: `__Host%2Dsession`, which a
+/// sibling domain may set since it has no prefix for the browser, would be
+/// `__Host-session` and carry its sender's session (cookie tossing).
+pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
+    if !request.headers().contains("Cookie") {
+        // Rocket's local client hands cookies over without a header.
+        let cookies = request.cookies().iter().filter(|cookie| cookie.name() == name);
+        return cookies.map(|cookie| cookie.value().to_owned()).collect();
+    }
+
+    let pairs = request.headers().get("Cookie").flat_map(|header| header.split(';'));
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let values = pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
+    values.filter_map(decode).collect()
+}
+
+/// A value without the quotes and the percent-encoding that it may have. `None`: it is no
+/// text, so none of ours.
+fn decode(value: &str) -> Option<String> {
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let decoded = RawStr::new(quoted.unwrap_or(value)).percent_decode().ok()?;
+    Some(decoded.into_owned())
+}
 
 /// Seals, opens and removes cookies with the configured attributes.
 #[derive(Clone)]
@@ -53,15 +87,22 @@ impl SealedCookies {
         }
     }
 
-    /// The content of `cookie`, as a request has brought it.
+    /// The content of the cookie `name`, as a request has brought it.
     ///
     /// One that is over-long, tampered with or sealed by somebody else is
     /// `None`: whoever sends it is a visitor without one.
-    pub fn open(&self, cookie: &Cookie<'static>) -> Option<Opened> {
-        if cookie.value().len() > MAX_SEALED_LENGTH {
+    pub fn open(&self, name: &str, value: String) -> Option<Opened> {
+        if value.len() > MAX_SEALED_LENGTH {
             return None;
         }
-        self.decrypt(cookie)
+        self.decrypt(&Cookie::new(name.to_owned(), value))
+    }
+
+    /// What the request brings under `name` and was sealed here, in its order, and at most
+    /// [`MOST_OPENED`]. What others have set under that name is left out.
+    pub fn open_all(&self, request: &Request<'_>, name: &str) -> Vec<Opened> {
+        let sealed = values(request, name).into_iter();
+        sealed.filter_map(|value| self.open(name, value)).take(MOST_OPENED).collect()
     }
 
     /// The text that [`seal_text()`](Self::seal_text()) sealed for `purpose`.
@@ -140,9 +181,9 @@ impl SealedCookie {
     }
 
     /// What the request brings under its name.
-    pub fn of(&self, request: &Request<'_>) -> Option<String> {
-        let cookie = request.cookies().get(&self.name)?;
-        self.cookies.open(cookie).map(|opened| opened.value)
+    pub fn all_of(&self, request: &Request<'_>) -> Vec<String> {
+        let opened = self.cookies.open_all(request, &self.name).into_iter();
+        opened.map(|opened| opened.value).collect()
     }
 
     pub fn seal(&self, value: &str, max_age: Duration) -> Cookie<'static> {
@@ -178,7 +219,7 @@ mod tests {
 
     /// From the text of a request to a token, as the guard does it.
     fn token(cookies: &SealedCookies, name: &str, value: &str) -> Option<Token> {
-        let opened = cookies.open(&Cookie::new(name.to_owned(), value.to_owned()))?;
+        let opened = cookies.open(name, value.to_owned())?;
         Token::parse(&opened.value)
     }
 
@@ -192,13 +233,12 @@ mod tests {
         ) {
             let cookies = cookies();
             let sealed = cookies.seal(NAME, &value, None);
-            let opened = cookies.open(&sealed).unwrap();
+            let opened = cookies.open(NAME, sealed.value().to_owned()).unwrap();
             prop_assert_eq!(opened.value, value);
             prop_assert!(!opened.is_outdated);
 
             prop_assume!(other != NAME);
-            let moved = Cookie::new(other, sealed.value().to_owned());
-            prop_assert!(cookies.open(&moved).is_none());
+            prop_assert!(cookies.open(&other, sealed.value().to_owned()).is_none());
         }
 
         #[test]
@@ -220,7 +260,7 @@ mod tests {
         fn what_was_never_sealed_is_none(
             value in prop_oneof!["[A-Za-z0-9+/]{0,120}={0,2}", "\\PC{0,100}", any::<String>()],
         ) {
-            prop_assert!(cookies().open(&Cookie::new(NAME, value)).is_none());
+            prop_assert!(cookies().open(NAME, value).is_none());
         }
     }
 }

@@ -34,9 +34,9 @@ impl DeviceCookie {
         DeviceCookie(SealedCookie::new(config, cookies, "device"))
     }
 
-    /// The token that the request brings.
+    /// The token that the request brings; of several the first.
     pub fn of(&self, request: &Request<'_>) -> Option<Token> {
-        self.0.of(request).and_then(|text| Token::parse(&text))
+        self.0.all_of(request).iter().find_map(|text| Token::parse(text))
     }
 
     /// Sends `token` with the response.

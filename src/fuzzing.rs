@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use rocket::http::{Cookie, Status};
+use rocket::http::Status;
 use rocket::{FromForm, figment::Figment};
 
 use crate::config::Config;
@@ -29,7 +29,7 @@ pub fn cookie(value: &str) -> Option<String> {
         let figment = Figment::from(rocket::Config::debug_default()).merge(url);
         SealedCookies::new(&Config::from_figment(&figment).expect("the defaults are taken"))
     });
-    let opened = COOKIES.open(&Cookie::new("session", value.to_owned()))?;
+    let opened = COOKIES.open("session", value.to_owned())?;
     token(&opened.value)
 }
 

@@ -328,7 +328,7 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
         .attach(Db::init())
         .attach(db::migrations())
         .attach(db::in_flight())
-        .attach(session::cookies())
+        .attach(session::cookie_sender())
         .attach(session::sweeper())
 }
 
@@ -371,7 +371,10 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .manage(DeviceCookie::new(&config, &cookies))
         .manage(SignUpCookie::new(&config, &cookies))
         .attach(web::shield(debug))
-        .attach(web::SecurityHeaders)
+        .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
+            // Attached here it comes after what the application attaches at ignition.
+            rocket.attach(web::SecurityHeaders)
+        }))
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config)
         .manage(config)

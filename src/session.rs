@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rocket::http::{Cookie, Status};
+use rocket::http::Status;
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::tokio::{self, time::timeout};
@@ -24,7 +24,7 @@ use rocket::{Ignite, Orbit, Rocket, Sentinel};
 use crate::attached;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::cookies::{Opened, SealedCookies};
+use crate::cookies::{self, Opened, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, Event};
@@ -42,7 +42,7 @@ use state::State;
 use store::{Found, Record};
 
 pub use flash::{Flash, FlashCookie};
-pub use pending::fairing as cookies;
+pub use pending::fairing as cookie_sender;
 pub use sweep::{fairing as sweeper, sweep};
 
 /// How long a page waits for its last-seen time to be written. A locked file
@@ -84,6 +84,26 @@ impl Sessions {
             cache: config.session.cache.then(|| Arc::new(Cache::new())),
             group: Arc::default(),
         }
+    }
+
+    /// The tokens in the cookies `values`. The shape is checked before the database is
+    /// asked: guessing costs it nothing.
+    pub(crate) fn open(
+        &self,
+        values: impl IntoIterator<Item = String>,
+    ) -> Vec<(Opened, SessionToken)> {
+        let mut is_any = false;
+        let opened = values.into_iter().inspect(|_| is_any = true);
+        let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, value));
+        let tokens = opened.filter_map(|opened| {
+            let token = SessionToken::parse(&opened.value)?;
+            Some((opened, token))
+        });
+        let tokens: Vec<_> = tokens.take(cookies::MOST_OPENED).collect();
+        if is_any && tokens.is_empty() {
+            metrics::count(Event::Refused);
+        }
+        tokens
     }
 }
 
@@ -149,16 +169,19 @@ impl Session {
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
         let sessions: &Arc<Sessions> = attached(request.rocket());
         let client = Client::of(request, &sessions.trusted_proxies);
-        let cookie = request.cookies().get(&sessions.cookie_name);
-        Session::of(request.rocket(), PendingCookies::of(request), client, cookie).await
+        let opened = sessions.open(cookies::values(request, &sessions.cookie_name));
+        Session::of(request.rocket(), PendingCookies::of(request), client, opened).await
     }
 
-    /// The session of whoever sends `cookie`; what it sets goes to `pending`.
+    /// The session of whoever sends the cookies `opened`; what it sets goes to `pending`.
+    ///
+    /// The first that belongs to a user, or else the first that there is: a browser may
+    /// send several, after a change of `session.cookie_path` for example.
     pub(crate) async fn of(
         rocket: &Rocket<Orbit>,
         pending: PendingCookies,
         client: Client,
-        cookie: Option<&Cookie<'static>>,
+        opened: Vec<(Opened, SessionToken)>,
     ) -> Result<Session, Error> {
         let sessions: &Arc<Sessions> = attached(rocket);
         let session = Session {
@@ -171,49 +194,57 @@ impl Session {
             writing: tokio::sync::Mutex::new(()),
             user: None,
         };
-        let opened = cookie.and_then(|cookie| sessions.cookies.open(cookie));
-        if cookie.is_some() && opened.is_none() {
-            metrics::count(Event::Refused);
+
+        let mut found = None;
+        for (opened, token) in opened {
+            let Some(row) = session.row(token.id()).await? else { continue };
+            let is_users = matches!(&row, Row::Loaded(loaded) if loaded.user.is_some());
+            if is_users || found.is_none() {
+                found = Some((opened, token, row));
+            }
+            if is_users {
+                break;
+            }
         }
-        session.opened(opened).await
+        match found {
+            Some((opened, token, Row::Loaded(loaded))) => {
+                Ok(session.opened(opened, token, loaded).await)
+            }
+            Some((_, token, Row::Unreadable(record))) => {
+                Box::pin(session.drop_unreadable(token, record)).await
+            }
+            None => Ok(session),
+        }
     }
 
-    /// The session that belongs to the cookie `opened`, if one does.
-    async fn opened(mut self, opened: Option<Opened>) -> Result<Session, Error> {
-        // The shape is checked before the database is asked: guessing costs it nothing.
-        let token = opened.as_ref().and_then(|opened| SessionToken::parse(&opened.value));
-        let (Some(opened), Some(token)) = (opened, token) else {
-            return Ok(self);
-        };
-
-        let (id, now) = (token.id(), self.clock.now());
+    /// The row of the session `id`: as it is kept, or else as it is read now.
+    async fn row(&self, id: SessionId) -> Result<Option<Row>, Error> {
+        let now = self.clock.now();
         // What is kept, and as which version.
         let cache = self.sessions.cache.as_ref();
         let cache = cache.and_then(|cache| Some((cache, self.db.version(id)?)));
-        let kept = cache.and_then(|(cache, version)| cache.get(id, version, now));
-        let loaded = match kept {
-            Some(loaded) => loaded,
-            // In boxes, here and below: the room that statements take would be moved about
-            // with every request.
-            None => match Box::pin(self.find(id, now)).await? {
-                Some(Found { record, user, data }) => {
-                    let Some(state) = state::parse(&data) else {
-                        return Box::pin(self.drop_unreadable(token, record)).await;
-                    };
-                    let (user, state) = (user.map(Arc::new), Arc::new(state));
-                    let loaded = Loaded { record, user, state, length: data.len() };
-                    if let Some((cache, version)) = cache {
-                        cache.put(id, version, now, loaded.clone());
-                    }
-                    loaded
-                }
-                None => {
-                    metrics::count(Event::Refused);
-                    return Ok(self);
-                }
-            },
-        };
+        if let Some(loaded) = cache.and_then(|(cache, version)| cache.get(id, version, now)) {
+            return Ok(Some(Row::Loaded(loaded)));
+        }
 
+        // In boxes, here and below: the room that statements take would be moved about
+        // with every request.
+        let Some(Found { record, user, data }) = Box::pin(self.find(id, now)).await? else {
+            metrics::count(Event::Refused);
+            return Ok(None);
+        };
+        let Some(state) = state::parse(&data) else { return Ok(Some(Row::Unreadable(record))) };
+        let (user, state) = (user.map(Arc::new), Arc::new(state));
+        let loaded = Loaded { record, user, state, length: data.len() };
+        if let Some((cache, version)) = cache {
+            cache.put(id, version, now, loaded.clone());
+        }
+        Ok(Some(Row::Loaded(loaded)))
+    }
+
+    /// The session that goes on with the row `loaded`.
+    async fn opened(mut self, opened: Opened, token: SessionToken, loaded: Loaded) -> Session {
+        let now = self.clock.now();
         let mut current = Current::new(token, loaded.record, loaded.state);
         let mut renew = opened.is_outdated;
         let record = &mut current.record;
@@ -233,7 +264,7 @@ impl Session {
 
         self.current = Mutex::new(Some(current));
         self.user = loaded.user;
-        Ok(self)
+        self
     }
 
     /// Writes the last-seen time. `true`: it is written, or is about to be. On a
@@ -274,6 +305,13 @@ impl Session {
         self.destroy().await?;
         Ok(self)
     }
+}
+
+/// A session's row.
+enum Row {
+    Loaded(Loaded),
+    /// Its state is not what we write.
+    Unreadable(Record),
 }
 
 impl Current {

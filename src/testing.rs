@@ -136,11 +136,11 @@ impl<'c> Browser<'c> {
         let rocket = self.client.rocket();
         let sessions: &Arc<Sessions> = attached(rocket);
         let cookie = self.cookie(sessions.cookie_name());
-        let cookie = cookie.map(|value| Cookie::new(sessions.cookie_name().to_owned(), value));
+        let opened = sessions.open(cookie.into_iter());
 
         let pending = PendingCookies::default();
         let client = session::Client::default();
-        let session = Session::of(rocket, pending.clone(), client, cookie.as_ref()).await;
+        let session = Session::of(rocket, pending.clone(), client, opened).await;
         let result = act(&session.expect("the session")).await;
         pending.take().iter().for_each(|cookie| self.keep(cookie));
         result

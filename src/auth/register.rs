@@ -65,8 +65,8 @@ impl SignUpCookie {
         SignUpCookie(SealedCookie::new(config, cookies, "sign-up"))
     }
 
-    pub(super) fn of(&self, request: &rocket::Request<'_>) -> Option<String> {
-        self.0.of(request)
+    pub(super) fn all_of(&self, request: &rocket::Request<'_>) -> Vec<String> {
+        self.0.all_of(request)
     }
 }
 

@@ -230,7 +230,7 @@ impl Auth<'_> {
         };
 
         let is_own = match (link.purpose, &account, &self.device) {
-            (Purpose::SignUp, ..) => self.signed_up.as_deref() == Some(&text(id)),
+            (Purpose::SignUp, ..) => self.signed_up.contains(&text(id)),
             (_, Some(Account { user, .. }), device) => {
                 self.session.user().is_some_and(|present| present.id == user.id)
                     || match device {

@@ -30,6 +30,7 @@ mod mail;
 mod mail_servers;
 mod mail_templates;
 mod migrations;
+mod neighbours;
 mod outage;
 mod passwords;
 mod past_holes;
