@@ -8,7 +8,6 @@ use rocket::{Ignite, Rocket, Sentinel};
 
 use super::PendingCookies;
 use crate::attached;
-use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{SealedCookie, SealedCookies};
 
@@ -64,43 +63,21 @@ impl FlashCookie {
 pub struct Flash<'r> {
     cookie: &'r SealedCookie,
     message: Option<String>,
-    now: Timestamp,
     pending: PendingCookies,
-}
-
-/// A message and when it was set. A cookie of the same name on another path or domain, which
-/// no removal of ours reaches, would otherwise be shown on every page for ever.
-struct Waiting {
-    set_at: Timestamp,
-    message: String,
-}
-
-impl Waiting {
-    fn parse(text: &str) -> Option<Self> {
-        let (set_at, message) = text.split_once(' ')?;
-        Some(Waiting { set_at: set_at.parse().ok()?, message: message.to_owned() })
-    }
-
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        now - self.set_at <= LIFETIME.as_secs() as Timestamp
-    }
 }
 
 impl<'r> Flash<'r> {
     pub(crate) fn of(request: &'r Request<'_>) -> Self {
         let FlashCookie(cookie) = attached(request.rocket());
-        let now = attached::<Clock>(request.rocket()).now();
-        let waiting = cookie.all_of(request).into_iter().filter_map(|text| Waiting::parse(&text));
-        let waiting = waiting.filter(|waiting| waiting.is_fresh(now)).max_by_key(|w| w.set_at);
-        let message = waiting.map(|waiting| waiting.message);
-        Flash { cookie, message, now, pending: PendingCookies::of(request) }
+        let message = cookie.all_of(request).into_iter().next();
+        Flash { cookie, message, pending: PendingCookies::of(request) }
     }
 
     /// Leaves `message` for the next page, in place of one that waits. What is
     /// longer than 1,000 bytes is cut off.
     pub fn set(&self, message: &str) {
         let message = &message[..message.floor_char_boundary(MAX_LENGTH)];
-        self.pending.set(self.cookie.seal(&format!("{} {message}", self.now), LIFETIME));
+        self.pending.set(self.cookie.seal(message, LIFETIME));
     }
 
     /// The waiting message, to be shown now.
