@@ -8,6 +8,7 @@ mod keys;
 mod mail;
 mod mistake;
 mod password;
+mod percent;
 mod read;
 mod session;
 mod site;

@@ -9,7 +9,7 @@ use rocket::figment::value::{Dict, Value};
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
-use super::ConfigError;
+use super::{ConfigError, percent};
 
 const URL: &str = "databases.login.url";
 
@@ -84,6 +84,13 @@ fn named_statements() -> bool {
     true
 }
 
+/// Whether `scheme` is one that somebody means by it, and no secret with a colon in it.
+fn is_scheme(scheme: &str) -> bool {
+    const KNOWN: [&str; 9] =
+        ["sqlite", "sqlite3", "mysql", "mariadb", "mssql", "mongodb", "redis", "file", "https"];
+    KNOWN.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 impl DatabaseConfig {
     /// What `figment` says in its table `databases.login`.
     ///
@@ -156,13 +163,22 @@ impl DatabaseConfig {
         let path = match url.split_once(':') {
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
             Some(("postgres" | "postgresql", _)) => {
+                if let Some(problem) = percent::problem(url) {
+                    return Err(ConfigError::new(URL, problem));
+                }
                 // The library would pass over what it does not know: a mistyped
                 // `sslmode` would connect without looking at the certificate.
                 let query = url.split_once('?').map_or("", |(_, query)| query);
                 let mut keys = url::form_urlencoded::parse(query.as_bytes());
                 if let Some((key, _)) = keys.find(|(key, _)| !is_parameter(key)) {
                     let known = PARAMETERS.join(", ");
-                    return refuse(&format!("has the unknown parameter \"{key}\", not of {known}"));
+                    // With an @ it may be the rest of a password.
+                    return match query.contains('@') {
+                        true => refuse(&format!("has an unknown parameter, not of {known}")),
+                        false => {
+                            refuse(&format!("has the unknown parameter \"{key}\", not of {known}"))
+                        }
+                    };
                 }
                 return match PgConnectOptions::from_str(url) {
                     Ok(options) => {
@@ -171,7 +187,10 @@ impl DatabaseConfig {
                     Err(_) => refuse("cannot be read"),
                 };
             }
-            Some((scheme, _)) => return refuse(&format!("has the unknown scheme \"{scheme}\"")),
+            Some((scheme, _)) if is_scheme(scheme) => {
+                return refuse(&format!("has the unknown scheme \"{scheme}\""));
+            }
+            Some(_) => return refuse("has an unknown scheme"),
             None => return refuse("has no scheme"),
         };
 

@@ -7,7 +7,7 @@ use lettre::message::Mailbox;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::ConfigError;
+use super::{ConfigError, percent};
 
 /// The table `mail`. The URL may hold a password, so it does not print itself.
 #[derive(Clone, Default, Deserialize)]
@@ -73,11 +73,12 @@ impl MailConfig {
         };
 
         let mailbox: Mailbox = from.parse().map_err(|_| {
+            // Somebody may have written the URL here, with its password.
+            let shown =
+                if from.contains("://") { "no address".into() } else { format!("{from:?}") };
             ConfigError::new(
                 KEY,
-                format!(
-                    "is \"{from}\"; write an address, as in \"Example <no-reply@example.org>\""
-                ),
+                format!("is {shown}; write an address, as in \"Example <no-reply@example.org>\""),
             )
         })?;
         match ascii_address(&mailbox.email) {
@@ -109,6 +110,9 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
         ))
     };
 
+    if let Some(problem) = percent::problem(text) {
+        return Err(ConfigError::new("mail.url", problem));
+    }
     let Ok(url) = Url::parse(text) else { return refuse("is no URL") };
     // The `url` crate leaves the host of a scheme that it does not know as it is, but for
     // letters outside ASCII, which it writes as in a path.
@@ -148,7 +152,10 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
         (Ok(user), Ok(None)) if user.is_empty() => None,
         (Ok(user), Ok(Some(password))) => Some((user, password)),
         (Ok(_), Ok(None)) => return refuse("has a user without a password"),
-        _ => return refuse("has a user or a password that is not UTF-8"),
+        _ => {
+            let problem = format!("has a % that stands for no letter: write {}", percent::ENCODED);
+            return Err(ConfigError::new("mail.url", problem));
+        }
     };
 
     let is_open = matches!(tls, MailTls::None | MailTls::Opportunistic);

@@ -69,7 +69,10 @@ fn is_shown(path: &[String]) -> bool {
     match path {
         [key] => SHOWN_KEYS.contains(&key.as_str()),
         [table, key, ..] => {
-            SHOWN_TABLES.contains(&table.as_str()) && !SECRET.contains(&key.as_str())
+            // A number is a place in a list where a table was meant to stand.
+            SHOWN_TABLES.contains(&table.as_str())
+                && !SECRET.contains(&key.as_str())
+                && key.parse::<usize>().is_err()
         }
         [] => false,
     }
@@ -110,7 +113,8 @@ fn what(found: &Actual, is_shown: bool) -> String {
         Actual::Unsigned(number) if is_shown => number.to_string(),
         Actual::Signed(number) if is_shown => number.to_string(),
         Actual::Float(number) if is_shown => number.to_string(),
-        Actual::Str(text) if is_shown => format!("{text:?}"),
+        // An address with a user may hold their password.
+        Actual::Str(text) if is_shown && !text.contains('@') => format!("{text:?}"),
         Actual::Bool(_) => "true or false".into(),
         Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number".into(),
         Actual::Char(_) | Actual::Str(_) | Actual::Bytes(_) => "a text".into(),

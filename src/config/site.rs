@@ -40,7 +40,10 @@ impl SiteConfig {
         if let Some(origin) = wrong {
             return Err(ConfigError::new(
                 "site.trusted_origins",
-                format!("holds \"{origin}\"; write scheme and host, as in \"https://example.org\""),
+                format!(
+                    "holds {}; write scheme and host, as in \"https://example.org\"",
+                    shown(origin)
+                ),
             ));
         }
 
@@ -52,9 +55,17 @@ impl SiteConfig {
             None => Ok(()),
             Some(url) => Err(ConfigError::new(
                 "site.url",
-                format!("is \"{url}\"; write scheme and host, as in \"https://example.org\""),
+                format!("is {}; write scheme and host, as in \"https://example.org\"", shown(url)),
             )),
         }
+    }
+}
+
+/// An address in a message. One with an @ may hold a password.
+fn shown(url: &str) -> String {
+    match url.contains('@') {
+        true => "an address with a user".into(),
+        false => format!("\"{url}\""),
     }
 }
 

@@ -270,6 +270,68 @@ fn rockets_own_keys_are_looked_at_before_rocket_does() {
 }
 
 #[test]
+fn nothing_that_the_program_says_of_a_mistake_shows_a_secret() {
+    const SECRET: &str = "hunter2hunter2";
+
+    let dir = TempDir::new().unwrap();
+    let said = |variables: &[(&str, &str)]| {
+        let mut all = String::new();
+        for arguments in COMMANDS {
+            // It reads nothing of ours but the URLs that it is given.
+            if arguments.first() == Some(&"copy") {
+                continue;
+            }
+            let output = run(&dir, arguments, variables);
+            // What a command does not need it does not read.
+            let code = output.status.code();
+            assert!(matches!(code, Some(0 | 1)), "{arguments:?}: {variables:?}: {output:?}");
+            all += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
+        }
+        all
+    };
+    for text in [
+        "[default]\nsecret_key = X\n",
+        "[default]\nsecret_key = \"X\n",
+        "[default]\nsecret_key = \"X\" \"X\"\n",
+        "[default]\nsecret_key \"X\"\n",
+        "[default]\nsecret_key = \"\\X\"\n",
+        "[default]\nsecret_key = 'X'\nsecret_key = 'X'\n",
+        "secret_key = \"X\"\n",
+        "[default.mail]\nurl = smtps://u:X@h\n",
+        "[default.mail]\nurl = [\"smtps://u:X@h\"\n",
+        "[default.mail]\nurl.X\n",
+        "[default]\nmail = { url = \"smtps://u:X@h\"\n",
+        "[default.password]\npeppers = [\"X\", X]\n",
+        "default = \"X\"\n",
+        "[[default]]\nsecret_key = \"X\"\n",
+    ] {
+        std::fs::write(dir.path().join("Rocket.toml"), text.replace('X', SECRET)).unwrap();
+        let said = said(&[]);
+        assert!(!said.contains("hunter2"), "{text}: {said}");
+    }
+    std::fs::remove_file(dir.path().join("Rocket.toml")).unwrap();
+
+    for (variable, value) in [
+        ("ROCKET_MAIL", "{url=\"smtps://u:X@h\""),
+        ("ROCKET_MAIL", "smtps://u:X@h"),
+        ("ROCKET_MAIL", "{url=smtps://u:X@h}"),
+        ("ROCKET_MAIL", "{ulr=\"smtps://u:X@h\",from=\"a@example.org\"}"),
+        ("ROCKET_SESSION", "{previous_keys=\"X\"}"),
+        ("ROCKET_SESSION", "X"),
+        ("ROCKET_PASSWORD", "{peppers=[X]}"),
+        ("ROCKET_PASSWORD", "[X]"),
+        ("ROCKET_DATABASES", "postgres://u:X@h/x"),
+        ("ROCKET_DATABASES", "{login=\"postgres://u:X@h/x\"}"),
+        ("ROCKET_DATABASES", "{login={url=\"postgres://u:p?X@127.0.0.1:1/x\"}}"),
+        ("ROCKET_DATABASES", "{login={url=\"postgres://u:X@127.0.0.1:1/x\"}}"),
+        ("ROCKET_DATABASES", "[X]"),
+    ] {
+        let said = said(&[(variable, value.replace('X', SECRET).as_str())]);
+        assert!(!said.contains("hunter2"), "{variable}={value}: {said}");
+    }
+}
+
+#[test]
 fn a_profile_of_whatever_name_ends_in_no_panic() {
     let dir = TempDir::new().unwrap();
     for profile in ["", " ", "default", "global", "rel\u{e4}se", "a.b", "[release]"] {

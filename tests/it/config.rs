@@ -252,6 +252,176 @@ fn a_mail_server_is_named_without_giving_its_password_away() {
 }
 
 #[test]
+fn a_password_in_a_url_is_percent_encoded_and_the_message_says_how() {
+    for (character, code) in [('/', "%2F"), ('?', "%3F"), ('#', "%23")] {
+        for password in ["hun2{}hun2", "{}hun2", "hun2{}", "{}{}", "12{}34", "h@n2{}hun2", "a=b{}c"]
+        {
+            let password = password.replace("{}", &character.to_string());
+            for (key, url) in [
+                ("mail.url", format!("smtps://ada:{password}@mail.example.org")),
+                ("mail.url", format!("smtp://ada@example.org:{password}@127.0.0.1:25")),
+                ("mail.url", format!("smtps://{password}:pass@mail.example.org")),
+                ("databases.login.url", format!("postgres://ada:{password}@localhost/login")),
+                ("databases.login.url", format!("postgresql://ada:{password}@localhost")),
+                (
+                    "databases.login.url",
+                    format!("postgres://a@b:{password}@h:5432/x?sslmode=disable"),
+                ),
+            ] {
+                let error = refused(debug().merge((key, url.as_str())));
+                let start = format!("{key}: has a {character} in its user or password");
+                assert!(error.starts_with(&start), "{url}: {error}");
+                assert!(error.contains(&format!("{code} for {character}")), "{url}: {error}");
+                assert!(!error.contains("hun2"), "{url}: {error}");
+            }
+        }
+    }
+    let error = refused(debug().merge(("mail.url", "smtps://ada:%ff@mail.example.org")));
+    assert!(
+        error.contains("stands for no letter: write ") && error.contains("%25 for %"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_address_elsewhere_in_a_url_is_no_password() {
+    use rocket_login::config::{DatabaseConfig, MailConfig};
+
+    for url in [
+        "postgres://localhost/login?user=ada@example.org&password=p@ss",
+        "postgres:///login?host=/run/postgresql&user=ada@example.org",
+        "postgres://localhost:5432?user=a@b",
+        "postgres://ada@example.org:p@ss:w%2Frd@localhost/login?application_name=a@b",
+        "postgres://ada:p%40ss%2F%3F%23%25@localhost/login",
+    ] {
+        DatabaseConfig::parse(url).unwrap();
+    }
+    for (url, user, password) in [
+        ("smtps://ada@example.org:p@ss@mail.example.org", "ada@example.org", "p@ss"),
+        ("smtps://ada%40example.org:%2F%3F%23%25%3A@mail.example.org/", "ada@example.org", "/?#%:"),
+        ("smtp://ada:100%@mail.example.org?tls=required", "ada", "100%"),
+    ] {
+        let server = MailConfig { url: Some(url.into()), from: None }.server().unwrap().unwrap();
+        assert_eq!(server.credentials, Some((user.into(), password.into())), "{url}");
+    }
+}
+
+/// What stands where a secret is expected, with a mistake in it or as a mistake; `{}` is
+/// the secret.
+const SHAPES: [&str; 29] = [
+    "{}",
+    "{}:x",
+    "x:{}",
+    "{}://x",
+    "{}=",
+    "[{}",
+    "{x={}}",
+    "smtps://u:{}@h",
+    "smtp://{}@h",
+    "smtp://u:{}@h?tls=none",
+    "smtp://u:{}@h/x",
+    "smtps://u:p/{}@h",
+    "smtps://u:p?{}@h",
+    "smtps://u:p#{}@h",
+    "smtps://u:p@{}@h:x",
+    "smtps://u:{}@h:99999",
+    "http://u:{}@h",
+    "mysql://u:{}@h/x",
+    "postgres://u:{}@h:x/y",
+    "postgres://u:p/{}@h/y",
+    "postgres://u:p?{}@h/y",
+    "postgres://u:p?{}=1@h/y",
+    "postgres://u:1?{}=1@h/y",
+    "postgres://u:p@{}/x@h/y",
+    "postgres://h/y?pasword={}",
+    "postgres://h/y?password={}&x=1",
+    "postgres://u:{}@h/y?sslmode=verify",
+    "sqlite:{}?mode=ro",
+    "ada:{}@h/y",
+];
+
+/// Where a secret stands, where one was meant to stand, and the tables around it.
+const PLACES: [&str; 20] = [
+    "secret_key",
+    "session.previous_keys",
+    "session.previous_key",
+    "session",
+    "password.peppers",
+    "password.pepper",
+    "password",
+    "mail.url",
+    "mail.ulr",
+    "mail.from",
+    "mail",
+    "databases",
+    "databases.login",
+    "databases.login.url",
+    "databases.login.password",
+    "databases.lgoin",
+    "databases.login.max_connections",
+    "databases.login.named_statements",
+    "site.url",
+    "site.trusted_origins",
+];
+
+#[test]
+fn no_message_shows_what_may_be_a_secret() {
+    use rocket::figment::value::{Dict, Value};
+
+    const SECRET: &str = "hunter2hunter2";
+    const NUMBER: u64 = 481_516_234_281_516;
+
+    let mut values: Vec<Value> =
+        SHAPES.iter().map(|text| Value::from(text.replace("{}", SECRET))).collect();
+    values.push(NUMBER.into());
+    values.push((NUMBER as f64).into());
+    let table = |value: Value| Value::from(Dict::from([("x".to_owned(), value)]));
+    let shapes: [fn(Value) -> Value; 4] = [
+        |value| value,
+        |value| Value::from(vec![value]),
+        |value| Value::from(vec![vec![value]]),
+        |value| Value::from(vec![Value::from(1), value]),
+    ];
+    let bases = [debug(), release()];
+    let mut said_of = 0;
+    for key in PLACES {
+        for value in &values {
+            for shaped in shapes
+                .map(|shape| shape(value.clone()))
+                .into_iter()
+                .flat_map(|value| [value.clone(), table(value)])
+            {
+                // Of these only a password is one, in what was meant for another key.
+                let text = value.as_str().unwrap_or_default();
+                let is_secret = match key {
+                    "mail.from" => text.contains("://"),
+                    // A list stands for a table's values in their order, and a number is one.
+                    "session" | "password" => !text.is_empty(),
+                    key => !key.starts_with("site.") || text.contains('@'),
+                };
+                if !is_secret {
+                    continue;
+                }
+                for figment in bases.clone() {
+                    let figment = figment.merge((key, shaped.clone()));
+                    let said = match (Config::from_figment(&figment), Config::of_sessions(&figment))
+                    {
+                        (Ok(one), Ok(other)) => format!("{one:?} {other:?}"),
+                        (Ok(one), Err(other)) => format!("{one:?} {other} {other:?}"),
+                        (Err(one), Ok(other)) => format!("{one} {one:?} {other:?}"),
+                        (Err(one), Err(other)) => format!("{one} {one:?} {other} {other:?}"),
+                    };
+                    said_of += 1;
+                    assert!(!said.contains(SECRET), "{key} = {shaped:?}: {said}");
+                    assert!(!said.contains(&NUMBER.to_string()), "{key} = {shaped:?}: {said}");
+                }
+            }
+        }
+    }
+    assert!(said_of > 5_000, "{said_of}");
+}
+
+#[test]
 fn a_connection_to_the_mail_server_is_encrypted_unless_it_stays_on_the_machine() {
     use rocket_login::config::{MailConfig, MailTls};
     for (url, host, port, tls) in [
