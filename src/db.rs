@@ -15,6 +15,7 @@ mod migrations;
 mod postgres;
 pub mod schema;
 mod server;
+mod source;
 mod sqlite;
 mod versions;
 mod wal_index;
@@ -43,6 +44,7 @@ pub(crate) use connection::{Backend, How};
 pub use connection::{Connection, Transaction};
 pub use file::is_database;
 pub use in_flight::fairing as in_flight;
+pub use source::Source;
 pub use sqlite::is_sound;
 pub(crate) use versions::{Changes, Written};
 

@@ -8,11 +8,13 @@ use rocket_db_pools::Pool;
 
 use super::{Done, output};
 use crate::config::DatabaseConfig;
-use crate::db::{Pools, copy, schema};
+use crate::db::schema::{self, Schema};
+use crate::db::{Connection, Pools, Source, copy};
 
 #[derive(Debug, Args)]
 pub struct Copy {
-    /// Where the site is, as in sqlite:data/login.db. It must be stopped
+    /// Where the site is, as in sqlite:data/login.db. It must be stopped: nobody else may have
+    /// the database open
     #[arg(long, value_name = "URL")]
     from: Url,
     /// Where it goes, as in postgres://login@db.example.org/login: an empty
@@ -20,6 +22,10 @@ pub struct Copy {
     /// best in PGPASSWORD
     #[arg(long, value_name = "URL")]
     to: Url,
+    /// Go on although the database holds tables, or columns in our tables, that are not of
+    /// this program; they stay behind, and are listed
+    #[arg(long)]
+    leave_other_tables: bool,
 }
 
 /// An address as it was typed, which may hold a password: it is not read here, or
@@ -47,28 +53,68 @@ impl Url {
 
 impl Copy {
     pub async fn run(self) -> Done {
-        let urls = (self.from.parse("--from")?, self.to.parse("--to")?);
-        if urls.0 == urls.1 {
+        let urls = (self.from.parse(FROM)?, self.to.parse(TO)?);
+        if is_same(&urls.0, &urls.1) {
             return Err("--from and --to are the same".into());
         }
-        let schema = schema::look(&urls.0).await.map_err(|error| format!("--from: {error}"))?;
-        schema.check(&urls.0).map_err(|refusal| format!("--from: {refusal}"))?;
-
-        let from = Pools::open(&urls.0).await.map_err(|error| format!("--from: {error}"))?;
-        let to = Pools::open(&urls.1).await.map_err(|error| format!("--to: {error}"))?;
-        let done = copy(&from, &to).await;
-        if done.is_ok() {
-            let line = format!("{} is in {}; set databases.login.url to it", urls.0, urls.1);
-            output::print(line)?;
+        let schema = schema::look(&urls.0).await.map_err(|error| at(FROM, error))?;
+        schema.check(&urls.0).map_err(|refusal| at(FROM, refusal))?;
+        let schema = schema::look(&urls.1).await.map_err(|error| at(TO, error))?;
+        if matches!(schema, Schema::Ahead | Schema::Altered(_)) {
+            schema.check(&urls.1).map_err(|refusal| at(TO, refusal))?;
         }
-        to.close().await;
+
+        output::say_database(&urls.0);
+        let mut from = Source::open(&urls.0).await.map_err(|error| at(FROM, error))?;
+        let done = self.copy(&mut from, &urls).await;
         from.close().await;
         done
     }
+
+    async fn copy(&self, from: &mut Source, urls: &(DatabaseConfig, DatabaseConfig)) -> Done {
+        let left = copy::others(&mut from.db).await?.join(", ");
+        if !left.is_empty() && !self.leave_other_tables {
+            return Err(format!(
+                "--from: {left}: not of this program, and would stay behind; move them yourself, \
+                 and say so with --leave-other-tables"
+            )
+            .into());
+        }
+
+        let to = Pools::open(&urls.1).await.map_err(|error| at(TO, error))?;
+        let copied = copy_tables(&mut from.db, &to).await;
+        to.close().await;
+        copied?;
+        if !left.is_empty() {
+            output::print(format_args!("left behind: {left}"))?;
+        }
+        output::print(format_args!("{} is in {}; set databases.login.url to it", urls.0, urls.1))
+    }
 }
 
-async fn copy(from: &Pools, to: &Pools) -> Done {
-    to.migrate().await.map_err(|error| format!("--to: {error}"))?;
+const FROM: &str = "--from";
+const TO: &str = "--to";
+
+/// What is wrong with the database that `option` names.
+fn at(option: &str, problem: impl fmt::Display) -> String {
+    let problem = problem.to_string();
+    let problem = problem.strip_prefix("databases.login.url: ").unwrap_or(&problem);
+    format!("{option}: {problem}")
+}
+
+/// Whether both are one database. A file may be reached by several paths.
+fn is_same(from: &DatabaseConfig, to: &DatabaseConfig) -> bool {
+    match (from, to) {
+        (DatabaseConfig::Sqlite(from), DatabaseConfig::Sqlite(to)) => {
+            from == to
+                || matches!((from.canonicalize(), to.canonicalize()), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => from == to,
+    }
+}
+
+async fn copy_tables(from: &mut Connection, to: &Pools) -> Done {
+    to.migrate().await.map_err(|error| at(TO, error))?;
     // Of all tables before anything is written: a site that is in use there
     // must not get rows of another one.
     for table in &copy::TABLES {
@@ -80,19 +126,21 @@ async fn copy(from: &Pools, to: &Pools) -> Done {
     }
 
     for table in &copy::TABLES {
-        let (all, done) = (table.count(from).await?, table.count(to).await?);
+        let all = table.count(from).await?;
+        let done = table.count(&mut *copy::unhurried(to).await?).await?;
         let bar = ProgressBar::new(all).with_style(style()).with_message(table.name);
         bar.set_position(done);
         table.copy(from, to, |rows| bar.inc(rows)).await?;
         bar.finish_and_clear();
     }
     for table in &copy::TABLES {
-        let (before, after) = (table.sum(from).await?, table.sum(to).await?);
+        let before = table.sum(from).await?;
+        let after = table.sum(&mut *copy::unhurried(to).await?).await?;
         if before != after {
             let name = table.name;
             return Err(format!(
-                "{name}: {} rows became {}, or have changed; stop the site and copy into an \
-                     empty database",
+                "{name}: {} rows became {}, or have changed; copy into an empty database that \
+                 nobody else uses",
                 before.rows, after.rows
             )
             .into());

@@ -92,6 +92,11 @@ impl Connection {
         Connection::new(Inner::PostgresRead(tx), false, Some(deadline))
     }
 
+    /// A transaction that holds its locks for as long as it takes. It is for reading.
+    pub(super) fn postgres_held(tx: sqlx::Transaction<'static, Postgres>) -> Self {
+        Connection::new(Inner::PostgresRead(tx), true, None)
+    }
+
     /// The connection itself where it is to SQLite. What is done with it, here and
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {

@@ -165,10 +165,9 @@ pub struct Sum {
 
 impl Table {
     /// How many rows there are.
-    pub async fn count(&self, db: &Pools) -> Result<u64, Error> {
+    pub async fn count(&self, db: &mut Connection) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", self.name);
-        let mut tx = unhurried(db).await?;
-        let rows = read(&mut tx, sql, Vec::new(), &[("count", Integer)]).await?;
+        let rows = read(db, sql, Vec::new(), &[("count", Integer)]).await?;
         match rows.first().and_then(|row| row.first()) {
             Some(Value::Integer(Some(count))) => Ok(*count as u64),
             _ => Ok(0),
@@ -184,11 +183,11 @@ impl Table {
     /// When either database fails. What is copied by then stays.
     pub async fn copy(
         &self,
-        from: &Pools,
+        from: &mut Connection,
         to: &Pools,
         mut progress: impl FnMut(u64),
     ) -> Result<(), Error> {
-        let mut after = self.last(to).await?;
+        let mut after = self.last(&mut *unhurried(to).await?).await?;
         loop {
             let rows = self.after(from, after.as_ref()).await?;
             let Some(last) = rows.last() else { break };
@@ -210,18 +209,22 @@ impl Table {
     }
 
     /// Whether `to` holds nothing but the beginning of what `from` holds.
-    pub async fn begun(&self, from: &Pools, to: &Pools) -> Result<bool, Error> {
-        let copied = self.count(to).await?;
-        Ok(copied == 0 || self.sum_of(from, copied).await? == self.sum_of(to, copied).await?)
+    pub async fn begun(&self, from: &mut Connection, to: &Pools) -> Result<bool, Error> {
+        let copied = self.count(&mut *unhurried(to).await?).await?;
+        if copied == 0 {
+            return Ok(true);
+        }
+        let before = self.sum_of(from, copied).await?;
+        Ok(before == self.sum_of(&mut *unhurried(to).await?, copied).await?)
     }
 
     /// What the table holds.
-    pub async fn sum(&self, db: &Pools) -> Result<Sum, Error> {
+    pub async fn sum(&self, db: &mut Connection) -> Result<Sum, Error> {
         self.sum_of(db, u64::MAX).await
     }
 
     /// What its first rows hold, `most` of them.
-    async fn sum_of(&self, db: &Pools, most: u64) -> Result<Sum, Error> {
+    async fn sum_of(&self, db: &mut Connection, most: u64) -> Result<Sum, Error> {
         let (mut rows, mut digest, mut after) = (0, Sha256::new(), None);
         while rows < most {
             let mut batch = self.after(db, after.as_ref()).await?;
@@ -235,7 +238,11 @@ impl Table {
     }
 
     /// The next rows after the key `after`.
-    async fn after(&self, db: &Pools, after: Option<&Values>) -> Result<Vec<Values>, Error> {
+    async fn after(
+        &self,
+        db: &mut Connection,
+        after: Option<&Values>,
+    ) -> Result<Vec<Values>, Error> {
         let (columns, key) = (self.names(self.columns.len()), self.names(self.key));
         let name = self.name;
         let start = match after {
@@ -243,18 +250,16 @@ impl Table {
             None => String::new(),
         };
         let sql = format!("SELECT {columns} FROM {name}{start} ORDER BY {key} LIMIT {BATCH}");
-        let mut tx = unhurried(db).await?;
-        read(&mut tx, sql, after.cloned().unwrap_or_default(), self.columns).await
+        read(db, sql, after.cloned().unwrap_or_default(), self.columns).await
     }
 
     /// The key of the last row.
-    async fn last(&self, db: &Pools) -> Result<Option<Values>, Error> {
+    async fn last(&self, db: &mut Connection) -> Result<Option<Values>, Error> {
         let columns = &self.columns[..self.key];
         let key = self.names(self.key);
         let order = key.replace(',', " DESC,");
         let sql = format!("SELECT {key} FROM {} ORDER BY {order} DESC LIMIT 1", self.name);
-        let mut tx = unhurried(db).await?;
-        let rows = read(&mut tx, sql, Vec::new(), columns).await?;
+        let rows = read(db, sql, Vec::new(), columns).await?;
         Ok(rows.into_iter().next())
     }
 
@@ -272,8 +277,7 @@ impl Table {
 
     /// The last number that was given to a row, which may be gone: it is given to
     /// no other.
-    async fn last_number(&self, db: &Pools) -> Result<i64, Error> {
-        let mut db = db.read().await?;
+    async fn last_number(&self, db: &mut Connection) -> Result<i64, Error> {
         let sql = match db.backend() {
             Backend::Sqlite(_) => {
                 format!("SELECT seq FROM sqlite_sequence WHERE name = '{}'", self.name)
@@ -283,7 +287,7 @@ impl Table {
                 format!("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}")
             }
         };
-        let rows = read(&mut db, sql, Vec::new(), &[("number", Integer)]).await?;
+        let rows = read(db, sql, Vec::new(), &[("number", Integer)]).await?;
         match rows.first().and_then(|row| row.first()) {
             Some(Value::Integer(Some(number))) => Ok(*number),
             _ => Ok(0),
@@ -320,8 +324,56 @@ impl Table {
     }
 }
 
+/// What a copy of our tables leaves behind: tables that are none of ours, and columns in
+/// ours that we do not know, as in `users.nickname`.
+///
+/// # Errors
+///
+/// When the database fails.
+pub async fn others(db: &mut Connection) -> Result<Vec<String>, Error> {
+    let sql = if db.is_postgres() { POSTGRES_COLUMNS } else { SQLITE_COLUMNS };
+    let kinds = [("table", Text), ("column", Text)];
+    let mut others: Vec<String> = Vec::new();
+    for row in read(db, sql.into(), Vec::new(), &kinds).await? {
+        let [Value::Text(Some(table)), Value::Text(column)] = row.as_slice() else { continue };
+        let column = column.as_deref().unwrap_or_default();
+        let other = match TABLES.iter().find(|ours| ours.name == *table) {
+            Some(ours) if ours.columns.iter().any(|(name, _)| *name == column) => continue,
+            Some(_) => format!("{table}.{column}"),
+            None => table.clone().into_owned(),
+        };
+        if others.last() != Some(&other) {
+            others.push(other);
+        }
+    }
+    Ok(others)
+}
+
+/// Each column of each table, but for SQLite's own and what keeps the migrations.
+const SQLITE_COLUMNS: &str = "SELECT s.name, c.name
+     FROM sqlite_schema AS s LEFT JOIN pragma_table_info(s.name) AS c
+     WHERE s.type = 'table' AND s.name <> '_sqlx_migrations' AND substr(s.name, 1, 7) <> 'sqlite_'
+     ORDER BY s.name, c.cid";
+
+/// The same, but for the tables of extensions and what is computed; by its schema where
+/// that is another one than ours.
+const POSTGRES_COLUMNS: &str = "SELECT
+       CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname,
+       a.attname::text
+     FROM pg_class AS c
+     JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     LEFT JOIN pg_attribute AS a
+       ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+     WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+       AND n.nspname !~ '^pg_(toast|temp)'
+       AND NOT (pg_table_is_visible(c.oid) AND c.relname = '_sqlx_migrations')
+       AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
+                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+     ORDER BY n.nspname, c.relname, a.attnum";
+
 /// Nobody waits for a page here, and the server may be far away.
-async fn unhurried(db: &Pools) -> Result<Transaction, Error> {
+pub async fn unhurried(db: &Pools) -> Result<Transaction, Error> {
     let mut tx = db.write().await?;
     tx.take_time().await?;
     Ok(tx)

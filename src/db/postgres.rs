@@ -40,11 +40,13 @@ const GIVEN_UP: Duration = Duration::from_secs(5);
 
 /// What our statements count on, whatever the server's default is: what is read
 /// after a lock was waited for is what the one before has left.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// Statements that a connection keeps prepared: ours, and as many of an
 /// application's.
 const STATEMENTS: usize = 500;
+
+const BEING_COPIED: &str = "the database is being copied to another; wait for that to end";
 
 /// 13: the oldest that this was written for.
 const OLDEST_VERSION: i32 = 130_000;
@@ -65,10 +67,15 @@ impl PostgresPool {
     pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
         let (options, has_named_statements) = (options(config), config.named_statements);
         // The pool would try again and again, and then only say that it took long.
-        let _ = connect(config).await?.close().await;
+        let mut first = connect(config).await?;
+        if has_named_statements && !join(&mut first).await? {
+            return Err(OpenError::database(BEING_COPIED));
+        }
+        let _ = first.close().await;
 
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
+            .min_connections(has_named_statements.into()) // one that says that a site is there
             .acquire_timeout(PATIENCE)
             .max_lifetime(Duration::from_secs(30 * 60))
             .idle_timeout(Duration::from_secs(10 * 60))
@@ -89,7 +96,16 @@ impl PostgresPool {
                     Ok(true)
                 })
             })
-            .after_connect(move |db, _| Box::pin(server::settle_or_drop(db, !has_named_statements)))
+            .after_connect(move |db, _| {
+                Box::pin(async move {
+                    server::settle_or_drop(db, !has_named_statements).await?;
+                    // A pooler would hand the lock to others.
+                    if has_named_statements && !join(db).await? {
+                        return Err(sqlx::Error::Configuration(BEING_COPIED.into()));
+                    }
+                    Ok(())
+                })
+            })
             .connect_lazy_with(options);
         Ok(PostgresPool { pool, has_named_statements, listener: Arc::new(Listener::new()) })
     }
@@ -173,7 +189,7 @@ impl PostgresPool {
 }
 
 /// How a connection is made.
-fn options(config: &PostgresConfig) -> PgConnectOptions {
+pub fn options(config: &PostgresConfig) -> PgConnectOptions {
     let mut options = config.options.clone();
     if options.get_application_name().is_none() {
         options = options.application_name("rocket-login");
@@ -207,6 +223,18 @@ async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
         true => Ok(()),
         false => Err(OpenError::database("the server is older than PostgreSQL 13")),
     }
+}
+
+/// The lock of the sites in one schema of a database, as arguments.
+pub fn site_lock() -> String {
+    format!("{}, hashtext(coalesce(current_schema(), ''))", key("site") as i32)
+}
+
+/// Takes the sites' lock beside all others who have it, for as long as the connection is
+/// open. `false`: a copy has it alone.
+async fn join(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let lock = format!("SELECT pg_try_advisory_lock_shared({})", site_lock());
+    db.fetch_one(AssertSqlSafe(lock)).await?.try_get(0)
 }
 
 /// The one value that `sql` says, without preparing it.

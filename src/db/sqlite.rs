@@ -34,7 +34,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait for a lock that another process holds: a backup, `sqlite3`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
 const LONG_LOG: u32 = 1000;
@@ -353,8 +353,11 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sql
     }
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
+/// Whether another connection holds a lock. The last byte of the code says so; what is
+/// above says which.
+pub fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {

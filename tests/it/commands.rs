@@ -666,3 +666,76 @@ fn a_command_that_can_say_nothing_at_all_does_its_work() {
     }
     assert!(!run(&dir, &["user", "show", ADA, "--json"]).contains("\"disabled_at\": null"));
 }
+
+/// A database of a site that is stopped, with an account in it.
+fn stopped() -> Option<TempDir> {
+    if crate::database::socket().is_some() {
+        return None; // `postgres.rs` has what is its own
+    }
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    Some(dir)
+}
+
+const COPY: [&str; 5] = ["copy", "--from", "sqlite:data/login.db", "--to", "sqlite:new/login.db"];
+
+#[test]
+fn a_site_that_runs_is_not_copied() {
+    let Some(dir) = stopped() else { return };
+    let running = site(&dir);
+    // It has the file open, whether or not anybody has come yet.
+    for _ in 0..2 {
+        let error = refused(&dir, &COPY, "", 1);
+        let problem = format!("Error: --from: {} is in use by another program", place(&dir));
+        assert!(error.starts_with(&problem) && error.contains("stop the site"), "{error}");
+        assert!(!dir.path().join("new").exists());
+        // And it goes on.
+        let form = "email=bob%40example.org&password=correct+horse+battery";
+        let answer = running.request("POST /register", None, form);
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+        assert!(running.request("GET /readyz", None, "").ends_with("ok"));
+    }
+    drop(running); // killed: what is in the log is copied as well
+    let said = run(&dir, &COPY);
+    assert!(said.contains("users: 2 rows, the same in both"), "{said}");
+}
+
+#[test]
+fn a_copy_names_what_it_leaves_behind() {
+    let Some(dir) = stopped() else { return };
+    in_database(
+        &dir,
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT);
+         ALTER TABLE users ADD COLUMN nickname TEXT;
+         CREATE VIRTUAL TABLE found USING fts5(text)",
+    );
+    let error = refused(&dir, &COPY, "", 1);
+    for part in ["found, ", "notes, users.nickname: not of this program", "--leave-other-tables"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!dir.path().join("new").exists());
+
+    let leave = [&COPY[..], &["--leave-other-tables"]].concat();
+    let said = run(&dir, &leave);
+    let line = said.lines().find(|line| line.starts_with("left behind: ")).unwrap();
+    assert!(line.ends_with("notes, users.nickname"), "{said}");
+    assert!(said.contains("users: 1 rows, the same in both"), "{said}");
+}
+
+#[test]
+fn a_copy_knows_one_file_by_two_paths_and_another_programs_schema() {
+    let Some(dir) = stopped() else { return };
+    let to =
+        |to: &str| refused(&dir, &["copy", "--from", "sqlite:data/login.db", "--to", to], "", 1);
+    assert_eq!(to("sqlite:data/../data/login.db"), "Error: --from and --to are the same\n");
+    let error = refused(&dir, &["copy", "--from", "sqlite:a.db", "--to", "sqlite:b.db"], "", 1);
+    assert!(error.starts_with("Error: --from: there is no database of a site at /"), "{error}");
+    in_database(
+        &dir,
+        "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 20261123000001",
+    );
+    assert!(to("sqlite:b.db").contains("migration 20261123000001 differs from ours"));
+    in_database(&dir, "DELETE FROM _sqlx_migrations WHERE version = 20261123000001");
+    assert!(to("sqlite:b.db").contains("lacks 1 of this program's migrations"));
+    assert!(!dir.path().join("b.db").exists());
+}

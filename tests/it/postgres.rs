@@ -679,8 +679,8 @@ async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
     assert_eq!(cluster.sql("site", "SELECT count(*) FROM sessions"), "1");
 }
 
-/// A site on a file, with something in every table.
-async fn lived_in() -> (TestApp, String) {
+/// A site on a file, stopped, with something in every table.
+async fn lived_in() -> (TempDir, String) {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.with_session(async |session| session.set("basket", "tea\u{0}\u{1f375}").await.unwrap())
@@ -694,12 +694,24 @@ async fn lived_in() -> (TestApp, String) {
     // Its number is given to nobody else.
     app.execute("PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 6").await;
     let cookie = ada.session_cookie();
-    (app, cookie)
+    (stop(app).await, cookie)
+}
+
+/// Stops a site, and keeps its folder.
+async fn stop(app: TestApp) -> TempDir {
+    let TestApp { client, dir, .. } = app;
+    client.terminate().await;
+    dir
 }
 
 fn copy(from: &str, to: &str) -> (bool, String) {
+    run_copy(&[from, to], &[])
+}
+
+fn run_copy([from, to]: &[&str; 2], more: &[&str]) -> (bool, String) {
     let done = Command::new(env!("CARGO_BIN_EXE_rocket-login"))
         .args(["copy", "--from", from, "--to", to])
+        .args(more)
         .env("ROCKET_PROFILE", "debug")
         .output()
         .unwrap();
@@ -707,15 +719,15 @@ fn copy(from: &str, to: &str) -> (bool, String) {
     (done.status.success(), String::from_utf8(said).unwrap())
 }
 
-fn file(app: &TestApp) -> String {
-    format!("sqlite:{}", app.dir.path().join("login.db").display())
+fn file(dir: &TempDir) -> String {
+    format!("sqlite:{}", dir.path().join("login.db").display())
 }
 
 #[rocket::async_test]
 async fn a_site_is_copied_and_everybody_stays_logged_in() {
     let Some(cluster) = cluster() else { return };
-    let (app, cookie) = lived_in().await;
-    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    let (old, cookie) = lived_in().await;
+    let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(done, "{said}");
     for line in ["users: 5 rows, the same in both", "sessions: 5 rows", "set databases.login.url"] {
         assert!(said.contains(line), "{said}");
@@ -740,6 +752,10 @@ async fn a_site_is_copied_and_everybody_stays_logged_in() {
     let dir = TempDir::new().unwrap();
     let back = format!("sqlite:{}", dir.path().join("back.db").display());
     let (done, said) = copy(&cluster.url("site"), &back);
+    assert!(!done && said.contains("is in use by rocket-login (pid "), "{said}");
+    assert!(!dir.path().join("back.db").exists());
+    stop(moved).await;
+    let (done, said) = copy(&cluster.url("site"), &back);
     assert!(done, "{said}");
     let home = TestApp::with(|f| f.merge(("databases.login.url", back))).await;
     let ada = home.visitor();
@@ -750,15 +766,17 @@ async fn a_site_is_copied_and_everybody_stays_logged_in() {
 #[rocket::async_test]
 async fn a_copy_that_was_killed_is_finished_by_the_next() {
     let Some(cluster) = cluster() else { return };
-    let (app, _) = lived_in().await;
-    app.execute(
+    let (old, _) = lived_in().await;
+    let mut db = sqlx::SqliteConnection::connect(&file(&old)).await.unwrap();
+    let insert = sqlx::raw_sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
          INSERT INTO sessions (id, family, created_at, last_seen_at, expires_at)
          SELECT randomblob(32), randomblob(32), i, i, 2000000000 FROM n",
-    )
-    .await;
+    );
+    insert.execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
     let mut killed = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
-    killed.args(["copy", "--from", &file(&app), "--to", &cluster.url("site")]);
+    killed.args(["copy", "--from", &file(&old), "--to", &cluster.url("site")]);
     let killed = Running::start(killed);
     let copied = || -> u32 {
         let tables =
@@ -775,33 +793,100 @@ async fn a_copy_that_was_killed_is_finished_by_the_next() {
     drop(killed);
     let before = copied();
     assert!(before < 60_000, "it was too fast to be killed");
-    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(done && said.contains("sessions: 60005 rows"), "{said}");
 
     // Again: nothing is left to do, and nothing is doubled.
-    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(done && said.contains("sessions: 60005 rows"), "{said}");
 }
 
 #[rocket::async_test]
 async fn a_copy_never_mixes_two_sites() {
     let Some(cluster) = cluster() else { return };
-    let (app, _) = lived_in().await;
+    let (old, _) = lived_in().await;
     let other = instance(&cluster).await;
     other.registered("somebody@example.org").await;
-    let (done, said) = copy(&file(&app), &cluster.url("site"));
+    let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(!done && said.contains("--to: users holds other rows"), "{said}");
     assert_eq!(
         cluster.sql("site", "SELECT string_agg(email, ',') FROM users"),
         "somebody@example.org"
     );
 
-    let (done, said) = copy(&file(&app), "postgres://ada:hunter2@localhost:x/y");
+    let (done, said) = copy(&file(&old), "postgres://ada:hunter2@localhost:x/y");
     assert!(!done && said.contains("--to: cannot be read") && !said.contains("hunter2"), "{said}");
     let (done, said) = copy("sqlite:nowhere.db", &cluster.url("site"));
     assert!(!done && said.contains("--from: there is no database of a site at "), "{said}");
-    let (done, said) = copy(&file(&app), &file(&app));
+    let (done, said) = copy(&file(&old), &file(&old));
     assert!(!done && said.contains("are the same"), "{said}");
+}
+
+#[rocket::async_test]
+async fn a_server_is_closed_to_sites_for_as_long_as_it_is_copied() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    app.registered(ADA).await;
+    // It says that it is there when nobody has come for long, and by itself.
+    let sessions =
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'";
+    assert_ne!(cluster.sql("site", sessions), "0");
+    stop(app).await;
+
+    // Its target is held up: the copy waits for its turn to migrate there.
+    cluster.sql("postgres", "CREATE DATABASE other");
+    let mut held = PgConnection::connect(&cluster.url("other")).await.unwrap();
+    let hold = sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+             installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL,
+             checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL);
+         BEGIN; LOCK TABLE _sqlx_migrations IN SHARE MODE",
+    );
+    hold.execute(&mut held).await.unwrap();
+    let mut copying = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
+    copying.args(["copy", "--from", &cluster.url("site"), "--to", &cluster.url("other")]);
+    let copying = Running::start(copying);
+    let locked = "SELECT count(*) FROM pg_locks
+                  WHERE mode = 'ShareLock' AND granted AND relation = 'users'::regclass";
+    let start = Instant::now();
+    while cluster.sql("site", locked) == "0" {
+        assert!(start.elapsed() < Duration::from_secs(20), "it locks nothing");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let write = "SET lock_timeout = '50ms'; DELETE FROM sessions";
+    assert!(cluster.try_sql("site", write).unwrap_err().contains("lock timeout"));
+    let config = rocket_login::config::DatabaseConfig::parse(&cluster.url("site")).unwrap();
+    let refused = rocket_login::Pools::open(&config).await.unwrap_err().to_string();
+    assert!(refused.contains("is being copied to another"), "{refused}");
+    drop(copying);
+    drop(held);
+    while cluster.sql("site", locked) != "0" {
+        assert!(start.elapsed() < Duration::from_secs(60), "it stays locked");
+        sleep(Duration::from_millis(10)).await;
+    }
+    instance(&cluster).await.visitor().log_in(ADA).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_copy_from_postgresql_names_what_it_leaves_behind() {
+    let Some(cluster) = cluster() else { return };
+    stop(instance(&cluster).await).await;
+    for sql in [
+        "CREATE TABLE notes (id bigint)",
+        "CREATE SCHEMA shop",
+        "CREATE TABLE shop.users (id bigint)",
+        "ALTER TABLE users ADD COLUMN nickname text",
+        "CREATE VIEW addresses AS SELECT email FROM users",
+    ] {
+        cluster.sql("site", sql);
+    }
+    let dir = TempDir::new().unwrap();
+    let to = format!("sqlite:{}", dir.path().join("back.db").display());
+    let (done, said) = copy(&cluster.url("site"), &to);
+    let left = "notes, users.nickname, shop.users";
+    assert!(!done && said.contains(&format!("--from: {left}: not of this program")), "{said}");
+    let (done, said) = run_copy(&[&cluster.url("site"), &to], &["--leave-other-tables"]);
+    assert!(done && said.contains(&format!("left behind: {left}\n")), "{said}");
 }
 
 #[rocket::async_test]

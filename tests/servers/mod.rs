@@ -117,9 +117,17 @@ impl Cluster {
 
     /// Runs `sql` in the database `name`, and returns what it says, unadorned.
     pub fn sql(&self, name: &str, sql: &str) -> String {
+        self.try_sql(name, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same where it may be refused.
+    pub fn try_sql(&self, name: &str, sql: &str) -> Result<String, String> {
         let done = self.psql(name, sql).output().unwrap();
-        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        match done.status.success() {
+            true => Ok(text(done.stdout)),
+            false => Err(text(done.stderr)),
+        }
     }
 }
 

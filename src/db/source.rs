@@ -1,0 +1,232 @@
+//! The database that a copy comes from. Nobody else has it open, and nobody writes to it
+//! until the copy is compared: what was written meanwhile would be lost.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::tokio::time::{Instant, sleep};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, Executor, Row};
+
+use super::connection::Connection;
+use super::lease::Leases;
+use super::sqlite::{BUSY_TIMEOUT, is_busy};
+use super::{OpenError, copy, postgres, server};
+use crate::config::{DatabaseConfig, PostgresConfig};
+
+/// Longest wait for who holds a lock on one of our tables: longer than the server takes to
+/// end an automatic vacuum for us (`deadlock_timeout`, a second).
+const LOCK_TIMEOUT: &str = "5s";
+
+/// The server takes a moment to end the sessions of a site that was stopped just now.
+const LEAVING: Duration = Duration::from_secs(2);
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// So many sessions are named.
+const MOST_NAMED: usize = 5;
+
+/// Sessions of the database's own role, and of sites, that may write. Those of a
+/// hoster's monitoring do not, and would never end.
+const SESSIONS: &str = "SELECT coalesce(nullif(application_name, ''), 'a session'), pid
+     FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+       AND coalesce(backend_type, 'client backend') = 'client backend'
+       AND (usename = current_user OR application_name = 'rocket-login')
+     ORDER BY pid";
+
+/// A database that is closed to others until it is dropped.
+#[derive(Debug)]
+pub struct Source {
+    /// With a transaction that holds the locks.
+    pub db: Connection,
+    pool: Pool,
+}
+
+#[derive(Debug)]
+enum Pool {
+    Sqlite(Arc<Leases>),
+    Postgres(PgPool),
+}
+
+impl Source {
+    /// Opens the database and closes it to others.
+    ///
+    /// # Errors
+    ///
+    /// When somebody has it open, or it cannot be opened.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
+        match config {
+            DatabaseConfig::Sqlite(path) => open_file(path).await,
+            DatabaseConfig::Postgres(postgres) => open_server(config, postgres).await,
+        }
+    }
+
+    /// Opens it to others again.
+    pub async fn close(self) {
+        drop(self.db);
+        match self.pool {
+            Pool::Sqlite(leases) => leases.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Whoever has used the file holds a shared lock on it until they close it, and in this mode
+/// SQLite takes the exclusive one, and keeps it.
+async fn open_file(path: &Path) -> Result<Source, OpenError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .locking_mode(SqliteLockingMode::Exclusive)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON");
+    let open = async {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
+        let leases = Leases::new(pool, Duration::MAX);
+        let mut lease = leases.take().await?;
+        lease.may_begin();
+        // Another journal than the log is locked by what is written, and no sooner.
+        sqlx::query("BEGIN EXCLUSIVE").execute(lease.db()).await?;
+        Ok(Source { db: Connection::sqlite_reader(lease), pool: Pool::Sqlite(leases) })
+    };
+    open.await.map_err(|error: sqlx::Error| match is_busy(&error) {
+        true => in_use(&DatabaseConfig::Sqlite(path.to_owned()), "another program"),
+        false => error.into(),
+    })
+}
+
+/// Sites hold a lock while they are connected. The tables are locked as well, for whoever
+/// else may write.
+async fn open_server(
+    config: &DatabaseConfig,
+    postgres: &PostgresConfig,
+) -> Result<Source, OpenError> {
+    let is_shared = !postgres.named_statements;
+    let _ = sqlx::Connection::close(postgres::connect(postgres).await?).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |db, _| Box::pin(server::settle_or_drop(db, is_shared)))
+        .connect_with(postgres::options(postgres))
+        .await?;
+    let mut tx = pool.begin_with(postgres::BEGIN).await?;
+    let patience = format!(
+        "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
+         SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+    );
+    tx.execute(AssertSqlSafe(patience)).await?;
+
+    let start = Instant::now();
+    let sessions = loop {
+        let sessions = sessions(&mut tx).await?;
+        if sessions.is_empty() || start.elapsed() > LEAVING {
+            break sessions;
+        }
+        sleep(BETWEEN_LOOKS).await;
+        tx.execute("SELECT pg_stat_clear_snapshot()").await?;
+    };
+    if !sessions.is_empty() {
+        return Err(in_use(config, &sessions));
+    }
+    let lock = format!("SELECT pg_try_advisory_xact_lock({})", postgres::site_lock());
+    let is_alone: bool = tx.fetch_one(AssertSqlSafe(lock)).await?.try_get(0)?;
+    if !is_alone {
+        return Err(in_use(config, "a site"));
+    }
+    let tables: Vec<_> = copy::TABLES.iter().map(|table| table.name).collect();
+    let lock = format!("LOCK TABLE {} IN SHARE MODE", tables.join(", "));
+    tx.execute(AssertSqlSafe(lock)).await.map_err(|error| match is_locked(&error) {
+        true => in_use(config, "somebody who writes"),
+        false => error.into(),
+    })?;
+    Ok(Source { db: Connection::postgres_held(tx), pool: Pool::Postgres(pool) })
+}
+
+async fn sessions(db: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let mut named = Vec::new();
+    for row in db.fetch_all(SESSIONS).await? {
+        let (name, pid): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+        named.push(format!("{} (pid {pid})", name.escape_debug()));
+    }
+    if named.len() > MOST_NAMED {
+        named.truncate(MOST_NAMED);
+        named.push("others".into());
+    }
+    Ok(named.join(", "))
+}
+
+fn in_use(config: &DatabaseConfig, by: &str) -> OpenError {
+    OpenError::database(format!(
+        "{config} is in use by {by}, and what is written meanwhile would be lost; stop the site, \
+         and whatever else has it open"
+    ))
+}
+
+/// Whether the server has waited in vain for a lock.
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket_db_pools::Pool as _;
+    use sqlx::sqlite::SqliteConnection;
+    use sqlx::{Connection as _, Executor};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::db::Pools;
+    use crate::sql;
+
+    #[rocket::async_test]
+    async fn a_file_is_closed_to_others_for_as_long_as_it_is_copied() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("x.db");
+        let config = DatabaseConfig::Sqlite(path.clone());
+        let site = Pools::open(&config).await.unwrap();
+        site.migrate().await.unwrap();
+        site.close().await;
+
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::ZERO);
+        let write = "INSERT INTO users (email, password_hash, created_at) VALUES ('x@x.x', '', 0)";
+        for journal in ["WAL", "DELETE"] {
+            let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+            db.execute(AssertSqlSafe(format!("PRAGMA journal_mode = {journal}"))).await.unwrap();
+            db.close().await.unwrap();
+            let mut source = Source::open(&config).await.unwrap();
+            for _ in 0..2 {
+                // Neither is it opened by what is read.
+                let count = "SELECT count(*) FROM users";
+                let _: i64 = sql::query_scalar(count).fetch_one(&mut source.db).await.unwrap();
+                let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+                assert!(is_busy(&db.execute(write).await.unwrap_err()), "{journal}");
+                db.close().await.unwrap();
+            }
+            source.close().await;
+            let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+            db.execute(write).await.unwrap();
+            db.execute("DELETE FROM users").await.unwrap();
+            db.close().await.unwrap();
+        }
+
+        // Somebody who only reads may write next. In another journal than the log nobody can
+        // tell that they have it open; but then they cannot write before this is over.
+        let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+        db.execute("PRAGMA journal_mode = WAL").await.unwrap();
+        db.execute("SELECT count(*) FROM users").await.unwrap();
+        let refused = Source::open(&config).await.unwrap_err().to_string();
+        assert!(refused.contains("is in use by another program"), "{refused}");
+        db.close().await.unwrap();
+        Source::open(&config).await.unwrap().close().await;
+    }
+}
