@@ -395,7 +395,7 @@ async fn store(
             query = query.bind(number);
         }
     }
-    query.defer(db).await?;
+    query.execute(db).await?;
     Ok(())
 }
 
@@ -412,7 +412,7 @@ async fn forget(db: &mut Connection, rows: &[(&Limit, Row)]) -> Result<(), Error
     for (limit, _) in rows {
         query = query.bind(limit.key().to_vec());
     }
-    query.defer(db).await?;
+    query.execute(db).await?;
     Ok(())
 }
 

@@ -76,14 +76,14 @@ impl Change<'_> {
     /// have accounts. What is done until [`end_masked()`](Self::end_masked()) is to be
     /// as many statements for both.
     pub async fn begin_masked(&mut self) -> Result<(), Error> {
-        sql::query("SAVEPOINT masked").defer(self).await?;
+        sql::query("SAVEPOINT masked").execute(self).await?;
         Ok(())
     }
 
     /// Ends it; unless it `is_real`, it is undone.
     pub async fn end_masked(&mut self, is_real: bool) -> Result<(), Error> {
         let end = if is_real { "RELEASE masked" } else { "ROLLBACK TO masked" };
-        sql::query(end).defer(self).await?;
+        sql::query(end).execute(self).await?;
         Ok(())
     }
 
