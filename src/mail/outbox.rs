@@ -1,7 +1,5 @@
 //! The rows of `login_mails`.
 
-use std::time::Duration;
-
 use crate::db::Connection;
 use crate::sql;
 use serde::Serialize;
@@ -19,7 +17,7 @@ const SEAL: &str = "login_mails";
 const LEASE: Timestamp = 60;
 
 /// How often a sender says so.
-pub const RENEWAL: Duration = Duration::from_secs(LEASE as u64 / 3);
+pub const RENEWAL: Timestamp = LEASE / 3;
 
 /// The dev mailbox holds this many mails at most.
 const KEPT: i64 = 200;

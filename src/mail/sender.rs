@@ -10,8 +10,8 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use rocket::Shutdown;
 use rocket::fairing::AdHoc;
+use rocket::tokio;
 use rocket::tokio::task::{Id, JoinSet};
-use rocket::tokio::{self, time};
 use rocket_db_pools::Database;
 
 use super::outbox::{self, Queued};
@@ -264,17 +264,18 @@ impl Office {
     ) -> Result<(), Failure> {
         let mut attempt = pin!(background::round("mail sender", attempt));
         loop {
-            match time::timeout(outbox::RENEWAL, &mut attempt).await {
-                Ok(Some(outcome)) => return outcome,
-                // As in a filter of the application's, for the sake of this mail.
-                Ok(None) => return Err(Failure::Refused("the site panicked over it".into())),
-                Err(_) => {
-                    let now = self.clock.now();
-                    let renewed = change(&self.db, async |tx| outbox::renew(tx, id, now).await);
-                    if let Err(error) = renewed.await {
-                        log::warn!("mail {id} is being sent, perhaps not only here: {error}");
-                    }
-                }
+            // By the site's clock, as the lease is: it may have been put forward.
+            tokio::select! {
+                outcome = &mut attempt => return outcome.unwrap_or_else(|| {
+                    // As in a filter of the application's, for the sake of this mail.
+                    Err(Failure::Refused("the site panicked over it".into()))
+                }),
+                _ = self.clock.sleep(outbox::RENEWAL) => {}
+            }
+            let now = self.clock.now();
+            let renewed = change(&self.db, async |tx| outbox::renew(tx, id, now).await);
+            if let Err(error) = renewed.await {
+                log::warn!("mail {id} is being sent, perhaps not only here: {error}");
             }
         }
     }
