@@ -84,6 +84,7 @@ impl Smtp {
             MailTls::Opportunistic => Some(
                 TlsParameters::builder(server.host.clone())
                     .dangerous_accept_invalid_certs(true)
+                    .dangerous_accept_invalid_hostnames(true)
                     .build(),
             ),
             MailTls::StartTls | MailTls::Implicit => Some(TlsParameters::new(server.host.clone())),

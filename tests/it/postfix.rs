@@ -38,13 +38,16 @@ impl Postfix {
         }
         chown(path("data"), Some(user("postfix")), None).unwrap();
         chown(path("mail"), Some(user("nobody")), None).unwrap();
-        let (_, key) = certificate(&dir);
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+        certificate(&dir);
+        // As `ssl-cert` makes it, for whatever the machine is called.
+        let own = rcgen::generate_simple_self_signed(["vm".to_owned()]).unwrap();
+        fs::write(path("own.pem"), own.cert.pem()).unwrap();
+        fs::write(path("own-key.pem"), own.signing_key.serialize_pem()).unwrap();
 
         let (port, tls_port) = (free_port(), free_port());
-        let main =
-            include_str!("postfix/main.cf").replace("DIR", &dir.path().display().to_string());
-        fs::write(path("etc/main.cf"), format!("{main}{settings}\n")).unwrap();
+        let main = format!("{}{settings}\n", include_str!("postfix/main.cf"));
+        let main = main.replace("DIR", &dir.path().display().to_string());
+        fs::write(path("etc/main.cf"), main).unwrap();
         let master = include_str!("postfix/master.cf");
         let master = master.replace("TLS_PORT", &tls_port.to_string());
         fs::write(path("etc/master.cf"), master.replace("PORT", &port.to_string())).unwrap();
@@ -213,7 +216,11 @@ async fn postfix_takes_mails_with_tls_from_the_first_byte() {
     if !is_installed() {
         return;
     }
-    let server = Postfix::start(INSTALLED);
+    let server = Postfix::start(
+        "smtpd_tls_security_level = may
+smtpd_tls_cert_file = DIR/certificate.pem
+smtpd_tls_key_file = DIR/key.pem",
+    );
     let trusted = server.dir.path().join("certificate.pem").display().to_string();
     let dir = TempDir::new().unwrap();
     for (port, scheme) in [(server.tls_port, "smtps"), (server.port, "smtp")] {
