@@ -6,6 +6,7 @@
 
 mod change;
 mod delete;
+mod done;
 mod email;
 mod log_in;
 mod mails;
@@ -29,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Pools};
 use crate::device::DeviceCookie;
+use crate::done::{Act, DoneCookie};
 use crate::error::Error;
 use crate::history::Kind;
 use crate::mail::Mail;
@@ -40,6 +42,7 @@ use crate::user::{self, User};
 use change::{Accounts, Change};
 
 pub use delete::DeleteError;
+pub(crate) use done::done_in_session;
 pub use log_in::LogIn;
 pub use not_me::Locked;
 pub use operate::{Operator, Overview};
@@ -83,6 +86,9 @@ pub struct Auth<'r> {
     sign_up_cookie: &'r SignUpCookie,
     /// The sign-ups that this browser has made and that wait.
     signed_up: Vec<String>,
+    done_cookie: &'r DoneCookie,
+    /// The link that this browser has used last.
+    done: Vec<String>,
 }
 
 impl<'r> Auth<'r> {
@@ -145,6 +151,7 @@ impl<'r> Auth<'r> {
             return Ok(false);
         }
         let renamed = self.session.rename(&mut change, true).await?;
+        self.note_session(&mut change, Act::Reauthenticated, Some(user.id)).await?;
         change.record(Kind::Reauthenticated, user).await?;
         change.commit_session(self.session, renamed).await?;
         Ok(true)
@@ -166,6 +173,13 @@ impl<'r> Auth<'r> {
         let mut change = self.accounts.change().await?;
         let right = stored.filter(|_| verdict.matches);
         if right.is_none() {
+            // Of a form that was sent twice, the first has replaced the password: the second
+            // is no wrong one. Right or wrong, whoever guesses would learn the same.
+            if let Err(ended) = self.confirm(&mut change).await {
+                change.settle(&limits, throttle::Outcome::Abandoned).await?;
+                change.commit().await?;
+                return Err(ended);
+            }
             change.record(Kind::ReauthenticationFailed, user).await?;
         }
         let outcome = match right.is_some() {
@@ -210,6 +224,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
         let (config, db): (&Config, &Db) = (attached(rocket), attached(rocket));
         let (device_cookie, sign_up_cookie): (&DeviceCookie, &SignUpCookie) =
             (attached(rocket), attached(rocket));
+        let done_cookie: &DoneCookie = attached(rocket);
         Outcome::Success(Auth {
             session,
             accounts: Accounts {
@@ -227,6 +242,8 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             device: device_cookie.of(request),
             sign_up_cookie,
             signed_up: sign_up_cookie.all_of(request),
+            done_cookie,
+            done: done_cookie.0.all_of(request),
         })
     }
 }

@@ -77,6 +77,7 @@ pub mod config;
 mod cookies;
 mod db;
 mod device;
+mod done;
 mod drain;
 mod error;
 #[cfg(fuzzing)]
@@ -109,6 +110,7 @@ use auth::SignUpCookie;
 use config::Config;
 use cookies::SealedCookies;
 use device::DeviceCookie;
+use done::DoneCookie;
 use mail::Mail;
 use pages::Base;
 
@@ -370,6 +372,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
     let rocket = rocket
         .manage(DeviceCookie::new(&config, &cookies))
         .manage(SignUpCookie::new(&config, &cookies))
+        .manage(DoneCookie::new(&config, &cookies))
         .attach(web::shield(debug))
         .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
             // Attached here it comes after what the application attaches at ignition.

@@ -36,6 +36,7 @@ use rocket_dyn_templates::context;
 use serde::Serialize;
 
 use crate::attached;
+use crate::auth::Auth;
 use crate::clock::{Timestamp, in_words};
 use crate::config::Config;
 use crate::error::Error;
@@ -204,7 +205,13 @@ impl Page<'_> {
     /// A link that is spent, has expired, or never was one: `404`, with the way
     /// to a new one.
     pub fn dead_link(&self, purpose: &'static str) -> Refused {
-        self.deny(Status::NotFound, "dead_link", context! { purpose })
+        self.spent_link(purpose, None)
+    }
+
+    /// The same page; `done`: and what it says that the link has done, to the browser
+    /// that has used it a moment ago.
+    pub fn spent_link(&self, purpose: &'static str, done: Option<String>) -> Refused {
+        self.deny(Status::NotFound, "dead_link", context! { purpose, done })
     }
 
     fn deny(&self, status: Status, name: &'static str, content: impl Serialize) -> Refused {
@@ -215,7 +222,11 @@ impl Page<'_> {
     /// the page there.
     pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
         self.flash.set(message);
-        Redirect::to(next.map_or_else(|| self.base.join("/account"), |next| next.to_string()))
+        Redirect::to(self.path_of(next))
+    }
+
+    fn path_of(&self, next: Option<ReturnTo>) -> String {
+        next.map_or_else(|| self.base.join("/account"), |next| next.to_string())
     }
 
     /// The same to our page `path`.
@@ -227,6 +238,22 @@ impl Page<'_> {
     /// The same without a message.
     pub fn go_to(&self, path: &str) -> Redirect {
         Redirect::to(self.base.join(path))
+    }
+
+    /// Where a form leads that our side refused with `error`: when a first one has
+    /// just done it, as by a double click, and has replaced or ended the session,
+    /// then on to `next`. With the first answer's cookie the browser gets there, and
+    /// without it to the log-in page, which says what was done.
+    async fn overtaken(
+        &self,
+        error: Error,
+        auth: &Auth<'_>,
+        next: Option<ReturnTo>,
+    ) -> Result<Redirect, Error> {
+        match error.is_ended() && auth.is_overtaken().await? {
+            true => Ok(Redirect::to(self.path_of(next))),
+            false => Err(error),
+        }
     }
 
     /// The same to the front page, which may be an application's.

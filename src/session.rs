@@ -150,6 +150,8 @@ pub struct Session {
     /// Held while a write is under way.
     writing: tokio::sync::Mutex<()>,
     user: Option<Arc<User>>,
+    /// The cookie's token was one of ours, and stands for no session any longer.
+    dead: Option<SessionId>,
 }
 
 #[derive(Clone)]
@@ -164,6 +166,12 @@ impl Session {
     /// The user who was logged in when the request came, if anybody was.
     pub fn user(&self) -> Option<&User> {
         self.user.as_deref()
+    }
+
+    /// The id of the session that the browser believes to have, and that has ended or
+    /// goes on under another token.
+    pub(crate) fn dead_id(&self) -> Option<SessionId> {
+        self.dead
     }
 
     async fn load(request: &Request<'_>) -> Result<Session, Error> {
@@ -184,7 +192,7 @@ impl Session {
         opened: Vec<(Opened, SessionToken)>,
     ) -> Result<Session, Error> {
         let sessions: &Arc<Sessions> = attached(rocket);
-        let session = Session {
+        let mut session = Session {
             sessions: sessions.clone(),
             db: Pools::clone(attached::<Db>(rocket)),
             clock: attached::<Clock>(rocket).clone(),
@@ -193,11 +201,15 @@ impl Session {
             current: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
             user: None,
+            dead: None,
         };
 
         let mut found = None;
         for (opened, token) in opened {
-            let Some(row) = session.row(token.id()).await? else { continue };
+            let Some(row) = session.row(token.id()).await? else {
+                session.dead = session.dead.or(Some(token.id()));
+                continue;
+            };
             let is_users = matches!(&row, Row::Loaded(loaded) if loaded.user.is_some());
             if is_users || found.is_none() {
                 found = Some((opened, token, row));

@@ -72,6 +72,12 @@ impl TokenId {
         &self.0
     }
 
+    /// The key of a row that stands for `text`, which is no token, among those of
+    /// `kind`.
+    pub fn of(kind: &str, text: &str) -> Self {
+        TokenId(Sha256::new_with_prefix(kind).chain_update(text).finalize().into())
+    }
+
     /// Reads 64 hexadecimal digits; anything else is `None`.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();

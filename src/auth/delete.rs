@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Auth, UserSession};
 use crate::device;
+use crate::done::Act;
 use crate::error::Error;
 use crate::history::{self, Kind};
 use crate::link;
@@ -108,6 +109,7 @@ impl Auth<'_> {
             return Err(DeleteError::Wrong);
         }
         let ended = sessions::end_of_user(&mut change, user.id, None).await?;
+        self.note_session(&mut change, Act::Deleted, None).await?;
         user::store::delete(&mut change, user).await?;
         change.note(Kind::Deleted, Some(user.id), Some(&user.email));
         change.commit().await?;

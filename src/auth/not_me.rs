@@ -2,6 +2,7 @@
 
 use super::Auth;
 use super::change::Change;
+use crate::done::Act;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Link, Purpose};
@@ -51,14 +52,16 @@ impl Auth<'_> {
     ///
     /// When the database fails.
     pub async fn lock(&self, token: &str) -> Result<Locked, Error> {
-        let Some(token) = Token::parse(token) else {
+        let Some(id) = Token::parse(token).map(|token| token.id()) else {
             self.refuse_link().await?;
             return Ok(Locked::Dead);
         };
-        let id = token.id();
         let Some(link) = self.find_not_me_link(id).await? else {
-            self.refuse_link().await?;
-            return Ok(Locked::Dead);
+            let before = self.locked_before(token).await?;
+            if before == Locked::Dead {
+                self.refuse_link().await?;
+            }
+            return Ok(before);
         };
         let Some(user_id) = link.user_id else { return Ok(Locked::Dead) };
         let mut change = self.accounts.change().await?;
@@ -70,7 +73,8 @@ impl Auth<'_> {
         let (mut user, now) = (account.user, change.now);
         link::end_later_not_me(&mut change, user.id, &link.email, id).await?;
         if change.take(id, &[Purpose::NotMe]).await?.is_none() {
-            return Ok(Locked::Dead);
+            drop(change);
+            return self.locked_before(token).await;
         }
         // Otherwise the new password would go to whoever changed the address. Should
         // somebody else have got it, which only another program can do, all but
@@ -95,10 +99,24 @@ impl Auth<'_> {
             change.count_mail().await?;
             change.mail_link("locked", Purpose::Reset, &user, &user.email).await?;
         }
+        let act = if is_mailed { Act::Locked } else { Act::LockedUnmailed };
+        self.note_link(&mut change, id, act, user.id).await?;
         change.commit().await?;
         metrics::ended(ended);
         self.forget_session_of(&user);
+        self.send_done(id);
         Ok(if is_mailed { Locked::Mailed } else { Locked::Unmailed })
+    }
+}
+
+impl Auth<'_> {
+    /// What the link `token` has done a moment ago in this browser.
+    pub(crate) async fn locked_before(&self, token: &str) -> Result<Locked, Error> {
+        Ok(match self.done_by_link(token).await?.map(|done| done.act) {
+            Some(Act::Locked) => Locked::Mailed,
+            Some(Act::LockedUnmailed) => Locked::Unmailed,
+            _ => Locked::Dead,
+        })
     }
 }
 

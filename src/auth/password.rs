@@ -1,6 +1,7 @@
 //! Changing a password, and choosing a new one by mail.
 
 use super::Auth;
+use crate::done::Act;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Link, Purpose};
@@ -86,12 +87,13 @@ impl Auth<'_> {
         let hash = self.hash(new).await?;
 
         let _writing = self.session.writing().await;
-        let mut change = self.accounts.change().await?;
+        let mut change = self.change_as_user().await?;
         if !user::store::confirm_password_hash(&mut change, user.id, &stored, &hash).await? {
             return Err(ChangePasswordError::Wrong);
         }
 
         let renamed = self.session.rename(&mut change, true).await?;
+        self.note_session(&mut change, Act::PasswordChanged, Some(user.id)).await?;
         let ended = sessions::end_of_user(&mut change, user.id, self.session.family()).await?;
         link::end_all(&mut change, user.id).await?;
         // A thief's devices are no longer known, and his failures no longer count.
@@ -170,35 +172,47 @@ impl Auth<'_> {
     /// Every session of the user ends, and every link; nobody is logged in. All
     /// notices are switched on, and the reset is told by mail.
     ///
-    /// Whoever has the link learns whether `new` is the present password. It is one
-    /// guess for a link: if it is not, it becomes the password.
+    /// For ten minutes the browser that has spent the link is told the same again, if
+    /// it gives the same password. Whoever has the link learns whether `new` is the
+    /// present password. It is one guess for a link: if it is not, it becomes the
+    /// password, and for a spent one there is no other.
     ///
     /// # Errors
     ///
     /// When the link is dead, `new` is the account's password already or known from
     /// a breach, or the database or the hashing workers fail.
     pub async fn reset(&self, token: &str, new: NewPassword) -> Result<(), ResetError> {
-        // Before it is hashed: a stranger must not have us work for nothing.
-        let token = Token::parse(token);
-        let found = match &token {
-            Some(token) => self.find_reset_of(token.id()).await?,
-            None => None,
-        };
-        let (Some(token), Some((_, account))) = (token, found) else {
+        let Some(id) = Token::parse(token).map(|token| token.id()) else {
             self.refuse_link().await?;
             return Err(ResetError::Dead);
         };
-        let (typed, stored) = (Password::from(new.clone()), &account.password_hash);
-        if self.verify_hash(typed, Some(stored)).await?.matches {
-            return Err(PasswordError::Present.into());
+        let typed = Password::from(new.clone());
+        // Before it is hashed: a stranger must not have us work for nothing.
+        let Some((_, account)) = self.find_reset_of(id).await? else {
+            if self.was_reset_to(id, typed).await? {
+                return Ok(());
+            }
+            self.refuse_link().await?;
+            return Err(ResetError::Dead);
+        };
+        if self.verify_hash(typed.clone(), Some(&account.password_hash)).await?.matches {
+            // Of two at once the first may have set it between two look-ups.
+            return match self.was_reset(token).await? {
+                true => Ok(()),
+                false => Err(PasswordError::Present.into()),
+            };
         }
         self.refuse_breached::<ResetError>(&new).await?;
         let hash = self.hash(new).await?;
 
         let mut change = self.accounts.change().await?;
-        let link = change.take(token.id(), &[Purpose::Reset]).await?;
+        let link = change.take(id, &[Purpose::Reset]).await?;
         let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
-            return Err(ResetError::Dead);
+            drop(change);
+            return match self.was_reset_to(id, typed).await? {
+                true => Ok(()),
+                false => Err(ResetError::Dead),
+            };
         };
         let account = user::store::find(&mut change, user_id).await?;
         let Some(user) = account.filter(|account| account.disabled_at.is_none()) else {
@@ -218,11 +232,13 @@ impl Auth<'_> {
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;
+        self.note_link(&mut change, id, Act::PasswordReset, user.id).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordReset, &user, &user.email, content).await?;
         change.commit().await?;
         metrics::ended(ended);
         self.forget_session_of(&user);
+        self.send_done(id);
         Ok(())
     }
 

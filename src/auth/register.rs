@@ -2,7 +2,7 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
-use super::Auth;
+use super::{Auth, LogIn};
 use crate::config::{Config, Registration};
 use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
@@ -19,6 +19,8 @@ use crate::user::{self, Email, User};
 pub enum Registered {
     /// There is an account, and the visitor is logged in to it.
     LoggedIn,
+    /// There was one already, with this password: the visitor is logged in to it.
+    HadAccount,
     /// A mail is on its way, whether or not the address has an account already.
     /// There is a new one once its link is used.
     MailSent,
@@ -29,8 +31,12 @@ pub enum Registered {
 pub enum RegisterError {
     /// `accounts.registration` is `closed`.
     Closed,
-    /// The address has an account already. Never said in `confirm`.
+    /// The address has an account already, with another password. Never said in
+    /// `confirm`.
     EmailTaken,
+    /// The address has an account with this password, which the operator has disabled.
+    /// Never said in `confirm`.
+    Disabled,
     /// The address was an account's until lately, and its owner may still take it
     /// back. Never said in `confirm`.
     EmailKept,
@@ -75,6 +81,11 @@ impl Auth<'_> {
     /// `accounts.registration` is `confirm`, mails a link to the address that
     /// makes the account.
     ///
+    /// Where the address has an account already, it is a log-in with this password,
+    /// with all that belongs to one: a form that was sent twice is answered twice as if
+    /// it had been sent once, and people forget that they have signed up. In `confirm`
+    /// it is not, since nothing may tell whether the address has an account.
+    ///
     /// # Errors
     ///
     /// When sign-up is closed, the address is taken, the password is known from a
@@ -105,12 +116,20 @@ impl Auth<'_> {
             }
             asked?;
         }
-        let hash = self.hash(password).await?;
-        match self.config.accounts.registration {
-            Registration::Confirm => self.ask_to_confirm(email, hash).await?,
-            _ => return self.sign_up(email, &hash).await,
+        let hash = self.hash(password.clone()).await?;
+        if self.config.accounts.registration == Registration::Confirm {
+            self.ask_to_confirm(email, hash).await?;
+            return Ok(Registered::MailSent);
         }
-        Ok(Registered::MailSent)
+        match self.sign_up(email, &hash).await {
+            Err(RegisterError::EmailTaken) => {}
+            done => return done,
+        }
+        match self.log_in(Some(email), password.into(), false).await? {
+            LogIn::Done => Ok(Registered::HadAccount),
+            LogIn::Wrong => Err(RegisterError::EmailTaken),
+            LogIn::Disabled => Err(RegisterError::Disabled),
+        }
     }
 
     /// Whether nothing will come of it, before the service for breaches is asked.

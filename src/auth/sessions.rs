@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::Auth;
+use super::done::of_handle;
 use crate::clock::Timestamp;
+use crate::done::{self, Act};
 use crate::error::Error;
 use crate::history::{self, Event, Kind};
 use crate::metrics;
@@ -55,7 +57,8 @@ impl Auth<'_> {
         Ok(sessions)
     }
 
-    /// Ends the session `handle` of the user. `false`: he has none of that name.
+    /// Ends the session `handle` of the user. `false`: they have none of that name,
+    /// and have ended none here within ten minutes.
     ///
     /// # Errors
     ///
@@ -68,12 +71,18 @@ impl Auth<'_> {
         let Some(family) =
             listed.iter().map(|listed| listed.family).find(|family| handle(*family) == name)
         else {
+            let done = done::find(&mut change, of_handle(name), now).await?;
+            if done.is_some_and(|done| done.user_id == Some(user.id)) {
+                return Ok(true);
+            }
             change.note(Kind::Denied, Some(user.id), Some(&user.email));
             change.commit().await?;
             return Ok(false);
         };
 
         store::delete(&mut change, family).await?;
+        let id = of_handle(name);
+        done::insert(&mut change, id, Act::SessionEnded, Some(user.id), None, now).await?;
         change.record(Kind::SessionEnded, user).await?;
         change.commit().await?;
         metrics::ended(1);

@@ -9,7 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ThrottleConfig};
 use crate::db::{Db, Pools};
 use crate::error::Error;
-use crate::{device, history, link, mail, throttle};
+use crate::{device, done, history, link, mail, throttle};
 
 /// From one sweep to the next: an hour.
 const INTERVAL: Timestamp = 60 * 60;
@@ -30,6 +30,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
             device::sweep(&mut tx, now, BATCH).await?,
             mail::sweep(&mut tx, now, BATCH).await?,
             throttle::sweep(&mut tx, now, BATCH).await?,
+            done::sweep(&mut tx, now, BATCH).await?,
         ];
         tx.commit().await?;
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Auth;
 use super::change::Change;
 use super::register::text;
+use crate::done::Act;
 use crate::error::Error;
 use crate::history::Kind;
 use crate::link::{self, Link, Purpose};
@@ -92,7 +93,9 @@ impl Auth<'_> {
     /// When the database or the hashing workers fail.
     pub async fn verify(&self, token: &str, password: Option<Password>) -> Result<Verified, Error> {
         let Some(Found { id, link, account, mut is_own }) = self.find(token).await? else {
-            self.refuse_link().await?;
+            if self.verified_before(token).await?.is_none() {
+                self.refuse_link().await?;
+            }
             return Ok(Verified::Dead);
         };
 
@@ -120,11 +123,13 @@ impl Auth<'_> {
             return Ok(Verified::Dead);
         }
         match (link.purpose, account) {
-            (Purpose::SignUp, _) => self.confirm_sign_up(change, link, is_own).await,
+            (Purpose::SignUp, _) => self.confirm_sign_up(change, id, link, is_own).await,
             (Purpose::Verify, Some(account)) => {
-                self.confirm_account(change, &link.email, account, is_own).await
+                self.confirm_account(change, id, &link.email, account, is_own).await
             }
-            (_, Some(account)) => self.confirm_change(change, &link.email, account, is_own).await,
+            (_, Some(account)) => {
+                self.confirm_change(change, id, &link.email, account, is_own).await
+            }
             _ => Ok(Verified::Dead),
         }
     }
@@ -132,6 +137,7 @@ impl Auth<'_> {
     async fn confirm_sign_up(
         &self,
         mut change: Change<'_>,
+        token: TokenId,
         link: Link,
         is_own: bool,
     ) -> Result<Verified, Error> {
@@ -148,20 +154,21 @@ impl Auth<'_> {
         change.record(Kind::SignedUp, &user).await?;
         change.record(Kind::EmailVerified, &user).await?;
         if !is_own {
-            change.commit().await?;
-            return Ok(Verified::WithoutPassword);
+            let done = Verified::WithoutPassword;
+            return self.verified(change, token, user.id, done).await;
         }
 
         let device = self.meet(&mut change, &user, false).await?;
-        change.commit().await?;
+        let done = self.verified(change, token, user.id, Verified::Confirmed).await?;
         self.device_cookie.send(&device, &self.pending);
         self.pending.set(self.sign_up_cookie.0.removal());
-        Ok(Verified::Confirmed)
+        Ok(done)
     }
 
     async fn confirm_account(
         &self,
         mut change: Change<'_>,
+        token: TokenId,
         email: &str,
         Account { user, password_hash, .. }: Account,
         is_own: bool,
@@ -175,20 +182,20 @@ impl Auth<'_> {
 
         change.record(Kind::EmailVerified, &user).await?;
         if is_own {
-            change.commit().await?;
-            return Ok(Verified::Confirmed);
+            return self.verified(change, token, user.id, Verified::Confirmed).await;
         }
 
         let ended = change.replace_password(&user, &self.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
-        change.commit().await?;
+        let done = self.verified(change, token, user.id, Verified::WithoutPassword).await?;
         metrics::ended(ended);
-        Ok(Verified::WithoutPassword)
+        Ok(done)
     }
 
     async fn confirm_change(
         &self,
         mut change: Change<'_>,
+        token: TokenId,
         email: &str,
         Account { user, .. }: Account,
         is_own: bool,
@@ -212,9 +219,45 @@ impl Auth<'_> {
         change.record(Kind::EmailChanged, &user).await?;
         let content = Content { new_address: email.to_owned(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, &user, &user.email, content).await?;
-        change.commit().await?;
+        let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };
+        let done = self.verified(change, token, user.id, done).await?;
         metrics::ended(ended);
-        Ok(if is_own { Verified::Changed } else { Verified::WithoutPassword })
+        Ok(done)
+    }
+
+    /// Commits what the link `id` has done, and remembers it.
+    async fn verified(
+        &self,
+        mut change: Change<'_>,
+        id: TokenId,
+        user_id: i64,
+        done: Verified,
+    ) -> Result<Verified, Error> {
+        let act = match done {
+            Verified::Changed => Act::EmailChanged,
+            Verified::WithoutPassword => Act::PasswordVoid,
+            _ => Act::EmailVerified,
+        };
+        self.note_link(&mut change, id, act, user_id).await?;
+        change.commit().await?;
+        self.send_done(id);
+        Ok(done)
+    }
+
+    /// What the link `token` has done a moment ago in this browser, and for which
+    /// address.
+    pub(crate) async fn verified_before(
+        &self,
+        token: &str,
+    ) -> Result<Option<(Verified, String)>, Error> {
+        let Some(done) = self.done_by_link(token).await? else { return Ok(None) };
+        let verified = match done.act {
+            Act::EmailVerified => Verified::Confirmed,
+            Act::EmailChanged => Verified::Changed,
+            Act::PasswordVoid => Verified::WithoutPassword,
+            _ => return Ok(None),
+        };
+        Ok(done.email.map(|email| (verified, email)))
     }
 
     async fn find(&self, token: &str) -> Result<Option<Found>, Error> {

@@ -36,7 +36,7 @@ pub struct Table {
 }
 
 /// All of them, each after those that it refers to.
-pub const TABLES: [Table; 8] = [
+pub const TABLES: [Table; 9] = [
     Table {
         name: "users",
         columns: &[
@@ -134,6 +134,18 @@ pub const TABLES: [Table; 8] = [
         name: "login_muted_notices",
         columns: &[("user_id", Integer), ("notice", Text)],
         key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_done",
+        columns: &[
+            ("id", Bytes),
+            ("act", Text),
+            ("account_id", Integer),
+            ("browser", Text),
+            ("expires_at", Integer),
+        ],
+        key: 1,
         is_numbered: false,
     },
     Table {

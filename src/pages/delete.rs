@@ -31,7 +31,7 @@ pub async fn submit(
     let Posted(Deletion { current_password }) = form;
     match auth.delete(&user, Password::typed(&current_password)).await {
         Ok(()) => Ok(page.redirect_home("Your account and everything in it is deleted.")),
-        Err(DeleteError::Failed(error)) => Err(error.into()),
+        Err(DeleteError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(DeleteError::Wrong) => {
             let errors = FieldErrors::from([super::wrong_password(&current_password)]);
             Err(page.refuse("delete", errors, context! {}).into())

@@ -14,7 +14,7 @@ use crate::web::{Posted, ReturnTo};
 const WRONG: &str = "E-mail address or password is wrong.";
 
 /// Said only to who knows the password.
-const DISABLED: &str = "This account is disabled. Ask whoever runs this site.";
+pub(super) const DISABLED: &str = "This account is disabled. Ask whoever runs this site.";
 
 /// What is typed into the form.
 #[derive(FromForm)]

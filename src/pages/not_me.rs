@@ -18,7 +18,10 @@ pub async fn form(
 ) -> Result<Html, Rejection> {
     match auth.find_not_me(token).await? {
         Some(email) => Ok(page.render("not_me", context! { token, email })),
-        None => Err(page.dead_link("not_me").into()),
+        None => {
+            let done = auth.locked_before(token).await?;
+            Err(page.spent_link("not_me", told(done).map(str::to_owned)).into())
+        }
     }
 }
 
@@ -29,17 +32,23 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Redirect, Rejection> {
-    match auth.lock(token).await? {
-        Locked::Mailed => Ok(page.redirect_to(
-            "/login",
+    match told(auth.lock(token).await?) {
+        Some(message) => Ok(page.redirect_to("/login", message)),
+        None => Err(page.dead_link("not_me").into()),
+    }
+}
+
+/// What has happened; `None`: nothing.
+fn told(locked: Locked) -> Option<&'static str> {
+    match locked {
+        Locked::Mailed => Some(
             "All devices are logged out, and the password is void. A mail with a link to a new \
              one is on its way to you.",
-        )),
-        Locked::Unmailed => Ok(page.redirect_to(
-            "/login",
+        ),
+        Locked::Unmailed => Some(
             "All devices are logged out, and the password is void. Ask whoever runs this site \
              for a new one.",
-        )),
-        Locked::Dead => Err(page.dead_link("not_me").into()),
+        ),
+        Locked::Dead => None,
     }
 }

@@ -49,7 +49,7 @@ pub async fn submit(
         Ok(()) => {
             Ok(page.redirect(None, "Your password is changed. All other devices are logged out."))
         }
-        Err(ChangePasswordError::Failed(error)) => Err(error.into()),
+        Err(ChangePasswordError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(ChangePasswordError::New(error)) => {
             Err(refuse(FieldErrors::from([("new_password", error.to_string())])).into())
         }

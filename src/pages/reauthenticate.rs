@@ -31,7 +31,15 @@ pub async fn submit(
     form: Posted<Reauthentication>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Reauthentication { password, next }) = form;
-    if password.is_empty() || !auth.reauthenticate(user, Password::typed(&password)).await? {
+    let is_right = match password.is_empty() {
+        true => Ok(false),
+        false => auth.reauthenticate(user, Password::typed(&password)).await,
+    };
+    let is_right = match is_right {
+        Ok(is_right) => is_right,
+        Err(error) => return Ok(page.overtaken(error, &auth, next).await?),
+    };
+    if !is_right {
         let (_, message) = super::wrong_password(&password);
         let errors = FieldErrors::from([("password", message)]);
         return Err(page.refuse("reauthenticate", errors, context! { next }).into());

@@ -54,24 +54,24 @@ pub async fn submit(
     };
 
     match auth.register(&email, password).await {
-        Ok(Registered::LoggedIn) => {}
-        Ok(Registered::MailSent) => return Ok(page.go_to("/register/sent")),
-        Err(RegisterError::Closed) => return Err(page.forbid("closed").into()),
-        Err(RegisterError::Failed(error)) => return Err(error.into()),
+        Ok(Registered::LoggedIn) => Ok(page.redirect(next, "Welcome! Your account is ready.")),
+        Ok(Registered::HadAccount) => {
+            Ok(page.redirect(next, "Your account is ready, and you are logged in."))
+        }
+        Ok(Registered::MailSent) => Ok(page.go_to("/register/sent")),
+        Err(RegisterError::Closed) => Err(page.forbid("closed").into()),
+        Err(RegisterError::Failed(error)) => Err(error.into()),
         Err(RegisterError::Password(error)) => {
-            return Err(refuse(FieldErrors::from([("password", error.to_string())])));
+            Err(refuse(FieldErrors::from([("password", error.to_string())])))
         }
         Err(RegisterError::EmailTaken) => {
-            return Err(refuse(taken("This address already has an account. Log in instead.")));
+            Err(refuse(taken("This address already has an account. Log in instead.")))
         }
-        Err(RegisterError::EmailKept) => {
-            return Err(refuse(taken(
-                "This address was an account's until lately, and is kept for its owner for a week.",
-            )));
-        }
+        Err(RegisterError::Disabled) => Err(refuse(taken(super::login::DISABLED))),
+        Err(RegisterError::EmailKept) => Err(refuse(taken(
+            "This address was an account's until lately, and is kept for its owner for a week.",
+        ))),
     }
-
-    Ok(page.redirect(next, "Welcome! Your account is ready."))
 }
 
 /// The same whether or not the address has an account already.

@@ -10,6 +10,9 @@ use crate::password::PasswordError;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
+/// What a used link has done.
+const SET: &str = "Your new password is set, and all devices are logged out. Log in with it.";
+
 /// What is typed into the first form.
 #[derive(FromForm)]
 pub struct Request {
@@ -61,7 +64,10 @@ pub async fn choose(
 ) -> Result<Html, Rejection> {
     match auth.find_reset(token).await? {
         Some(email) => Ok(page.render("reset_choose", context! { token, email })),
-        None => Err(page.dead_link("reset").into()),
+        None => {
+            let done = auth.was_reset(token).await?.then(|| SET.to_owned());
+            Err(page.spent_link("reset", done).into())
+        }
     }
 }
 
@@ -90,10 +96,7 @@ pub async fn set(
     };
 
     match auth.reset(token, new).await {
-        Ok(()) => Ok(page.redirect_to(
-            "/login",
-            "Your new password is set, and all devices are logged out. Log in with it.",
-        )),
+        Ok(()) => Ok(page.redirect_to("/login", SET)),
         Err(ResetError::Dead) => Err(page.dead_link("reset").into()),
         Err(ResetError::New(error)) => Err(refuse(error)),
         Err(ResetError::Failed(error)) => Err(error.into()),

@@ -25,7 +25,11 @@ pub async fn form(
 ) -> Result<Html, Rejection> {
     match auth.find_verification(token).await? {
         Some(confirmation) => Ok(page.render("verify", context! { token, confirmation })),
-        None => Err(page.dead_link("verify").into()),
+        None => {
+            let done = auth.verified_before(token).await?;
+            let done = done.map(|(verified, email)| told(&page, verified, &email));
+            Err(page.spent_link("verify", done).into())
+        }
     }
 }
 
@@ -59,8 +63,13 @@ async fn confirm(
     password: Option<String>,
 ) -> Result<Redirect, Rejection> {
     let Some(confirmation) = auth.find_verification(token).await? else {
-        auth.refuse_link().await?;
-        return Err(page.dead_link("verify").into());
+        return match auth.verified_before(token).await? {
+            Some((verified, email)) => Ok(lead_on(&page, verified, &email)),
+            None => {
+                auth.refuse_link().await?;
+                Err(page.dead_link("verify").into())
+            }
+        };
     };
 
     let refuse = |message: &str| {
@@ -72,23 +81,33 @@ async fn confirm(
         return Err(refuse("Enter the password.").into());
     }
 
-    let email = &confirmation.email;
     let password = password.as_deref().map(Password::typed);
+    match auth.verify(token, password).await? {
+        Verified::WrongPassword => Err(refuse("This is not the password.").into()),
+        // The first of two at once has taken it.
+        Verified::Dead => match auth.verified_before(token).await? {
+            Some((verified, email)) => Ok(lead_on(&page, verified, &email)),
+            None => Err(page.dead_link("verify").into()),
+        },
+        verified => Ok(lead_on(&page, verified, &confirmation.email)),
+    }
+}
+
+fn told(page: &Page<'_>, verified: Verified, email: &str) -> String {
     let way = match page.has_mail {
         true => "Choose a password for it now: \"Forgot your password?\"",
         false => "Ask whoever runs this site for a link to a password.",
     };
-    let message = match auth.verify(token, password).await? {
-        Verified::Dead => return Err(page.dead_link("verify").into()),
-        Verified::WrongPassword => return Err(refuse("This is not the password.").into()),
-        Verified::Confirmed => format!("The address {email} is confirmed."),
+    match verified {
         Verified::Changed => format!("The account has the address {email} now."),
-        Verified::WithoutPassword if confirmation.former.is_some() => {
-            format!("The account has the address {email} now, and its password is void. {way}")
+        Verified::WithoutPassword => {
+            format!("The address {email} is confirmed, and the password is void. {way}")
         }
-        Verified::WithoutPassword => format!("The address {email} is confirmed. {way}"),
-    };
+        _ => format!("The address {email} is confirmed."),
+    }
+}
 
+fn lead_on(page: &Page<'_>, verified: Verified, email: &str) -> Redirect {
     let path = if page.user.is_some() { "/account" } else { "/login" };
-    Ok(page.redirect_to(path, &message))
+    page.redirect_to(path, &told(page, verified, email))
 }

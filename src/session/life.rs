@@ -341,7 +341,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn current_id(&self) -> Option<SessionId> {
+    pub(crate) fn current_id(&self) -> Option<SessionId> {
         self.current().as_ref().map(|current| current.record.id)
     }
 

@@ -10,7 +10,7 @@ use super::problem::{Problem, is_program, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached;
-use crate::auth::WantsPassword;
+use crate::auth::{self, WantsPassword};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::RetryAfter;
@@ -18,7 +18,7 @@ use crate::history::{Kind, Line};
 use crate::mail::Mail;
 use crate::pages::{self, Base, Html};
 use crate::routing::{self, covers};
-use crate::session::Client;
+use crate::session::{Client, Flash};
 
 /// For every error.
 pub fn catchers() -> Vec<Catcher> {
@@ -31,13 +31,31 @@ pub fn log_in_catcher() -> Vec<Catcher> {
 }
 
 #[catch(401)]
-fn unauthorized(status: Status, _: &Request<'_>) -> Caught {
+async fn unauthorized(status: Status, request: &Request<'_>) -> Caught {
+    tell_done(request).await;
     Caught(status)
 }
 
 #[catch(default)]
-fn default(status: Status, _: &Request<'_>) -> Caught {
+async fn default(status: Status, request: &Request<'_>) -> Caught {
+    if status == Status::Unauthorized {
+        tell_done(request).await;
+    }
     Caught(status)
+}
+
+/// Says on the log-in page why the session that the browser believes to have is
+/// none: an act has replaced or ended it, and the answer was lost.
+async fn tell_done(request: &Request<'_>) {
+    if prefers_json(request) {
+        return;
+    }
+    match auth::done_in_session(request).await {
+        Ok(Some(message)) => Flash::of(request).set(message),
+        Ok(None) => {}
+        // The log-in page works all the same.
+        Err(error) => log::warn!("what was done is not told: {error}"),
+    }
 }
 
 /// An error as a page or as JSON, with the headers that go with its status.

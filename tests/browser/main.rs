@@ -210,6 +210,43 @@ async fn the_password_can_be_shown_and_is_sent_hidden() {
     .await;
 }
 
+#[rocket::async_test]
+async fn a_double_click_sends_a_form_once() {
+    run(async |_, browser| {
+        browser.open("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        // What the browser itself refuses is not under way.
+        browser.fill("password", "short").await;
+        browser.submit().await;
+        assert!(!browser.exists("button[aria-disabled]").await);
+
+        browser.fill("password", PASSWORD).await;
+        // The test refuses what is not held back: it may be sent again.
+        let clicks = "let held = 0;
+            addEventListener('submit', (e) => { held += e.defaultPrevented; e.preventDefault(); });
+            const button = document.querySelector('.card button[type=submit]');
+            for (let i = 0; i < 3; i++) button.click();
+            return held;";
+        assert_eq!(browser.evaluate(clicks).await, 2);
+        assert!(!browser.exists("button[aria-disabled]").await);
+
+        browser.open("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", PASSWORD).await;
+        let clicks = "const button = document.querySelector('.card button[type=submit]');
+            button.click(); button.click();";
+        browser.evaluate(clicks).await;
+        browser.wait_for_path("/account").await;
+        assert!(browser.text().await.contains("Welcome! Your account is ready."));
+
+        // Back again, as the browser has kept the page: the form can be sent.
+        browser.driver.back().await.unwrap();
+        browser.wait_for_path("/register").await;
+        assert!(!browser.exists("button[aria-disabled]").await);
+    })
+    .await;
+}
+
 /// A page of somebody else, on another port: another origin on the same site.
 #[get("/<page>")]
 fn attack(page: &str, site: &State<String>) -> RawHtml<String> {

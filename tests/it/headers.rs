@@ -146,7 +146,7 @@ async fn static_files_are_kept_by_their_version_and_set_no_cookie() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let page = ada.get("/login").await;
-    for name in ["style.css", "reveal.js", "icon.svg"] {
+    for name in ["style.css", "reveal.js", "submit.js", "icon.svg"] {
         let start = page.body.find(&format!("/static/{name}?v=")).expect(name);
         let url = page.body[start..].split('"').next().unwrap();
         let file = ada.get(url).await;
@@ -160,6 +160,7 @@ async fn static_files_are_kept_by_their_version_and_set_no_cookie() {
     let types = [
         ("style.css", "text/css; charset=utf-8"),
         ("reveal.js", "text/javascript"),
+        ("submit.js", "text/javascript"),
         ("icon.svg", "image/svg+xml"),
     ];
     for (name, kind) in types {

@@ -279,8 +279,8 @@ async fn a_sender_that_died_is_replaced_after_a_minute() {
 async fn a_rolled_back_sign_up_mails_nothing() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
-    let answer = app.visitor().register("ADA@example.org").await;
-    answer.assert_status(422);
+    let fields = [("email", "ADA@example.org"), ("password", "another horse battery")];
+    app.visitor().post("/register", &fields).await.assert_status(422);
     app.execute(database::failing("broken", "INSERT", "sessions")).await;
     app.visitor().register("bob@example.org").await.assert_status(503);
     assert_eq!(app.mails().await.len(), 1);

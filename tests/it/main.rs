@@ -48,3 +48,4 @@ mod session;
 mod smtp;
 mod state;
 mod throttle;
+mod twice;

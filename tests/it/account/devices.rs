@@ -65,6 +65,8 @@ async fn a_device_that_is_logged_out_is_out_at_its_next_request() {
     ada.get("/account/sessions").await.assert_text("The device is logged out.");
     assert!(!phone.is_logged_in().await);
     assert!(ada.is_logged_in().await);
+    app.advance(10 * 60);
+    ada.log_in(ADA).await;
     ada.post(&path, &[]).await.assert_status(404);
 }
 

@@ -35,7 +35,7 @@ async fn nothing_changes_before_the_link_at_the_new_address_is_used() {
         .assert_text(">confirmed<");
     app.visitor().log_in(ADA).await.assert_status(422);
     app.visitor().log_in(NEW).await.assert_redirect("/account");
-    ada.post(&link, &[]).await.assert_status(404);
+    app.visitor().post(&link, &[]).await.assert_status(404);
 }
 
 #[rocket::async_test]
@@ -271,7 +271,7 @@ async fn an_account_is_never_shared_with_the_owner_of_its_new_address() {
     let link = app.link(NEW, "/verify/").await;
     owner.get(&link).await.assert_text("For a week its former address can take it back.");
     owner.send(app.client.post(link)).await.assert_redirect("/login");
-    owner.get("/login").await.assert_text("its password is void. Choose a password for it now");
+    owner.get("/login").await.assert_text("the password is void. Choose a password for it now");
     assert!(!attacker.is_logged_in().await);
     for email in [ADA, NEW] {
         attacker.log_in(email).await.assert_status(422);

@@ -120,7 +120,7 @@ async fn this_was_not_me_ends_everything_and_starts_a_reset() {
     owner.get("/login").await.assert_text("All devices are logged out, and the password is void.");
     assert!(!thief.is_logged_in().await && !ada.is_logged_in().await);
     thief.log_in(ADA).await.assert_status(422);
-    owner.post(&link, &[]).await.assert_status(404);
+    app.visitor().post(&link, &[]).await.assert_status(404);
 
     let reset = app.link(ADA, "/reset/").await;
     owner.post(&reset, &[("new_password", NEW)]).await.assert_redirect("/login");

@@ -1,0 +1,177 @@
+//! Answering the same request once more.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use rocket::Request;
+use rocket::outcome::Outcome;
+use sha2::{Digest, Sha256};
+
+use super::Auth;
+use super::change::Change;
+use super::register::text;
+use crate::attached;
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::done::{self, Act, Done, LIFETIME};
+use crate::error::Error;
+use crate::password::Password;
+use crate::session::Session;
+use crate::throttle;
+use crate::token::{Token, TokenId};
+use crate::user;
+
+impl Auth<'_> {
+    /// Whether this browser has done something a moment ago that replaced or ended
+    /// the session which this request came with, as by a double click.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub(crate) async fn is_overtaken(&self) -> Result<bool, Error> {
+        let Some(id) = self.session.current_id() else { return Ok(false) };
+        let mut db = self.accounts.db.read().await?;
+        Ok(done::find(&mut db, id, self.accounts.clock.now()).await?.is_some())
+    }
+
+    /// What was done a moment ago with the link `token`, if it was this browser
+    /// that did it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub(crate) async fn done_by_link(&self, token: &str) -> Result<Option<Done>, Error> {
+        match Token::parse(token) {
+            Some(token) => self.done_here(token.id()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What was done with the link `id`, if by this browser: it has got the first
+    /// answer's cookie, or it looks as it did then. It takes the link's token as
+    /// well, which is a secret; who has that and claims to be the same browser
+    /// learns only that the link was used.
+    pub(super) async fn done_here(&self, id: TokenId) -> Result<Option<Done>, Error> {
+        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        let found = done::find(&mut db, id, now).await?;
+        Ok(found.filter(|done| {
+            self.done.contains(&text(id))
+                || done.browser.is_some() && done.browser == self.browser(id)
+        }))
+    }
+
+    /// Remembers what was done with the link `id`. Its cookie is to be sent after
+    /// the commit.
+    pub(super) async fn note_link(
+        &self,
+        change: &mut Change<'_>,
+        id: TokenId,
+        act: Act,
+        user_id: i64,
+    ) -> Result<(), Error> {
+        let now = change.now;
+        done::insert(change, id, act, Some(user_id), self.browser(id), now).await
+    }
+
+    pub(super) fn send_done(&self, id: TokenId) {
+        self.pending.set(self.done_cookie.0.seal(&text(id), LIFETIME));
+    }
+
+    /// Remembers for which act the session's present token dies. `user_id` is
+    /// `None` where the account goes, too.
+    pub(super) async fn note_session(
+        &self,
+        change: &mut Change<'_>,
+        act: Act,
+        user_id: Option<i64>,
+    ) -> Result<(), Error> {
+        let now = change.now;
+        match self.session.current_id() {
+            Some(id) => done::insert(change, id, act, user_id, None, now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the link `token` has just been used in this browser to set a password.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub(crate) async fn was_reset(&self, token: &str) -> Result<bool, Error> {
+        let done = self.done_by_link(token).await?;
+        Ok(done.is_some_and(|done| done.act == Act::PasswordReset))
+    }
+
+    /// Whether the link `id` has just been used in this browser to set this very
+    /// password. It is looked at as any other at a link, and a wrong one is the
+    /// last: a spent link must not become a place for guessing.
+    pub(super) async fn was_reset_to(
+        &self,
+        id: TokenId,
+        password: Password,
+    ) -> Result<bool, Error> {
+        let done = self.done_here(id).await?.filter(|done| done.act == Act::PasswordReset);
+        let Some(user_id) = done.and_then(|done| done.user_id) else { return Ok(false) };
+        let account = user::store::find(&mut self.accounts.db.read().await?, user_id).await?;
+        let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
+            return Ok(false);
+        };
+
+        let limits = self.limits_of_link(id);
+        self.begin(&limits, Some(&account.user)).await?;
+        let verified = self.verify_hash(password, Some(&account.password_hash));
+        let is_same = self.looked_at(&limits, verified).await?.matches;
+        let mut change = self.accounts.change().await?;
+        if !is_same {
+            done::forget(&mut change, id).await?;
+        }
+        let outcome = match is_same {
+            true => throttle::Outcome::Succeeded,
+            false => throttle::Outcome::Failed,
+        };
+        change.settle(&limits, outcome).await?;
+        change.commit().await?;
+        Ok(is_same)
+    }
+
+    /// What this browser sends with every request, hashed with the link's id so
+    /// that no two links show it to be the same. `None`: it sends nothing by
+    /// which it could be known.
+    fn browser(&self, id: TokenId) -> Option<String> {
+        let device = self.device.as_ref().map(|device| text(device.id())).unwrap_or_default();
+        let signed_up = self.signed_up.concat();
+        let parts = [&*self.accounts.client.user_agent, &*device, &*signed_up];
+        if parts.iter().all(|part| part.is_empty()) {
+            return None;
+        }
+        let mut digest = Sha256::new_with_prefix("browser").chain_update(id.as_bytes());
+        for part in parts {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Some(BASE64_URL_SAFE_NO_PAD.encode(digest.finalize()))
+    }
+}
+
+/// What was done a moment ago with the session whose token the request brings, if
+/// that token is dead since then.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn done_in_session(request: &Request<'_>) -> Result<Option<&'static str>, Error> {
+    let Outcome::Success(session) = request.guard::<&Session>().await else { return Ok(None) };
+    let Some(id) = session.dead_id().filter(|_| session.user().is_none()) else { return Ok(None) };
+    let (db, clock): (&Db, &Clock) = (attached(request.rocket()), attached(request.rocket()));
+    let done = done::find(&mut db.read().await?, id, clock.now()).await?;
+    Ok(done.and_then(|done| match done.act {
+        Act::PasswordChanged => Some("Your password was changed. Log in again."),
+        Act::Reauthenticated => Some("Your password was confirmed. Log in again."),
+        Act::Deleted => Some("Your account was deleted."),
+        _ => None,
+    }))
+}
+
+/// Under which id it is remembered that the session `handle` was ended from the
+/// devices page.
+pub(super) fn of_handle(handle: &str) -> TokenId {
+    TokenId::of("session ended", handle)
+}

@@ -1,0 +1,154 @@
+//! What was done a moment ago, so that the answer to the same request once more
+//! tells the truth.
+//!
+//! A double click, or a first answer that is lost on its way, sends a form twice.
+//! The link or the session that it was sent with is dead by then, and stays so:
+//! what is kept here lets nobody do anything.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::cookies::{SealedCookie, SealedCookies};
+use crate::db::Connection;
+use crate::error::Error;
+use crate::sql;
+use crate::token::TokenId;
+
+/// How long it is told. Somebody whose train has left the tunnel tries again by
+/// then; who comes later begins anew.
+pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    EmailVerified,
+    EmailChanged,
+    /// An address was confirmed or changed, and the password is void.
+    PasswordVoid,
+    PasswordReset,
+    /// "This was not me", with a mail to the owner.
+    Locked,
+    /// "This was not me", without.
+    LockedUnmailed,
+    PasswordChanged,
+    Reauthenticated,
+    Deleted,
+    SessionEnded,
+}
+
+impl Act {
+    const ALL: [Act; 10] = [
+        Act::EmailVerified,
+        Act::EmailChanged,
+        Act::PasswordVoid,
+        Act::PasswordReset,
+        Act::Locked,
+        Act::LockedUnmailed,
+        Act::PasswordChanged,
+        Act::Reauthenticated,
+        Act::Deleted,
+        Act::SessionEnded,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Act::EmailVerified => "email_verified",
+            Act::EmailChanged => "email_changed",
+            Act::PasswordVoid => "password_void",
+            Act::PasswordReset => "password_reset",
+            Act::Locked => "locked",
+            Act::LockedUnmailed => "locked_unmailed",
+            Act::PasswordChanged => "password_changed",
+            Act::Reauthenticated => "reauthenticated",
+            Act::Deleted => "deleted",
+            Act::SessionEnded => "session_ended",
+        }
+    }
+}
+
+/// An act, as it is remembered.
+#[derive(Debug)]
+pub struct Done {
+    pub act: Act,
+    /// `None`: the account is gone.
+    pub user_id: Option<i64>,
+    /// What the browser sent, hashed. `None`: nothing by which it could be known.
+    pub browser: Option<String>,
+    /// The account's address as it is now.
+    pub email: Option<String>,
+}
+
+/// The cookie of a browser that has used a link, with the link's id. In managed
+/// state.
+#[derive(Debug)]
+pub struct DoneCookie(pub SealedCookie);
+
+impl DoneCookie {
+    pub fn new(config: &Config, cookies: &SealedCookies) -> Self {
+        DoneCookie(SealedCookie::new(config, cookies, "done"))
+    }
+}
+
+/// Remembers `act`, which was done with the token of `id`: a link's, or a
+/// session's.
+pub async fn insert(
+    db: &mut Connection,
+    id: TokenId,
+    act: Act,
+    user_id: Option<i64>,
+    browser: Option<String>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sql::query(
+        "INSERT INTO login_done (id, act, account_id, browser, expires_at)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(id)
+    .bind(act.name())
+    .bind(user_id)
+    .bind(browser)
+    .bind(now + LIFETIME.as_secs() as Timestamp)
+    .defer(db)
+    .await?;
+    Ok(())
+}
+
+type Row = (String, Option<i64>, Option<String>, Option<String>);
+
+/// What was done with the token of `id` a moment ago.
+pub async fn find(db: &mut Connection, id: TokenId, now: Timestamp) -> Result<Option<Done>, Error> {
+    let row: Option<Row> = sql::query_as(
+        "SELECT act, account_id, browser, email
+         FROM login_done LEFT JOIN users ON users.id = account_id
+         WHERE login_done.id = $1 AND expires_at > $2",
+    )
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.and_then(|(name, user_id, browser, email)| {
+        let act = Act::ALL.into_iter().find(|act| act.name() == name)?;
+        Some(Done { act, user_id, browser, email })
+    }))
+}
+
+/// Forgets what was done with the token of `id`.
+pub async fn forget(db: &mut Connection, id: TokenId) -> Result<(), Error> {
+    sql::query("DELETE FROM login_done WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
+
+/// Deletes at most `limit` rows that are no longer told.
+pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = sql::query(
+        "DELETE FROM login_done WHERE id IN
+            (SELECT id FROM login_done WHERE expires_at <= $1 LIMIT $2
+             /*pg FOR UPDATE SKIP LOCKED*/)",
+    )
+    .bind(now)
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(deleted)
+}
