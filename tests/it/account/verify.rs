@@ -133,9 +133,9 @@ async fn of_parallel_uses_of_a_link_one_wins() {
         // The others are told what it did; of strangers, that it is dead.
         let stranger = app.visitor();
         let answers = join_all((0..8).map(|_| visitor.post(&link, &[]))).await;
-        answers.iter().for_each(|answer| drop(answer.assert_redirect("/login")));
+        answers.iter().for_each(|answer| _ = answer.assert_redirect("/login"));
         let answers = join_all((0..8).map(|_| stranger.post(&link, &[]))).await;
-        answers.iter().for_each(|answer| drop(answer.assert_status(404)));
+        answers.iter().for_each(|answer| _ = answer.assert_status(404));
     }
     assert_eq!(app.users().await, 2);
     for kind in ["signed_up", "email_verified"] {
