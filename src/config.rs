@@ -23,6 +23,8 @@ use rocket::figment::value::{Dict, Value};
 use rocket::figment::{Figment, Profile};
 use serde::Deserialize;
 
+#[cfg(not(feature = "sqlite"))]
+pub(crate) use database::without_sqlite;
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use keys::SecretKey;
 pub use mail::{MailConfig, MailServer, MailTls};
@@ -249,7 +251,8 @@ impl Config {
 
 /// Where every configuration begins: an embedding application's as well.
 pub fn defaults() -> Figment {
-    Figment::from(Serialized::default("databases.login.url", "sqlite:data/login.db"))
+    let url = database::DEFAULT_URL.map(|url| Serialized::default("databases.login.url", url));
+    url.map_or_else(Figment::new, Figment::from)
 }
 
 /// The site's own choices over Rocket's defaults; `Rocket.toml` and `ROCKET_…`

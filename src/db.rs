@@ -7,18 +7,16 @@
 pub(crate) mod calls;
 mod connection;
 pub mod copy;
-mod file;
 mod in_flight;
-mod lease;
 mod listener;
 mod migrations;
 mod postgres;
 pub mod schema;
 mod server;
 mod source;
+#[cfg_attr(not(feature = "sqlite"), path = "db/without_sqlite.rs")]
 mod sqlite;
 mod versions;
-mod wal_index;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,10 +40,10 @@ use versions::Versions;
 
 pub(crate) use connection::{Backend, How};
 pub use connection::{Connection, Transaction};
-pub use file::is_database;
 pub use in_flight::fairing as in_flight;
 pub use source::Source;
-pub use sqlite::is_sound;
+pub use sqlite::is_database;
+pub(crate) use sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 pub(crate) use versions::{Changes, Written};
 
 /// How long the shutdown lets requests in flight finish before the database
@@ -183,13 +181,22 @@ impl Pools {
         matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
     }
 
+    /// Whether the database finds nothing wrong with what it has stored. PostgreSQL is not
+    /// asked.
+    pub(crate) async fn is_sound(&self) -> Result<bool, Error> {
+        match &self.0.kind {
+            Kind::Sqlite(pools) => pools.is_sound().await,
+            Kind::Postgres(_) => Ok(true),
+        }
+    }
+
     /// Opens the database. A file of SQLite's is made if it is missing. Not twice at a
     /// time in a process: closing one drops the other's locks (POSIX).
     ///
     /// # Errors
     ///
-    /// When the file cannot be made or opened, the server does not let us in, or
-    /// either is too old.
+    /// When the file cannot be made or opened, the server does not let us in,
+    /// either is too old, or it is a file and the feature `sqlite` is off.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
         let versions = Arc::new(Versions::default());
         let kind = match config {
@@ -208,14 +215,7 @@ impl Pools {
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
             match &self.0.kind {
-                Kind::Sqlite(pools) => {
-                    let mut lease = pools.write().await?.lease;
-                    migrations::SQLITE
-                        .run_direct(None, lease.db(), false)
-                        .await
-                        .map_err(sqlx::Error::from)?;
-                    Ok(lease.commit().await?)
-                }
+                Kind::Sqlite(pools) => pools.migrate(&migrations::SQLITE).await,
                 Kind::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
             }
         };

@@ -119,6 +119,7 @@ impl Error {
     }
 
     /// The database file is no longer the one that was opened.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL has no file"))]
     pub(crate) fn file_gone() -> Self {
         Error(Kind::FileGone)
     }

@@ -57,8 +57,10 @@
 //!
 //! # Features
 //!
-//! None is on by default.
-//!
+//!   * `sqlite`, on by default: SQLite as the database. An application on PostgreSQL leaves it out
+//!     with `default-features = false`, and is then free to link another SQLite; the README has a
+//!     table of what goes together. Without it `databases.login.url` has no default, and
+//!     `sqlite:…` stops the start.
 //!   * `testing`: the module `testing`, for an application's tests.
 //!   * `prometheus`: `metrics::prometheus()`, an endpoint for Prometheus.
 //!

@@ -34,10 +34,9 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Type};
 
-use crate::db::{Backend, Connection, How, Written};
+use crate::db::{Backend, Connection, How, Sqlite, SqliteArguments, SqliteRow, Written};
 pub(crate) use deferred::{Batch, Deferred};
 
 /// A statement that is run for what it does.

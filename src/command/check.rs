@@ -154,13 +154,11 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     }
     let db = Pools::open(database).await?;
     let mut lines = Vec::new();
-    let mut reader = db.read().await?;
-    if let Some(sqlite) = reader.sqlite()
-        && !db::is_sound(sqlite).await?
-    {
+    if !db.is_sound().await? {
         lines.push(format!("databases.login.url: {database} is damaged; restore the backup"));
     }
-    if reader.postgres().is_some() {
+    let mut reader = db.read().await?;
+    if reader.is_postgres() {
         lines.extend(settings(&mut reader).await?);
     }
 

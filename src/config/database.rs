@@ -22,10 +22,34 @@ const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
 /// What a missing or mistaken URL is to be.
 const MEND: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
 
+/// The same where the feature `sqlite` is off.
+const MEND_WITHOUT_SQLITE: &str = "write \"postgres://USER@HOST/DATABASE\", or add the feature \
+                                   \"sqlite\" of rocket-login";
+
+/// Whether a file can be the database.
+const HAS_SQLITE: bool = cfg!(feature = "sqlite");
+
+/// Where the database is unless it is configured. A server cannot be guessed.
+pub const DEFAULT_URL: Option<&str> = match HAS_SQLITE {
+    true => Some("sqlite:data/login.db"),
+    false => None,
+};
+
+fn refusal(problem: &str, has_sqlite: bool) -> ConfigError {
+    let mend = if has_sqlite { MEND } else { MEND_WITHOUT_SQLITE };
+    ConfigError::new(URL, format!("{problem}; {mend}"))
+}
+
+/// Why a file is refused where the feature `sqlite` is off.
+pub fn without_sqlite() -> String {
+    format!("is SQLite, which this program was built without; {MEND_WITHOUT_SQLITE}")
+}
+
 /// Which database it is: by the scheme of `databases.login.url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseConfig {
-    /// `sqlite:PATH`, the default: one file.
+    /// `sqlite:PATH`, the default: one file. Needs the feature `sqlite`, without which
+    /// there is no default.
     Sqlite(PathBuf),
     /// `postgres://…`: for several instances.
     Postgres(Box<PostgresConfig>),
@@ -111,8 +135,8 @@ impl DatabaseConfig {
         }
         match login.get("url") {
             Some(Value::String(..)) => {}
-            Some(_) => return Err(ConfigError::new(URL, format!("is not a string; {MEND}"))),
-            None => return Err(ConfigError::new(URL, format!("is missing; {MEND}"))),
+            Some(_) => return Err(refusal("is not a string", HAS_SQLITE)),
+            None => return Err(refusal("is missing", HAS_SQLITE)),
         }
 
         let table = figment.focus("databases.login");
@@ -155,12 +179,19 @@ impl DatabaseConfig {
     ///
     /// # Errors
     ///
-    /// On any other scheme, which must never become a new file of that name, and
-    /// on a database without a file.
+    /// On any other scheme, which must never become a new file of that name, on a
+    /// database without a file, and on SQLite where the feature `sqlite` is off.
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(url, HAS_SQLITE)
+    }
+
+    fn parse_with(url: &str, has_sqlite: bool) -> Result<Self, ConfigError> {
         // The URL may hold a password, so only its scheme is ever repeated.
-        let refuse = |problem: &str| Err(ConfigError::new(URL, format!("{problem}; {MEND}")));
+        let refuse = |problem: &str| Err(refusal(problem, has_sqlite));
         let path = match url.split_once(':') {
+            Some(("sqlite", _)) if !has_sqlite => {
+                return Err(ConfigError::new(URL, without_sqlite()));
+            }
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
             Some(("postgres" | "postgresql", _)) => {
                 if let Some(problem) = percent::problem(url) {
@@ -253,5 +284,26 @@ impl fmt::Display for DatabaseConfig {
             }
             DatabaseConfig::Postgres(config) => f.write_str(&config.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_sqlite_refuses_a_file_and_names_the_feature() {
+        for url in ["sqlite:login.db", "login.db", "mysql://db.example.org/login"] {
+            let refused = DatabaseConfig::parse_with(url, false).unwrap_err().to_string();
+            assert!(refused.starts_with("databases.login.url: "), "{refused}");
+            assert!(refused.contains("postgres://USER@HOST/DATABASE"), "{refused}");
+            assert!(refused.contains("the feature \"sqlite\" of rocket-login"), "{refused}");
+            assert!(!refused.contains("sqlite:PATH"), "{refused}");
+        }
+        let server = "postgres://login@db.example.org/login";
+        assert!(DatabaseConfig::parse_with(server, false).is_ok());
+
+        let file = DatabaseConfig::parse_with("sqlite:login.db", true);
+        assert_eq!(file.unwrap(), DatabaseConfig::Sqlite("login.db".into()));
     }
 }

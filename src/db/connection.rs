@@ -8,11 +8,12 @@ use std::time::Duration;
 use rocket::tokio::time::{Instant, timeout_at};
 use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, SqliteConnection};
+use sqlx::{PgConnection, Postgres};
 
+#[cfg(feature = "sqlite")]
+use super::SqliteConnection;
 use super::calls;
-use super::lease::Lease;
-use super::sqlite::Writer;
+use super::sqlite::{Lease, Writer};
 use super::versions::{Changes, Versions};
 use crate::error::Error;
 use crate::sql::{self, Batch, Deferred};
@@ -99,6 +100,7 @@ impl Connection {
 
     /// The connection itself where it is to SQLite. What is done with it, here and
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
+    #[cfg(feature = "sqlite")]
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
         self.changes.add_all(); // who knows
         if let Inner::Sqlite(lease) = &mut self.inner {
@@ -135,9 +137,7 @@ impl Connection {
     /// application may run its own on the connection itself.
     pub(crate) fn deferred(&mut self) -> Option<&mut Deferred> {
         match &self.inner {
-            Inner::SqliteWrite(writer) if !writer.lease.is_transaction() => {
-                Some(&mut self.deferred)
-            }
+            Inner::SqliteWrite(writer) if !writer.is_transaction() => Some(&mut self.deferred),
             _ => None,
         }
     }
@@ -165,7 +165,7 @@ impl Connection {
         match inner {
             Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, changes }),
             Inner::SqliteWrite(writer) => {
-                Backend::Sqlite(Batch { db: writer.lease.db(), deferred, changes })
+                Backend::Sqlite(Batch { db: writer.db(), deferred, changes })
             }
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),

@@ -7,11 +7,10 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type};
+use sqlx::{ColumnIndex, Connection, Decode, Executor, PgConnection, Row, Type};
 use sqlx_core::migrate::{Migration, Migrator};
 
-use super::{OpenError, migrations, postgres};
+use super::{OpenError, migrations, postgres, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
 /// How the description of each migration of ours begins, from 2026-11-29 on. An
@@ -113,8 +112,6 @@ fn compare(ours: &Migrator, applied: &[Applied]) -> Schema {
     }
 }
 
-/// Opens the file as any program does that changes nothing, and closes it again: the
-/// journal's mode and the file's rights are not touched.
 async fn of_file(path: &Path) -> Result<Vec<Applied>, OpenError> {
     let cannot = |error: &dyn fmt::Display| {
         OpenError::database(format!("cannot open {}: {error}", path.display()))
@@ -126,9 +123,8 @@ async fn of_file(path: &Path) -> Result<Vec<Applied>, OpenError> {
         Err(error) => return Err(cannot(&error)),
     }
 
-    let options = SqliteConnectOptions::new().filename(path).pragma("trusted_schema", "OFF");
     let read = async {
-        let mut db = SqliteConnection::connect_with(&options).await?;
+        let mut db = sqlite::connect_to_look(path).await?;
         let has_table = "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
         let applied = match db.fetch_optional(has_table).await? {
             Some(_) => read(&db.fetch_all(APPLIED).await?)?,

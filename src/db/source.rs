@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use rocket::tokio::time::{Instant, sleep};
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::connection::Connection;
-use super::lease::Leases;
-use super::sqlite::{BUSY_TIMEOUT, is_busy};
-use super::{OpenError, copy, postgres, server};
+use super::sqlite::Leases;
+use super::{OpenError, copy, postgres, server, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
 /// Longest wait for who holds a lock on one of our tables: longer than the server takes to
@@ -74,34 +72,17 @@ impl Source {
     }
 }
 
-/// Whoever has used the file holds a shared lock on it until they close it, and in this mode
-/// SQLite takes the exclusive one, and keeps it.
 async fn open_file(path: &Path) -> Result<Source, OpenError> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(BUSY_TIMEOUT)
-        .locking_mode(SqliteLockingMode::Exclusive)
-        .pragma("trusted_schema", "OFF")
-        .pragma("cell_size_check", "ON");
-    let open = async {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await?;
-        let leases = Leases::new(pool, Duration::MAX);
-        let mut lease = leases.take().await?;
-        lease.may_begin();
-        // Another journal than the log is locked by what is written, and no sooner.
-        sqlx::query("BEGIN EXCLUSIVE").execute(lease.db()).await?;
-        Ok(Source { db: Connection::sqlite_reader(lease), pool: Pool::Sqlite(leases) })
-    };
-    open.await.map_err(|error: sqlx::Error| match is_busy(&error) {
-        true => in_use(&DatabaseConfig::Sqlite(path.to_owned()), "another program"),
-        false => error.into(),
-    })
+    match sqlite::hold(path).await {
+        Ok((lease, leases)) => {
+            let db = Connection::sqlite_reader(lease);
+            Ok(Source { db, pool: Pool::Sqlite(leases) })
+        }
+        Err(error) if sqlite::is_busy(&error) => {
+            Err(in_use(&DatabaseConfig::Sqlite(path.to_owned()), "another program"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Sites hold a lock while they are connected. The tables are locked as well, for whoever
@@ -180,12 +161,13 @@ fn is_locked(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use rocket_db_pools::Pool as _;
-    use sqlx::sqlite::SqliteConnection;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
     use sqlx::{Connection as _, Executor};
     use tempfile::TempDir;
 
     use super::*;
     use crate::db::Pools;
+    use crate::db::sqlite::is_busy;
     use crate::sql;
 
     #[rocket::async_test]

@@ -1,5 +1,9 @@
 //! One writer and several readers over one SQLite file.
 
+mod file;
+mod lease;
+mod wal_index;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,20 +12,24 @@ use rocket::tokio;
 use rocket::tokio::sync::watch;
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::{sleep, timeout};
+use sqlx::Connection;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, SqliteConnection};
+use sqlx_core::migrate::Migrator;
 
 use super::OpenError;
-use super::file::{self, DatabaseFile};
-use super::lease::{Lease, Leases};
 use super::versions::{Changes, Versions, Written};
-use super::wal_index::{self, WalIndex};
 use crate::background;
 use crate::error::Error;
 use crate::sql::{self, Batch, Deferred};
+use file::DatabaseFile;
+use wal_index::WalIndex;
+
+pub use file::is_database;
+pub use lease::{Lease, Leases};
+pub use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
 /// Takes the write lock at once: a transaction that reads first and then writes fails with
 /// "locked" whatever the time-out.
@@ -34,7 +42,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait for a lock that another process holds: a backup, `sqlite3`.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
 const LONG_LOG: u32 = 1000;
@@ -84,7 +92,7 @@ struct Checkpoints {
 
 /// A write transaction.
 pub struct Writer {
-    pub lease: Lease,
+    lease: Lease,
     pools: SqlitePools,
 }
 
@@ -164,6 +172,13 @@ impl SqlitePools {
     pub async fn read(&self) -> Result<Lease, Error> {
         self.check_file()?;
         Ok(self.read.take().await?)
+    }
+
+    /// Applies what is missing of the migrations, in one transaction.
+    pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
+        let mut lease = self.write().await?.lease;
+        migrations.run_direct(None, lease.db(), false).await.map_err(sqlx::Error::from)?;
+        Ok(lease.commit().await?)
     }
 
     /// It has the write lock.
@@ -260,6 +275,15 @@ impl SqlitePools {
         Ok(())
     }
 
+    /// Whether SQLite finds nothing wrong with the file's structure.
+    pub async fn is_sound(&self) -> Result<bool, Error> {
+        let mut lease = self.read().await?;
+        let check = sqlx::query_scalar("PRAGMA quick_check(1)");
+        let found: String = check.fetch_one(lease.db()).await?;
+        lease.went_well();
+        Ok(found == "ok")
+    }
+
     /// Refuses a file that is not the one that was opened.
     ///
     /// SQLite goes on writing to a file that was deleted, and everything
@@ -284,6 +308,15 @@ impl SqlitePools {
 }
 
 impl Writer {
+    pub fn db(&mut self) -> &mut SqliteConnection {
+        self.lease.db()
+    }
+
+    /// Whether the library has begun it.
+    pub fn is_transaction(&self) -> bool {
+        self.lease.is_transaction()
+    }
+
     /// What is run with the first statement.
     pub fn deferred(&self) -> Deferred {
         let mut deferred = Deferred::default();
@@ -332,10 +365,36 @@ impl Writer {
     }
 }
 
-/// Whether SQLite finds nothing wrong with the file's structure.
-pub async fn is_sound(db: &mut SqliteConnection) -> Result<bool, Error> {
-    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(db).await?;
-    Ok(found == "ok")
+/// Opens the file as any program does that changes nothing: the journal's mode and the
+/// file's rights are not touched.
+pub async fn connect_to_look(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).pragma("trusted_schema", "OFF");
+    SqliteConnection::connect_with(&options).await
+}
+
+/// Opens the file and closes it to others until what is returned is dropped. Whoever has used
+/// the file holds a shared lock on it until they close it, and in this mode SQLite takes the
+/// exclusive one, and keeps it.
+pub async fn hold(path: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .locking_mode(SqliteLockingMode::Exclusive)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
+    let leases = Leases::new(pool, Duration::MAX);
+    let mut lease = leases.take().await?;
+    lease.may_begin();
+    // Another journal than the log is locked by what is written, and no sooner.
+    sqlx::query("BEGIN EXCLUSIVE").execute(lease.db()).await?;
+    Ok((lease, leases))
 }
 
 /// Connects, however long it takes: what a crash has left in the log is read first, from a
@@ -376,10 +435,17 @@ async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
     match is_fixed(&version) {
         true => Ok(()),
-        false => Err(OpenError(format!(
-            "SQLite {version} can lose committed data (WAL reset); build with 3.51.3 or later"
-        ))),
+        false => Err(OpenError(too_old(&version))),
     }
+}
+
+/// Nobody chooses that version: it comes with the crate that builds SQLite in, which an older
+/// lock file or another crate of the application holds back.
+fn too_old(version: &str) -> String {
+    format!(
+        "SQLite {version} can lose committed data (WAL reset); rocket-login needs libsqlite3-sys 0.37 or \
+         later: run `cargo update -p libsqlite3-sys`; sqlx 0.8 and sea-orm 1 hold it back"
+    )
 }
 
 fn is_fixed(version: &str) -> bool {
@@ -396,7 +462,7 @@ fn is_fixed(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_fixed;
+    use super::{is_fixed, too_old};
 
     #[test]
     fn an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one() {
@@ -407,5 +473,14 @@ mod tests {
         for affected in ["3.7.0", "3.40.1", "3.44.5", "3.45.9", "3.50.6", "3.51.2", "", "x"] {
             assert!(!is_fixed(affected), "{affected}");
         }
+    }
+
+    #[test]
+    fn an_sqlite_that_is_too_old_is_refused_with_the_crate_and_the_command() {
+        let refused = too_old("3.46.0");
+        for part in ["SQLite 3.46.0", "libsqlite3-sys 0.37", "cargo update -p libsqlite3-sys"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(!refused.contains('\n') && !refused.contains("  "), "{refused}");
     }
 }

@@ -98,6 +98,7 @@ impl Changes {
         self.written = self.written.max(written);
     }
 
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL says so itself"))]
     pub fn written(&self) -> Written {
         self.written
     }

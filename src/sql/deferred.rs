@@ -5,11 +5,10 @@
 //! most statements. So what nobody waits for goes with what comes next.
 
 use rocket::futures::TryStreamExt;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
 
 use super::{Query, Value, Whole};
-use crate::db::Changes;
+use crate::db::{Changes, SqliteArguments, SqliteConnection, SqliteRow};
 
 /// What is run before the next statement, in the same transaction.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Instant;
 
-use super::versions::{Changes, Versions, Written};
+use crate::db::versions::{Changes, Versions, Written};
 
 /// Where a file that is mapped and the same file read are one and the same.
 pub const IS_READABLE: bool = cfg!(any(

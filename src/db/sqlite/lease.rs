@@ -14,7 +14,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::sqlite::BEGIN;
+use super::BEGIN;
 
 /// What SQLite says where there is no transaction.
 const NONE_OPEN: &str = "no transaction is active";

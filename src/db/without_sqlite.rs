@@ -1,0 +1,132 @@
+//! What stands for SQLite where the feature `sqlite` is off.
+//!
+//! There is no value of [`SqlitePools`], [`Lease`] and [`Writer`], so that what the rest of the
+//! crate does with SQLite is there and never run. The library's types are named by it all
+//! the same; those of PostgreSQL lend their place.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx_core::migrate::Migrator;
+
+use super::OpenError;
+use super::versions::{Changes, Versions};
+use crate::config::without_sqlite;
+use crate::error::Error;
+use crate::sql::Deferred;
+
+pub use sqlx::PgConnection as SqliteConnection;
+pub use sqlx::Postgres as Sqlite;
+pub use sqlx::postgres::{PgArguments as SqliteArguments, PgRow as SqliteRow};
+
+#[derive(Debug, Clone)]
+pub enum SqlitePools {}
+
+pub enum Lease {}
+
+#[derive(Debug)]
+pub enum Leases {}
+
+pub enum Writer {}
+
+/// No file is one that can be used.
+pub fn is_database(_: &Path) -> bool {
+    false
+}
+
+/// # Errors
+///
+/// Always.
+pub async fn connect_to_look(_: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    Err(sqlx::Error::Configuration(without_sqlite().into()))
+}
+
+/// # Errors
+///
+/// Always.
+pub async fn hold(_: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
+    Err(sqlx::Error::Configuration(without_sqlite().into()))
+}
+
+pub fn is_busy(_: &sqlx::Error) -> bool {
+    false
+}
+
+impl SqlitePools {
+    /// # Errors
+    ///
+    /// Always.
+    pub async fn open(_: &Path, _: &Arc<Versions>) -> Result<Self, OpenError> {
+        Err(OpenError::database(without_sqlite()))
+    }
+
+    pub async fn migrate(&self, _: &Migrator) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub async fn read(&self) -> Result<Lease, Error> {
+        match *self {}
+    }
+
+    pub async fn write(&self) -> Result<Writer, Error> {
+        match *self {}
+    }
+
+    pub async fn write_soon(&self) -> Result<Writer, Error> {
+        match *self {}
+    }
+
+    pub fn is_known(&self) -> bool {
+        match *self {}
+    }
+
+    pub async fn wait_for_disk(&self) {
+        match *self {}
+    }
+
+    pub async fn probe(&self) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub async fn is_sound(&self) -> Result<bool, Error> {
+        match *self {}
+    }
+
+    pub async fn close(&self) {
+        match *self {}
+    }
+}
+
+impl Lease {
+    pub fn db(&mut self) -> &mut SqliteConnection {
+        match *self {}
+    }
+
+    pub fn went_well(&mut self) {
+        match *self {}
+    }
+}
+
+impl Leases {
+    pub async fn close(&self) {
+        match *self {}
+    }
+}
+
+impl Writer {
+    pub fn db(&mut self) -> &mut SqliteConnection {
+        match *self {}
+    }
+
+    pub fn is_transaction(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn deferred(&self) -> Deferred {
+        match *self {}
+    }
+
+    pub async fn commit(self, _: &Versions, _: Changes, _: Deferred) -> Result<(), sqlx::Error> {
+        match self {}
+    }
+}
