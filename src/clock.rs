@@ -1,9 +1,9 @@
 //! The one source of "now".
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::time::OffsetDateTime;
 use ::time::macros::format_description;
@@ -57,6 +57,16 @@ impl Clock {
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs() as Timestamp),
+        }
+    }
+
+    /// How much time has passed since an instant that stays the same in a process. Setting the
+    /// system's clock does not move it.
+    pub(crate) fn elapsed(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Some(manual) => Duration::from_secs(manual.now.load(Ordering::SeqCst).max(0) as u64),
+            None => START.elapsed(),
         }
     }
 

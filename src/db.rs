@@ -11,6 +11,7 @@ mod in_flight;
 mod listener;
 mod migrations;
 mod postgres;
+mod readiness;
 pub mod schema;
 mod server;
 mod source;
@@ -28,13 +29,14 @@ use rocket::tokio::time::{Instant, sleep, timeout};
 use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::error::Error;
 use crate::sql;
 use crate::token::TokenId;
 use in_flight::InFlight;
 use postgres::{PATIENCE, PostgresPool};
+use readiness::Readiness;
 use sqlite::SqlitePools;
 use versions::Versions;
 
@@ -77,6 +79,7 @@ struct Inner {
     kind: Kind,
     in_flight: InFlight,
     versions: Arc<Versions>,
+    readiness: Readiness,
 }
 
 #[derive(Debug)]
@@ -170,15 +173,25 @@ impl Pools {
         self.0.in_flight.enter()
     }
 
-    /// Whether the database would serve a request now, a write included.
+    /// Whether the database would serve a request, a write included, as it was found within
+    /// the last second.
+    ///
+    /// One look serves all who ask within a second, in which what has happened since is
+    /// not seen. It takes half a second at most.
     pub async fn is_ready(&self) -> bool {
+        self.is_ready_by(&Clock::system()).await
+    }
+
+    /// The same by the application's clock.
+    pub(crate) async fn is_ready_by(&self, clock: &Clock) -> bool {
         let probe = async {
             match &self.0.kind {
                 Kind::Sqlite(pools) => pools.probe().await,
                 Kind::Postgres(pool) => pool.probe().await,
             }
         };
-        matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
+        let look = async { matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(()))) };
+        self.0.readiness.ask(clock, look).await
     }
 
     /// Whether the database finds nothing wrong with what it has stored. PostgreSQL is not
@@ -203,7 +216,8 @@ impl Pools {
             DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path, &versions).await?),
             DatabaseConfig::Postgres(config) => Kind::Postgres(PostgresPool::open(config).await?),
         };
-        Ok(Pools(Arc::new(Inner { kind, in_flight: InFlight::default(), versions })))
+        let (in_flight, readiness) = Default::default();
+        Ok(Pools(Arc::new(Inner { kind, in_flight, versions, readiness })))
     }
 
     /// Applies what is missing of the embedded migrations, all in one

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
+use rocket::futures::future::join_all;
 use rocket::{get, routes};
 use rocket_db_pools::Database;
 use rocket_login::{Db, Session, User};
@@ -82,14 +83,36 @@ async fn a_database_file_that_is_gone_takes_no_writes() {
     let ada = app.registered("ada@example.org").await;
     ada.get("/readyz").await.assert_status(200).assert_text("ok");
     fs::rename(app.dir.path().join("login.db"), app.dir.path().join("moved.db")).unwrap();
+    app.advance(1);
     ada.get("/readyz").await.assert_status(503);
     ada.get("/healthz").await.assert_status(200);
     app.visitor().register("bob@example.org").await.assert_status(503);
     ada.log_out().await.assert_status(503);
 
     fs::rename(app.dir.path().join("moved.db"), app.dir.path().join("login.db")).unwrap();
+    app.advance(1);
     ada.get("/readyz").await.assert_status(200);
     assert!(ada.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn a_look_at_the_database_serves_all_who_ask_within_a_second() {
+    let app = TestApp::new().await;
+    let ask = || async { app.visitor().get("/readyz").await.status.code };
+    let ask_often = || join_all((0..50).map(|_| ask()));
+    assert_eq!(ask().await, 200);
+    // From here on every look fails, and takes half a second.
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let writer = db.write().await.unwrap();
+    assert_eq!(ask_often().await, [200; 50], "somebody looks before the second is over");
+    app.advance(1);
+    assert_eq!(ask_often().await, [503; 50]);
+
+    // A failure is shared as well.
+    drop(writer);
+    assert_eq!(ask_often().await, [503; 50]);
+    app.advance(1);
+    assert_eq!(ask_often().await, [200; 50]);
 }
 
 #[rocket::async_test]
@@ -102,6 +125,7 @@ async fn a_log_that_is_gone_takes_no_writes() {
         ada.get("/readyz").await.assert_status(503);
         ada.log_out().await.assert_status(503);
         fs::rename(&kept, &log).unwrap();
+        app.advance(1);
         ada.get("/readyz").await.assert_status(200);
         ada.log_out().await.assert_redirect("/");
     }
@@ -132,6 +156,7 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
     // and the process with them.
     for _ in 0..20 {
         app.visitor().log_in("ada@example.org").await.assert_status(503);
+        app.advance(1);
         app.visitor().get("/readyz").await.assert_status(503);
     }
 

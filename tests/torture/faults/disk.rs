@@ -102,7 +102,7 @@ fn assert_writes_fail_and_pages_come(
     site.browser().register("carol").assert(303);
     ada.log_out().assert(303);
     assert!(!ada.is_logged_in());
-    assert!(site.is_ready());
+    until("it is ready", || site.is_ready());
     site.assert_alive();
     assert_sound(&site.database());
     println!(

@@ -1,0 +1,84 @@
+//! Whether the database is ready, looked at once for all who ask.
+
+use std::time::Duration;
+
+use rocket::tokio::sync::Mutex;
+
+use crate::clock::Clock;
+
+/// For so long one look serves all. A look takes the writer: by 1,500 connections that ask one
+/// after the other, log-ins would wait for that.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The last look at the database.
+#[derive(Debug, Default)]
+pub struct Readiness(Mutex<Option<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    /// When the look began, so that what has happened since is noticed within [`FRESH`].
+    at: Duration,
+    is_ready: bool,
+}
+
+impl Readiness {
+    /// What the last look has found, or `look` if that was too long ago. One that is under way
+    /// is waited for.
+    pub async fn ask(&self, clock: &Clock, look: impl Future<Output = bool>) -> bool {
+        let mut seen = self.0.lock().await;
+        let now = clock.elapsed();
+        if let Some(seen) = &*seen
+            // Two clocks may be asked by: one that is behind tells nothing.
+            && now.checked_sub(seen.at).is_some_and(|age| age < FRESH)
+        {
+            return seen.is_ready;
+        }
+
+        let is_ready = look.await;
+        *seen = Some(Seen { at: now, is_ready });
+        is_ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use rocket::futures::future::join_all;
+    use rocket::tokio::task::yield_now;
+
+    use super::*;
+
+    #[rocket::async_test]
+    async fn one_look_serves_all_who_ask_within_a_second() {
+        let (clock, readiness, looks) =
+            (Clock::manual(1_000), Readiness::default(), AtomicUsize::new(0));
+        let ask = |found: bool| {
+            let looks = &looks;
+            readiness.ask(&clock, async move {
+                looks.fetch_add(1, SeqCst);
+                for _ in 0..10 {
+                    yield_now().await; // all others ask meanwhile
+                }
+                found
+            })
+        };
+
+        // A failure as well as a success.
+        for found in [true, false, true] {
+            let before = looks.load(SeqCst);
+            let answers = join_all((0..1_500).map(|_| ask(found))).await;
+            assert!(answers.iter().all(|answer| *answer == found));
+            assert_eq!(ask(!found).await, found, "another look within the second");
+            assert_eq!(looks.load(SeqCst), before + 1);
+            clock.advance(FRESH);
+        }
+    }
+
+    #[rocket::async_test]
+    async fn a_clock_that_is_behind_is_given_a_look_of_its_own() {
+        let readiness = Readiness::default();
+        assert!(readiness.ask(&Clock::manual(1_000), async { true }).await);
+        assert!(!readiness.ask(&Clock::manual(10), async { false }).await);
+    }
+}
