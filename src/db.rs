@@ -225,7 +225,8 @@ impl Pools {
     ///
     /// # Errors
     ///
-    /// When a migration fails or was changed after it was applied.
+    /// When a migration fails or was changed after it was applied; when the application has a
+    /// table of a name of ours, with what to do. Nothing has changed then.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
             match &self.0.kind {
@@ -233,9 +234,8 @@ impl Pools {
                 Kind::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
             }
         };
-        migrate
-            .await
-            .map_err(|error: Error| OpenError(format!("cannot migrate the database: {error}")))
+        let is_postgres = matches!(self.0.kind, Kind::Postgres(_));
+        migrate.await.map_err(|error: Error| migrations::failed(&error, is_postgres))
     }
 
     /// Gives back what deleted rows took, a little at a time, and says how long the longest

@@ -3,11 +3,16 @@
 //! Not by `sqlx::migrate!`: its feature makes cargo count SQLite in applications
 //! that left it out.
 
+use std::iter;
 use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
+use sqlx::error::DatabaseError;
 use sqlx_core::migrate::{Migration, MigrationType, Migrator};
 use sqlx_core::sql_str::SqlSafeStr;
+
+use super::OpenError;
+use crate::error::Error;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 
@@ -45,4 +50,45 @@ fn migrator(directory: &'static Dir) -> Migrator {
     migrations.sort();
 
     Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT }
+}
+
+/// Why they could not be applied. Mostly the application has a table of a name of ours: that
+/// comes with what to do.
+pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
+    let refused = database_error(error);
+    let fix =
+        refused.and_then(|refused| if is_postgres { in_schema(refused) } else { in_file(refused) });
+    OpenError(match (refused, fix) {
+        (Some(refused), Some(fix)) => {
+            format!(
+                "cannot migrate the database: {}, which rocket-login has not made; {fix}",
+                refused.message()
+            )
+        }
+        _ => format!("cannot migrate the database: {error}"),
+    })
+}
+
+fn in_file(refused: &dyn DatabaseError) -> Option<&'static str> {
+    // SQLite has no code for it.
+    refused
+        .message()
+        .ends_with("already exists")
+        .then_some("write the path of another file into databases.login.url, for our tables alone")
+}
+
+fn in_schema(refused: &dyn DatabaseError) -> Option<&'static str> {
+    // duplicate_table, duplicate_function, duplicate_object. The text is in the server's language.
+    matches!(&*refused.code()?, "42P07" | "42723" | "42710").then_some(
+        "run CREATE SCHEMA login, and add the parameter options=-c%20search_path%3Dlogin to \
+         databases.login.url, so that our tables have a schema of their own",
+    )
+}
+
+/// What the database itself says, however deep it lies.
+fn database_error(error: &Error) -> Option<&dyn DatabaseError> {
+    let error: &(dyn std::error::Error + 'static) = error;
+    iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<sqlx::Error>())
+        .find_map(sqlx::Error::as_database_error)
 }

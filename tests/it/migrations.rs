@@ -1,11 +1,13 @@
 //! The schema.
 
 use rocket::futures::future::join_all;
+use rocket_login::Pools;
+use rocket_login::config::DatabaseConfig;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
-use crate::database::pick;
+use crate::database::{self, pick};
 use crate::support::TestApp;
 
 /// As `sqlx migrate run` reads them.
@@ -149,4 +151,30 @@ async fn a_file_that_another_tool_made_is_closed_to_others_as_well() {
     let app = app.restarted(|figment| figment).await;
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     app.visitor().get("/readyz").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn a_table_of_the_applications_stops_the_start_and_says_what_to_do() {
+    sqlx::any::install_default_drivers();
+    for table in ["users", "sessions", "login_events"] {
+        let dir = tempfile::TempDir::new().unwrap();
+        let url = database::url(&dir);
+        let made = format!("{url}{}", pick("?mode=rwc", ""));
+        let mut theirs = AnyConnection::connect(&made).await.unwrap();
+        let table_of_theirs = format!("CREATE TABLE {table} (name TEXT)");
+        sqlx::query(AssertSqlSafe(table_of_theirs)).execute(&mut theirs).await.unwrap();
+
+        let db = Pools::open(&DatabaseConfig::parse(&url).unwrap()).await.unwrap();
+        for _ in 0..2 {
+            let refused = db.migrate().await.unwrap_err().to_string();
+            let fix = pick("another file", "CREATE SCHEMA login");
+            assert!(refused.contains(table) && refused.contains(fix), "{refused}");
+            assert!(!refused.contains(['\n', '\t']), "{refused}");
+        }
+
+        // Nothing of ours, that of earlier migrations included.
+        let tables = pick(database::TABLES[0], database::TABLES[1]);
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut theirs).await.unwrap();
+        assert_eq!(tables, [table]);
+    }
 }

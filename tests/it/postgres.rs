@@ -166,6 +166,44 @@ async fn the_tool_itself_migrates_an_empty_database() {
 }
 
 #[rocket::async_test]
+async fn a_schema_keeps_ours_apart_from_tables_of_the_same_name() {
+    let Some(cluster) = cluster() else { return };
+    let sql = |sql: &str| cluster.sql("site", sql);
+    sql("CREATE TABLE users (name TEXT); CREATE TABLE sessions (name TEXT); CREATE SCHEMA login");
+    let url = format!("{}&options=-c%20search_path%3Dlogin", cluster.url("site"));
+    let app = TestApp::with(|f| {
+        f.merge(("databases.login.url", url.clone())).merge(("session.cache", true))
+    })
+    .await;
+    let ada = app.registered(ADA).await;
+    let in_public = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+                     WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(sql(in_public), "sessions users");
+    assert_eq!(sql("SELECT count(*) FROM public.users"), "0");
+
+    // The application's tables refer to ours.
+    sql("CREATE TABLE notes (user_id BIGINT REFERENCES login.users (id) ON DELETE CASCADE);
+         INSERT INTO notes SELECT id FROM login.users");
+    // What somebody else changes is told, although he looks in another schema.
+    assert!(ada.is_logged_in().await);
+    sleep(Duration::from_millis(500)).await;
+    assert!(ada.is_logged_in().await);
+    sql("DELETE FROM login.sessions");
+    let start = Instant::now();
+    while ada.is_logged_in().await {
+        assert!(start.elapsed() < Duration::from_secs(2), "nobody was told");
+        sleep(Duration::from_millis(20)).await;
+    }
+
+    // It starts again, and the account goes with all that refers to it.
+    let figment = |f: Figment| f.merge(("databases.login.url", url.clone()));
+    let app = app.restarted(figment).await;
+    app.visitor().log_in(ADA).await.assert_redirect("/account");
+    sql("DELETE FROM login.users");
+    assert_eq!(sql("SELECT count(*) FROM notes"), "0");
+}
+
+#[rocket::async_test]
 async fn both_databases_have_the_same_tables_and_columns() {
     let Some(cluster) = cluster() else { return };
     let _app = instance(&cluster).await;
