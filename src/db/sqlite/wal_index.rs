@@ -274,7 +274,7 @@ mod tests {
             "UPDATE t SET x = x",
             "INSERT INTO t (rowid, x) VALUES (1, 0) ON CONFLICT DO UPDATE SET x = excluded.x",
             "INSERT INTO temporary VALUES (1)",
-            "UPDATE t SET x = x; DELETE FROM t WHERE x = 99",
+            "DELETE FROM t WHERE x = 99; UPDATE t SET x = x",
         ] {
             let create = "CREATE TEMPORARY TABLE IF NOT EXISTS temporary (x)";
             sqlx::query(create).execute(&mut ours).await.unwrap();
