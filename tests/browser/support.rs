@@ -1,10 +1,9 @@
 //! A running site and a real browser per test.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rocket::fairing::AdHoc;
@@ -22,7 +21,7 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use thirtyfour::{Capabilities, ChromeCapabilities};
 
-use crate::servers::{self, Running};
+use crate::servers::{self, Running, clean, find, has};
 
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -39,7 +38,7 @@ pub struct Site {
 
 impl Site {
     pub async fn start() -> Self {
-        let (dir, clock) = (TempDir::new().unwrap(), Clock::manual(1_767_225_600));
+        let (dir, clock) = (servers::folder(), Clock::manual(1_767_225_600));
         let figment = Figment::from(rocket::Config::debug_default())
             .select("debug")
             .merge(("password.memory_kib", 8))
@@ -81,7 +80,7 @@ impl Site {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(balancer.0.try_wait().unwrap().is_none(), "nginx has ended");
+        assert!(!balancer.has_ended(), "nginx has ended");
         Site { url, clock, _dir: dir, _balancer: Some(balancer) }
     }
 
@@ -110,10 +109,10 @@ fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
         instances.iter().map(|url| format!("server {};", &url["http://".len()..])).collect();
     let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
-        .map(|kind| format!("{kind}_temp_path {dir}/{kind};"))
+        .map(|kind| format!("{kind}_temp_path \"{dir}/{kind}\";"))
         .collect();
     let settings = format!(
-        "daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log;
+        "daemon off; worker_processes 1; pid \"{dir}/nginx.pid\"; error_log \"{dir}/error.log\";
          events {{}}
          http {{
            access_log off; {}
@@ -131,9 +130,8 @@ fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
         servers.join(" ")
     );
     let path = format!("{dir}/nginx.conf");
-    std::fs::write(&path, settings).unwrap();
-    servers::give_away(Path::new(&dir.to_string()));
-    let mut nginx = servers::unprivileged(Command::new(servers::find("nginx").unwrap()));
+    servers::write(&path, &settings);
+    let mut nginx = servers::unprivileged(clean(find("nginx").unwrap()));
     nginx.arg("-e").arg(format!("{dir}/error.log")).arg("-c").arg(path);
     Running::start(nginx)
 }
@@ -163,32 +161,24 @@ pub struct Browser {
 }
 
 struct Chromedriver {
-    child: Child,
+    _running: Running,
     port: u16,
-}
-
-impl Drop for Chromedriver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Chromedriver {
     fn start() -> Self {
         // It looks for a free port and takes it later: another one may be faster.
         for _ in 0..10 {
-            let mut command = Command::new("chromedriver");
-            let port = format!("--port={}", servers::free_port());
-            let mut child = command.arg(port).stdout(Stdio::piped()).spawn().unwrap();
-            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut command = clean("chromedriver");
+            command.arg(format!("--port={}", servers::free_port())).stdout(Stdio::piped());
+            let mut running = Running::spawn(command);
+            let lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
             let port = lines.map_while(Result::ok).find_map(|line| {
                 line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
             });
             if let Some(port) = port {
-                return Chromedriver { child, port };
+                return Chromedriver { _running: running, port };
             }
-            child.wait().unwrap();
         }
         panic!("chromedriver does not start");
     }
@@ -373,37 +363,16 @@ impl Browser {
     }
 }
 
-/// Whether the browser tests can run. In CI they must; elsewhere one line says
-/// that they did not.
+/// Whether a test with a browser can run. In CI it must; elsewhere a line says that it was
+/// not.
 pub fn is_installed() -> bool {
-    let missing: Vec<_> =
-        ["chromium", "chromedriver"].into_iter().filter(|n| !is_on_path(n)).collect();
-    report_missing(&missing)
+    ["chromium", "chromedriver"].into_iter().all(|program| has(find(program).is_some(), program))
 }
 
 /// axe-core, if `npm ci` has put it beside these tests.
 pub fn axe() -> Option<String> {
     let file = PathBuf::from("tests/browser/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(file).ok();
-    report_missing(if axe.is_some() { &[] } else { &["axe-core (npm ci in tests/browser)"] });
+    has(axe.is_some(), "axe-core");
     axe
-}
-
-fn report_missing(missing: &[&str]) -> bool {
-    static REPORTED: Once = Once::new();
-
-    if missing.is_empty() {
-        return true;
-    }
-
-    let line = format!("NOT RUN: browser tests, for want of {}\n", missing.join(" and "));
-    assert!(std::env::var_os("CI").is_none(), "{line}");
-    // Past the test harness, which keeps what a passing test prints to itself.
-    REPORTED.call_once(|| std::io::stderr().write_all(line.as_bytes()).unwrap());
-    false
-}
-
-fn is_on_path(name: &str) -> bool {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .any(|directory| directory.join(name).is_file())
 }

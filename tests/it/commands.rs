@@ -1,12 +1,12 @@
 //! What the operator does at the command line, while the site runs or not.
 
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::database::command;
+use crate::servers::Running;
 use crate::servers::program::{Program, session_cookie};
 
 const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=");
@@ -16,15 +16,8 @@ const FORM: &str = "email=ada%40example.org&password=correct+horse+battery";
 
 fn run_with(dir: &TempDir, arguments: &[&str], input: &str) -> Output {
     let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
-    let command = command.args(arguments).envs([CHEAP]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    command.args(arguments).envs([CHEAP]);
+    Running::output(command, input)
 }
 
 /// What it printed, if it went well.

@@ -2,7 +2,6 @@
 //! the other behind a balancer, and killed under load.
 
 use std::collections::HashMap;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use crate::database::command;
 use crate::servers::client::{Random, ask, status};
 use crate::servers::program::{Program, session_cookie};
 use crate::servers::{
-    Cluster, Running, Stop, find, free_port, is_installed, is_installed_with, signal,
+    Cluster, Running, Stop, clean, find, free_port, is_installed, is_installed_with, signal,
 };
 
 const PASSWORD: &str = "correct+horse+battery";
@@ -90,7 +89,7 @@ fn a_rolling_restart_behind_a_balancer_fails_no_request() {
     );
     let path = dir.path().join("haproxy.cfg");
     std::fs::write(&path, settings).unwrap();
-    let mut haproxy = Command::new(find("haproxy").unwrap());
+    let mut haproxy = clean(find("haproxy").unwrap());
     haproxy.arg("-f").arg(&path);
     let _haproxy = Running::start(haproxy);
     let ready = Instant::now();

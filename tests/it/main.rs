@@ -23,6 +23,7 @@ mod headers;
 mod hosted;
 mod instances;
 mod kept;
+mod left_over;
 mod life;
 mod login;
 mod logout;

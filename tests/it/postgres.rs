@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
 use crate::servers::{
-    Cluster, Running, Stop, find, has, is_installed, is_installed_with, unprivileged,
+    Cluster, Running, Stop, clean, find, has, is_installed, is_installed_with, unprivileged, write,
 };
 use crate::support::{PASSWORD, TestApp, Visitor};
 
@@ -77,12 +77,12 @@ fn the_suite_passes_on_postgresql_as_well() {
     }
 
     let cluster = Cluster::start();
-    let mut suite = Command::new(std::env::current_exe().unwrap());
+    let mut suite = clean(std::env::current_exe().unwrap());
     suite.env("TEST_POSTGRES", cluster.socket()).args(SUITE);
     for name in OF_SQLITE {
         suite.args(["--skip", name]);
     }
-    let done = suite.output().unwrap();
+    let done = Running::output(suite, "");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
     let passed = said.split("test result: ok. ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -565,7 +565,7 @@ async fn a_server_that_has_become_a_standby_is_not_believed() {
     cluster.stop(Stop::Fast);
     // It would still know a session that has ended on the other one since.
     let signal = cluster.data().join("standby.signal");
-    std::fs::write(&signal, "").unwrap();
+    write(&signal, "");
     cluster.resume();
     // The first may fail for its old connection alone.
     for _ in 0..10 {
@@ -624,25 +624,16 @@ async fn the_servers_certificate_is_checked() {
         return;
     }
 
-    let keys = TempDir::new().unwrap();
+    let keys = crate::servers::folder();
     let path = |name: &str| keys.path().join(name).display().to_string();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(path("server.crt"), made.cert.pem()).unwrap();
-    std::fs::write(path("other.crt"), other.cert.pem()).unwrap();
-    std::fs::write(path("server.key"), made.signing_key.serialize_pem()).unwrap();
-    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |name: &str, mode| {
-            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(mode)).unwrap();
-        };
-        mode("server.key", 0o600);
-        std::fs::set_permissions(keys.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        if owner == 0 {
-            std::os::unix::fs::chown(path("server.key"), Some(65_534), Some(65_534)).unwrap();
-        }
-    }
+    write(path("server.crt"), &made.cert.pem());
+    write(path("other.crt"), &other.cert.pem());
+    write(path("server.key"), &made.signing_key.serialize_pem());
+    // The server takes no key that others may read.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path("server.key"), mode).unwrap();
     let port = crate::servers::free_port();
     let cluster = with_database(Cluster::with(&[
         "fsync=off",
@@ -680,16 +671,16 @@ pub async fn pooler(cluster: &Cluster, mode: &str) -> (Running, String) {
     let socket = cluster.socket().display();
     let settings = cluster.socket().join("pgbouncer.ini");
     let ini = format!(
-        "[databases]\nsite = host={socket} dbname=site user=postgres\n[pgbouncer]\n\
+        "[databases]\nsite = host='{socket}' dbname=site user=postgres\n[pgbouncer]\n\
          unix_socket_dir = {socket}\nlisten_port = 6432\nauth_type = any\n\
          pool_mode = {mode}\ndefault_pool_size = 3\n"
     );
-    std::fs::write(&settings, ini).unwrap();
-    let mut pooler = unprivileged(Command::new(find("pgbouncer").unwrap()));
+    write(&settings, &ini);
+    let mut pooler = unprivileged(clean(find("pgbouncer").unwrap()));
     pooler.arg("-q").arg(&settings);
     let mut pooler = Running::start(pooler);
     while !cluster.socket().join(".s.PGSQL.6432").exists() {
-        assert!(pooler.0.try_wait().unwrap().is_none(), "it has ended");
+        assert!(!pooler.has_ended(), "it has ended");
         sleep(Duration::from_millis(10)).await;
     }
     (pooler, format!("postgres://postgres@localhost:6432/site?host={socket}"))
@@ -816,7 +807,7 @@ async fn a_copy_that_was_killed_is_finished_by_the_next() {
     );
     insert.execute(&mut db).await.unwrap();
     db.close().await.unwrap();
-    let mut killed = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
+    let mut killed = clean(env!("CARGO_BIN_EXE_rocket-login"));
     killed.args(["copy", "--from", &file(&old), "--to", &cluster.url("site")]);
     let killed = Running::start(killed);
     let copied = || -> u32 {

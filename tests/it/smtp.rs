@@ -1,32 +1,34 @@
 //! A real mail server, if there is one to start.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Once};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rocket::tokio::{self, time};
 use serde_json::Value;
 
+use crate::servers::{Running, clean, has};
+
 /// aiosmtpd, killed when dropped.
 pub struct SmtpServer {
-    child: Child,
+    _running: Running,
     pub port: u16,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl SmtpServer {
     pub fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(python().expect("asked for before"));
-        let command = command.arg("tests/smtp/server.py").args(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut command = clean(python().expect("asked for before"));
+        command.arg("tests/smtp/server.py").args(arguments).stdout(Stdio::piped());
+        let mut running = Running::spawn(command);
 
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
         let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         let (said, log) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(())));
-        let server =
-            SmtpServer { child, port: first["port"].as_u64().unwrap() as u16, lines: said.clone() };
+        let port = first["port"].as_u64().unwrap() as u16;
+        let server = SmtpServer { _running: running, port, lines: said.clone() };
         std::thread::spawn(move || {
             let _running = log;
             for line in lines.map_while(Result::ok) {
@@ -61,27 +63,10 @@ impl SmtpServer {
     }
 }
 
-impl Drop for SmtpServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Whether the tests with a mail server can run. In CI they must; elsewhere
-/// one line says that they did not.
+/// Whether a test with a mail server can run. In CI it must; elsewhere a line says that it
+/// was not.
 pub fn is_installed() -> bool {
-    static REPORTED: Once = Once::new();
-
-    if python().is_some() {
-        return true;
-    }
-
-    let line = "NOT RUN: mail tests, for want of aiosmtpd (./check --install)\n";
-    assert!(std::env::var_os("CI").is_none(), "{line}");
-    // Past the test harness, which keeps what a passing test prints to itself.
-    REPORTED.call_once(|| std::io::stderr().write_all(line.as_bytes()).unwrap());
-    false
+    has(python().is_some(), "aiosmtpd")
 }
 
 /// The tests' own Python, or the system's, if it has aiosmtpd.

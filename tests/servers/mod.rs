@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each of the test programs uses its part of it
 
 pub mod client;
+mod guard;
 pub mod program;
 
 use std::fs;
@@ -18,13 +19,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use guard::{Running, clean};
+
 /// Nobody's: PostgreSQL does not run as root.
 const NOBODY: u32 = 65_534;
 
 /// A server with an empty cluster; stopped and removed when dropped.
 pub struct Cluster {
     dir: TempDir,
-    child: Option<Child>,
+    running: Option<Running>,
     settings: Vec<String>,
 }
 
@@ -46,8 +49,7 @@ impl Cluster {
 
     /// The same with settings of its own.
     pub fn with(settings: &[&str]) -> Self {
-        let dir = TempDir::new().unwrap();
-        give_away(dir.path());
+        let dir = folder();
         let data = dir.path().join("data");
         let init = command("initdb")
             .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
@@ -57,7 +59,7 @@ impl Cluster {
             .unwrap();
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut cluster = Cluster { dir, child: None, settings };
+        let mut cluster = Cluster { dir, running: None, settings };
         cluster.resume();
         cluster
     }
@@ -87,7 +89,7 @@ impl Cluster {
             server.args(["-c", setting]);
         }
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(server.spawn().unwrap());
+        self.running = Some(Running::spawn(server));
 
         let start = Instant::now();
         while !self.is_up() {
@@ -98,14 +100,14 @@ impl Cluster {
     }
 
     pub fn stop(&mut self, how: Stop) {
-        let Some(mut child) = self.child.take() else { return };
-        signal(if let Stop::Fast = how { "INT" } else { "QUIT" }, child.id());
-        child.wait().unwrap();
+        let Some(mut running) = self.running.take() else { return };
+        signal(if let Stop::Fast = how { "INT" } else { "QUIT" }, running.id());
+        running.wait();
     }
 
     /// Stops every process of it where it is, or lets them go on.
     pub fn freeze(&self, is_frozen: bool) {
-        let main = self.child.as_ref().expect("it runs").id();
+        let main = self.running.as_ref().expect("it runs").id();
         for id in children(main).into_iter().chain([main]) {
             signal(if is_frozen { "STOP" } else { "CONT" }, id);
         }
@@ -143,39 +145,48 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.child.is_some() {
+        if self.running.is_some() {
             self.freeze(false);
             self.stop(Stop::Immediate);
         }
     }
 }
 
-/// Whether the tests with PostgreSQL can run. In CI they must; elsewhere one line
-/// says that they did not.
+/// Whether a test with PostgreSQL can run. In CI it must; elsewhere a line says that it
+/// was not.
 pub fn is_installed() -> bool {
     has(programs().is_some(), "PostgreSQL")
 }
 
-/// The same for `program`, which they need as well.
+/// The same for `program`, which it needs as well.
 pub fn is_installed_with(program: &'static str) -> bool {
     is_installed() && has(find(program).is_some(), program)
 }
 
-/// The same for whatever else they need, `name`.
-pub fn has(is_there: bool, name: &'static str) -> bool {
-    static REPORTED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
-
+/// The same for whatever else it needs, `name`.
+pub fn has(is_there: bool, name: &str) -> bool {
     if !is_there {
-        let line = format!("NOT RUN: tests that need {name} (./check --install)\n");
-        assert!(std::env::var_os("CI").is_none(), "{line}");
-        let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
-        if !reported.contains(&name) {
-            reported.push(name);
-            // Past the test harness, which keeps what a passing test prints to itself.
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
-        }
+        let test = std::thread::current();
+        let test = test.name().unwrap_or("a test").to_owned();
+        assert!(std::env::var_os("CI").is_none(), "{test} needs {name} (./check --install)");
+        report(name, &test);
     }
     is_there
+}
+
+/// Has it said once all tests have run. The harness has no word for it but "ok", keeps what
+/// a passing test prints to itself, and ends without a hook: so another process waits for
+/// the end of this one.
+#[expect(clippy::disallowed_methods, reason = "it ends by itself when this process does")]
+fn report(name: &str, test: &str) {
+    static REPORTER: Mutex<Option<Child>> = Mutex::new(None);
+
+    let mut reporter = REPORTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let reporter = reporter.get_or_insert_with(|| {
+        let mut reporter = guard::bash(include_str!("report.sh"));
+        reporter.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("bash starts")
+    });
+    writeln!(reporter.stdin.as_ref().unwrap(), "{name}\t{test}").unwrap();
 }
 
 /// Where `program` is: nginx and pgbouncer are not on everybody's path.
@@ -185,10 +196,27 @@ pub fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
-/// Lets programs that are not root's write into `dir`.
-pub fn give_away(dir: &Path) {
+/// A folder for programs that are not root's. Root's own folder for temporary files may be
+/// closed to them.
+pub fn folder() -> TempDir {
+    let is_open = |folder: &Path| fs::metadata(folder).unwrap().mode() & 0o001 != 0;
+    let dir = match std::env::temp_dir().ancestors().all(is_open) || !is_root() {
+        true => TempDir::new().unwrap(),
+        false => TempDir::new_in("/tmp").unwrap(),
+    };
+    give_away(dir.path());
+    dir
+}
+
+/// Writes a file that programs that are not root's may read, whatever the umask.
+pub fn write(path: impl AsRef<Path>, text: &str) {
+    fs::write(&path, text).unwrap();
+    give_away(path.as_ref());
+}
+
+fn give_away(path: &Path) {
     if is_root() {
-        std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }
 
@@ -202,7 +230,7 @@ pub fn unprivileged(mut command: Command) -> Command {
 
 /// `program` of PostgreSQL's own, of the newest version there is.
 fn command(program: &str) -> Command {
-    unprivileged(Command::new(programs().expect("asked for before").join(program)))
+    unprivileged(clean(programs().expect("asked for before").join(program)))
 }
 
 /// The folder of PostgreSQL's programs.
@@ -252,22 +280,5 @@ pub fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
-    }
-}
-
-/// A program that is stopped when dropped.
-pub struct Running(pub Child);
-
-impl Running {
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Running(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

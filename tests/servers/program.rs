@@ -3,12 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rocket::tokio;
 use tempfile::TempDir;
+
+use super::{Running, clean};
 
 /// Where `program` is, `rocket-login` or an example: as cargo has built it for this
 /// test, or in the folder `PROGRAMS`, as in `target/release`.
@@ -26,14 +28,14 @@ pub fn built(program: &str) -> PathBuf {
 
 /// `program` in the folder `dir`, with nothing configured.
 pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
-    let mut command = Command::new(program.as_ref());
+    let mut command = clean(program.as_ref());
     command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
     command
 }
 
 /// A running program; killed when dropped.
 pub struct Program {
-    child: Child,
+    running: Running,
     port: u16,
     output: Arc<Mutex<Vec<u8>>>,
 }
@@ -41,10 +43,11 @@ pub struct Program {
 impl Program {
     pub fn start(mut command: Command, variables: &[(&str, &str)]) -> Self {
         command.env("ROCKET_PORT", "0").envs(variables.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        command.stdout(Stdio::piped());
+        let mut running = Running::spawn(command);
 
         // Rocket says which port it was given.
-        let mut stdout = child.stdout.take().unwrap();
+        let mut stdout = running.child.stdout.take().unwrap();
         let mut seen = Vec::new();
         let port = loop {
             let mut byte = [0];
@@ -65,12 +68,12 @@ impl Program {
                 log.lock().unwrap().extend_from_slice(&chunk[..length]);
             }
         });
-        Program { child, port, output }
+        Program { running, port, output }
     }
 
     /// Its process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.running.id()
     }
 
     pub fn port(&self) -> u16 {
@@ -120,9 +123,9 @@ impl Program {
     #[cfg(unix)]
     pub fn terminate(&mut self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        let pid = self.child.id().to_string();
+        let pid = self.running.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        (self.child.wait().unwrap().code(), start.elapsed())
+        (self.running.wait().code(), start.elapsed())
     }
 }
 
@@ -150,13 +153,6 @@ pub fn receive(stream: &mut TcpStream) -> String {
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 pub fn session_cookie(response: &str) -> String {

@@ -105,11 +105,11 @@ impl Programs {
         let log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
 
-        let (start, mut running) = (Instant::now(), Running(command.spawn().unwrap()));
+        let (start, mut running) = (Instant::now(), Running::spawn(command));
         // `views` alone has no such page; any answer says as much.
         let expected = if slot.name == "rocket-login" { 200 } else { 404 };
         while ask(slot.port, "GET /readyz", None, "").is_none_or(|a| status(&a) != expected) {
-            let is_over = running.0.try_wait().unwrap().is_some();
+            let is_over = running.has_ended();
             let log = || std::fs::read_to_string(&path).unwrap();
             assert!(!is_over && start.elapsed() < Duration::from_secs(20), "{}", log());
             std::thread::sleep(Duration::from_millis(2));
@@ -129,7 +129,7 @@ impl Programs {
     /// Stops it where it is, or lets it go on.
     pub fn freeze(&self, number: usize, is_frozen: bool) {
         if let Some(running) = &*self.all[number].running.lock().unwrap() {
-            signal(if is_frozen { "STOP" } else { "CONT" }, running.0.id());
+            signal(if is_frozen { "STOP" } else { "CONT" }, running.id());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::outsider::{Outsider, assert_has_all, assert_sound};
 use super::site::{Browser, CHEAP, Site, UNTHROTTLED, after, bare, until};
-use crate::servers::{find, give_away, has, signal, unprivileged};
+use crate::servers::{Running, clean, find, folder, has, signal, unprivileged};
 
 /// A small file system of its own, at `data` in a test's folder.
 struct SmallDisk(PathBuf);
@@ -55,29 +55,29 @@ impl Drop for SmallDisk {
 }
 
 /// System calls of a running process that fail, until it is dropped.
-struct Failing(Child);
+struct Failing(Running);
 
 impl Failing {
     fn start(site: &Site, call: &str, error: &str) -> Self {
-        let mut strace = Command::new("strace");
+        let mut strace = clean("strace");
         strace.args(["-f", "-e", &format!("trace={call}")]);
         strace.args(["-e", &format!("inject={call}:error={error}")]);
         strace.args(["-p", &site.id().to_string()]).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = strace.spawn().unwrap();
-        let mut output = BufReader::new(child.stderr.take().unwrap());
+        let mut strace = Running::spawn(strace);
+        let mut output = BufReader::new(strace.child.stderr.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         assert!(line.contains("attached"), "{line}");
         // It must not be held up by what nobody reads.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        Failing(child)
+        Failing(strace)
     }
 }
 
 impl Drop for Failing {
     fn drop(&mut self) {
         signal("INT", self.0.id());
-        let _ = self.0.wait();
+        self.0.wait();
     }
 }
 
@@ -226,14 +226,13 @@ fn a_file_system_that_turns_read_only_or_fails_acknowledges_nothing() {
 #[test]
 #[ignore = "just torture"]
 fn a_file_or_folder_that_may_not_be_written_refuses_to_start_in_one_line() {
-    let dir = TempDir::new().unwrap();
-    give_away(dir.path());
+    let dir = folder();
     // A folder of nobody's, where the program may be read as well.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("program");
     fs::copy(crate::servers::program::built("rocket-login"), &program).unwrap();
     let start = || {
-        let mut command = Command::new(&program);
+        let mut command = clean(&program);
         command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
         command.env("ROCKET_SECRET_KEY", "dGhlIGtleSBvZiB0aGUgdG9ydHVyZSB0ZXN0cyEhISE=");
         unprivileged(command)

@@ -216,9 +216,9 @@ fn a_hang_up_ends_the_site_as_a_kill_does() {
     let site = Site::start(dir.path(), &[]);
     site.registered("ada");
     let path = site.database();
-    // What a process ignores, those that it starts do as well.
+    // Under `nohup` as well: a process ignores what the one that starts it ignores.
     let ignored = u64::from_str_radix(&status_line(site.id(), "SigIgn"), 16).unwrap();
-    assert!(ignored & 1 == 0, "hang-ups are ignored here, as under `nohup`: run it without");
+    assert!(ignored & 1 == 0, "it was started with hang-ups ignored");
     signal("HUP", site.id());
     let status = site.status();
     assert_eq!(status.signal(), Some(1), "{status}");

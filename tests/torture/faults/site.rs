@@ -5,11 +5,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::servers::program::built;
-use crate::servers::{free_port, signal, status_line};
+use crate::servers::{Running, clean, free_port, signal, status_line};
 
 /// Hashing as cheap as it gets, for tests that want many writes.
 pub const CHEAP: (&str, &str) = ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}");
@@ -22,19 +22,19 @@ pub const BEHIND_PROXY: (&str, &str) = ("ROCKET_SITE", "{trusted_proxies=[\"127.
 
 /// A running program, with its database at `data/login.db` in its folder.
 pub struct Site {
-    child: Child,
+    running: Running,
     port: u16,
     dir: PathBuf,
 }
 
 /// The program in `dir`.
 pub fn bare(dir: &Path) -> Command {
-    in_folder(Command::new(built("rocket-login")), dir)
+    in_folder(clean(built("rocket-login")), dir)
 }
 
 /// The same after `script` of a shell.
 pub fn after(script: &str, dir: &Path) -> Command {
-    let mut shell = Command::new("sh");
+    let mut shell = clean("sh");
     shell.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(built("rocket-login"));
     in_folder(shell, dir)
 }
@@ -64,19 +64,19 @@ impl Site {
     /// With its output wherever the command sends it.
     pub fn start_silently(mut command: Command, dir: &Path) -> Self {
         let port = free_port();
-        let child = command.env("ROCKET_PORT", port.to_string()).spawn().unwrap();
-        let mut site = Site { child, port, dir: dir.to_owned() };
+        command.env("ROCKET_PORT", port.to_string());
+        let mut site = Site { running: Running::spawn(command), port, dir: dir.to_owned() };
         let start = Instant::now();
         while !site.browser().try_get("/healthz").is_ok_and(|answer| answer.status == 200) {
-            let ended = site.child.try_wait().unwrap();
-            assert!(ended.is_none() && start.elapsed() < Duration::from_secs(20), "{}", site.log());
+            let has_ended = site.running.has_ended();
+            assert!(!has_ended && start.elapsed() < Duration::from_secs(20), "{}", site.log());
             std::thread::sleep(Duration::from_millis(10));
         }
         site
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.running.id()
     }
 
     pub fn port(&self) -> u16 {
@@ -138,16 +138,13 @@ impl Site {
 
     /// Nothing has panicked, and it still runs.
     pub fn assert_alive(&mut self) {
-        assert_eq!(self.child.try_wait().unwrap(), None, "{}", self.log());
+        assert!(!self.running.has_ended(), "{}", self.log());
         assert!(!self.log().contains("panicked"), "{}", self.log());
         self.browser().get("/healthz").assert(200);
     }
 
-    /// `kill -9`.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
+    /// `kill -9`, as whenever it is dropped.
+    pub fn kill(self) {}
 
     pub fn terminate(&self) {
         signal("TERM", self.id());
@@ -160,7 +157,7 @@ impl Site {
 
     /// The same, and the signal that has ended it.
     pub fn status(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        self.running.wait()
     }
 
     /// A line of `/proc/…/status`, in KiB: `VmRSS`, `VmHWM`.
@@ -170,13 +167,6 @@ impl Site {
 
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
