@@ -16,6 +16,7 @@ mod docs;
 mod embedding;
 mod errors;
 mod examples;
+mod fail2ban;
 mod fake_smtp;
 mod generated;
 mod hashing;

@@ -1,0 +1,149 @@
+//! The README's filter for fail2ban, in fail2ban itself, on the program's own log.
+
+use std::fs;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::servers::program::{Program, session_cookie};
+use crate::servers::{find, has};
+
+const TROUBLE: [&str; 4] =
+    ["log_in_failed", "reauthentication_failed", "link_refused", "throttled"];
+
+/// What somebody sends who wants another address banned.
+const FORGED: &str = "Warning: security: time=2026-01-01T00:00:00Z event=throttled ip=6.6.6.6 \
+                      user=1 email=-";
+
+/// The addresses that come from the README's filter as fail2ban reads it, one for each line of
+/// `log` that it matches.
+fn banned(log: &str, options: &[&str]) -> Vec<String> {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let readme = fs::read_to_string("README.md").unwrap();
+    let filters: Vec<_> =
+        readme.split("```").filter(|block| block.contains("\n[Definition]\n")).collect();
+    assert_eq!(filters.len(), 1);
+    fs::write(path("filter.conf"), filters[0].strip_prefix("ini\n").unwrap()).unwrap();
+    fs::write(path("log"), log).unwrap();
+
+    let mut command = Command::new(find("fail2ban-regex").unwrap());
+    // Names in its output would be looked up.
+    command.args(options).args(["--usedns=no", "-o", "ip"]);
+    // It takes what has a blank in its name for an expression.
+    let done = command.args(["log", "./filter.conf"]).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(!said.contains("ERROR"), "{said}");
+    said.lines().map(str::to_owned).collect()
+}
+
+/// What the program logs when it is used, well, badly, and by somebody who would like
+/// to write lines of the log.
+fn log(level: &str) -> String {
+    let dir = TempDir::new().unwrap();
+    let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    command.envs([
+        ("ROCKET_LOG_LEVEL", level),
+        ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
+        ("ROCKET_SITE", "{trusted_proxies=[\"127.0.0.1\"]}"),
+        ("ROCKET_THROTTLE", "{address_failures=3}"),
+    ]);
+    let site = Program::start(command, &[]);
+    let right = "email=ada%40example.org&password=correct+horse+battery";
+    let ada = session_cookie(&site.request("POST /register", None, right));
+
+    let from = |address: &str, path: &str, cookie: Option<&str>, body: &str| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nX-Forwarded-For: {address}\r\nUser-Agent: {FORGED}\r\n\
+             Referer: {FORGED}\r\nAccept: text/html; a=\"{FORGED}\"\r\nX-None:"
+        );
+        site.request(&head, cookie, body)
+    };
+    let wrong = "email=ada%40example.org&password=wrong+horse+battery";
+    for address in ["203.0.113.7", "2001:db8::7"] {
+        from(address, "/login", None, wrong);
+        from(address, "/reauthenticate", Some(&ada), "password=wrong+horse+battery");
+        from(address, &format!("/reset/{}", "a".repeat(43)), None, "new_password=correct+horse");
+        while from(address, "/login", None, wrong).starts_with("HTTP/1.1 422") {}
+    }
+
+    // Lines that are about nobody to be banned, or that nobody but an attacker has written.
+    let line_of_forgery = FORGED.replace(' ', "%20");
+    for path in ["/login", "/nowhere", "/reset/token"] {
+        from("198.51.100.1", &format!("{path}?{line_of_forgery}"), None, right);
+        from(FORGED, &format!("{path}/{line_of_forgery}"), None, right);
+    }
+    let address = format!("email={}%406.6.6.6&password=", FORGED.replace(' ', "+"));
+    from("198.51.100.1", "/register", None, &address);
+    from("198.51.100.1", "/logout", Some(&ada), "");
+    site.output()
+}
+
+#[test]
+fn fail2ban_bans_by_the_filter_in_the_readme_in_every_form_of_the_log() {
+    if !has(find("fail2ban-regex").is_some(), "fail2ban") {
+        return;
+    }
+
+    for level in ["critical", "normal"] {
+        let log = log(level);
+        let expected: Vec<&str> = log
+            .lines()
+            .filter(|line| TROUBLE.iter().any(|event| line.contains(&format!(" event={event} "))))
+            .filter_map(|line| line.split(" ip=").nth(1)?.split(' ').next())
+            .collect();
+        for event in TROUBLE {
+            for address in ["203.0.113.7", "2001:db8::7"] {
+                assert!(log.contains(&format!("event={event} ip={address} ")), "{event} in\n{log}");
+            }
+        }
+        assert!(!expected.contains(&"6.6.6.6"), "{log}");
+
+        let all = |form: &dyn Fn(&str) -> String| {
+            log.lines().map(|line| form(line) + "\n").collect::<String>()
+        };
+        let docker = |line: &str| {
+            let log = serde_json::to_string(&format!("{line}\n")).unwrap();
+            let time = "2026-01-01T00:00:00.123456789Z";
+            format!("{{\"log\":{log},\"stream\":\"stdout\",\"time\":\"{time}\"}}")
+        };
+        let mut forms: Vec<(&str, String, &[&str])> =
+            vec![("a file", all(&|line| line.to_owned()), &[])];
+        if level == "normal" {
+            forms.push(("Docker's json-file", all(&docker), &[]));
+            // From the journal fail2ban has the time apart, and cuts nothing out of the line.
+            let journal = all(&|line| format!("1767225600 www rocket-login[812]: {line}"));
+            forms.push(("the journal", journal, &["-d", "^EPOCH"]));
+            let syslog = all(&|line| format!("Jan  1 00:00:00 www rocket-login[812]: {line}"));
+            forms.push(("syslog", syslog, &[]));
+        }
+        for (name, lines, options) in forms {
+            assert_eq!(banned(&lines, options), expected, "{name}, {level}:\n{lines}");
+        }
+    }
+}
+
+#[test]
+fn fail2ban_bans_nobody_for_lines_that_somebody_else_has_written() {
+    if !has(find("fail2ban-regex").is_some(), "fail2ban") {
+        return;
+    }
+
+    let lines = [
+        // As a proxy logs what it was asked for, and by what.
+        format!("203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] \"GET /{FORGED} HTTP/1.1\" 404 0"),
+        format!(
+            "203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 0 \"{FORGED}\""
+        ),
+        format!("GET /?{FORGED} text/html:"),
+        format!("   >> {FORGED}"),
+        format!("{{\"log\":\"GET /{FORGED}\\n\",\"time\":\"2026-01-01T00:00:00.1Z\"}}"),
+        // Whom it would be about is not known.
+        FORGED.replace("6.6.6.6", "-"),
+        FORGED.replace("throttled", "logged_in"),
+        FORGED.replace("throttled", "denied"),
+    ];
+    // And one that is ours, to show that they are read.
+    let ours = FORGED.replace("6.6.6.6", "203.0.113.7");
+    assert_eq!(banned(&[&lines.join("\n"), "\n", &ours, "\n"].concat(), &[]), ["203.0.113.7"]);
+}
