@@ -6,6 +6,7 @@ mod support;
 mod account;
 mod alike;
 mod asvs;
+mod backup;
 mod bad_input;
 mod binary;
 mod commands;
