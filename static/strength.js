@@ -8,25 +8,27 @@ for (const input of document.querySelectorAll('input[autocomplete="new-password"
   shown.setAttribute("role", "status");
   input.closest(".field").append(shown);
 
+  const account = input.form.querySelector('input[autocomplete="username"]');
   let timer, request;
   const judge = async () => {
-    request?.abort();
     request = new AbortController();
-    const account = input.form.querySelector('input[autocomplete="username"]');
     const body = new URLSearchParams({ password: input.value, email: account?.value ?? "" });
     try {
       const answer = await fetch(url, { method: "POST", body, signal: request.signal });
-      if (!answer.ok) return;
-      const { score, text } = await answer.json();
+      const { score, text } = answer.ok ? await answer.json() : { score: 0, text: "" };
       shown.textContent = text;
       shown.dataset.score = score;
     } catch {
-      // A later judgement has overtaken it, or the site is busy.
+      // Something else has been typed meanwhile, or there is no network.
     }
   };
 
-  input.addEventListener("input", () => {
+  // What is typed later makes void what is on the way: its answer would be about another text.
+  const wait = () => {
     clearTimeout(timer);
+    request?.abort();
     timer = setTimeout(judge, 300);
-  });
+  };
+  input.addEventListener("input", wait);
+  account?.addEventListener("input", () => input.value && wait());
 }

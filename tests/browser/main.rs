@@ -198,8 +198,14 @@ async fn the_password_can_be_shown_and_is_sent_hidden() {
         let button = browser.find(".reveal button").await;
         assert_eq!(button.attr("aria-label").await.unwrap().as_deref(), Some("Show password"));
         button.click().await.unwrap();
-        browser.find("input[name=password][type=text]").await;
+        let shown = browser.find("input[name=password][type=text]").await;
         assert_eq!(button.attr("aria-label").await.unwrap().as_deref(), Some("Hide password"));
+        // An ordinary text field would be corrected, and sent to a spelling service.
+        for (name, off) in
+            [("autocapitalize", "none"), ("autocorrect", "off"), ("spellcheck", "false")]
+        {
+            assert_eq!(shown.attr(name).await.unwrap().as_deref(), Some(off), "{name}");
+        }
 
         // Whether the browser may refuse to submit or not, the field is hidden again by then.
         browser.evaluate("document.forms[0].addEventListener('submit', (e) => {
@@ -308,6 +314,116 @@ async fn the_meter_follows_what_is_typed() {
         browser.fill("password", "correct horse battery staple").await;
         let strong = browser.find(".strength[data-score='4']").await;
         assert_eq!(strong.text().await.unwrap(), "Strong.");
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn the_meter_follows_the_address_and_shows_nothing_about_another_text() {
+    run(async |_, browser| {
+        browser.open("/register").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", "correct.horse.battery").await;
+        browser.find(".strength[data-score='4']").await;
+        browser.fill("email", "correct.horse.battery@example.org").await;
+        browser.find(".strength[data-score='0']").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.find(".strength[data-score='4']").await;
+
+        // The site cannot judge this one.
+        browser.evaluate("window.fetch = async () => new Response('', { status: 503 })").await;
+        browser.fill("password", "short").await;
+        browser.find(".strength:empty").await;
+    })
+    .await;
+}
+
+/// What is wrong with a field, as it is shown, and as a screen reader hears it.
+async fn error_of(browser: &Browser, name: &str) -> Value {
+    let field = format!("document.querySelector('[name={name}]')");
+    browser
+        .evaluate(&format!(
+            "const field = {field};
+             const heard = (field.getAttribute('aria-describedby') || '').split(' ')
+                 .map(id => document.getElementById(id)).filter(e => e && e.matches('.error, .alert'));
+             return [field.closest('.field').querySelectorAll('.error').length, heard.length,
+                     field.getAttribute('aria-invalid')]"
+        ))
+        .await
+}
+
+#[rocket::async_test]
+async fn an_error_goes_once_its_field_is_changed_and_contradicts_no_meter() {
+    run(async |_, browser| {
+        let is_wrong = json!([1, 1, "true"]);
+        let is_settled = json!([0, 0, null]);
+        // The browser would stop some of them itself.
+        let submit_anyway = async || {
+            browser.evaluate("document.querySelector('main form').noValidate = true").await;
+            browser.submit().await;
+        };
+        let type_a_good_one = async |name: &str| {
+            assert_eq!(error_of(browser, name).await, is_wrong, "{name}");
+            browser.fill(name, "correct horse battery staple").await;
+            browser.find(".strength[data-score='4']").await;
+            assert_eq!(error_of(browser, name).await, is_settled, "{name}");
+            // The hint is still heard.
+            let about =
+                browser.find(&format!("[name={name}]")).await.attr("aria-describedby").await;
+            assert_eq!(about.unwrap(), Some(format!("{name}-hint")));
+        };
+
+        // At sign-up. What was not changed keeps its error.
+        browser.open("/register").await;
+        browser.fill("email", "no address").await;
+        browser.fill("password", "password1234").await;
+        submit_anyway().await;
+        browser.find("#password-error").await;
+        type_a_good_one("password").await;
+        assert_eq!(error_of(browser, "email").await, is_wrong);
+        browser.fill("email", "ada@example.org").await;
+        assert_eq!(error_of(browser, "email").await, is_settled);
+
+        // One that is wrong for the address's sake, and another address.
+        browser.open("/register").await;
+        browser.fill("email", "correct.horse.battery@example.org").await;
+        browser.fill("password", "correct.horse.battery").await;
+        submit_anyway().await;
+        browser.find("#password-error").await;
+        browser.fill("email", "ada@example.org").await;
+        assert_eq!(error_of(browser, "password").await, is_settled);
+
+        browser.register("ada@example.org").await;
+        browser.open("/account/password").await;
+        browser.fill("current_password", "wrong horse battery").await;
+        browser.fill("new_password", "password1234").await;
+        submit_anyway().await;
+        browser.find("#new_password-error").await;
+        type_a_good_one("new_password").await;
+
+        browser.open("/reset").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.submit().await;
+        browser.find("a[href='/reset']").await;
+        browser.open("/dev/mailbox").await;
+        browser.find("a[href^='/reset/']").await.click().await.unwrap();
+        browser.fill("new_password", "password1234").await;
+        submit_anyway().await;
+        browser.find("#new_password-error").await;
+        type_a_good_one("new_password").await;
+
+        // Where the form as a whole was wrong, what it said stays to be read.
+        browser.log_out().await;
+        browser.open("/login").await;
+        browser.fill("email", "ada@example.org").await;
+        browser.fill("password", "wrong horse battery").await;
+        browser.submit().await;
+        browser.find("[role=alert]").await;
+        assert_eq!(error_of(browser, "password").await, json!([0, 1, "true"]));
+        browser.fill("password", PASSWORD).await;
+        assert_eq!(error_of(browser, "password").await, is_settled);
+        assert_eq!(error_of(browser, "email").await, json!([0, 1, "true"]));
+        assert!(browser.exists("[role=alert]").await);
     })
     .await;
 }
@@ -508,14 +624,34 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     look("/reauthenticate").await;
 }
 
-#[rocket::async_test]
-async fn every_page_fits_320_pixels() {
+/// No page is wider than its window of so many pixels, whichever way its text runs.
+async fn assert_fits(width: u32, is_phone: bool) {
     run(async |site, browser| {
-        let phone = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
-        browser.devtools("Emulation.setDeviceMetricsOverride", phone).await;
+        let screen =
+            json!({ "width": width, "height": 640, "deviceScaleFactor": 2, "mobile": is_phone });
+        browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
         on_every_page(site, browser, async |what| {
-            let size = browser.evaluate("return [document.documentElement.scrollWidth, innerWidth]");
-            assert_eq!(size.await, json!([320, 320]), "{what}");
+            for direction in ["rtl", "ltr"] {
+                let script = format!(
+                    "document.documentElement.dir = '{direction}';
+                     const page = document.documentElement;
+                     return [page.scrollWidth - page.clientWidth, innerWidth]"
+                );
+                let size = browser.evaluate(&script).await;
+                assert_eq!(size, json!([0, width]), "{what}, {direction}");
+                // "Show" stands at the end of its field, over no text.
+                let misplaced = browser.evaluate(
+                    "return [...document.querySelectorAll('.reveal')].filter(row => {
+                         const field = row.querySelector('input').getBoundingClientRect();
+                         const button = row.querySelector('button').getBoundingClientRect();
+                         const room = getComputedStyle(row.querySelector('input')).paddingInlineEnd;
+                         const gap = document.dir === 'rtl' ? button.left - field.left
+                             : field.right - button.right;
+                         return Math.abs(gap) > 1 || parseFloat(room) < button.width;
+                     }).map(row => row.outerHTML)",
+                );
+                assert_eq!(misplaced.await, json!([]), "{what}, {direction}");
+            }
 
             // A finger is 24 pixels wide at the least (WCAG 2.2, 2.5.8); links in a
             // sentence are exempt there, not here.
@@ -529,6 +665,16 @@ async fn every_page_fits_320_pixels() {
         .await;
     })
     .await;
+}
+
+#[rocket::async_test]
+async fn every_page_fits_320_pixels_in_both_directions() {
+    assert_fits(320, true).await;
+}
+
+#[rocket::async_test]
+async fn every_page_fits_a_desktop_in_both_directions() {
+    assert_fits(1280, false).await;
 }
 
 async fn assert_accessible(scheme: &str) {
@@ -591,9 +737,9 @@ fn all_of_it_again_on_two_instances_behind_a_balancer() {
     }
 
     let cluster = servers::Cluster::start();
-    let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
-    let suite = suite.env("TEST_POSTGRES", cluster.socket()).arg("--test-threads=1");
-    let done = suite.output().unwrap();
+    let mut suite = servers::clean(std::env::current_exe().unwrap());
+    suite.env("TEST_POSTGRES", cluster.socket()).arg("--test-threads=1");
+    let done = servers::Running::output(suite, "");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.contains("test result: ok. 1") && !said.contains(" 0 passed"), "{said}");

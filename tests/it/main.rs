@@ -19,6 +19,7 @@ mod errors;
 mod examples;
 mod fail2ban;
 mod fake_smtp;
+mod fields;
 mod generated;
 mod hashing;
 mod headers;
