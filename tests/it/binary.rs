@@ -211,10 +211,9 @@ fn a_configuration_that_cannot_be_read_ends_with_its_place() {
 fn a_configuration_that_is_closed_to_us_is_named() {
     use std::os::unix::fs::PermissionsExt;
 
-    use crate::servers::{give_away, unprivileged};
+    use crate::servers::{folder, unprivileged};
 
-    let dir = TempDir::new().unwrap();
-    give_away(dir.path());
+    let dir = folder();
     let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
     std::fs::write(&path, "").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();

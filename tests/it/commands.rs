@@ -1,6 +1,7 @@
 //! What the operator does at the command line, while the site runs or not.
 
-use std::process::Output;
+use std::io::{Read, Write};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -571,13 +572,15 @@ fn a_database_of_a_newer_program_is_left_to_it() {
 #[cfg(unix)]
 fn unread(dir: &TempDir, arguments: &[&str], out: Stdio) -> (Option<i32>, String) {
     let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
-    let command = command.args(arguments).envs([CHEAP]).stdin(Stdio::piped()).stdout(out);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let _ = child.stdin.take().unwrap().write_all(b"correct horse battery\n");
-    let output = child.wait_with_output().unwrap();
-    let said = after_database(dir, output.stderr);
+    command.args(arguments).envs([CHEAP]).stdin(Stdio::piped()).stdout(out).stderr(Stdio::piped());
+    let mut running = Running::spawn(command);
+    let _ = running.child.stdin.take().unwrap().write_all(b"correct horse battery\n");
+    let mut said = Vec::new();
+    running.child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
+    let status = running.wait();
+    let said = after_database(dir, said);
     let said = said.lines().filter(|line| !line.starts_with("security: ") && !line.is_empty());
-    (output.status.code(), said.collect::<Vec<_>>().join("\n"))
+    (status.code(), said.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(unix)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rocket::figment::Figment;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::database::command;
 use crate::mail::{certificate, register, start};
-use crate::servers::{self, find, free_port};
+use crate::servers::{self, Running, clean, find, free_port};
 use crate::support::TestApp;
 
 const ADA: &str = "ada@example.org";
@@ -20,7 +20,7 @@ const ADA: &str = "ada@example.org";
 /// A Postfix of the test's own, which keeps each mail for `example.org` in a file.
 struct Postfix {
     dir: TempDir,
-    master: Child,
+    _master: Running,
     /// Where it takes mails; with TLS from the first byte at `tls_port`.
     port: u16,
     tls_port: u16,
@@ -29,7 +29,8 @@ struct Postfix {
 impl Postfix {
     /// `settings`: further lines of its `main.cf`.
     fn start(settings: &str) -> Self {
-        let dir = TempDir::new().unwrap();
+        // Wherever the others are: it takes no blank in a name.
+        let dir = TempDir::new_in("/tmp").unwrap();
         let path = |name: &str| dir.path().join(name);
         // Its parts run as several users.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -52,9 +53,8 @@ impl Postfix {
         let master = master.replace("TLS_PORT", &tls_port.to_string());
         fs::write(path("etc/master.cf"), master.replace("PORT", &port.to_string())).unwrap();
 
-        let mut command = postfix(&path("etc"), "start-fg");
-        let master = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let postfix = Postfix { dir, master, port, tls_port };
+        let master = Running::start(postfix(&path("etc"), "start-fg"));
+        let postfix = Postfix { dir, _master: master, port, tls_port };
         let start = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "{}", postfix.log());
@@ -100,13 +100,11 @@ impl Postfix {
 impl Drop for Postfix {
     fn drop(&mut self) {
         let _ = postfix(&self.dir.path().join("etc"), "abort").stderr(Stdio::null()).status();
-        let _ = self.master.kill();
-        let _ = self.master.wait();
     }
 }
 
 fn postfix(etc: &Path, command: &str) -> Command {
-    let mut postfix = Command::new(find("postfix").expect("asked for before"));
+    let mut postfix = clean(find("postfix").expect("asked for before"));
     postfix.arg("-c").arg(etc).arg(command);
     postfix
 }
