@@ -136,7 +136,7 @@ impl<'c> Browser<'c> {
         let rocket = self.client.rocket();
         let sessions: &Arc<Sessions> = attached(rocket);
         let cookie = self.cookie(sessions.cookie_name());
-        let opened = sessions.open(cookie.into_iter());
+        let opened = sessions.open(cookie);
 
         let pending = PendingCookies::default();
         let client = session::Client::default();

@@ -348,14 +348,14 @@ async fn lock<'l>(
     let rows: Vec<Row> = query.fetch_all(db).await?;
     let row_of = |limit: &'l Limit| {
         let found = rows.iter().find(|row| row.key == limit.key().as_bytes()).cloned();
-        (limit, found.unwrap_or_default().as_of(now))
+        (limit, found.unwrap_or_default().settled(now))
     };
     Ok(limits.into_iter().map(row_of).collect())
 }
 
 impl Row {
     /// What of it still holds.
-    fn as_of(self, now: Timestamp) -> Self {
+    fn settled(self, now: Timestamp) -> Self {
         // From the future: a clock was ahead. It would hold everybody up until that time comes.
         if self.expires_at <= now || self.updated_at > now + CLOCK_SKEW {
             return Row { key: self.key, ..Row::default() };

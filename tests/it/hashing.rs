@@ -91,9 +91,12 @@ async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
     assert_eq!(hasher.count(), 9);
 }
 
-/// Memory in KiB and passes, before and after a change of the configuration, and
-/// what a refusal takes from then on.
-const CHANGES: [((u32, u32), (u32, u32), u64); 6] = [
+/// Memory in KiB, and passes.
+type Parameters = (u32, u32);
+
+/// Before and after a change of the configuration, and what a refusal takes from
+/// then on.
+const CHANGES: [(Parameters, Parameters, u64); 6] = [
     ((64, 1), (64, 3), 192),
     ((64, 3), (64, 1), 192),
     ((64, 2), (256, 2), 512),
@@ -104,7 +107,7 @@ const CHANGES: [((u32, u32), (u32, u32), u64); 6] = [
 
 #[rocket::async_test]
 async fn a_refused_log_in_takes_the_same_work_after_a_change_of_the_parameters() {
-    let hashed_with = |(memory, passes): (u32, u32)| {
+    let hashed_with = |(memory, passes): Parameters| {
         move |f: Figment| {
             f.merge(("password.memory_kib", memory)).merge(("password.iterations", passes))
         }

@@ -14,6 +14,9 @@ use crate::servers::free_port;
 use crate::servers::status_line;
 use crate::support::{TestApp, figment};
 
+/// At which command, and what the server does there.
+type Case = (&'static str, fn() -> Act);
+
 const FIRST: &str = "first@example.org";
 const SECOND: &str = "second@example.org";
 
@@ -52,7 +55,7 @@ fn memory() -> u64 {
 
 #[rocket::async_test]
 async fn a_hostile_answer_is_an_outage_and_costs_neither_mails_nor_memory() {
-    let cases: [(&str, fn() -> Act); 21] = [
+    let cases: [Case; 21] = [
         ("CONNECT", || Act::Flood(b"x")),
         ("CONNECT", || Act::Flood(b"220-more\r\n")),
         ("CONNECT", || Act::Flood(b"\n")),
@@ -100,7 +103,7 @@ async fn a_hostile_answer_is_an_outage_and_costs_neither_mails_nor_memory() {
 #[rocket::async_test]
 async fn what_a_server_may_answer_in_its_own_way_does_no_harm() {
     // The first of them made lettre 0.11.23 panic (RUSTSEC-2026-0562).
-    let cases: [(&str, fn() -> Act); 8] = [
+    let cases: [Case; 8] = [
         ("EHLO", || say("250-fake\r\n250-   \r\n250-\t\r\n250 8BITMIME\r\n")),
         ("EHLO", || say("250 \r\n")),
         ("EHLO", || say("250\r\n")),
@@ -121,7 +124,7 @@ async fn what_a_server_may_answer_in_its_own_way_does_no_harm() {
 
 #[rocket::async_test]
 async fn a_mail_that_the_server_refuses_or_drops_holds_up_no_other() {
-    let cases: [(&str, fn() -> Act); 15] = [
+    let cases: [Case; 15] = [
         ("RCPT TO:<first", || say("450 4.2.0 greylisted\r\n")),
         ("RCPT TO:<first", || say("421 4.3.0 not this one\r\n")),
         ("RCPT TO:<first", || say("454 4.7.1 Relay access denied\r\n")),
