@@ -60,6 +60,7 @@ pub struct Sessions {
     visitor_keys: Vec<String>,
     state_limit: usize,
     visitor_limit: i64,
+    account_limit: i64,
     cache: Option<Arc<Cache>>,
     group: Arc<Group>,
 }
@@ -81,6 +82,7 @@ impl Sessions {
             visitor_keys: config.session.visitor_keys.clone(),
             state_limit: config.session.state_limit,
             visitor_limit: config.session.visitor_limit,
+            account_limit: config.session.account_limit,
             cache: config.session.cache.then(|| Arc::new(Cache::new())),
             group: Arc::default(),
         }

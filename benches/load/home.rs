@@ -56,6 +56,8 @@ impl<'c> Home<'c> {
 
         let mut command = command(built(program), &self.dir);
         command.env("ROCKET_PROFILE", "release").env("ROCKET_SECRET_KEY", KEY.as_str());
+        // One account has thousands of sessions here.
+        command.env("ROCKET_SESSION", "{account_limit=10000}");
         if let Some((cluster, name)) = &self.postgres {
             let url = cluster.url(name);
             command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));

@@ -55,6 +55,10 @@ pub struct SessionConfig {
     /// `visitor_limit` (1000): the most sessions that visitors from one address
     /// (an IPv6 /64) may begin in an hour.
     pub visitor_limit: i64,
+    /// `account_limit` (200): the most sessions that one account has at a time. A
+    /// log-in beyond it ends the one that was not used for the longest. People have a
+    /// handful; what logs in each minute and keeps no cookie would have thousands.
+    pub account_limit: i64,
     /// `cache` (`true`): whether a session that was read is kept in memory until it
     /// changes. A change by another process is known here within a millisecond on
     /// SQLite; on PostgreSQL mostly within milliseconds, and within a second in any case.
@@ -95,6 +99,7 @@ impl Default for SessionConfig {
             visitor_keys: Vec::new(),
             state_limit: 64 * 1024,
             visitor_limit: 1000,
+            account_limit: 200,
             cache: true,
             reauthenticate_after: Duration::from_secs(10 * 60),
         }
@@ -122,6 +127,8 @@ impl SessionConfig {
         self.check_cookie(debug)?;
         check_range("session.state_limit", self.state_limit, 2..=16 * 1024 * 1024)?;
         check_range("session.visitor_limit", self.visitor_limit, 0..=1_000_000_000)?;
+        // What is shown, exported and counted at every log-in stays small.
+        check_range("session.account_limit", self.account_limit, 1..=10_000)?;
 
         // Whoever knows a key that opens cookies can seal some.
         let is_open = |key: &SecretKey| key.is_zero() || (key.is_published() && !debug);

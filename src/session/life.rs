@@ -21,6 +21,8 @@ use crate::metrics::{self, Event};
 pub(crate) struct Started {
     current: Current,
     event: Event,
+    /// How many of the account's other sessions end with it.
+    ended: u64,
 }
 
 impl Session {
@@ -91,7 +93,7 @@ impl Session {
             return Err(state::ended());
         }
         current.token = Arc::new(token);
-        Ok(Started { current, event: Event::Regenerated })
+        Ok(Started { current, event: Event::Regenerated, ended: 0 })
     }
 
     /// Makes sure that the session has not been ended since the request began:
@@ -225,6 +227,10 @@ impl Session {
     /// a visitor or of the same user is kept, if so configured; of another
     /// user's only the visitor's own keys.
     ///
+    /// Beyond `session.account_limit` the user's session that was not used for the
+    /// longest ends. The caller has locked the user: of two log-ins at once, each counts
+    /// the other's session.
+    ///
     /// # Errors
     ///
     /// When the database fails.
@@ -235,7 +241,10 @@ impl Session {
         remember: bool,
     ) -> Result<Started, Error> {
         let state = self.end(tx, Some(user_id)).await?;
-        self.insert(tx, Some(user_id), remember, state).await
+        let (now, others) = (self.clock.now(), self.sessions.account_limit - 1);
+        let ended = store::end_oldest(tx, user_id, others, now).await?;
+        let started = self.insert(tx, Some(user_id), remember, state).await?;
+        Ok(Started { ended, ..started })
     }
 
     /// Ends the session, and starts a visitor's with the keys that are the
@@ -320,7 +329,7 @@ impl Session {
         store::insert(tx, &record, &state::serialize(&state)?, &self.client).await?;
         let current =
             Current { token: Arc::new(token), record, state: Arc::new(state), is_new: true };
-        Ok(Started { current, event: Event::Created })
+        Ok(Started { current, event: Event::Created, ended: 0 })
     }
 
     /// Commits `tx`, and then hands the browser the cookie of the session that
@@ -332,10 +341,11 @@ impl Session {
     pub(crate) async fn commit(
         &self,
         tx: Transaction,
-        Started { current, event }: Started,
+        Started { current, event, ended }: Started,
     ) -> Result<(), Error> {
         tx.commit().await?;
         metrics::count(event);
+        metrics::ended(ended);
         self.send_cookie(&current);
         *self.current() = Some(current);
         Ok(())

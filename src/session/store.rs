@@ -358,6 +358,41 @@ pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<V
     Ok(listed)
 }
 
+/// Ends the user's sessions but the `kept` last used ones, and says how many it were: at
+/// most 100 at a time, those first that were not used for the longest. An account that
+/// has thousands from before there was a limit loses them with its next log-ins, and no
+/// log-in keeps everybody else from writing.
+///
+/// What another instance is just writing is passed over: it is in use.
+pub async fn end_oldest(
+    db: &mut Connection,
+    user_id: i64,
+    kept: i64,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    // PostgreSQL locks no rows of a query that numbers them.
+    let ended: Vec<SessionId> = sql::query_scalar(
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions WHERE id IN
+                (SELECT id FROM
+                    (SELECT id, row_number() OVER (ORDER BY last_seen_at DESC, created_at DESC)
+                            AS place
+                     FROM sessions WHERE user_id = $1 AND expires_at > $3 AND generation >=
+                        (SELECT session_generation FROM users WHERE id = $1)) AS numbered
+                 WHERE place > $2 ORDER BY place DESC LIMIT 100)
+             /*pg FOR UPDATE SKIP LOCKED*/)
+         RETURNING id",
+    )
+    .bind(user_id)
+    .bind(kept)
+    .bind(now)
+    .declared()
+    .fetch_all(&mut *db)
+    .await?;
+    ended.iter().for_each(|id| db.changes().add(*id));
+    Ok(ended.len() as u64)
+}
+
 /// Ends all sessions of the user, whom the transaction has locked, but the one that
 /// began as `kept`, and says how many it were.
 pub async fn end_of_user(

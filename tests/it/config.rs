@@ -85,6 +85,8 @@ fn a_number_out_of_range_says_the_range() {
         ("password.iterations", 0, "1 to 10"),
         ("password.parallelism", 5, "1 to 4"),
         ("password.concurrent_hashes", 0, "1 to 64"),
+        ("session.account_limit", 0, "1 to 10000"),
+        ("session.account_limit", 10_001, "1 to 10000"),
     ] {
         let error = refused(debug().merge((key, value)));
         assert_eq!(error, format!("{key}: is {value}; write a number from {range}"));

@@ -100,6 +100,7 @@ async fn every_look_up_has_an_index() {
         "EXPLAIN QUERY PLAN DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= 0 ORDER BY expires_at LIMIT 100)",
         "EXPLAIN QUERY PLAN DELETE FROM sessions WHERE user_id = 1",
         "EXPLAIN QUERY PLAN SELECT count(*) FROM sessions WHERE user_id = 1 AND generation = 0",
+        "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE user_id = 1 AND expires_at > 0 AND generation >= (SELECT session_generation FROM users WHERE id = 1)",
         "EXPLAIN QUERY PLAN SELECT id FROM users WHERE has_ended_sessions LIMIT 100",
         "EXPLAIN QUERY PLAN UPDATE users SET has_ended_sessions = FALSE WHERE id IN (1, 2) AND NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
         "EXPLAIN QUERY PLAN SELECT s.id FROM users u CROSS JOIN sessions s WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation LIMIT 100",

@@ -95,7 +95,8 @@ impl Programs {
             ("ROCKET_THROTTLE", "{enabled=false}"),
             (
                 "ROCKET_SESSION",
-                "{secure=false,visitor_limit=1000000000,reauthenticate_after=\"24h\"}",
+                "{secure=false,visitor_limit=1000000000,account_limit=10000,\
+                 reauthenticate_after=\"24h\"}",
             ),
         ]);
         if let Some(url) = &self.url {

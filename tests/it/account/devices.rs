@@ -1,10 +1,14 @@
 //! Where a user is logged in, and how a session is ended from elsewhere.
 
+use rocket::futures::future::join_all;
 use rocket::http::{ContentType, Header};
 use rocket_db_pools::Database;
 use rocket_login::{Db, sweep};
 
-use crate::support::{PASSWORD, TestApp, Visitor};
+use sqlx::AssertSqlSafe;
+
+use crate::database::{self, pick};
+use crate::support::{PASSWORD, START, TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
@@ -151,4 +155,84 @@ async fn an_applications_pages_call_the_same_acts() {
     phone.log_in(ADA).await;
     ada.get("/devices").await.assert_text("2 1 true");
     assert!(!phone.is_logged_in().await);
+}
+
+fn at_most_three(figment: rocket::figment::Figment) -> rocket::figment::Figment {
+    figment.merge(("session.account_limit", 3)).merge(("session.cache", true))
+}
+
+#[rocket::async_test]
+async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_longest() {
+    let app = TestApp::with(at_most_three).await;
+    let bob = app.registered("bob@example.org").await;
+    let first = app.registered(ADA).await;
+    app.advance(60);
+    let second = app.visitor();
+    second.log_in_remembered(ADA).await;
+    app.advance(60);
+    let third = app.visitor();
+    third.log_in(ADA).await;
+
+    // All are kept in memory by now, and the first is no longer the oldest.
+    app.advance(2 * 60);
+    for visitor in [&third, &first] {
+        assert!(visitor.is_logged_in().await);
+    }
+    app.advance(60);
+    let fourth = app.visitor();
+    fourth.log_in(ADA).await.assert_redirect("/account");
+    assert!(!second.is_logged_in().await, "a remembered one counts as well");
+    for visitor in [&first, &third, &fourth, &bob] {
+        assert!(visitor.is_logged_in().await);
+    }
+    assert_eq!(app.count("SELECT count(*) FROM sessions WHERE user_id = 2").await, 3);
+
+    // In place of its own session a browser begins another one, and nobody else's ends.
+    fourth.log_in(ADA).await;
+    for visitor in [&first, &third, &fourth] {
+        assert!(visitor.is_logged_in().await);
+    }
+}
+
+#[rocket::async_test]
+async fn log_ins_at_once_keep_to_the_limit() {
+    let app = TestApp::with(at_most_three).await;
+    app.registered(ADA).await.log_out().await;
+    let visitors: Vec<_> = (0..12).map(|_| app.visitor()).collect();
+    let answers = join_all(visitors.iter().map(|visitor| visitor.log_in(ADA))).await;
+    assert!(answers.iter().all(|answer| answer.status.code == 303));
+    assert_eq!(app.count("SELECT count(*) FROM sessions").await, 3);
+    let mut alive = 0;
+    for visitor in &visitors {
+        alive += u32::from(visitor.is_logged_in().await);
+    }
+    assert_eq!(alive, 3);
+}
+
+#[rocket::async_test]
+async fn an_account_with_too_many_sessions_from_before_loses_a_hundred_with_each_log_in() {
+    let app = TestApp::with(at_most_three).await;
+    let ada = app.registered(ADA).await;
+    many_sessions(&app, 250).await;
+    app.advance(60);
+    for left in [152, 53, 3, 3] {
+        app.visitor().log_in(ADA).await.assert_redirect("/account");
+        assert_eq!(app.count("SELECT count(*) FROM sessions").await, left);
+    }
+    assert!(!ada.is_logged_in().await);
+}
+
+/// Adds so many sessions of Ada's, each used a second later than the one before.
+async fn many_sessions(app: &TestApp, count: u32) {
+    let (id, family, no) = (database::random(32), database::random(32), pick("0", "FALSE"));
+    app.execute(AssertSqlSafe(format!(
+        "WITH RECURSIVE numbers (n) AS
+            (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+         INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
+                               expires_at, authenticated_at, user_agent, generation)
+         SELECT {id}, {family}, u.id, '{{\"number\":' || n || '}}', {no}, {START}, {START} + n,
+                {START} + 100000, {START}, 'Robot ' || n, u.session_generation
+         FROM numbers, users u WHERE u.email = '{ADA}'"
+    )))
+    .await;
 }
