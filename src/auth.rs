@@ -8,6 +8,7 @@ mod change;
 mod delete;
 mod done;
 mod email;
+mod export;
 mod log_in;
 mod mails;
 mod not_me;
@@ -43,13 +44,14 @@ use change::{Accounts, Change};
 
 pub use delete::DeleteError;
 pub(crate) use done::done_in_session;
+pub use export::Export;
 pub use log_in::LogIn;
 pub use not_me::Locked;
 pub use operate::{Operator, Overview};
 pub use password::{ChangePasswordError, ResetError};
 pub use recent::{RecentLogin, WantsPassword};
 pub use register::{RegisterError, Registered, SignUpCookie};
-pub use sessions::UserSession;
+pub use sessions::{SessionPage, UserSession};
 pub use sweep::fairing as sweeper;
 pub use verify::{Confirmation, Verified};
 

@@ -31,6 +31,7 @@ pub use mail::{MailConfig, MailServer, MailTls};
 pub(crate) use mail::{ascii_address, ascii_domain};
 pub use password::{PasswordConfig, Pepper};
 pub(crate) use read::read;
+pub(crate) use session::HIGHEST_ACCOUNT_LIMIT;
 pub use session::{SameSite, SessionConfig};
 pub use site::{AccountsConfig, Registration, SiteConfig};
 pub use throttle::ThrottleConfig;

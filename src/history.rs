@@ -86,25 +86,46 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The user's latest events, the newest first.
+/// Some events of a user.
+pub(crate) struct Part {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// The number of the oldest that was looked at. `None`: there is none.
+    pub oldest: Option<i64>,
+}
+
+/// The number of the user's newest event; 0 without any.
+pub(crate) async fn newest(db: &mut Connection, user_id: i64) -> Result<i64, Error> {
+    let newest =
+        sql::query_scalar("SELECT coalesce(max(id), 0) FROM login_events WHERE user_id = $1")
+            .bind(user_id)
+            .fetch_one(db)
+            .await?;
+    Ok(newest)
+}
+
+/// The user's latest events up to that of the number `newest`.
 pub(crate) async fn list(
     db: &mut Connection,
     user_id: i64,
+    newest: i64,
     limit: u32,
-) -> Result<Vec<Event>, Error> {
-    let rows: Vec<(String, Timestamp, String, String)> = sql::query_as(
-        "SELECT kind, created_at, ip_address, user_agent FROM login_events
-         WHERE user_id = $1 ORDER BY id DESC LIMIT $2",
+) -> Result<Part, Error> {
+    let rows: Vec<(i64, String, Timestamp, String, String)> = sql::query_as(
+        "SELECT id, kind, created_at, ip_address, user_agent FROM login_events
+         WHERE user_id = $1 AND id <= $2 ORDER BY id DESC LIMIT $3",
     )
     .bind(user_id)
+    .bind(newest)
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let event = |(kind, at, ip_address, user_agent): (String, Timestamp, String, String)| {
+    let oldest = rows.last().map(|(id, ..)| *id);
+    let event = |(_, kind, at, ip_address, user_agent): (_, String, _, _, String)| {
         let (kind, device) = (Kind::parse(&kind)?, device(&user_agent));
         Some(Event { kind, at, device, ip_address, user_agent })
     };
-    Ok(rows.into_iter().filter_map(event).collect())
+    Ok(Part { events: rows.into_iter().filter_map(event).collect(), oldest })
 }
 
 /// How many log-ins have failed since the last one that did not, or since the

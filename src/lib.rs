@@ -117,8 +117,8 @@ use mail::Mail;
 use pages::Base;
 
 pub use auth::{
-    Auth, ChangePasswordError, Confirmation, DeleteError, Locked, LogIn, RecentLogin,
-    RegisterError, Registered, ResetError, UserSession, Verified,
+    Auth, ChangePasswordError, Confirmation, DeleteError, Export, Locked, LogIn, RecentLogin,
+    RegisterError, Registered, ResetError, SessionPage, UserSession, Verified,
 };
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Pools, Transaction};

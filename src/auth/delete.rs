@@ -1,16 +1,10 @@
-//! Taking everything along, and leaving.
+//! Leaving.
 
-use serde_json::{Value, json};
-
-use super::{Auth, UserSession};
-use crate::device;
+use super::Auth;
 use crate::done::Act;
 use crate::error::Error;
-use crate::history::{self, Kind};
-use crate::link;
-use crate::mail;
+use crate::history::Kind;
 use crate::metrics;
-use crate::notice;
 use crate::password::Password;
 use crate::session::store as sessions;
 use crate::user::{self, User};
@@ -31,67 +25,6 @@ impl From<Error> for DeleteError {
 }
 
 impl Auth<'_> {
-    /// Everything that is stored about the user, the state of his sessions
-    /// included, without any secret. Instants are in seconds since 1970.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn export(&self, user: &User) -> Result<Value, Error> {
-        let mut change = self.change_as_user().await?;
-        let now = change.now;
-        let listed = sessions::list(&mut change, user.id, now).await?;
-        let listed: Vec<Value> = listed
-            .into_iter()
-            .map(|listed| {
-                let state: Value = serde_json::from_str(&listed.data).unwrap_or_default();
-                let (remember, authenticated_at) = (listed.remember, listed.authenticated_at);
-                let user_agent = listed.user_agent.clone();
-                let session = UserSession::from(listed);
-                json!({
-                    "device": session.device,
-                    "user_agent": user_agent,
-                    "ip_address": session.ip_address,
-                    "remember": remember,
-                    "authenticated_at": authenticated_at,
-                    "created_at": session.created_at,
-                    "last_seen_at": session.last_seen_at,
-                    "expires_at": session.expires_at,
-                    "state": state,
-                })
-            })
-            .collect();
-        let links: Vec<Value> = link::list(&mut change, user.id)
-            .await?
-            .iter()
-            .map(|link| {
-                json!({
-                    "purpose": link.purpose.name(),
-                    "email": link.email,
-                    "created_at": link.created_at,
-                    "expires_at": link.expires_at,
-                })
-            })
-            .collect();
-        let export = json!({
-            "user": {
-                "id": user.id,
-                "email": user.email,
-                "created_at": user.created_at,
-                "verified_at": user.verified_at,
-            },
-            "notices": notice::wanted(&mut change, user.id).await?,
-            "sessions": listed,
-            "devices": device::list(&mut change, user.id).await?,
-            "links": links,
-            "mails": mail::list(&mut change, user.id, &user.email).await?,
-            "history": history::list(&mut change, user.id, u32::MAX).await?,
-        });
-        change.record(Kind::Exported, user).await?;
-        change.commit().await?;
-        Ok(export)
-    }
-
     /// Deletes the account and everything stored about it, at once and for
     /// good. An application's own rows go with it where they reference
     /// `users (id) ON DELETE CASCADE`.

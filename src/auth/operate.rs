@@ -6,14 +6,15 @@ use serde::Serialize;
 use super::UserSession;
 use super::change::{Accounts, Change};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
 use crate::db::Pools;
 use crate::error::Error;
 use crate::history::{self, Kind};
 use crate::link::{self, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
-use crate::session::{Client, store as sessions};
+use crate::session::Client;
+use crate::session::store::{self as sessions, Part};
 use crate::user::store::Account;
 use crate::user::{self, Email};
 
@@ -36,7 +37,7 @@ pub struct Overview {
     pub created_at: Timestamp,
     pub verified_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
-    pub sessions: usize,
+    pub sessions: i64,
     pub failed_log_ins: i64,
 }
 
@@ -144,14 +145,16 @@ impl Operator {
         Ok(Some(format!("{origin}/reset/{}", *token.to_text())))
     }
 
-    /// The sessions of the account.
+    /// The sessions of the account, the last used first, and 10,000 at most. Only one from
+    /// before there was a `session.account_limit` has more.
     pub async fn sessions(&self, email: &Email) -> Result<Option<Vec<UserSession>>, Error> {
         let mut db = self.db.read().await?;
         let Some(account) = user::store::find_by_email(&mut db, email).await? else {
             return Ok(None);
         };
 
-        let listed = sessions::list(&mut db, account.user.id, self.clock.now()).await?;
+        let part = Part { limit: HIGHEST_ACCOUNT_LIMIT, offset: 0 };
+        let listed = sessions::list(&mut db, account.user.id, None, part, self.clock.now()).await?;
         Ok(Some(listed.into_iter().map(UserSession::from).collect()))
     }
 
@@ -205,7 +208,7 @@ impl Operator {
     ) -> Result<Overview, Error> {
         Ok(Overview {
             id: user.id,
-            sessions: sessions::list(db, user.id, self.clock.now()).await?.len(),
+            sessions: sessions::count(db, user.id, self.clock.now()).await?,
             failed_log_ins: history::failures(db, user.id).await?,
             email: user.email,
             created_at: user.created_at,

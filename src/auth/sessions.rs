@@ -9,15 +9,33 @@ use crate::done::{self, Act};
 use crate::error::Error;
 use crate::history::{self, Event, Kind};
 use crate::metrics;
+use crate::session::device;
 use crate::session::life::handle;
-use crate::session::{device, store};
+use crate::session::store::{self, Part};
 use crate::user::User;
 
 /// The most events that are shown. So many of one kind are kept that a flood of
 /// one leaves room for the others.
 const MOST_EVENTS: u32 = 500;
 
-/// One of a user's sessions, as he sees it.
+/// How many sessions are on one page: as many as people scroll through.
+const PAGE: u32 = 50;
+
+/// A page of the list of a user's sessions.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct SessionPage {
+    /// The sessions on it, 50 at most.
+    pub sessions: Vec<UserSession>,
+    /// Its number, from 1 to `last`.
+    pub number: u32,
+    /// The number of the last page: 1 where all are on one.
+    pub last: u32,
+    /// How many sessions the user has, on all pages.
+    pub total: i64,
+}
+
+/// One of a user's sessions, as they see it.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct UserSession {
@@ -38,23 +56,40 @@ pub struct UserSession {
 }
 
 impl Auth<'_> {
-    /// The user's sessions, the present one first, then the last used.
+    /// The page `number` of the user's sessions: the present one first, then the last
+    /// used, 50 to a page. The first page has the number 1; for 0 and for one that is past
+    /// the last, the nearest is returned.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket::get;
+    /// use rocket_login::{Auth, Error, User};
+    ///
+    /// #[get("/devices?<page>")]
+    /// async fn devices(page: Option<u32>, user: &User, auth: Auth<'_>) -> Result<String, Error> {
+    ///     let page = auth.sessions(user, page.unwrap_or(1)).await?;
+    ///     let names: Vec<_> = page.sessions.iter().map(|one| one.device.as_str()).collect();
+    ///     Ok(format!("{} (page {} of {})", names.join(", "), page.number, page.last))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn sessions(&self, user: &User) -> Result<Vec<UserSession>, Error> {
+    pub async fn sessions(&self, user: &User, number: u32) -> Result<SessionPage, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        let current = self.session.family();
-        let listed = store::list(&mut db, user.id, now).await?.into_iter();
-        let mut sessions: Vec<UserSession> = listed
-            .map(|listed| UserSession {
-                is_current: Some(listed.family) == current,
-                ..UserSession::from(listed)
-            })
-            .collect();
-        sessions.sort_by_key(|session| !session.is_current);
-        Ok(sessions)
+        let (current, limit) = (self.session.family(), i64::from(PAGE));
+        let total = store::count(&mut db, user.id, now).await?;
+        let last = u32::try_from((total - 1) / limit + 1).unwrap_or(u32::MAX).max(1);
+        let number = number.clamp(1, last);
+        let part = Part { limit, offset: i64::from(number - 1) * limit };
+        let listed = store::list(&mut db, user.id, current, part, now).await?.into_iter();
+        let sessions = listed.map(|listed| UserSession {
+            is_current: Some(listed.family) == current,
+            ..UserSession::from(listed)
+        });
+        Ok(SessionPage { sessions: sessions.collect(), number, last, total })
     }
 
     /// Ends the session `handle` of the user. `false`: they have none of that name,
@@ -65,12 +100,19 @@ impl Auth<'_> {
     /// [`is_ended()`](Error::is_ended()) when this session was ended meanwhile;
     /// otherwise when the database fails.
     pub async fn end_session(&self, user: &User, name: &str) -> Result<bool, Error> {
+        let families = {
+            let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+            store::families(&mut db, user.id, now).await?
+        };
+        let family = families.into_iter().find(|family| handle(*family) == name);
+
         let mut change = self.change_as_user().await?;
         let now = change.now;
-        let listed = store::list(&mut change, user.id, now).await?;
-        let Some(family) =
-            listed.iter().map(|listed| listed.family).find(|family| handle(*family) == name)
-        else {
+        let is_ended = match family {
+            Some(family) => store::delete(&mut change, family).await?,
+            None => false,
+        };
+        if !is_ended {
             let done = done::find(&mut change, of_handle(name), now).await?;
             if done.is_some_and(|done| done.user_id == Some(user.id)) {
                 return Ok(true);
@@ -78,15 +120,14 @@ impl Auth<'_> {
             change.note(Kind::Denied, Some(user.id), Some(&user.email));
             change.commit().await?;
             return Ok(false);
-        };
+        }
 
-        store::delete(&mut change, family).await?;
         let id = of_handle(name);
         done::insert(&mut change, id, Act::SessionEnded, Some(user.id), None, now).await?;
         change.record(Kind::SessionEnded, user).await?;
         change.commit().await?;
         metrics::ended(1);
-        if self.session.family() == Some(family) {
+        if self.session.family() == family {
             self.session.forget();
         }
         Ok(true)
@@ -114,7 +155,8 @@ impl Auth<'_> {
     ///
     /// When the database fails.
     pub async fn history(&self, user: &User) -> Result<Vec<Event>, Error> {
-        history::list(&mut self.accounts.db.read().await?, user.id, MOST_EVENTS).await
+        let mut db = self.accounts.db.read().await?;
+        Ok(history::list(&mut db, user.id, i64::MAX, MOST_EVENTS).await?.events)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::user::Email;
 
 #[derive(Debug, Subcommand)]
 pub enum SessionCommand {
-    /// The sessions of an account
+    /// The sessions of an account, the last used first, 10,000 at most
     List {
         #[arg(value_parser = Email::parse)]
         email: Email,

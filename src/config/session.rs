@@ -9,6 +9,10 @@ use super::{ConfigError, SecretKey, check_duration, check_range};
 /// A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
+/// The most that `session.account_limit` may be: what is shown, exported and counted at
+/// each log-in stays small.
+pub(crate) const HIGHEST_ACCOUNT_LIMIT: i64 = 10_000;
+
 /// The table `session`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,8 +131,8 @@ impl SessionConfig {
         self.check_cookie(debug)?;
         check_range("session.state_limit", self.state_limit, 2..=16 * 1024 * 1024)?;
         check_range("session.visitor_limit", self.visitor_limit, 0..=1_000_000_000)?;
-        // What is shown, exported and counted at every log-in stays small.
-        check_range("session.account_limit", self.account_limit, 1..=10_000)?;
+        let account_limits = 1..=HIGHEST_ACCOUNT_LIMIT;
+        check_range("session.account_limit", self.account_limit, account_limits)?;
 
         // Whoever knows a key that opens cookies can seal some.
         let is_open = |key: &SecretKey| key.is_zero() || (key.is_published() && !debug);

@@ -1,25 +1,39 @@
 //! `/account/export`: everything that is stored, to take along.
 
-use rocket::http::{ContentType, Header};
-use rocket::{Responder, get};
+use rocket::futures::stream::{BoxStream, StreamExt, unfold};
+use rocket::http::ContentType;
+use rocket::response::stream::TextStream;
+use rocket::response::{self, Responder, Response};
+use rocket::{Request, get};
 
-use crate::auth::{Auth, RecentLogin};
+use crate::auth::{Auth, Export, RecentLogin};
 use crate::error::Error;
 
 /// A file for the browser to save, and for nobody to keep on the way.
-#[derive(Responder)]
-pub struct Download {
-    content: (ContentType, String),
-    disposition: Header<'static>,
-    cache: Header<'static>,
+pub struct Download(BoxStream<'static, String>);
+
+impl<'r> Responder<'r, 'r> for Download {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'r> {
+        Response::build_from(TextStream(self.0).respond_to(request)?)
+            .header(ContentType::JSON)
+            .raw_header("Content-Disposition", "attachment; filename=\"account.json\"")
+            .raw_header("Cache-Control", "no-store")
+            .ok()
+    }
 }
 
 #[get("/account/export")]
 pub async fn export(user: RecentLogin<'_>, auth: Auth<'_>) -> Result<Download, Error> {
     let export = auth.export(&user).await?;
-    Ok(Download {
-        content: (ContentType::JSON, format!("{export:#}")),
-        disposition: Header::new("Content-Disposition", "attachment; filename=\"account.json\""),
-        cache: Header::new("Cache-Control", "no-store"),
-    })
+    Ok(Download(unfold(export, next).boxed()))
+}
+
+/// The head is sent by now. Where the database fails the document ends before its last
+/// brace: whoever reads it sees that it is not whole.
+async fn next(mut export: Export) -> Option<(String, Export)> {
+    let piece = export.next().await.unwrap_or_else(|error| {
+        log::error!("an export was cut off: {error}");
+        None
+    });
+    piece.map(|piece| (piece, export))
 }

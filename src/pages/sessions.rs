@@ -12,10 +12,22 @@ use crate::user::User;
 
 const PATH: &str = "/account/sessions";
 
-#[get("/account/sessions")]
-pub async fn list(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Html, Error> {
-    let sessions = auth.sessions(user).await?;
-    Ok(page.render("sessions", context! { sessions }))
+#[get("/account/sessions?<page>")]
+pub async fn list(
+    page: Option<&str>,
+    html: Page<'_>,
+    user: &User,
+    auth: Auth<'_>,
+) -> Result<Html, Error> {
+    let page = auth.sessions(user, page.map_or(1, number)).await?;
+    Ok(html.render("sessions", context! { page }))
+}
+
+/// The page that `text` means: the first where it is no number, and the last where it is
+/// one that is too large.
+fn number(text: &str) -> u32 {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().unwrap_or(u32::MAX) } else { 1 }
 }
 
 #[post("/account/sessions/<id>/revoke")]

@@ -316,46 +316,125 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
 }
 
 /// Ends the session that began with the id `family`, under whichever id it goes
-/// on, if it has not ended already.
-pub async fn delete(db: &mut Connection, family: SessionId) -> Result<(), Error> {
+/// on. `false`: it has ended already.
+pub async fn delete(db: &mut Connection, family: SessionId) -> Result<bool, Error> {
     let ended: Vec<SessionId> =
         sql::query_scalar("DELETE FROM sessions WHERE family = $1 RETURNING id")
             .bind(family)
             .declared()
             .fetch_all(&mut *db)
             .await?;
-    ended.into_iter().for_each(|id| db.changes().add(id));
-    Ok(())
+    ended.iter().for_each(|id| db.changes().add(*id));
+    Ok(!ended.is_empty())
 }
 
 /// A session as its owner sees it.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Listed {
     pub family: SessionId,
-    pub data: String,
-    pub remember: bool,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
-    pub authenticated_at: Option<Timestamp>,
     pub ip_address: String,
     pub user_agent: String,
 }
 
-/// The user's sessions that have not expired at `now`, the last used first.
-pub async fn list(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<Vec<Listed>, Error> {
+/// A part of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    pub limit: i64,
+    pub offset: i64,
+}
+
+/// A part of the user's sessions that have not expired at `now`: `first` of them all,
+/// then the last used.
+pub async fn list(
+    db: &mut Connection,
+    user_id: i64,
+    first: Option<SessionId>,
+    part: Part,
+    now: Timestamp,
+) -> Result<Vec<Listed>, Error> {
     let listed = sql::query_as(concat!(
-        "SELECT family, data, remember, created_at, last_seen_at, expires_at, authenticated_at,
-                ip_address, user_agent
+        "SELECT family, created_at, last_seen_at, expires_at, ip_address, user_agent
          FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
         of_generation!(),
-        " ORDER BY last_seen_at DESC, created_at DESC",
+        " ORDER BY CASE WHEN family = $3 THEN 0 ELSE 1 END,
+                   last_seen_at DESC, created_at DESC, family
+         LIMIT $4 OFFSET $5",
+    ))
+    .bind(user_id)
+    .bind(now)
+    .bind(first)
+    .bind(part.limit)
+    .bind(part.offset)
+    .fetch_all(db)
+    .await?;
+    Ok(listed)
+}
+
+/// A session as it is exported.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Exported {
+    pub data: String,
+    pub remember: bool,
+    pub authenticated_at: Option<Timestamp>,
+    #[sqlx(flatten)]
+    pub listed: Listed,
+}
+
+/// Those of the user's sessions `families` that have not expired at `now`, the last used
+/// first.
+pub async fn export(
+    db: &mut Connection,
+    user_id: i64,
+    families: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<Exported>, Error> {
+    let text = format!(
+        "SELECT data, remember, authenticated_at, family, created_at, last_seen_at, expires_at,
+                ip_address, user_agent
+         FROM sessions WHERE user_id = $1 AND expires_at > $2 AND family IN ({}) AND {}
+         ORDER BY last_seen_at DESC, created_at DESC, family",
+        sql::places(2, rounded(families.len())),
+        of_generation!(),
+    );
+    let mut query = sql::query_as_made(text).bind(user_id).bind(now);
+    for family in padded(families) {
+        query = query.bind(*family);
+    }
+    Ok(query.fetch_all(db).await?)
+}
+
+/// How many sessions of the user have not expired at `now`.
+pub async fn count(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<i64, Error> {
+    let count = sql::query_scalar(concat!(
+        "SELECT count(*) FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
+        of_generation!(),
+    ))
+    .bind(user_id)
+    .bind(now)
+    .fetch_one(db)
+    .await?;
+    Ok(count)
+}
+
+/// Which sessions of the user have not expired at `now`, the last used first.
+pub async fn families(
+    db: &mut Connection,
+    user_id: i64,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, Error> {
+    let families = sql::query_scalar(concat!(
+        "SELECT family FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
+        of_generation!(),
+        " ORDER BY last_seen_at DESC, created_at DESC, family",
     ))
     .bind(user_id)
     .bind(now)
     .fetch_all(db)
     .await?;
-    Ok(listed)
+    Ok(families)
 }
 
 /// Ends the user's sessions but the `kept` last used ones, and says how many it were: at

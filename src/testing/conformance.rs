@@ -331,8 +331,10 @@ async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
         assert!(!exists(other, record.id, NOW).await, "a session outlived the end of all");
         assert!(!changes(other, record, NOW + 1).await, "an ended session was changed");
     }
-    let listed = store::list(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
+    let listed = store::families(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
     assert_eq!(listed.len(), 2, "the list is not of those that are there");
+    let counted = store::count(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
+    assert_eq!(counted, 2, "the count is not of those that are there");
 
     // By a session that has ended itself: two are left, and neither comes back.
     assert_eq!(end_of_user(other, ada, Some(&ended[0])).await, 2, "not all were ended");

@@ -10,12 +10,12 @@ use rocket::tokio;
 use rocket::{Build, Rocket};
 use rocket_login::Clock;
 use rocket_login::testing::{self, Browser, Mail};
-use sqlx::{AnyConnection, Connection, Row, SqlSafeStr};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, SqlSafeStr};
 use tempfile::TempDir;
 
 pub use rocket_login::testing::Answer;
 
-use crate::database;
+use crate::database::{self, pick};
 
 /// A password that the policy takes.
 pub const PASSWORD: &str = "correct horse battery";
@@ -275,6 +275,21 @@ impl Visitor<'_> {
     pub fn has_cookie(&self, name: &str) -> bool {
         self.cookie(name).is_some()
     }
+}
+
+/// Adds so many sessions of the account of `email`, each used a second later than the one before.
+pub async fn many_sessions(app: &TestApp, email: &str, count: u32) {
+    let (id, family, no) = (database::random(32), database::random(32), pick("0", "FALSE"));
+    app.execute(AssertSqlSafe(format!(
+        "WITH RECURSIVE numbers (n) AS
+            (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+         INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
+                               expires_at, authenticated_at, user_agent, generation)
+         SELECT {id}, {family}, u.id, '{{\"number\":' || n || '}}', {no}, {START}, {START} + n,
+                {START} + 100000, {START}, 'Robot ' || n, u.session_generation
+         FROM numbers, users u WHERE u.email = '{email}'"
+    )))
+    .await;
 }
 
 /// Percent-encodes all but letters and digits.

@@ -3,12 +3,10 @@
 use rocket::futures::future::join_all;
 use rocket::http::{ContentType, Header};
 use rocket_db_pools::Database;
+use rocket_login::testing::count_calls;
 use rocket_login::{Db, sweep};
 
-use sqlx::AssertSqlSafe;
-
-use crate::database::{self, pick};
-use crate::support::{PASSWORD, START, TestApp, Visitor};
+use crate::support::{PASSWORD, TestApp, Visitor, many_sessions};
 
 const ADA: &str = "ada@example.org";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
@@ -145,9 +143,9 @@ async fn an_applications_pages_call_the_same_acts() {
 
     #[get("/devices")]
     async fn devices(user: &User, auth: Auth<'_>) -> Result<String, Error> {
-        let sessions = auth.sessions(user).await?;
+        let page = auth.sessions(user, 1).await?;
         let ended = auth.end_other_sessions(user).await?;
-        Ok(format!("{} {ended} {}", sessions.len(), sessions[0].is_current))
+        Ok(format!("{} {ended} {}", page.total, page.sessions[0].is_current))
     }
 
     let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![devices])).await;
@@ -213,7 +211,7 @@ async fn log_ins_at_once_keep_to_the_limit() {
 async fn an_account_with_too_many_sessions_from_before_loses_a_hundred_with_each_log_in() {
     let app = TestApp::with(at_most_three).await;
     let ada = app.registered(ADA).await;
-    many_sessions(&app, 250).await;
+    many_sessions(&app, ADA, 250).await;
     app.advance(60);
     for left in [152, 53, 3, 3] {
         app.visitor().log_in(ADA).await.assert_redirect("/account");
@@ -222,17 +220,50 @@ async fn an_account_with_too_many_sessions_from_before_loses_a_hundred_with_each
     assert!(!ada.is_logged_in().await);
 }
 
-/// Adds so many sessions of Ada's, each used a second later than the one before.
-async fn many_sessions(app: &TestApp, count: u32) {
-    let (id, family, no) = (database::random(32), database::random(32), pick("0", "FALSE"));
-    app.execute(AssertSqlSafe(format!(
-        "WITH RECURSIVE numbers (n) AS
-            (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
-         INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
-                               expires_at, authenticated_at, user_agent, generation)
-         SELECT {id}, {family}, u.id, '{{\"number\":' || n || '}}', {no}, {START}, {START} + n,
-                {START} + 100000, {START}, 'Robot ' || n, u.session_generation
-         FROM numbers, users u WHERE u.email = '{ADA}'"
-    )))
-    .await;
+#[rocket::async_test]
+async fn the_pages_show_every_session_once_and_the_present_one_first() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    ada.get("/account/sessions").await.assert_no_text("Page 1");
+    many_sessions(&app, ADA, 120).await;
+
+    let mut shown = Vec::new();
+    for number in 1..=3 {
+        let page = ada.get(&format!("/account/sessions?page={number}")).await;
+        page.assert_status(200).assert_text(&format!("Page {number} of 3"));
+        assert_eq!(page.body.contains("this device"), number == 1);
+        assert_eq!(page.body.contains(&format!("page={}\" rel=\"prev\"", number - 1)), number > 1);
+        assert_eq!(page.body.contains(&format!("page={}\" rel=\"next\"", number + 1)), number < 3);
+        let ids = page.body.split("/account/sessions/").skip(1);
+        let ids = ids.filter_map(|rest| rest.split_once("/revoke\"").map(|(id, _)| id.to_owned()));
+        let ids: Vec<_> = ids.filter(|id| id.len() == 16).collect();
+        assert_eq!(ids.len(), [49, 50, 21][number - 1]);
+        shown.extend(ids);
+    }
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 120);
+
+    // One that is on the last page can be ended as well.
+    let path = format!("/account/sessions/{}/revoke", shown[0]);
+    ada.post(&path, &[]).await.assert_redirect("/account/sessions");
+    assert_eq!(app.sessions().await, 120);
+
+    for (text, number) in
+        [("99999999999999999999", 3), ("4", 3), ("0", 1), ("-1", 1), ("x", 1), ("", 1)]
+    {
+        let page = ada.get(&format!("/account/sessions?page={text}")).await;
+        page.assert_status(200).assert_text(&format!("Page {number} of 3"));
+    }
+}
+
+#[rocket::async_test]
+async fn a_list_of_devices_costs_the_same_whatever_their_number() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let (few, of_few) = count_calls(ada.get("/account/sessions")).await;
+    many_sessions(&app, ADA, 5000).await;
+    let (many, of_many) = count_calls(ada.get("/account/sessions")).await;
+    assert_eq!(of_few, of_many);
+    assert!(many.body.len() < few.body.len() + 50 * 1000, "{}", many.body.len());
 }

@@ -1,9 +1,11 @@
 //! Taking everything along, and leaving.
 
+use rocket::tokio::io::AsyncReadExt;
+use rocket_login::testing::count_calls;
 use serde_json::Value;
 
 use crate::database::{TABLES, pick};
-use crate::support::{PASSWORD, START, TestApp};
+use crate::support::{PASSWORD, START, TestApp, many_sessions};
 
 const ADA: &str = "ada@example.org";
 
@@ -41,6 +43,79 @@ async fn the_export_holds_everything_and_no_secret() {
     for secret in [reset.rsplit('/').next().unwrap(), &hash, "argon2", &cookie] {
         answer.assert_no_text(secret);
     }
+}
+
+#[rocket::async_test]
+async fn an_export_of_thousands_of_rows_is_whole_and_read_in_pieces() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let state = "a line\n    \"and\" { another }";
+    ada.with_session(async |session| session.set("text", state).await.unwrap()).await;
+    many_sessions(&app, ADA, 3000).await;
+    app.execute(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000)
+         INSERT INTO login_events (user_id, kind, created_at, ip_address, user_agent)
+         SELECT 1, CASE WHEN n % 100 < 90 THEN 'logged_in' ELSE 'unknown' END, n, '', '' FROM numbers",
+    )
+    .await;
+
+    let (answer, calls) = count_calls(ada.get("/account/export")).await;
+    let export: Value = serde_json::from_str(&answer.assert_status(200).body).unwrap();
+    let list = |key: &str| export[key].as_array().unwrap().clone();
+    let mut numbers: Vec<_> =
+        list("sessions").iter().filter_map(|one| one["state"]["number"].as_i64()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=3000).collect::<Vec<_>>());
+    assert_eq!(list("sessions").len(), 3001);
+    assert!(list("sessions").iter().any(|one| one["state"]["text"] == state));
+    // Of an event of a kind that is none any longer nobody knows what it says.
+    assert_eq!(list("history").len(), 901);
+    let times: Vec<_> = list("history").iter().map(|one| one["at"].as_i64().unwrap()).collect();
+    assert!(times[..900].is_sorted_by(|a, b| a > b), "not the newest first");
+
+    // 16 sessions or 100 events at a time, and a few for the rest.
+    assert!(calls < 3001 / 16 + 1001 / 100 + 30, "{calls}");
+}
+
+#[rocket::async_test]
+async fn an_export_leaves_the_writer_and_the_readers_to_others_while_it_is_received() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    many_sessions(&app, ADA, 500).await;
+
+    // More of them than there are connections, and nobody reads any further.
+    let cookie = ada.session_cookie();
+    let mut begun = Vec::new();
+    for _ in 0..100 {
+        let request = app.client.get("/account/export");
+        let mut answer = request.cookie(("session", cookie.clone())).dispatch().await;
+        answer.read_exact(&mut [0; 2000]).await.unwrap();
+        begun.push(answer);
+    }
+    let bob = app.registered("bob@example.org").await;
+    assert!(bob.is_logged_in().await && ada.is_logged_in().await);
+
+    for answer in begun {
+        let rest = answer.into_string().await.unwrap();
+        assert!(rest.ends_with("  ]\n}\n"));
+    }
+}
+
+#[rocket::async_test]
+async fn an_export_that_fails_midway_is_no_whole_document() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    many_sessions(&app, ADA, 500).await;
+    let request = app.client.get("/account/export").cookie(("session", ada.session_cookie()));
+    let mut answer = request.dispatch().await;
+    assert_eq!(answer.status().code, 200);
+    let mut begun = vec![0; 2000];
+    answer.read_exact(&mut begun).await.unwrap();
+    app.execute("ALTER TABLE sessions RENAME COLUMN data TO gone").await;
+    let mut whole = String::from_utf8(begun).unwrap();
+    whole += &answer.into_string().await.unwrap();
+    assert!(whole.contains("\"sessions\": ["));
+    assert!(serde_json::from_str::<Value>(&whole).is_err(), "{whole}");
 }
 
 #[rocket::async_test]

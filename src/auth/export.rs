@@ -1,0 +1,223 @@
+//! Taking everything along.
+
+use std::vec::IntoIter;
+
+use serde_json::{Value, json};
+
+use super::{Auth, UserSession};
+use crate::clock::Timestamp;
+use crate::db::Pools;
+use crate::device;
+use crate::error::Error;
+use crate::history::{self, Kind};
+use crate::link::{self, Link};
+use crate::mail;
+use crate::notice;
+use crate::session::SessionId;
+use crate::session::store::{self as sessions, Exported};
+use crate::user::User;
+
+/// How many sessions are read at a time. Each may have a state of
+/// `session.state_limit`: 64 KiB, so that a piece takes a mebibyte at most.
+const SESSIONS: usize = 16;
+
+/// How many events are read at a time. None is larger than a kilobyte or so.
+const EVENTS: u32 = 100;
+
+/// Everything that is stored about a user, as one JSON document that is read piece by
+/// piece. Made by [`Auth::export()`].
+///
+/// Memory is taken for one piece, and a connection for as long as that is read: whoever
+/// receives the document slowly holds up nobody.
+#[derive(Debug)]
+pub struct Export {
+    db: Pools,
+    user_id: i64,
+    started_at: Timestamp,
+    next: Next,
+    sessions: IntoIter<SessionId>,
+    newest_event: i64,
+}
+
+/// What the next piece holds.
+#[derive(Debug)]
+enum Next {
+    Head(String),
+    Sessions(Items),
+    History(Items),
+    Nothing,
+}
+
+/// A list in the document, as it is written.
+#[derive(Debug, Default)]
+struct Items {
+    is_begun: bool,
+}
+
+impl Auth<'_> {
+    /// Everything that is stored about the user, the state of their sessions included,
+    /// without any secret. Instants are in seconds since 1970. That it was asked for is
+    /// recorded now, before the first piece is read.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket::get;
+    /// use rocket_login::{Auth, Error, RecentLogin};
+    ///
+    /// #[get("/size-of-my-data")]
+    /// async fn size(user: RecentLogin<'_>, auth: Auth<'_>) -> Result<String, Error> {
+    ///     let (mut export, mut bytes) = (auth.export(&user).await?, 0);
+    ///     while let Some(piece) = export.next().await? {
+    ///         bytes += piece.len();
+    ///     }
+    ///     Ok(format!("{bytes} bytes"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_ended()`](Error::is_ended()) when this session was ended meanwhile;
+    /// otherwise when the database fails.
+    pub async fn export(&self, user: &User) -> Result<Export, Error> {
+        let export = self.begin_export(user).await?;
+        let mut change = self.change_as_user().await?;
+        change.record(Kind::Exported, user).await?;
+        change.commit().await?;
+        Ok(export)
+    }
+
+    /// Reads what is bounded anyway, and what else there is to read.
+    async fn begin_export(&self, user: &User) -> Result<Export, Error> {
+        let (mut db, started_at) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        let links = link::list(&mut db, user.id).await?;
+        let head = json!({
+            "user": {
+                "id": user.id,
+                "email": user.email,
+                "created_at": user.created_at,
+                "verified_at": user.verified_at,
+            },
+            "notices": notice::wanted(&mut db, user.id).await?,
+            "devices": device::list(&mut db, user.id).await?,
+            "links": links.iter().map(exported_link).collect::<Vec<_>>(),
+            "mails": mail::list(&mut db, user.id, &user.email).await?,
+        });
+        Ok(Export {
+            user_id: user.id,
+            started_at,
+            next: Next::Head(format!("{head:#}")),
+            sessions: sessions::families(&mut db, user.id, started_at).await?.into_iter(),
+            newest_event: history::newest(&mut db, user.id).await?,
+            db: self.accounts.db.clone(),
+        })
+    }
+}
+
+impl Export {
+    /// The next piece of the document. `None`: it is whole.
+    ///
+    /// What ends or is deleted while the document is read may be missing in it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. The call may be made again; whoever gives up has no
+    /// whole document, and what they have got is no JSON.
+    pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        loop {
+            let piece = match &self.next {
+                Next::Head(_) => self.head(),
+                Next::Sessions(_) => self.some_sessions().await?,
+                Next::History(_) => self.some_events().await?,
+                Next::Nothing => return Ok(None),
+            };
+            // Some sessions have ended meanwhile, and there is nothing to be said.
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn head(&mut self) -> String {
+        let Next::Head(head) = std::mem::replace(&mut self.next, Next::Sessions(Items::default()))
+        else {
+            return String::new();
+        };
+        // The object goes on.
+        let begun = head.strip_suffix("\n}").unwrap_or(&head);
+        format!("{begun},\n  \"sessions\": [")
+    }
+
+    async fn some_sessions(&mut self) -> Result<String, Error> {
+        let left = self.sessions.as_slice();
+        let ids = &left[..left.len().min(SESSIONS)];
+        if ids.is_empty() {
+            self.next = Next::History(Items::default());
+            return Ok("\n  ],\n  \"history\": [".into());
+        }
+
+        let (mut db, now) = (self.db.read().await?, self.started_at);
+        let found = sessions::export(&mut db, self.user_id, ids, now).await?;
+        drop(db);
+        let (count, Next::Sessions(items)) = (ids.len(), &mut self.next) else {
+            return Ok(String::new());
+        };
+        let piece = items.write(found.into_iter().map(exported_session));
+        self.sessions.nth(count - 1);
+        Ok(piece)
+    }
+
+    async fn some_events(&mut self) -> Result<String, Error> {
+        let mut db = self.db.read().await?;
+        let part = history::list(&mut db, self.user_id, self.newest_event, EVENTS).await?;
+        drop(db);
+        let (Some(oldest), Next::History(items)) = (part.oldest, &mut self.next) else {
+            self.next = Next::Nothing;
+            return Ok("\n  ]\n}\n".into());
+        };
+        let piece = items.write(part.events.iter().map(|event| json!(event)));
+        self.newest_event = oldest - 1;
+        Ok(piece)
+    }
+}
+
+impl Items {
+    /// Further items, indented as they are in the whole document.
+    fn write(&mut self, items: impl IntoIterator<Item = Value>) -> String {
+        let mut written = String::new();
+        for item in items {
+            written += if self.is_begun { ",\n    " } else { "\n    " };
+            // In a text the end of a line is written `\n`, so these are between values.
+            written += &format!("{item:#}").replace('\n', "\n    ");
+            self.is_begun = true;
+        }
+        written
+    }
+}
+
+fn exported_link(link: &Link) -> Value {
+    json!({
+        "purpose": link.purpose.name(),
+        "email": link.email,
+        "created_at": link.created_at,
+        "expires_at": link.expires_at,
+    })
+}
+
+fn exported_session(exported: Exported) -> Value {
+    let Exported { data, remember, authenticated_at, listed } = exported;
+    let state: Value = serde_json::from_str(&data).unwrap_or_default();
+    let user_agent = listed.user_agent.clone();
+    let session = UserSession::from(listed);
+    json!({
+        "device": session.device,
+        "user_agent": user_agent,
+        "ip_address": session.ip_address,
+        "remember": remember,
+        "authenticated_at": authenticated_at,
+        "created_at": session.created_at,
+        "last_seen_at": session.last_seen_at,
+        "expires_at": session.expires_at,
+        "state": state,
+    })
+}
