@@ -106,41 +106,51 @@ impl Auth<'_> {
         let limits = [self.limits_of_sign_up(), mails.clone()].concat();
         self.begin(&limits, None).await?;
 
-        if !self.is_refused_anyway(email).await? {
-            let asked = self.refuse_breached::<RegisterError>(&password).await;
-            if asked.is_err() && !mails.is_empty() {
-                // None is sent for it.
-                let mut change = self.accounts.change().await?;
-                change.settle(&mails, Outcome::Abandoned).await?;
-                change.commit().await?;
-            }
-            asked?;
+        if self.is_openly_taken(email).await? {
+            return self.log_in_instead(email, password).await;
         }
+        let asked = self.refuse_breached::<RegisterError>(&password).await;
+        if asked.is_err() && !mails.is_empty() {
+            // None is sent for it.
+            let mut change = self.accounts.change().await?;
+            change.settle(&mails, Outcome::Abandoned).await?;
+            change.commit().await?;
+        }
+        asked?;
+
         let hash = self.hash(password.clone()).await?;
         if self.config.accounts.registration == Registration::Confirm {
             self.ask_to_confirm(email, hash).await?;
             return Ok(Registered::MailSent);
         }
         match self.sign_up(email, &hash).await {
-            Err(RegisterError::EmailTaken) => {}
-            done => return done,
+            // Somebody has signed up with it a moment ago.
+            Err(RegisterError::EmailTaken) => self.log_in_instead(email, password).await,
+            done => done,
         }
+    }
+
+    /// Whether the address has an account, where the answer may say so: then neither the
+    /// service for breaches is asked nor a password hashed that becomes nobody's.
+    async fn is_openly_taken(&self, email: &Email) -> Result<bool, Error> {
+        if self.config.accounts.registration == Registration::Confirm {
+            return Ok(false);
+        }
+        let mut db = self.accounts.db.read().await?;
+        Ok(user::store::find_by_email(&mut db, email).await?.is_some())
+    }
+
+    /// What a sign-up with the address of an account is.
+    async fn log_in_instead(
+        &self,
+        email: &Email,
+        password: NewPassword,
+    ) -> Result<Registered, RegisterError> {
         match self.log_in(Some(email), password.into(), false).await? {
             LogIn::Done => Ok(Registered::HadAccount),
             LogIn::Wrong => Err(RegisterError::EmailTaken),
             LogIn::Disabled => Err(RegisterError::Disabled),
         }
-    }
-
-    /// Whether nothing will come of it, before the service for breaches is asked.
-    /// Only where the answer says so as well.
-    async fn is_refused_anyway(&self, email: &Email) -> Result<bool, Error> {
-        let is_asked = self.config.password.breached_url.is_some();
-        if !is_asked || self.config.accounts.registration == Registration::Confirm {
-            return Ok(false);
-        }
-        let mut db = self.accounts.db.read().await?;
-        Ok(user::store::find_by_email(&mut db, email).await?.is_some())
     }
 
     async fn sign_up(

@@ -742,5 +742,7 @@ fn all_of_it_again_on_two_instances_behind_a_balancer() {
     let done = servers::Running::output(suite, "");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
-    assert!(said.contains("test result: ok. 1") && !said.contains(" 0 passed"), "{said}");
+    let passed = said.split("test result: ok. ").nth(1).and_then(|said| said.split(' ').next());
+    let passed: usize = passed.and_then(|number| number.parse().ok()).unwrap_or(0);
+    assert!(passed >= 10, "{said}");
 }
