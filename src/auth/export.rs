@@ -157,7 +157,7 @@ impl Export {
         }
 
         let (mut db, now) = (self.db.read().await?, self.started_at);
-        let found = sessions::export(&mut db, self.user_id, ids, now).await?;
+        let found = sessions::export(&mut db, ids, now).await?;
         drop(db);
         let (count, Next::Sessions(items)) = (ids.len(), &mut self.next) else {
             return Ok(String::new());

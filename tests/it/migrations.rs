@@ -102,6 +102,7 @@ async fn every_look_up_has_an_index() {
         "EXPLAIN QUERY PLAN SELECT count(*) FROM sessions WHERE user_id = 1 AND generation = 0",
         "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE user_id = 1 AND expires_at > 0 AND generation >= (SELECT session_generation FROM users WHERE id = 1)",
         "EXPLAIN QUERY PLAN SELECT id FROM users WHERE has_ended_sessions LIMIT 100",
+        "EXPLAIN QUERY PLAN SELECT kind FROM login_events WHERE user_id = 1 AND id <= 9 ORDER BY id DESC LIMIT 100",
         "EXPLAIN QUERY PLAN UPDATE users SET has_ended_sessions = FALSE WHERE id IN (1, 2) AND NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
         "EXPLAIN QUERY PLAN SELECT s.id FROM users u CROSS JOIN sessions s WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation LIMIT 100",
     ] {
@@ -112,6 +113,17 @@ async fn every_look_up_has_an_index() {
             assert!(!step.starts_with("SCAN") || is_short, "{sql}: {step}");
         }
     }
+}
+
+#[rocket::async_test]
+async fn a_few_sessions_of_an_export_are_not_looked_for_among_all_of_the_users() {
+    let app = TestApp::new().await;
+    let plan = "EXPLAIN QUERY PLAN SELECT data FROM sessions WHERE expires_at > 0 AND family IN (x'01', x'02')
+                AND (user_id IS NULL OR generation >= (SELECT session_generation FROM users
+                     WHERE users.id = sessions.user_id AND users.disabled_at IS NULL))";
+    let steps = sqlx::query(plan).fetch_all(&mut app.db().await).await.unwrap();
+    let step: String = steps[0].get("detail");
+    assert!(step.ends_with("(family=?)"), "{step}");
 }
 
 #[rocket::async_test]
