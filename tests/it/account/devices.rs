@@ -171,7 +171,8 @@ async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_lo
     let third = app.visitor();
     third.log_in(ADA).await;
 
-    // All are kept in memory by now, and the first is no longer the oldest.
+    // The second is kept in memory, and the first is no longer the oldest.
+    assert!(second.is_logged_in().await);
     app.advance(2 * 60);
     for visitor in [&third, &first] {
         assert!(visitor.is_logged_in().await);
