@@ -57,14 +57,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use rocket::figment::Figment;
     use rocket::tokio::sync::Notify;
 
     use super::*;
 
     #[rocket::async_test]
     async fn work_that_panics_goes_on_with_the_next_round() {
-        let rocket = rocket::custom(rocket::Config::figment().merge(("log_level", "off")));
-        let rocket = rocket.ignite().await.unwrap();
+        let figment = Figment::from(rocket::Config::debug_default()).merge(("log_level", "off"));
+        let rocket = rocket::custom(figment).ignite().await.unwrap();
         let (rounds, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let (counted, told) = (rounds.clone(), done.clone());
         let work = move || {
