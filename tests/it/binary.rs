@@ -220,6 +220,7 @@ fn a_configuration_that_is_closed_to_us_is_named() {
     // The program must be where nobody is kept from running it.
     let copied = dir.path().join("rocket-login");
     std::fs::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied).unwrap();
+    std::fs::set_permissions(&copied, std::fs::Permissions::from_mode(0o755)).unwrap();
     let command = crate::servers::program::command(&copied, &dir);
     let output = unprivileged(command).arg("migrate").output().unwrap();
     assert_refused(&output, &format!("{}: cannot be read: Permission denied", path.display()));

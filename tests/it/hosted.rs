@@ -163,7 +163,7 @@ async fn what_logical_replication_changes_is_told_as_well() {
     cluster.sql(
         "site",
         &format!(
-            "CREATE SUBSCRIPTION logins CONNECTION 'host={} dbname=source user=postgres'
+            "CREATE SUBSCRIPTION logins CONNECTION 'host=''{}'' dbname=source user=postgres'
              PUBLICATION logins WITH (create_slot = false, copy_data = false)",
             cluster.socket().display()
         ),

@@ -32,10 +32,14 @@ impl Postfix {
         // Wherever the others are: it takes no blank in a name.
         let dir = TempDir::new_in("/tmp").unwrap();
         let path = |name: &str| dir.path().join(name);
-        // Its parts run as several users.
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // Its parts run as several users, whatever the umask.
+        let open = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open(dir.path(), 0o755);
         for name in ["etc", "queue", "data", "mail"] {
             fs::create_dir(path(name)).unwrap();
+            open(&path(name), 0o755);
         }
         chown(path("data"), Some(user("postfix")), None).unwrap();
         chown(path("mail"), Some(user("nobody")), None).unwrap();
@@ -52,6 +56,9 @@ impl Postfix {
         let master = include_str!("postfix/master.cf");
         let master = master.replace("TLS_PORT", &tls_port.to_string());
         fs::write(path("etc/master.cf"), master.replace("PORT", &port.to_string())).unwrap();
+        for name in ["etc/main.cf", "etc/master.cf"] {
+            open(&path(name), 0o644);
+        }
 
         let master = Running::start(postfix(&path("etc"), "start-fg"));
         let postfix = Postfix { dir, _master: master, port, tls_port };

@@ -752,7 +752,8 @@ fn copy(from: &str, to: &str) -> (bool, String) {
 }
 
 fn run_copy([from, to]: &[&str; 2], more: &[&str]) -> (bool, String) {
-    let done = Command::new(env!("CARGO_BIN_EXE_rocket-login"))
+    let dir = TempDir::new().unwrap();
+    let done = crate::servers::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir)
         .args(["copy", "--from", from, "--to", to])
         .args(more)
         .env("ROCKET_PROFILE", "debug")
@@ -886,7 +887,8 @@ async fn a_server_is_closed_to_sites_for_as_long_as_it_is_copied() {
          BEGIN; LOCK TABLE _sqlx_migrations IN SHARE MODE",
     );
     hold.execute(&mut held).await.unwrap();
-    let mut copying = Command::new(env!("CARGO_BIN_EXE_rocket-login"));
+    let dir = TempDir::new().unwrap();
+    let mut copying = crate::servers::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     copying.args(["copy", "--from", &cluster.url("site"), "--to", &cluster.url("other")]);
     let copying = Running::start(copying);
     let locked = "SELECT count(*) FROM pg_locks
