@@ -51,8 +51,9 @@ impl Instances {
             ("ROCKET_SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
             ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
             ("ROCKET_THROTTLE", "{enabled=false}"),
-            // What is kept is another matter: tests/torture/history.rs.
-            ("ROCKET_SESSION", "{cache=false}"),
+            // What is kept is another matter: tests/torture/history.rs. Tests log in to one
+            // account again and again, and the first session is to stay.
+            ("ROCKET_SESSION", "{cache=false,account_limit=10000}"),
         ];
         *self.running[number].lock().unwrap() = Some(Program::start(command, &variables));
     }
