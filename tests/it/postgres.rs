@@ -819,7 +819,8 @@ async fn a_copy_that_was_killed_is_finished_by_the_next() {
     );
     insert.execute(&mut db).await.unwrap();
     db.close().await.unwrap();
-    let mut killed = clean(env!("CARGO_BIN_EXE_rocket-login"));
+    let dir = TempDir::new().unwrap();
+    let mut killed = crate::servers::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     killed.args(["copy", "--from", &file(&old), "--to", &cluster.url("site")]);
     let killed = Running::start(killed);
     let copied = || -> u32 {
