@@ -176,7 +176,7 @@ impl<'r> Auth<'r> {
         let right = stored.filter(|_| verdict.matches);
         if right.is_none() {
             // Of a form that was sent twice, the first has replaced the password: the second
-            // is no wrong one. Right or wrong, whoever guesses would learn the same.
+            // is no wrong one. Right or wrong, a guess would tell the same.
             if let Err(ended) = self.confirm(&mut change).await {
                 change.settle(&limits, throttle::Outcome::Abandoned).await?;
                 change.commit().await?;

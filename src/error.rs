@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 /// As a [`Responder`] it is logged once and answered by the registered catcher:
 ///
 ///   * `401 Unauthorized` when a guard wants somebody who is logged in, or has
-///     logged in lately;
+///     logged in recently;
 ///   * `503 Service Unavailable` when the database or the hashing workers did
 ///     not answer in time;
 ///   * `409 Conflict` when the session was ended while the request ran;
@@ -53,7 +53,7 @@ enum Kind {
 
 impl Error {
     /// Whether a guard wanted somebody who is logged in, or has logged in
-    /// lately. Everything else that a guard fails with is an outage.
+    /// recently. Everything else that a guard fails with is an outage.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0, Kind::Unauthorized)
     }

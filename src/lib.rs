@@ -50,7 +50,7 @@
 //! | [`&Session`](Session) | the visitor's session and its state | 503 when the database does not answer |
 //! | [`&User`](User) | who is logged in | 401, to a route for guests if there is one; 503 |
 //! | `Option<&User>` | the same, or nobody | never |
-//! | [`RecentLogin`] | who has given their password lately | as `&User`, and 401 |
+//! | [`RecentLogin`] | who has given their password recently | as `&User`, and 401 |
 //! | [`Flash`] | a message to the next page | never |
 //! | [`Auth`] | every act of our pages, for pages of your own | 503 |
 //! | [`&Db`](Db) | the database, for tables of your own | never |

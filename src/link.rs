@@ -59,7 +59,7 @@ pub struct Link {
     pub password_hash: Option<PasswordHash>,
     /// Nobody else may take the address while the link is good.
     pub is_kept: bool,
-    /// Whoever uses it has read a mail. `false`: the operator has printed it, and
+    /// Its user has read a mail. `false`: the operator has printed it, and
     /// it says nothing of the address.
     pub is_mailed: bool,
     pub created_at: Timestamp,

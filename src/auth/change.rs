@@ -125,7 +125,7 @@ impl Change<'_> {
         Ok(link::take(&mut self.tx, id).await?.then_some(link))
     }
 
-    /// The account that has the address `email`, or had it until lately. Both are
+    /// The account that has the address `email`, or had it until recently. Both are
     /// looked for in any case: it must not show in the time which it is.
     pub async fn owner(&mut self, email: &Email) -> Result<Option<Account>, Error> {
         let present = user::store::see_by_email(&mut self.tx, email).await?;

@@ -121,7 +121,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// When the database fails. The call may be made again; whoever gives up has no
+    /// When the database fails. The call may be made again; a caller that gives up has no
     /// whole document, and what they have got is no JSON.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
         loop {

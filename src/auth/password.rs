@@ -75,7 +75,7 @@ impl Auth<'_> {
         current: Password,
         new: NewPassword,
     ) -> Result<(), ChangePasswordError> {
-        // Whoever changes a password after an incident must not believe that a new one
+        // Somebody who changes a password after an incident must not believe that a new one
         // is set where there is none.
         let is_present = new.is_same(&current);
         let stored = self.check_password(user, current).await?;
@@ -173,7 +173,7 @@ impl Auth<'_> {
     /// notices are switched on, and the reset is told by mail.
     ///
     /// For ten minutes the browser that has spent the link is told the same again, if
-    /// it gives the same password. Whoever has the link learns whether `new` is the
+    /// it gives the same password. Somebody with the link learns whether `new` is the
     /// present password. It is one guess for a link: if it is not, it becomes the
     /// password, and for a spent one there is no other.
     ///
@@ -223,7 +223,7 @@ impl Auth<'_> {
         if !user.email.eq_ignore_ascii_case(&link.email) {
             return Err(ResetError::Dead);
         }
-        // Whoever used a mailed link reads the mail of its address.
+        // Somebody who used a mailed link reads the mail of its address.
         if link.is_mailed {
             user::store::verify(&mut change, user.id, &link.email, now).await?;
         }

@@ -191,13 +191,13 @@ impl Change<'_> {
     }
 
     /// Counts a mail of the kind `kind` to `recipient`, for what goes on without
-    /// it. `false`: there were too many lately.
+    /// it. `false`: there were too many recently.
     pub async fn may_mail(&mut self, kind: &str, recipient: &str) -> Result<bool, Error> {
         self.may_mail_beyond(kind, recipient, Beyond::Refused).await
     }
 
     /// Counts a notice about the account of `user`. `false`: there were too many
-    /// lately.
+    /// recently.
     ///
     /// One to a confirmed address counts against the client address as any mail
     /// does, and is not left out for it: a thief would have a hundred mails sent to

@@ -95,7 +95,7 @@ impl Copy {
 const FROM: &str = "--from";
 const TO: &str = "--to";
 
-/// What is wrong with the database that `option` names.
+/// Says what is wrong with the database that `option` names.
 fn at(option: &str, problem: impl fmt::Display) -> String {
     let problem = problem.to_string();
     let problem = problem.strip_prefix("databases.login.url: ").unwrap_or(&problem);

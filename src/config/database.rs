@@ -22,7 +22,7 @@ const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
 /// What a missing or mistaken URL is to be.
 const MEND: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
 
-/// The same where the feature `sqlite` is off.
+/// As [`MEND`], where the feature `sqlite` is off.
 const MEND_WITHOUT_SQLITE: &str = "write \"postgres://USER@HOST/DATABASE\", or add the feature \
                                    \"sqlite\" of rocket-login";
 

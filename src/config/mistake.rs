@@ -5,13 +5,13 @@ use rocket::figment::{self, Source};
 
 use super::ConfigError;
 
-/// Tables whose values a message may show, but for [`SECRET`] keys: whoever mistypes a
+/// Tables whose values a message may show, except [`SECRET`] keys: somebody who mistypes a
 /// number wants to see what is read. `mail` is not among them, nor `databases`: their
 /// URLs hold passwords, and somebody may write one at another key of the table.
 const SHOWN_TABLES: [&str; 7] =
     ["session", "accounts", "password", "throttle", "site", "shutdown", "limits"];
 
-/// Rocket's keys of which the same is true.
+/// Rocket's own keys whose values a message may show.
 const SHOWN_KEYS: [&str; 10] = [
     "address",
     "port",
@@ -138,7 +138,7 @@ fn wanted(expected: &str) -> String {
     }
 }
 
-/// What is wrong with a file. The parser quotes the line, which may hold a secret: only
+/// Says what is wrong with a file. The parser quotes the line, which may hold a secret: only
 /// its place is told, and what was expected.
 fn of_file(said: &str) -> String {
     let place = said.strip_prefix("TOML parse error at ").and_then(|said| said.lines().next());

@@ -3,11 +3,11 @@
 /// What ends the part of a URL that holds user, password, host and port.
 const ENDS: [char; 3] = ['/', '?', '#'];
 
-/// What is to be written for the characters that mean something else in a URL.
+/// How to write the characters that mean something else in a URL.
 pub const ENCODED: &str =
     "%2F for /, %3F for ?, %23 for #, %40 for @, %3A for : and %25 for % in user and password";
 
-/// What is wrong with the user or the password in `url` where a character in them ends
+/// Says what is wrong with the user or the password in `url` where a character in them ends
 /// them, so that parsers take the rest for a path and complain of something else.
 ///
 /// Nothing but that character is repeated.

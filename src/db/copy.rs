@@ -361,7 +361,7 @@ pub async fn others(db: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(others)
 }
 
-/// Each column of each table, but for SQLite's own and what keeps the migrations.
+/// Each column of each table, except SQLite's own and what keeps the migrations.
 const SQLITE_COLUMNS: &str = "SELECT s.name, c.name
      FROM sqlite_schema AS s LEFT JOIN pragma_table_info(s.name) AS c
      WHERE s.type = 'table' AND s.name <> '_sqlx_migrations' AND substr(s.name, 1, 7) <> 'sqlite_'

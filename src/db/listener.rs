@@ -46,13 +46,13 @@ const TRIGGERS: &str = "
     FROM pg_class c JOIN pg_trigger t ON tgrelid = c.oid JOIN pg_proc p ON p.oid = tgfoid
     WHERE c.oid IN (to_regclass('sessions'), to_regclass('users')) AND NOT tgisinternal";
 
-/// What is said where they are not, with the fix.
+/// The warning where they are not, with the fix.
 const NOT_TOLD: &str = "triggers of sessions and users are missing, or do not fire for everybody; \
     run ALTER TABLE … ENABLE ALWAYS TRIGGER for login_session_changed, login_sessions_ended, \
     login_sessions_unclear, login_user_changed and login_user_deleted, and ENABLE REPLICA TRIGGER \
     for login_session_replicated";
 
-/// What is said where nothing is heard.
+/// The warning where nothing is heard.
 const NOT_HEARD: &str = "a connection is not told what another one tells it; behind a pooler, set \
     databases.login.named_statements to false";
 

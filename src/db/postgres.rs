@@ -155,7 +155,7 @@ impl PostgresPool {
         let lock = format!("SELECT pg_advisory_xact_lock({})", key("migrations"));
         tx.execute(AssertSqlSafe(lock)).await?;
         if schema::is_applied(&mut tx, migrations).await? {
-            // Whoever only runs the site need not be allowed to change a table.
+            // A role that only runs the site need not be allowed to change a table.
             return Ok(server::check_rows(&mut tx).await?);
         }
         server::check_schema(&mut tx, migrations).await?;

@@ -56,7 +56,7 @@ pub async fn settle(db: &mut PgConnection, is_shared: bool) -> Result<Option<Str
     db.fetch_one(AssertSqlSafe(sql)).await?.try_get(0)
 }
 
-/// The same for a pool, which drops the connection then.
+/// As above for a pool, which drops the connection then.
 ///
 /// # Errors
 ///

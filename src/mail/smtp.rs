@@ -78,7 +78,7 @@ impl Smtp {
     pub fn new(server: MailServer, name: Option<String>) -> Result<Self, ConfigError> {
         let tls = match server.tls {
             MailTls::None => None,
-            // Whoever could show a false certificate could as well take the offer of TLS
+            // An attacker who could show a false certificate could as well take the offer of TLS
             // away. To insist on a true one would only keep mails from a server on this
             // machine, which has one that it has made itself.
             MailTls::Opportunistic => Some(
@@ -430,7 +430,7 @@ impl Answer {
         }
     }
 
-    /// The same for a step of one mail.
+    /// As above, for a step of one mail.
     fn accept(&self, digit: u16) -> Result<(), Failure> {
         match self.code / 100 == digit {
             true => Ok(()),

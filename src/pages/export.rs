@@ -29,7 +29,7 @@ pub async fn export(user: RecentLogin<'_>, auth: Auth<'_>) -> Result<Download, E
 }
 
 /// The head is sent by now. Where the database fails the document ends before its last
-/// brace: whoever reads it sees that it is not whole.
+/// brace: a reader sees that it is not whole.
 async fn next(mut export: Export) -> Option<(String, Export)> {
     let piece = export.next().await.unwrap_or_else(|error| {
         log::error!("an export was cut off: {error}");

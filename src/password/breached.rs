@@ -138,7 +138,7 @@ impl Drop for Turn<'_> {
         self.place.take();
         self.of_network.take();
         let mut gates = self.look_ups.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever waits at a gate has a hold of it.
+        // A request that waits at a gate has a hold of it.
         if gates.get(&self.network).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(&self.network);
         }

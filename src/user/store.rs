@@ -90,7 +90,7 @@ pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error
     Ok(row.map(Account::of))
 }
 
-/// The account whose address was `email` until lately, and whose owner may still
+/// The account whose address was `email` until recently, and whose owner may still
 /// take it back with "this was not me". Nobody else can have it until then; but for
 /// one that was never confirmed, or strangers could block it.
 pub async fn see_former(

@@ -43,7 +43,7 @@ const HEADERS: [(&str, &str); 7] = [
 const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
 
-/// The same for Rocket's `Shield`.
+/// As above, for Rocket's `Shield`.
 const TWO_YEARS: Duration = Duration::seconds(63_072_000);
 
 /// Whether the fairings see this request. Rocket answers one that it cannot
