@@ -127,6 +127,13 @@ impl Programs {
         self.all[number].running.lock().unwrap().take();
     }
 
+    /// `SIGKILL` for the program alone: whatever traces it sees that, and goes on.
+    pub fn kill_alone(&self, number: usize) {
+        if let Some(running) = &*self.all[number].running.lock().unwrap() {
+            signal("KILL", running.id());
+        }
+    }
+
     /// Stops it where it is, or lets it go on.
     pub fn freeze(&self, number: usize, is_frozen: bool) {
         if let Some(running) = &*self.all[number].running.lock().unwrap() {

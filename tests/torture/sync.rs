@@ -111,7 +111,7 @@ fn come_and_go(port: u16, accounts: usize) -> Vec<Span> {
 
 /// Kills what is traced, and waits for the trace's end.
 fn stop(programs: &Programs, trace: &Path) -> Vec<Span> {
-    programs.kill(0);
+    programs.kill_alone(0);
     let start = Instant::now();
     loop {
         let text = std::fs::read_to_string(trace).unwrap();

@@ -219,6 +219,8 @@ fn read(kind: Kind, user: usize, answer: &str) -> Outcome {
             let value = body(answer).strip_prefix("views: ").and_then(|value| value.parse().ok());
             value.map_or(Outcome::Wrong, Outcome::Done)
         }
+        // Another renewal has overtaken it: the answer leads on, and brings no token.
+        (Kind::Renew, 303) if header(answer, "set-cookie").is_none() => Outcome::Refused,
         (Kind::Renew | Kind::LogOut | Kind::EndOthers, 303) => Outcome::Done(0),
         _ => Outcome::Wrong,
     }
