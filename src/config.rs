@@ -1,6 +1,7 @@
-//! What `Rocket.toml` may say: one struct per table, and nothing unknown.
+//! Reads and checks the keys of `Rocket.toml`: one struct for each table.
 //!
-//! A mistake stops the start with one line that names the key and the mend.
+//! An unknown key, a value out of range or an unsafe combination stops the start with one line that
+//! names the key and the fix.
 
 mod database;
 mod duration;
@@ -36,18 +37,18 @@ pub use session::{SameSite, SessionConfig};
 pub use site::{AccountsConfig, Registration, SiteConfig};
 pub use throttle::ThrottleConfig;
 
-/// The tables of `Rocket.toml` that are ours.
+/// Names the top-level tables of `Rocket.toml` that belong to this crate.
 const TABLES: [&str; 6] = ["session", "accounts", "password", "throttle", "site", "mail"];
 
-/// Everything that is configured, checked.
+/// The whole configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `true` in the `debug` profile, where convenience wins; any other
-    /// profile is held to what a public site needs.
+    /// `true` in the `debug` profile, which prefers convenience. Any other profile must meet the
+    /// requirements of a public site.
     pub debug: bool,
-    /// The table `databases.login`: where ours live.
+    /// The table `databases.login`: the database that holds this crate's tables.
     pub database: DatabaseConfig,
-    /// `secret_key`: seals cookies. Generated at start in debug without one.
+    /// `secret_key`: the key that seals cookies. A debug run without one generates it at the start.
     pub secret_key: SecretKey,
     /// The table `session`.
     pub session: SessionConfig,
@@ -61,11 +62,11 @@ pub struct Config {
     pub site: SiteConfig,
     /// The table `mail`.
     pub mail: MailConfig,
-    /// Whether Rocket logs the path of each request (`log_level`).
+    /// `true` if Rocket logs the path of each request (`log_level`).
     pub(crate) logs_paths: bool,
 }
 
-/// A configuration that must not run, in one line.
+/// A reason why the configuration cannot be used, in one line: the key, the problem and the fix.
 #[derive(Debug)]
 pub struct ConfigError {
     key: String,
@@ -73,14 +74,15 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `key` has `problem`, which also says the mend.
+    /// Creates an error about `key`. `problem` continues the sentence that begins with the key, and
+    /// also says the fix.
     pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         ConfigError { key: key.into(), problem: problem.into() }
     }
 }
 
 impl ConfigError {
-    /// What is wrong, without the key.
+    /// Returns the problem and the fix, without the key.
     pub(crate) fn problem(&self) -> &str {
         &self.problem
     }
@@ -130,17 +132,18 @@ impl Tables {
 }
 
 impl Config {
-    /// Reads and checks everything of ours in `figment`.
+    /// Reads and checks all tables of this crate in `figment`.
     ///
     /// # Errors
     ///
-    /// On an unknown key in one of our tables, a value out of range, or an
-    /// unsafe combination.
+    /// Returns an error if one of these tables has an unknown key, if a value is out of range, or
+    /// if a combination is unsafe.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
         Self::from_tables(figment.extract()?, figment)
     }
 
-    /// The same for a command, which seals nothing and needs no `secret_key`.
+    /// Reads the configuration like [`from_figment()`](Config::from_figment()), but needs no
+    /// `secret_key`: a command seals nothing.
     pub(crate) fn of_command(figment: &Figment) -> Result<Self, ConfigError> {
         let tables: Tables = figment.extract()?;
         Self::from_tables(Tables { secret_key: Some(SecretKey::generate()), ..tables }, figment)
@@ -162,7 +165,8 @@ impl Config {
         if config.has_mail() && config.site.url.is_none() {
             return Err(ConfigError::new(
                 "site.url",
-                "is missing; write what links in mails begin with, as in \"https://example.org\"",
+                "is missing; write the address that links in mails begin with, as in \
+                 \"https://example.org\"",
             ));
         }
         // A confirmation that never arrives would lock everybody out.
@@ -175,23 +179,26 @@ impl Config {
         Ok(config)
     }
 
-    /// The site's name, as its address has it; empty where that is not known.
+    /// Returns the host in `site.url`, which is the site's name. It is empty if the address is not
+    /// known.
     pub(crate) fn site_name(&self) -> &str {
         let url = self.site.url.as_deref().unwrap_or_default();
         url.split_once("://").map_or("", |(_, host)| host)
     }
 
-    /// Whether mails can be sent: through `mail.url`, or to the dev mailbox.
+    /// Returns whether mails can be sent: through `mail.url`, or to the dev mailbox.
     pub fn has_mail(&self) -> bool {
         self.debug || self.mail.url.is_some()
     }
 
-    /// The same for sessions alone: an application may have tables `site`,
-    /// `mail` and so on that mean something else.
+    /// Reads and checks only what sessions use: the table `session`, `site.trusted_proxies`, the
+    /// database and the `secret_key`. Other tables are ignored, because an application may use
+    /// `site`, `mail` and so on for something else.
     ///
     /// # Errors
     ///
-    /// As [`from_figment()`](Config::from_figment()), for what sessions use.
+    /// Returns an error in the cases of [`from_figment()`](Config::from_figment()), limited to
+    /// these keys.
     pub fn of_sessions(figment: &Figment) -> Result<Self, ConfigError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
@@ -220,7 +227,8 @@ impl Config {
         tables.check(figment)
     }
 
-    /// What is allowed here but deserves a line in the log at start.
+    /// Returns the warnings that belong in the log at the start: one line for each risky but
+    /// permitted setting.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.session.warnings(self.debug).collect();
         warnings.extend(self.throttle.warning(self.debug));
@@ -233,16 +241,17 @@ impl Config {
 
     fn mail_warnings(&self) -> impl Iterator<Item = String> {
         let off = (!self.has_mail()).then(|| {
-            "mail.url is not set: nobody can reset a password or change an address, and no notice \
+            "mail.url is not set: users cannot reset a password or change their address, and get no \
              is sent; set mail.url, mail.from and site.url"
                 .to_owned()
         });
         let open = self.site.url.as_ref().filter(|url| !self.debug && url.starts_with("http:"));
         let open = open.map(|_| {
-            "site.url is http: anybody on the way can use the links in mails; write https".into()
+            "site.url is http: anybody on the network can use the links in mails; write https"
+                .into()
         });
         let paths = (self.logs_paths && self.has_mail() && !self.debug).then(|| {
-            "log_level is normal or above: the log holds the paths of all requests, those of mailed \
+            "log_level is normal or above: the log contains the paths of all requests, including \
              links included; write critical"
                 .into()
         });
@@ -250,26 +259,25 @@ impl Config {
     }
 }
 
-/// Where every configuration begins: an embedding application's as well.
+/// Returns the values that every configuration begins with, also that of an embedding application.
 pub fn defaults() -> Figment {
     let url = database::DEFAULT_URL.map(|url| Serialized::default("databases.login.url", url));
     url.map_or_else(Figment::new, Figment::from)
 }
 
-/// The site's own choices over Rocket's defaults; `Rocket.toml` and `ROCKET_…`
-/// overrule them.
+/// Returns the site's configuration: Rocket's defaults, then the site's own, then `Rocket.toml`,
+/// then `ROCKET_…`. A later source overrides an earlier one.
 pub fn site() -> Figment {
     Figment::from(rocket::Config::default())
         .merge(defaults())
-        // No version banner, and no header that lets a visitor name his own address.
+        // No version banner, and no header that lets visitors choose their own address.
         .merge(Serialized::default("ident", false))
         .merge(Serialized::default("ip_header", false))
-        // Four short fields; multipart is refused, but is bounded all the same.
+        // Forms have four short fields. Multipart is refused, but its size is limited anyway.
         .merge(Serialized::default("limits.form", "16KiB"))
         .merge(Serialized::default("limits.data-form", "16KiB"))
-        // Time for what is in flight: 5 s for a body, 2 s for a worker, 2 s for
-        // the writer. While developing, Ctrl-C should not wait that long for a
-        // browser's idle connection.
+        // Time for what is in progress: 5 s for a body, 2 s for a worker, 2 s for the writer.
+        // During development, Ctrl-C should not wait that long for a browser's idle connection.
         .merge(Serialized::default("shutdown.grace", 10))
         .merge(Serialized::default("shutdown.grace", 3).profile(rocket::Config::DEBUG_PROFILE))
         .merge(Serialized::default("shutdown.mercy", 1))
@@ -280,11 +288,11 @@ pub fn site() -> Figment {
 
 /// Refuses top-level keys that neither Rocket nor this crate knows.
 ///
-/// For the site only: an application that embeds the crate has keys of its own.
+/// This is for the site only: an application that embeds the crate has keys of its own.
 ///
 /// # Errors
 ///
-/// On the first unknown key.
+/// Returns an error about the first unknown key.
 pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
     const ROCKET: [&str; 16] = [
         "profile",
@@ -305,9 +313,9 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
         "template_dir",
     ];
 
-    // This build of Rocket would serve http all the same.
+    // This build of Rocket has no TLS, and would serve plain http.
     if figment.contains("tls") {
-        return Err(ConfigError::new("tls", "is not for us; serve https at the proxy"));
+        return Err(ConfigError::new("tls", "is not supported; serve https at the proxy"));
     }
 
     let keys = figment.extract::<Dict>()?;
@@ -330,8 +338,8 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
     }
 }
 
-/// `[session]` at the top of `Rocket.toml` is a *profile* of that name, which
-/// nothing would ever read.
+/// Refuses `[session]` and the like at the top of `Rocket.toml`: Rocket reads it as a *profile* of
+/// that name, which nothing would ever use.
 fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
     let misplaced = TABLES
         .iter()
@@ -348,19 +356,19 @@ fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
 }
 
 fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, ConfigError> {
-    const MEND: &str = "set ROCKET_SECRET_KEY to what `rocket-login secret-key` prints";
+    const FIX: &str = "set ROCKET_SECRET_KEY to what `rocket-login secret-key` prints";
     match configured.filter(|key| !key.is_zero()) {
         Some(key) if key.is_published() && !debug => {
-            Err(ConfigError::new("secret_key", format!("is published in documentation; {MEND}")))
+            Err(ConfigError::new("secret_key", format!("is published in documentation; {FIX}")))
         }
         Some(key) => Ok(key),
-        // Logins end with the process; Rocket does the same.
+        // Logins end with the process, as Rocket's private cookies do.
         None if debug => Ok(SecretKey::generate()),
-        None => Err(ConfigError::new("secret_key", format!("is missing; {MEND}"))),
+        None => Err(ConfigError::new("secret_key", format!("is missing; {FIX}"))),
     }
 }
 
-/// An error unless `value` is one second at least and `longest` at most.
+/// Returns an error unless `value` is at least one second and at most `longest`.
 fn check_duration(key: &str, value: Duration, longest: Duration) -> Result<(), ConfigError> {
     if !value.is_zero() && value <= longest {
         return Ok(());
@@ -373,7 +381,7 @@ fn check_duration(key: &str, value: Duration, longest: Duration) -> Result<(), C
     ))
 }
 
-/// An error unless `value` lies in `range`.
+/// Returns an error unless `value` is in `range`.
 fn check_range<T: PartialOrd + fmt::Display>(
     key: &str,
     value: T,

@@ -1,4 +1,4 @@
-//! `databases.login`: where the tables live.
+//! The table `databases.login`: the database that holds this crate's tables.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,66 +13,67 @@ use super::{ConfigError, percent};
 
 const URL: &str = "databases.login.url";
 
-/// More than any server has.
+/// The upper bound of `max_connections`: more than any server allows.
 const MOST_CONNECTIONS: u32 = 1_000;
 
 /// The keys of the table.
 const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
 
-/// What a missing or mistaken URL is to be.
-const MEND: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
+/// The fix for a missing or wrong URL.
+const FIX: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
 
-/// As [`MEND`], where the feature `sqlite` is off.
-const MEND_WITHOUT_SQLITE: &str = "write \"postgres://USER@HOST/DATABASE\", or add the feature \
+/// [`FIX`] for a build without the feature `sqlite`.
+const FIX_WITHOUT_SQLITE: &str = "write \"postgres://USER@HOST/DATABASE\", or add the feature \
                                    \"sqlite\" of rocket-login";
 
-/// Whether a file can be the database.
+/// `true` if the database can be a SQLite file.
 const HAS_SQLITE: bool = cfg!(feature = "sqlite");
 
-/// Where the database is unless it is configured. A server cannot be guessed.
+/// The database's URL if none is configured. Without SQLite there is none: a server cannot be
+/// guessed.
 pub const DEFAULT_URL: Option<&str> = match HAS_SQLITE {
     true => Some("sqlite:data/login.db"),
     false => None,
 };
 
 fn refusal(problem: &str, has_sqlite: bool) -> ConfigError {
-    let mend = if has_sqlite { MEND } else { MEND_WITHOUT_SQLITE };
-    ConfigError::new(URL, format!("{problem}; {mend}"))
+    let fix = if has_sqlite { FIX } else { FIX_WITHOUT_SQLITE };
+    ConfigError::new(URL, format!("{problem}; {fix}"))
 }
 
-/// Why a file is refused where the feature `sqlite` is off.
+/// Returns the reason why a file is refused if the feature `sqlite` is off.
 pub fn without_sqlite() -> String {
-    format!("is SQLite, which this program was built without; {MEND_WITHOUT_SQLITE}")
+    format!("is SQLite, which this program was built without; {FIX_WITHOUT_SQLITE}")
 }
 
-/// Which database it is: by the scheme of `databases.login.url`.
+/// The kind of database, which the scheme of `databases.login.url` selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseConfig {
-    /// `sqlite:PATH`, the default: one file. Needs the feature `sqlite`, without which
-    /// there is no default.
+    /// `sqlite:PATH`, the default: one file, for one instance. Needs the feature `sqlite`; without
+    /// it there is no default.
     Sqlite(PathBuf),
-    /// `postgres://…`: for several instances.
+    /// `postgres://…`: a server, for several instances.
     Postgres(Box<PostgresConfig>),
 }
 
-/// How PostgreSQL is reached.
+/// The connection to PostgreSQL.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// As the URL has it: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`,
-    /// `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and
-    /// `options` are its parameters. Its `Debug` shows the password.
+    /// The options from the URL. Its parameters are `sslmode`, `sslrootcert`, `sslcert`, `sslkey`,
+    /// `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and `options`.
+    /// The `Debug` output of this field shows the password.
     pub options: PgConnectOptions,
-    /// `max_connections`, at most, of this instance: 1 to 1,000, by default four
-    /// for each of Rocket's workers, and 8 for a command.
+    /// `max_connections`: the most connections that this instance opens, from 1 to 1,000. The
+    /// default is four for each of Rocket's workers, and 8 for a command.
     pub max_connections: u32,
-    /// `named_statements`, by default `true`: prepares each statement once for a
-    /// connection. `false` behind a pooler in transaction mode.
+    /// `named_statements` (`true`): prepares each statement once for a connection. Set it to
+    /// `false` behind a pooler in transaction mode.
     pub named_statements: bool,
-    /// For messages, without user and password.
+    /// The server and the database for messages, without user and password.
     name: String,
 }
 
-/// The parameters of a `postgres` URL.
+/// The parameters that a `postgres` URL may have.
 const PARAMETERS: [&str; 11] = [
     "sslmode",
     "sslrootcert",
@@ -108,7 +109,8 @@ fn named_statements() -> bool {
     true
 }
 
-/// Whether `scheme` is one that somebody means by it, and no secret with a colon in it.
+/// Returns whether `scheme` is one that people write on purpose, and not a secret that contains a
+/// colon.
 fn is_scheme(scheme: &str) -> bool {
     const KNOWN: [&str; 9] =
         ["sqlite", "sqlite3", "mysql", "mariadb", "mssql", "mongodb", "redis", "file", "https"];
@@ -116,11 +118,12 @@ fn is_scheme(scheme: &str) -> bool {
 }
 
 impl DatabaseConfig {
-    /// What `figment` says in its table `databases.login`.
+    /// Reads the table `databases.login` of `figment`.
     ///
     /// # Errors
     ///
-    /// When it names no database that we speak, or a key is unknown.
+    /// Returns an error if the URL is missing or names no supported database, if a key is unknown
+    /// or out of range, or if a key for PostgreSQL is set for a file.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
         let login: Dict = match figment.find_value("databases.login") {
             Ok(Value::Dict(_, login)) => login,
@@ -156,11 +159,13 @@ impl DatabaseConfig {
         }
     }
 
-    /// The same of the table itself, in which Rocket's own keys may stand.
+    /// Reads the database from `figment`, which is the table itself and may also hold Rocket's own
+    /// keys.
     ///
     /// # Errors
     ///
-    /// As [`from_figment()`](Self::from_figment()), but for unknown keys.
+    /// Returns an error in the cases of [`from_figment()`](Self::from_figment()), except for
+    /// unknown keys, which it ignores.
     pub fn of_table(figment: &Figment) -> Result<Self, ConfigError> {
         let table: Table = figment.extract().map_err(|error| {
             let ConfigError { key, problem } = ConfigError::from(error);
@@ -175,18 +180,18 @@ impl DatabaseConfig {
         Ok(database)
     }
 
-    /// What a URL names.
+    /// Reads the database from its URL.
     ///
     /// # Errors
     ///
-    /// On any other scheme, which must never become a new file of that name, on a
-    /// database without a file, and on SQLite where the feature `sqlite` is off.
+    /// Returns an error for any other scheme, which must never become a new file of that name, for
+    /// a SQLite database without a file, and for SQLite if the feature `sqlite` is off.
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
         Self::parse_with(url, HAS_SQLITE)
     }
 
     fn parse_with(url: &str, has_sqlite: bool) -> Result<Self, ConfigError> {
-        // The URL may hold a password, so only its scheme is ever repeated.
+        // The URL may hold a password, so messages repeat only its scheme.
         let refuse = |problem: &str| Err(refusal(problem, has_sqlite));
         let path = match url.split_once(':') {
             Some(("sqlite", _)) if !has_sqlite => {
@@ -197,13 +202,13 @@ impl DatabaseConfig {
                 if let Some(problem) = percent::problem(url) {
                     return Err(ConfigError::new(URL, problem));
                 }
-                // The library would pass over what it does not know: a mistyped
-                // `sslmode` would connect without looking at the certificate.
+                // The library ignores unknown parameters: with a mistyped `sslmode` it would
+                // connect without checking the certificate.
                 let query = url.split_once('?').map_or("", |(_, query)| query);
                 let mut keys = url::form_urlencoded::parse(query.as_bytes());
                 if let Some((key, _)) = keys.find(|(key, _)| !is_parameter(key)) {
                     let known = PARAMETERS.join(", ");
-                    // With an @ it may be the rest of a password.
+                    // If there is an @, it may be the rest of a password.
                     return match query.contains('@') {
                         true => refuse(&format!("has an unknown parameter, not of {known}")),
                         false => {
@@ -225,13 +230,13 @@ impl DatabaseConfig {
             None => return refuse("has no scheme"),
         };
 
-        // In memory each connection would get an empty database of its own.
+        // Each connection to a database in memory would get an empty database of its own.
         if path.is_empty() || path.contains(":memory:") {
             return refuse("needs a file");
         }
 
         if path.contains('?') {
-            return refuse("takes no parameters after \"?\", the settings are fixed");
+            return refuse("takes no parameters after \"?\", because the settings are fixed");
         }
 
         Ok(DatabaseConfig::Sqlite(PathBuf::from(path)))
@@ -244,7 +249,7 @@ impl PostgresConfig {
             Some(socket) => socket.display().to_string(),
             None => options.get_host().to_owned(),
         };
-        // The server takes the user's name where there is none.
+        // The server uses the user's name if there is no database in the URL.
         let database = options.get_database().unwrap_or(options.get_username());
         let name = format!("postgres://{host}:{}/{database}", options.get_port());
         let (max_connections, named_statements) = (max_connections(), named_statements());
@@ -262,7 +267,7 @@ impl PartialEq for PostgresConfig {
 
 impl Eq for PostgresConfig {}
 
-/// Without user and password.
+/// Shows neither user nor password.
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresConfig")
@@ -273,8 +278,7 @@ impl fmt::Debug for PostgresConfig {
     }
 }
 
-/// Where it is: the whole path, or the server and the database, without user and
-/// password.
+/// Shows the full path of the file, or the server and the database without user and password.
 impl fmt::Display for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

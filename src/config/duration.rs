@@ -1,11 +1,11 @@
-//! Durations as people write them: `90`, `"90s"`, `"30m"`, `"2h"`, `"14d"`.
+//! Reads durations as people write them: `90`, `"90s"`, `"30m"`, `"2h"`, `"14d"`.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-/// Reads whole seconds from a number or from a number with one unit.
+/// Reads whole seconds from a number, or from a string with a number and one unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Duration, D::Error> {
     de.deserialize_any(DurationVisitor)
 }
@@ -44,7 +44,7 @@ fn parse(text: &str) -> Option<Duration> {
         _ => return None,
     };
 
-    // `u64::from_str` takes a leading `+`; a configuration file should not.
+    // `u64::from_str` accepts a leading `+`; a configuration file should not.
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The keys that seal cookies, read as Rocket reads `secret_key`.
+//! The keys that seal cookies, in the formats of Rocket's `secret_key`.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use cookie::Key;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-/// Keys anybody can look up: the one in Rocket's documentation and the one in
-/// this repository's `[debug]` profile. Rocket itself only warns of the first.
+/// Keys that anybody can look up: the one in Rocket's documentation and the one in this
+/// repository's `[debug]` profile. Rocket itself warns only about the first.
 const PUBLISHED: [&str; 2] = [
     "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=",
     "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=",
 ];
 
-/// One cookie key: 32 bytes (44 characters of base64, or 64 hexadecimal
-/// digits) or 64 bytes (88 characters of base64).
+/// A key that seals cookies: 32 bytes (44 characters of base64, or 64 hexadecimal digits) or 64
+/// bytes (88 characters of base64).
 ///
-/// Read exactly as Rocket reads `secret_key`, so that both seal cookies alike.
-/// It never prints itself.
+/// It is read exactly as Rocket reads `secret_key`, so that both seal cookies alike. Its `Debug`
+/// output does not show the key.
 #[derive(Clone)]
 pub struct SecretKey {
     key: Key,
@@ -27,22 +27,22 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    /// A fresh key, for a debug run without a configured one.
+    /// Generates a random key, for a debug run without a configured one.
     pub fn generate() -> Self {
         SecretKey { key: Key::generate(), is_zero: false, is_published: false }
     }
 
-    /// All zero: what Rocket's own defaults hold where no key is configured.
+    /// Returns whether all bytes are zero, as in Rocket's own defaults if no key is configured.
     pub fn is_zero(&self) -> bool {
         self.is_zero
     }
 
-    /// Anybody can look this key up.
+    /// Returns whether anybody can look this key up in documentation.
     pub fn is_published(&self) -> bool {
         self.is_published
     }
 
-    /// The key itself.
+    /// Returns the key itself.
     pub fn key(&self) -> &Key {
         &self.key
     }
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for SecretKey {
             Bytes(Vec<u8>),
         }
 
-        // The value itself stays out of the message: it may be a key with a typing mistake.
+        // The message does not quote the value: it may be a key with a typing mistake.
         match Form::deserialize(de)? {
             Form::Text(text) => SecretKey::from_text(&text),
             Form::Bytes(bytes) => SecretKey::from_bytes(&bytes),
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_rocket_takes_is_taken() {
+    fn every_form_that_rocket_accepts_is_accepted() {
         let base64 = BASE64_STANDARD.encode([7; 32]);
         let hex = "07".repeat(32);
         let (a, b) = (SecretKey::from_text(&base64).unwrap(), SecretKey::from_text(&hex).unwrap());
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_no_secret_are_known() {
+    fn keys_that_are_not_secret_are_recognised() {
         assert!(PUBLISHED.iter().all(|key| SecretKey::from_text(key).unwrap().is_published()));
         assert!(SecretKey::from_bytes(&[0; 32]).unwrap().is_zero());
         let good = SecretKey::from_bytes(&[7; 32]).unwrap();

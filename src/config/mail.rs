@@ -1,4 +1,4 @@
-//! The table `mail`: the server that mails go through.
+//! The table `mail`: the server that sends the mails, and the sender's address.
 
 use std::fmt;
 
@@ -9,60 +9,61 @@ use url::{Host, Url};
 
 use super::{ConfigError, percent};
 
-/// The table `mail`. The URL may hold a password, so it does not print itself.
+/// The table `mail`. Its `Debug` output leaves out the URL, which may hold a password.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailConfig {
-    /// `url` (none): `smtp://user:password@host:port`, with STARTTLS (where it is offered,
-    /// if the host is this machine), or `smtps://…`. `?tls=none` does without.
+    /// `url` (none): the mail server. `smtp://user:password@host:port` uses STARTTLS, and
+    /// `smtps://…` uses TLS from the first byte. If the host is this machine, `smtp://` uses
+    /// STARTTLS only if the server offers it. `?tls=none` turns it off.
     pub url: Option<String>,
-    /// `from` (none; required with `url`): the sender, as in
-    /// `Example <no-reply@example.org>`. A domain outside ASCII goes out as `xn--…`.
+    /// `from` (none; required with `url`): the sender, as in `Example <no-reply@example.org>`. A
+    /// domain with letters outside ASCII is sent in its `xn--…` form.
     pub from: Option<String>,
 }
 
-/// A mail server, and how to speak to it.
+/// A mail server and the way to connect to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MailServer {
-    /// A name or an address.
+    /// The name or the IP address of the server.
     pub host: String,
-    /// 587 for `smtp`, 465 for `smtps`, unless given.
+    /// The port: 587 for `smtp` and 465 for `smtps`, unless the URL has one.
     pub port: u16,
-    /// How the connection is encrypted.
+    /// The encryption of the connection.
     pub tls: MailTls,
-    /// User and password.
+    /// User and password. `None` means that no log-in is needed.
     pub credentials: Option<(String, String)>,
 }
 
-/// How a connection to the mail server is encrypted.
+/// The encryption of a connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailTls {
-    /// Not at all.
+    /// No encryption.
     None,
-    /// By STARTTLS where the server offers it, whatever certificate it shows: against
-    /// those who listen, not against those who can take the offer away.
+    /// STARTTLS if the server offers it, with any certificate. It protects against those who only
+    /// listen, not against those who can remove the offer.
     Opportunistic,
-    /// By STARTTLS, or nothing is sent.
+    /// STARTTLS with a checked certificate. Without it nothing is sent.
     StartTls,
-    /// From the first byte.
+    /// TLS from the first byte, with a checked certificate.
     Implicit,
 }
 
 impl MailConfig {
-    /// The server that `url` names, if there is one.
+    /// Returns the server that `url` names. `None` means that there is no `url`.
     ///
     /// # Errors
     ///
-    /// When it names none, or one that would get a password in clear.
+    /// Returns an error if `url` names no server, or one that would get a password in clear.
     pub fn server(&self) -> Result<Option<MailServer>, ConfigError> {
         self.url.as_deref().map(server).transpose()
     }
 
-    /// The sender.
+    /// Returns the sender.
     ///
     /// # Errors
     ///
-    /// When `from` is missing or no address.
+    /// Returns an error if `from` is missing or is not an address.
     pub fn sender(&self) -> Result<Mailbox, ConfigError> {
         const KEY: &str = "mail.from";
         let Some(from) = &self.from else {
@@ -73,9 +74,9 @@ impl MailConfig {
         };
 
         let mailbox: Mailbox = from.parse().map_err(|_| {
-            // Somebody may have written the URL here, with its password.
+            // The operator may have written the URL here, with its password.
             let shown =
-                if from.contains("://") { "no address".into() } else { format!("{from:?}") };
+                if from.contains("://") { "not an address".into() } else { format!("{from:?}") };
             ConfigError::new(
                 KEY,
                 format!("is {shown}; write an address, as in \"Example <no-reply@example.org>\""),
@@ -102,7 +103,7 @@ impl MailConfig {
 }
 
 fn server(text: &str) -> Result<MailServer, ConfigError> {
-    // The URL may hold a password, so it is never repeated.
+    // The URL may hold a password, so no message repeats it.
     let refuse = |problem: &str| {
         Err(ConfigError::new(
             "mail.url",
@@ -113,9 +114,9 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
     if let Some(problem) = percent::problem(text) {
         return Err(ConfigError::new("mail.url", problem));
     }
-    let Ok(url) = Url::parse(text) else { return refuse("is no URL") };
-    // The `url` crate leaves the host of a scheme that it does not know as it is, but for
-    // letters outside ASCII, which it writes as in a path.
+    let Ok(url) = Url::parse(text) else { return refuse("is not a URL") };
+    // The `url` crate does not parse the host of a scheme that it does not know. It only encodes
+    // letters outside ASCII, as it does in a path.
     let Some(host) = url.host_str().and_then(|host| Host::parse(host).ok()) else {
         return refuse("names no host");
     };
@@ -136,7 +137,7 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
             "required" => (587, MailTls::StartTls),
             _ => return refuse("has an unknown value of tls: none, opportunistic or required"),
         },
-        ("smtp" | "smtps", _) => return refuse("takes no parameter but \"?tls=\""),
+        ("smtp" | "smtps", _) => return refuse("takes only the parameter \"?tls=\""),
         _ => return refuse("has an unknown scheme"),
     };
 
@@ -153,7 +154,7 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
         (Ok(user), Ok(Some(password))) => Some((user, password)),
         (Ok(_), Ok(None)) => return refuse("has a user without a password"),
         _ => {
-            let problem = format!("has a % that stands for no letter: write {}", percent::ENCODED);
+            let problem = format!("has a % that encodes no character: write {}", percent::ENCODED);
             return Err(ConfigError::new("mail.url", problem));
         }
     };
@@ -167,8 +168,9 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
     Ok(MailServer { host, port: url.port().unwrap_or(port), tls, credentials })
 }
 
-/// The address as each mail server takes it: the domain in its `xn--` form. `None`: it has
-/// letters outside ASCII before the @, which only servers with SMTPUTF8 take.
+/// Returns the address as every mail server accepts it, with the domain in its `xn--` form. `None`
+/// means that the part before the @ has letters outside ASCII, which only servers with SMTPUTF8
+/// accept.
 pub(crate) fn ascii_address(address: &Address) -> Option<Address> {
     if !address.user().is_ascii() {
         return None;
@@ -176,7 +178,7 @@ pub(crate) fn ascii_address(address: &Address) -> Option<Address> {
     Address::new(address.user(), ascii_domain(address.domain())?).ok()
 }
 
-/// The domain in its `xn--` form. `None`: it is none.
+/// Returns the domain in its `xn--` form. `None` means that it is not a domain.
 pub(crate) fn ascii_domain(domain: &str) -> Option<String> {
     match domain.is_ascii() {
         true => Some(domain.to_owned()),

@@ -1,17 +1,18 @@
-//! What figment says of a mistake, as one line that quotes no secret.
+//! Turns figment's errors into one line that quotes no secret.
 
 use rocket::figment::error::{Actual, Kind};
 use rocket::figment::{self, Source};
 
 use super::ConfigError;
 
-/// Tables whose values a message may show, except [`SECRET`] keys: somebody who mistypes a
-/// number wants to see what is read. `mail` is not among them, nor `databases`: their
-/// URLs hold passwords, and somebody may write one at another key of the table.
+/// The tables whose values a message may show, except the keys in [`SECRET`]: an operator who
+/// mistypes a number wants to see the value that was read. `mail` and `databases` are not in the
+/// list: their URLs hold passwords, and the operator may have written one at another key of the
+/// table.
 const SHOWN_TABLES: [&str; 7] =
     ["session", "accounts", "password", "throttle", "site", "shutdown", "limits"];
 
-/// Rocket's own keys whose values a message may show.
+/// The top-level keys of Rocket whose values a message may show.
 const SHOWN_KEYS: [&str; 10] = [
     "address",
     "port",
@@ -25,12 +26,12 @@ const SHOWN_KEYS: [&str; 10] = [
     "cli_colors",
 ];
 
-/// The keys in these tables that hold secrets.
+/// The keys in [`SHOWN_TABLES`] that hold secrets.
 const SECRET: [&str; 2] = ["previous_keys", "peppers"];
 
 impl From<figment::Error> for ConfigError {
     fn from(error: figment::Error) -> Self {
-        // A figment error is a list; the first is the one to fix first.
+        // A figment error is a list. We report only the first, because it should be fixed first.
         let Some(first) = error.into_iter().next() else {
             return ConfigError::new("configuration", "cannot be read");
         };
@@ -42,7 +43,7 @@ impl From<figment::Error> for ConfigError {
             return ConfigError::new(file.display().to_string(), of_file(said));
         }
 
-        // The library keeps a path and the file that it stands in under keys of its own.
+        // Figment keeps a path and the file that contains it under keys of its own.
         let is_own = |key: &&String| !key.starts_with("___figment");
         let mut path: Vec<String> = first.path.iter().filter(is_own).cloned().collect();
         if let Kind::UnknownField(name, _) = &first.kind
@@ -63,13 +64,13 @@ impl From<figment::Error> for ConfigError {
     }
 }
 
-/// Whether the value at `path` is certain to be no secret. A table that is given as
-/// something else, as in `ROCKET_SESSION="…"`, may hold one.
+/// Returns whether the value at `path` is certainly not a secret. A value that stands in place of a
+/// table, as in `ROCKET_SESSION="…"`, may be one.
 fn is_shown(path: &[String]) -> bool {
     match path {
         [key] => SHOWN_KEYS.contains(&key.as_str()),
         [table, key, ..] => {
-            // A number is a place in a list where a table was meant to stand.
+            // A number is an index into a list, which stands in place of a table.
             SHOWN_TABLES.contains(&table.as_str())
                 && !SECRET.contains(&key.as_str())
                 && key.parse::<usize>().is_err()
@@ -96,8 +97,8 @@ fn problem(kind: &Kind, is_shown: bool) -> String {
         Kind::UnsupportedKey(_, expected) => {
             format!("holds a key of another type; write {}", wanted(expected))
         }
-        Kind::Unsupported(_) => "is of a type that nothing here is of".into(),
-        // Messages of ours, and of parsers that say what they expect.
+        Kind::Unsupported(_) => "has a type that no key has".into(),
+        // These messages are ours, or from parsers that say what they expect.
         Kind::Message(_)
         | Kind::InvalidLength(..)
         | Kind::MissingField(_)
@@ -113,7 +114,7 @@ fn what(found: &Actual, is_shown: bool) -> String {
         Actual::Unsigned(number) if is_shown => number.to_string(),
         Actual::Signed(number) if is_shown => number.to_string(),
         Actual::Float(number) if is_shown => number.to_string(),
-        // An address with a user may hold their password.
+        // An address with a user may contain their password.
         Actual::Str(text) if is_shown && !text.contains('@') => format!("{text:?}"),
         Actual::Bool(_) => "true or false".into(),
         Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number".into(),
@@ -122,7 +123,7 @@ fn what(found: &Actual, is_shown: bool) -> String {
     }
 }
 
-/// What serde expects, without the names of Rust's types.
+/// Returns what serde expects, without the names of Rust's types.
 fn wanted(expected: &str) -> String {
     match expected {
         "u8" => format!("a number from 0 to {}", u8::MAX),
@@ -138,8 +139,8 @@ fn wanted(expected: &str) -> String {
     }
 }
 
-/// Says what is wrong with a file. The parser quotes the line, which may hold a secret: only
-/// its place is told, and what was expected.
+/// Returns the place and the cause of an error in a file. The parser quotes the line, which may
+/// contain a secret, so the line itself is left out.
 fn of_file(said: &str) -> String {
     let place = said.strip_prefix("TOML parse error at ").and_then(|said| said.lines().next());
     let Some(place) = place else { return "cannot be read as TOML".into() };

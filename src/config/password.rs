@@ -1,4 +1,4 @@
-//! The table `password`: what is accepted, and how hard it is hashed.
+//! The table `password`: the rules for passwords, and the cost of a hash.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::{ConfigError, check_range};
 
-/// OWASP Password Storage Cheat Sheet, Argon2id with p = 1: memory in KiB and
-/// the fewest iterations that go with it.
+/// The minimum for Argon2id with p = 1 from OWASP's Password Storage Cheat Sheet: memory in KiB,
+/// and the fewest iterations that go with it.
 const OWASP_MINIMUM: [(u32, u32); 5] =
     [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
@@ -20,42 +20,42 @@ const OWASP_MINIMUM: [(u32, u32); 5] =
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PasswordConfig {
-    /// `min_length` (12), in Unicode code points; 8 at least (NIST SP
+    /// `min_length` (12): the shortest password, in Unicode code points; at least 8 (NIST SP
     /// 800-63B-4, section 3.1.1.2, and ASVS 6.2.1).
     pub min_length: usize,
-    /// `max_length` (128), in Unicode code points; 64 at least (ASVS 6.2.9).
+    /// `max_length` (128): the longest password, in Unicode code points; at least 64 (ASVS 6.2.9).
     pub max_length: usize,
-    /// `memory_kib` (19456): Argon2id's memory, OWASP's first choice.
+    /// `memory_kib` (19456): Argon2id's memory in KiB. The default is OWASP's first choice.
     pub memory_kib: u32,
-    /// `iterations` (2): Argon2id's passes.
+    /// `iterations` (2): Argon2id's passes over the memory.
     pub iterations: u32,
-    /// `parallelism` (1): Argon2id's lanes. One: a log-in uses one core.
+    /// `parallelism` (1): Argon2id's lanes. With one lane, a log-in uses one core.
     pub parallelism: u32,
-    /// `concurrent_hashes` (number of cores): how many passwords are hashed at
-    /// once; each takes `memory_kib` for as long as the process runs.
+    /// `concurrent_hashes` (number of cores): the most passwords that are hashed at the same time.
+    /// Each takes `memory_kib` for as long as the process runs.
     pub concurrent_hashes: usize,
-    /// `peppers` (none): keys that go into each hash, the current one first.
-    /// With a stolen database alone nobody can then try passwords. Hashes name
-    /// their key, so an earlier one must stay here until all have logged in.
+    /// `peppers` (none): keys that go into each hash, the current one first. An attacker who steals
+    /// only the database cannot try passwords then. Each hash names its key, so an earlier key must
+    /// stay here until all users have logged in.
     pub peppers: Vec<Pepper>,
     /// `breached_url` (none): a service that knows breached passwords by range, as
-    /// `https://api.pwnedpasswords.com/range`. It is told five hexadecimal digits
-    /// of a hash. What it does not answer in two seconds is taken.
+    /// `https://api.pwnedpasswords.com/range`. It gets only five hexadecimal digits of a hash. A
+    /// password is accepted if the service does not answer within two seconds.
     pub breached_url: Option<String>,
 }
 
-/// A key that goes into password hashes: 32 bytes, in base64. It does not print
-/// itself.
+/// A key that goes into password hashes: 32 bytes, written in base64. Its `Debug` output does not
+/// show it.
 #[derive(Clone)]
 pub struct Pepper(Zeroizing<[u8; 32]>);
 
 impl Pepper {
-    /// The key.
+    /// Returns the bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &*self.0
     }
 
-    /// What a hash names it by: 8 bytes that say nothing of the key.
+    /// Returns the id by which a hash names this key: 8 bytes that reveal nothing about it.
     pub fn id(&self) -> [u8; 8] {
         let digest = Sha256::new_with_prefix("pepper").chain_update(self.as_bytes()).finalize();
         let mut id = [0; 8];
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Pepper {
         let mut key = Zeroizing::new([0; 32]);
         match BASE64_STANDARD.decode_slice(text.as_bytes(), key.as_mut()) {
             Ok(32) if *key != [0; 32] => Ok(Pepper(key)),
-            // Not serde's own message, which quotes the value.
+            // Serde's own message would quote the value.
             _ => Err(D::Error::custom(
                 "expected keys of 32 bytes in base64, as `rocket-login secret-key` prints them",
             )),
@@ -105,11 +105,11 @@ impl PasswordConfig {
         check_range("password.min_length", self.min_length, 8..=self.max_length)?;
         check_range("password.parallelism", self.parallelism, 1..=4)?;
         check_range("password.iterations", self.iterations, 1..=10)?;
-        // Argon2 needs 8 KiB a lane (RFC 9106, section 3.1).
+        // Argon2 needs 8 KiB for each lane (RFC 9106, section 3.1).
         check_range("password.memory_kib", self.memory_kib, 8 * self.parallelism..=131_072)?;
         check_range("password.concurrent_hashes", self.concurrent_hashes, 1..=64)?;
 
-        // The first digits of a hash are for that service, and nobody on the way.
+        // Nobody on the network may read the first digits of a hash.
         let is_open = |url: &str| match Url::parse(url) {
             Ok(url) if url.scheme() == "http" => {
                 !matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
@@ -121,7 +121,7 @@ impl PasswordConfig {
             None => Ok(()),
             Some(_) => Err(ConfigError::new(
                 "password.breached_url",
-                "is no https address; write \"https://api.pwnedpasswords.com/range\"",
+                "is not an https address; write \"https://api.pwnedpasswords.com/range\"",
             )),
         }
     }

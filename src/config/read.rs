@@ -1,4 +1,5 @@
-//! Reads what configures the site, before Rocket does: it panics at what it cannot read.
+//! Reads the site's configuration before Rocket does, because Rocket panics if it cannot read a
+//! value.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,24 +10,24 @@ use rocket::figment::{Figment, Provider, Source};
 
 use super::{ConfigError, check_range, site};
 
-/// The variable that names the file.
+/// The environment variable that names the file.
 const VARIABLE: &str = "ROCKET_CONFIG";
 
-/// More threads than any machine has cores for. The runtime panics when the system
-/// gives it no more.
+/// The most workers: more threads than any machine has cores. The runtime panics if the system
+/// refuses it a thread.
 const MOST_WORKERS: usize = 1_024;
 
-/// The site's configuration, in which Rocket finds nothing that it cannot read.
+/// Returns the site's configuration, in which Rocket can read every value.
 ///
 /// # Errors
 ///
-/// When the file that `ROCKET_CONFIG` names is missing; when a file cannot be read or is
-/// no TOML; when a key of Rocket's own has a value that is not for it.
+/// Returns an error if the file that `ROCKET_CONFIG` names is missing, if a file cannot be read or
+/// is not TOML, or if one of Rocket's own keys has an unsuitable value.
 pub fn read() -> Result<Figment, ConfigError> {
     check_file()?;
     let figment = site();
     figment.extract::<Dict>()?;
-    // Of ours, which reads this key by itself, where it is needed.
+    // Rocket need not read this key: we read it ourselves, when it is needed.
     let zero = figment.clone().merge(("secret_key", [0; 32].as_slice()));
     let rocket = rocket::Config::try_from(zero)?;
     check_range("workers", rocket.workers, 1..=MOST_WORKERS)?;
@@ -34,7 +35,8 @@ pub fn read() -> Result<Figment, ConfigError> {
     Ok(figment)
 }
 
-/// Without its file the site would be another one, on an empty database.
+/// Checks that the configuration file can be read. Without its file the site would start as a
+/// different one, with an empty database.
 fn check_file() -> Result<(), ConfigError> {
     let named = Env::var(VARIABLE);
     let name = named.as_deref().unwrap_or("Rocket.toml");
@@ -42,13 +44,13 @@ fn check_file() -> Result<(), ConfigError> {
         Err(ConfigError::new(path.display().to_string(), format!("cannot be read: {error}")))
     };
 
-    // A folder, a link to nothing, a file in a folder that is closed to us: all of them are
-    // passed over by the library, which then looks in the folders above.
+    // Figment skips a folder, a link to nothing, and a file in a folder that we may not read, and
+    // then searches the parent folders.
     let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
     if path.symlink_metadata().is_ok() {
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(ConfigError::new(path.display().to_string(), "is no file")),
+            Ok(_) => return Err(ConfigError::new(path.display().to_string(), "is not a file")),
             Err(error) => return cannot(&path, error),
         }
     }
@@ -60,7 +62,7 @@ fn check_file() -> Result<(), ConfigError> {
         },
         (_, Some(_)) => Err(ConfigError::new(
             VARIABLE,
-            format!("names {}, which is no file; name the site's Rocket.toml", path.display()),
+            format!("names {}, which is not a file; name the site's Rocket.toml", path.display()),
         )),
         (_, None) => Ok(()),
     }

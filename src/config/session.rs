@@ -1,4 +1,4 @@
-//! The table `session`: the cookie and the two clocks.
+//! The table `session`: the cookie, the timeouts and the limits of sessions.
 
 use std::time::Duration;
 
@@ -6,69 +6,70 @@ use serde::Deserialize;
 
 use super::{ConfigError, SecretKey, check_duration, check_range};
 
-/// A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
+/// The longest timeout. A browser forgets any cookie after 400 days (RFC 6265bis, section 5.5).
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// The most that `session.account_limit` may be: what is shown, exported and counted at
-/// each log-in stays small.
+/// The upper bound of `session.account_limit`. It keeps the sessions few that are shown, exported
+/// and counted at each log-in.
 pub(crate) const HIGHEST_ACCOUNT_LIMIT: i64 = 10_000;
 
 /// The table `session`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionConfig {
-    /// `idle_timeout` (2 hours): a session ends when unused for this long.
+    /// `idle_timeout` (2 hours): a session ends if it is not used for this long.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub idle_timeout: Duration,
-    /// `absolute_timeout` (24 hours): it ends in any case after this long.
+    /// `absolute_timeout` (24 hours): a session ends after this long, even if it is in use.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub absolute_timeout: Duration,
-    /// `remember_idle_timeout` (14 days): with "remember me".
+    /// `remember_idle_timeout` (14 days): the idle timeout with "remember me".
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub remember_idle_timeout: Duration,
-    /// `remember_absolute_timeout` (30 days, the most that NIST SP 800-63B-4,
-    /// section 2.1.3, advises): with "remember me".
+    /// `remember_absolute_timeout` (30 days): the absolute timeout with "remember me". The default
+    /// is the most that NIST SP 800-63B-4, section 2.1.3, advises.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub remember_absolute_timeout: Duration,
-    /// `cookie_name`: `__Host-session` on a secure cookie, else `session`.
+    /// `cookie_name`: the name of the cookie. The default is `__Host-session` for a secure cookie,
+    /// and `session` otherwise.
     pub cookie_name: Option<String>,
-    /// `cookie_path` (`/`).
+    /// `cookie_path` (`/`): the paths that the browser sends the cookie to.
     pub cookie_path: String,
-    /// `cookie_domain` (none: the cookie is for this host alone).
+    /// `cookie_domain` (none): the domain that gets the cookie, with its subdomains. Without it
+    /// only this host gets the cookie.
     pub cookie_domain: Option<String>,
-    /// `partitioned` (`false`).
+    /// `partitioned` (`false`): sets the cookie attribute `Partitioned`, for a site that is
+    /// embedded in another one.
     pub partitioned: bool,
-    /// `secure`: whether the cookie is for https only. Default: `false` in
-    /// the debug profile, else `true`.
+    /// `secure`: the browser sends the cookie over https only. The default is `false` in the debug
+    /// profile, and `true` otherwise.
     pub secure: Option<bool>,
-    /// `same_site` (`lax`: a link in a mail arrives logged in, a foreign form
-    /// does not).
+    /// `same_site` (`lax`): the cookie attribute `SameSite`. With `lax`, a link in a mail arrives
+    /// logged in, and a form on another site does not.
     pub same_site: SameSite,
-    /// `previous_keys` (none): earlier values of `secret_key` whose cookies
-    /// are still accepted.
+    /// `previous_keys` (none): earlier values of `secret_key` whose cookies are still accepted.
     pub previous_keys: Vec<SecretKey>,
-    /// `keep_state` (`true`): whether a log-in keeps the state of the visitor,
-    /// or of the same user, that was there before.
+    /// `keep_state` (`true`): a log-in keeps the state that the visitor, or the user themselves,
+    /// had before.
     pub keep_state: bool,
-    /// `visitor_keys` (none): the keys of the state that are the visitor's own,
-    /// such as a language or a basket. They outlast a log-out and another
-    /// user's log-in.
+    /// `visitor_keys` (none): the keys of the state that belong to the visitor, such as a language
+    /// or a basket. They survive a log-out and another user's log-in.
     pub visitor_keys: Vec<String>,
-    /// `state_limit` (65536): the most bytes that one session's state may take.
+    /// `state_limit` (65536): the most bytes of state that one session may hold.
     pub state_limit: usize,
-    /// `visitor_limit` (1000): the most sessions that visitors from one address
-    /// (an IPv6 /64) may begin in an hour.
+    /// `visitor_limit` (1000): the most sessions that visitors from one address (an IPv6 /64) may
+    /// begin in an hour.
     pub visitor_limit: i64,
-    /// `account_limit` (200): the most sessions that one account has at a time. A
-    /// log-in beyond it ends the one that was not used for the longest. People have a
-    /// handful; what logs in each minute and keeps no cookie would have thousands.
+    /// `account_limit` (200): the most sessions that one account may have at a time. A log-in
+    /// beyond it ends the session that was not used for the longest time. People have a handful; a
+    /// script that logs in each minute and keeps no cookie would have thousands.
     pub account_limit: i64,
-    /// `cache` (`true`): whether a session that was read is kept in memory until it
-    /// changes. A change by another process is known here within a millisecond on
-    /// SQLite; on PostgreSQL mostly within milliseconds, and within a second in any case.
+    /// `cache` (`true`): keeps each session that was read in memory until it changes. This process
+    /// knows about a change by another process within a millisecond on SQLite; on PostgreSQL mostly
+    /// within milliseconds, and always within a second.
     pub cache: bool,
-    /// `reauthenticate_after` (10 minutes): how recent a log-in, or the password
-    /// typed again, must be for a sensitive act.
+    /// `reauthenticate_after` (10 minutes): the time after which a sensitive act asks for the
+    /// password again.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub reauthenticate_after: Duration,
 }
@@ -77,11 +78,12 @@ pub struct SessionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
-    /// Sent on links from other sites, but not with their forms.
+    /// The browser sends the cookie if a visitor follows a link from another site, but not with a
+    /// form there.
     Lax,
-    /// Never sent when the request begins on another site.
+    /// The browser never sends the cookie if the request begins on another site.
     Strict,
-    /// Always sent; needs `secure`.
+    /// The browser always sends the cookie. This needs `secure`.
     None,
 }
 
@@ -111,13 +113,13 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
-    /// Whether the cookie carries `Secure`.
+    /// Returns whether the cookie has the attribute `Secure`.
     pub fn is_secure(&self, debug: bool) -> bool {
         self.secure.unwrap_or(!debug)
     }
 
-    /// The cookie's name. `__Host-` makes the browser refuse a cookie of this
-    /// name from a sibling domain or over http: it cannot be planted.
+    /// Returns the cookie's name. With `__Host-` the browser refuses a cookie of this name from a
+    /// sibling domain or over http, so an attacker cannot plant one (session fixation).
     pub fn cookie_name(&self, debug: bool) -> &str {
         match &self.cookie_name {
             Some(name) => name,
@@ -134,12 +136,12 @@ impl SessionConfig {
         let account_limits = 1..=HIGHEST_ACCOUNT_LIMIT;
         check_range("session.account_limit", self.account_limit, account_limits)?;
 
-        // Whoever knows a key that opens cookies can seal some.
+        // Anybody who knows a key that opens cookies can also seal some.
         let is_open = |key: &SecretKey| key.is_zero() || (key.is_published() && !debug);
         match self.previous_keys.iter().any(is_open) {
             true => Err(ConfigError::new(
                 "session.previous_keys",
-                "holds a key that is no secret; remove it",
+                "holds a key that is not secret; remove it",
             )),
             false => Ok(()),
         }
@@ -147,12 +149,12 @@ impl SessionConfig {
 
     pub(crate) fn warnings(&self, debug: bool) -> impl Iterator<Item = String> {
         let secure = (self.secure == Some(false) && !debug).then(|| {
-            "session.secure is false: anybody on the way can read the session cookie; \
+            "session.secure is false: anybody on the network can read the session cookie; \
              serve https and remove the key"
                 .to_owned()
         });
         let path = (self.cookie_path != "/").then(|| {
-            format!("session.cookie_path: nobody is logged in outside {}", self.cookie_path)
+            format!("session.cookie_path: users are logged in only below {}", self.cookie_path)
         });
         secure.into_iter().chain(path)
     }
@@ -194,7 +196,7 @@ impl SessionConfig {
         if name.is_empty() || !name.bytes().all(token) {
             return Err(ConfigError::new(
                 NAME,
-                "is no cookie name; write letters, digits, - and _",
+                "is not a valid cookie name; write letters, digits, - and _",
             ));
         }
 
@@ -233,13 +235,13 @@ impl SessionConfig {
 
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         if !self.cookie_path.starts_with('/') || !plain(&self.cookie_path) {
-            return Err(ConfigError::new("session.cookie_path", "is no path; write \"/\""));
+            return Err(ConfigError::new("session.cookie_path", "is not a path; write \"/\""));
         }
 
         if self.cookie_domain.as_deref().is_some_and(|domain| domain.is_empty() || !plain(domain)) {
             return Err(ConfigError::new(
                 "session.cookie_domain",
-                "is no domain; write one, as in \"example.org\", or remove the key",
+                "is not a domain; write one, as in \"example.org\", or remove the key",
             ));
         }
 

@@ -11,21 +11,21 @@ use super::{ConfigError, check_duration};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SiteConfig {
-    /// `trusted_origins` (none): origins exempt from the cross-site check, as
-    /// in `https://app.example.org`.
+    /// `trusted_origins` (none): origins that the cross-site check lets through, as in
+    /// `https://app.example.org`.
     pub trusted_origins: Vec<String>,
-    /// `trusted_proxies` (none): addresses or networks whose
-    /// `X-Forwarded-For` is believed.
+    /// `trusted_proxies` (none): addresses or networks of proxies whose `X-Forwarded-For` is
+    /// believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// `url` (in debug `http://127.0.0.1:` and the port): what links in mails are
-    /// built from, as in `https://example.org`. Never the request's `Host`,
-    /// which whoever asks for the mail chooses (password reset poisoning).
+    /// `url` (in debug `http://127.0.0.1:` and the port): the address that links in mails begin
+    /// with, as in `https://example.org`. The request's `Host` is never used, because the person
+    /// who asks for the mail chooses it (password reset poisoning).
     pub url: Option<String>,
-    /// `drain` (0, at most a minute): how long the site goes on after SIGTERM while
-    /// `/readyz` says no already, for a balancer to notice. Of `rocket-login serve`
-    /// alone. Whatever stops the process by force must wait longer: by this, by
-    /// `shutdown.grace` and some seconds.
+    /// `drain` (0, at most a minute): how long the site continues after SIGTERM while `/readyz`
+    /// already says no, so that a load balancer notices. Only `rocket-login serve` uses it. A
+    /// supervisor that kills the process must wait longer: this time, plus `shutdown.grace`, plus
+    /// some seconds.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub drain: Duration,
 }
@@ -61,7 +61,7 @@ impl SiteConfig {
     }
 }
 
-/// An address in a message. One with an @ may hold a password.
+/// Returns an address for a message. One with an @ may hold a password, and is not quoted.
 fn shown(url: &str) -> String {
     match url.contains('@') {
         true => "an address with a user".into(),
@@ -69,7 +69,7 @@ fn shown(url: &str) -> String {
     }
 }
 
-/// Whether `text` is scheme, host and perhaps a port, and nothing more.
+/// Returns whether `text` is a scheme, a host and perhaps a port, and nothing else.
 fn is_origin(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
@@ -80,12 +80,12 @@ fn is_origin(text: &str) -> bool {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountsConfig {
-    /// `registration` (`open`): who may sign up.
+    /// `registration` (`open`): who may sign up, and when they are logged in.
     pub registration: Registration,
-    /// `reset_lifetime` (1 hour): of a mailed link to a new password.
+    /// `reset_lifetime` (1 hour): how long a mailed link to a new password works.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub reset_lifetime: Duration,
-    /// `verify_lifetime` (24 hours): of a mailed link that confirms an address.
+    /// `verify_lifetime` (24 hours): how long a mailed link that confirms an address works.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub verify_lifetime: Duration,
 }
@@ -101,7 +101,7 @@ impl Default for AccountsConfig {
 }
 
 impl AccountsConfig {
-    /// Whether anybody may sign up.
+    /// Returns whether anybody may sign up.
     pub fn is_open(&self) -> bool {
         self.registration != Registration::Closed
     }
@@ -113,20 +113,20 @@ impl AccountsConfig {
     }
 }
 
-/// Who may sign up.
+/// The rule for new accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
-    /// Anybody, and is logged in at once.
+    /// Anybody may sign up, and is logged in at once.
     #[default]
     Open,
-    /// Anybody, but is logged in only after a mailed link.
+    /// Anybody may sign up, but must follow a mailed link before they are logged in.
     Confirm,
-    /// Nobody.
+    /// Nobody may sign up.
     Closed,
 }
 
-/// Addresses (`10.0.0.1`) and networks (`10.0.0.0/8`) alike.
+/// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`).
 pub(super) fn networks<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<IpNet>, D::Error> {
     Vec::<String>::deserialize(de)?
         .into_iter()
@@ -134,7 +134,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<IpNet>, D
             text.parse::<IpNet>()
                 .or_else(|_| text.parse().map(|host: std::net::IpAddr| IpNet::from(host)))
                 .map_err(|_| {
-                    serde::de::Error::custom(format!("\"{text}\" is no address or network"))
+                    serde::de::Error::custom(format!("\"{text}\" is not an address or a network"))
                 })
         })
         .collect()

@@ -1,4 +1,4 @@
-//! The table `throttle`: how often somebody may try.
+//! The table `throttle`: the number of attempts and mails that are allowed.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThrottleConfig {
-    /// `enabled` (`true`): whether attempts are throttled.
+    /// `enabled` (`true`): throttles attempts.
     pub enabled: bool,
-    /// `failures` (10): wrong passwords in a row before the first delay, for one
-    /// account from one address, on one device that has logged in to it before,
-    /// or in one session.
+    /// `failures` (10): the wrong passwords in a row before the first delay. They are counted for
+    /// one account from one address, on one device that has logged in to it before, or in one
+    /// session.
     pub failures: i64,
-    /// `account_failures` (50): the same for one account from all addresses,
-    /// known devices aside.
+    /// `account_failures` (50): the wrong passwords in a row before the first delay, for one
+    /// account from all addresses. Known devices are not counted.
     pub account_failures: i64,
-    /// `failure_limit` (100, the most that NIST SP 800-63B-4, section 3.2.2,
-    /// allows): from so many in a row on, only a new password by mail, or the
-    /// operator's `user unlock`, helps.
+    /// `failure_limit` (100, the most that NIST SP 800-63B-4, section 3.2.2, allows): the wrong
+    /// passwords in a row after which the account is locked. Only a new password by mail, or the
+    /// operator's `user unlock`, opens it again.
     pub failure_limit: i64,
-    /// `first_delay` (30 seconds): after the failures that are free. It doubles
-    /// with each further one.
+    /// `first_delay` (30 seconds): the delay after the free failures. It doubles with each further
+    /// failure.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub first_delay: Duration,
-    /// `longest_delay` (1 hour).
+    /// `longest_delay` (1 hour): the upper bound of the delay.
     #[serde(deserialize_with = "super::duration::deserialize")]
     pub longest_delay: Duration,
-    /// `address_failures` (100): wrong passwords and dead links from one client
-    /// address in ten minutes, whichever the accounts.
+    /// `address_failures` (100): the wrong passwords and dead links from one client address in ten
+    /// minutes, for all accounts together.
     pub address_failures: i64,
-    /// `sign_ups` (1000): from one client address in an hour.
+    /// `sign_ups` (1000): the sign-ups from one client address in an hour.
     pub sign_ups: i64,
-    /// `mails` (10): that anybody may have sent to one mail address in an hour.
+    /// `mails` (10): the mails to one address in an hour that visitors may cause.
     pub mails: i64,
-    /// `address_mails` (100): that one client address may have sent in an hour.
+    /// `address_mails` (100): the mails in an hour that one client address may cause.
     pub address_mails: i64,
 }
 
@@ -67,7 +67,7 @@ impl ThrottleConfig {
         check_range("throttle.account_failures", self.account_failures, 1..=self.failure_limit)?;
         check_duration("throttle.longest_delay", self.longest_delay, DAY)?;
         check_duration("throttle.first_delay", self.first_delay, self.longest_delay)?;
-        // More than one a second would not hold anybody up.
+        // A higher limit, of more than one attempt a second, would slow nobody down.
         for (key, value, most) in [
             ("throttle.address_failures", self.address_failures, 600),
             ("throttle.sign_ups", self.sign_ups, 3_600),
@@ -81,8 +81,7 @@ impl ThrottleConfig {
 
     pub(super) fn warning(&self, debug: bool) -> Option<String> {
         (!self.enabled && !debug).then(|| {
-            "throttle.enabled is false: nothing stops anybody from guessing passwords; remove the \
-             key"
+            "throttle.enabled is false: nothing slows down the guessing of passwords; remove the key"
             .to_owned()
         })
     }

@@ -128,7 +128,10 @@ fn a_wrong_configuration_ends_with_one_line() {
         ),
         (("ROCKET_PROFILE", "release"), "secret_key: is missing; set ROCKET_SECRET_KEY"),
         (("ROCKET_PORT", "many"), "port: "),
-        (("ROCKET_TLS", "{certs=\"c\",key=\"k\"}"), "tls: is not for us; serve https at the proxy"),
+        (
+            ("ROCKET_TLS", "{certs=\"c\",key=\"k\"}"),
+            "tls: is not supported; serve https at the proxy",
+        ),
         (("ROCKET_DATABASES", "{lgoin={url=\"sqlite:x\"}}"), "databases.lgoin: is not a key"),
         (("ROCKET_SECRET_KEY", "12345"), "secret_key: expected a key"),
     ] {
@@ -197,7 +200,7 @@ fn a_configuration_that_cannot_be_read_ends_with_its_place() {
     assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: cannot be read: "));
     std::fs::remove_file(dir.path().join("Rocket.toml")).unwrap();
     std::fs::create_dir(dir.path().join("Rocket.toml")).unwrap();
-    assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: is no file"));
+    assert_refused(&run(&dir, &["migrate"], &[]), &format!("{path}: is not a file"));
     std::fs::remove_dir(dir.path().join("Rocket.toml")).unwrap();
     #[cfg(unix)]
     {

@@ -148,7 +148,7 @@ fn release_needs_a_key_that_is_a_secret() {
 fn a_former_key_must_have_been_a_secret() {
     for key in ["A".repeat(43) + "=", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=".into()] {
         let error = refused(release().merge(("session.previous_keys", [key])));
-        assert_eq!(error, "session.previous_keys: holds a key that is no secret; remove it");
+        assert_eq!(error, "session.previous_keys: holds a key that is not secret; remove it");
     }
 }
 
@@ -237,13 +237,13 @@ fn mail_in_release_needs_a_sender_and_the_sites_address() {
 #[test]
 fn a_mail_server_is_named_without_giving_its_password_away() {
     for (url, problem) in [
-        ("mail.example.org", "is no URL"),
+        ("mail.example.org", "is not a URL"),
         ("http://u:hunter2@mail.example.org", "has an unknown scheme"),
         ("smtp://", "names no host"),
         ("smtp://u:hunter2@mail.example.org?tls=none", "would send the password in clear"),
         ("smtp://u:hunter2@mail.example.org?tls=opportunistic", "would send the password in clear"),
         ("smtp://u:hunter2@mail.example.org?tls=maybe", "has an unknown value of tls"),
-        ("smtps://u:hunter2@mail.example.org?tls=none", "takes no parameter but"),
+        ("smtps://u:hunter2@mail.example.org?tls=none", "takes only the parameter"),
         ("smtp://u:hunter2@mail.example.org/inbox", "has a path"),
         ("smtp://hunter2@mail.example.org", "has a user without a password"),
     ] {
@@ -280,7 +280,7 @@ fn a_password_in_a_url_is_percent_encoded_and_the_message_says_how() {
     }
     let error = refused(debug().merge(("mail.url", "smtps://ada:%ff@mail.example.org")));
     assert!(
-        error.contains("stands for no letter: write ") && error.contains("%25 for %"),
+        error.contains("encodes no character: write ") && error.contains("%25 for %"),
         "{error}"
     );
 }
@@ -479,7 +479,7 @@ fn a_pepper_is_a_key_and_is_not_repeated() {
 fn breached_passwords_are_looked_up_over_https() {
     for url in ["http://api.example.org/range", "api.example.org", "ftp://x", ""] {
         let error = refused(debug().merge(("password.breached_url", url)));
-        assert!(error.starts_with("password.breached_url: is no https address"), "{error}");
+        assert!(error.starts_with("password.breached_url: is not an https address"), "{error}");
     }
     let url = "https://api.pwnedpasswords.com/range";
     Config::from_figment(&debug().merge(("password.breached_url", url))).unwrap();
@@ -515,7 +515,7 @@ fn what_is_weak_or_without_effect_is_warned_of() {
             .contains("session.secure is false")
     );
     let path = debug().merge(("session.cookie_path", "/app"));
-    assert_eq!(warnings(path), "session.cookie_path: nobody is logged in outside /app");
+    assert_eq!(warnings(path), "session.cookie_path: users are logged in only below /app");
     assert!(
         warnings(strong.merge(("throttle.enabled", false))).contains("throttle.enabled is false")
     );
