@@ -14,6 +14,7 @@ use crate::db::Connection;
 use crate::error::Error;
 use crate::sql;
 use crate::token::TokenId;
+use crate::user::Email;
 
 /// How long it is told. Somebody whose train has left the tunnel tries again by
 /// then; who comes later begins anew.
@@ -76,7 +77,7 @@ pub struct Done {
     /// What the browser sent, hashed. `None`: nothing by which it could be known.
     pub browser: Option<String>,
     /// The account's address as it is now.
-    pub email: Option<String>,
+    pub email: Option<Email>,
 }
 
 /// The cookie of a browser that has used a link, with the link's id. In managed
@@ -129,7 +130,7 @@ pub async fn find(db: &mut Connection, id: TokenId, now: Timestamp) -> Result<Op
     .await?;
     Ok(row.and_then(|(name, user_id, browser, email)| {
         let act = Act::ALL.into_iter().find(|act| act.name() == name)?;
-        Some(Done { act, user_id, browser, email })
+        Some(Done { act, user_id, browser, email: email.map(Email::from_stored) })
     }))
 }
 

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::password::PasswordHash;
 use crate::token::{Token, TokenId};
+use crate::user::Email;
 
 /// The most "this was not me" links that one address of an account has at a
 /// time. Those of another address stay: whoever took the account over and moved
@@ -54,7 +55,7 @@ pub struct Link {
     /// `None`: of a sign-up.
     pub user_id: Option<i64>,
     /// Where it was mailed to.
-    pub email: String,
+    pub email: Email,
     /// Chosen at a sign-up.
     pub password_hash: Option<PasswordHash>,
     /// Nobody else may take the address while the link is good.
@@ -74,7 +75,7 @@ impl Link {
         Some(Link {
             purpose: Purpose::parse(&purpose)?,
             user_id,
-            email,
+            email: Email::from_stored(email),
             password_hash: hash.map(PasswordHash::from_stored),
             is_kept,
             is_mailed,
@@ -98,7 +99,7 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
                                 ORDER BY number DESC LIMIT 1 OFFSET $3)",
             )
             .bind(link.user_id)
-            .bind(link.email.to_ascii_lowercase())
+            .bind(link.email.to_lower())
             .bind(MOST_NOT_ME - 1)
             .execute(&mut *db)
             .await?
@@ -112,7 +113,7 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
         }
         (_, None) => {
             sql::query("DELETE FROM login_tokens WHERE lower(email) = $1 AND user_id IS NULL")
-                .bind(link.email.to_ascii_lowercase())
+                .bind(link.email.to_lower())
                 .execute(&mut *db)
                 .await?
         }
@@ -126,7 +127,7 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
     .bind(token.id())
     .bind(link.user_id)
     .bind(link.purpose.name())
-    .bind(&link.email)
+    .bind(link.email.as_str())
     .bind(link.password_hash.as_ref().map(PasswordHash::as_str))
     .bind(link.is_kept)
     .bind(link.is_mailed)
@@ -177,7 +178,7 @@ pub async fn end_all(db: &mut Connection, user_id: i64) -> Result<(), Error> {
 pub async fn end_later_not_me(
     db: &mut Connection,
     user_id: i64,
-    email: &str,
+    email: &Email,
     id: TokenId,
 ) -> Result<(), Error> {
     sql::query(
@@ -185,7 +186,7 @@ pub async fn end_later_not_me(
          AND number > (SELECT number FROM login_tokens WHERE id = $3)",
     )
     .bind(user_id)
-    .bind(email.to_ascii_lowercase())
+    .bind(email.to_lower())
     .bind(id)
     .execute(db)
     .await?;

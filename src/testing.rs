@@ -116,8 +116,8 @@ impl<'c> Browser<'c> {
                 Some(account) => account.user.id,
                 None => {
                     let hash = PasswordHash::dummy(&Params::DEFAULT).expect("a hash");
-                    let (email, now) = (email.as_str(), clock.now());
-                    user::store::insert(&mut tx, email, &hash, None, now).await.expect("a user")
+                    let now = clock.now();
+                    user::store::insert(&mut tx, &email, &hash, None, now).await.expect("a user")
                 }
             };
             let started = session.start(&mut tx, id, false).await.expect("a session");

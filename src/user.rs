@@ -60,7 +60,7 @@ pub struct User {
     /// Never used again for another account.
     pub id: i64,
     /// The address, in the case it was typed in at sign-up.
-    pub email: String,
+    pub email: Email,
     /// When the account was made, in seconds since 1970.
     pub created_at: Timestamp,
     /// When the address was shown to be the user's, in seconds since 1970.

@@ -67,7 +67,7 @@ impl Change<'_> {
         &mut self,
         kind: Kind,
         user_id: Option<i64>,
-        email: Option<&str>,
+        email: Option<&Email>,
     ) -> Result<(), Error> {
         let client = self.accounts.client;
         history::insert(&mut self.tx, user_id, kind, client, self.now).await?;
@@ -81,8 +81,8 @@ impl Change<'_> {
     }
 
     /// The same in the log alone.
-    pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&str>) {
-        let (ip_address, email) = (self.accounts.client.ip_address(), email.map(str::to_owned));
+    pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&Email>) {
+        let (ip_address, email) = (self.accounts.client.ip_address(), email.cloned());
         self.lines.push(Line { at: self.now, kind, ip_address, user_id, email });
     }
 
@@ -91,7 +91,7 @@ impl Change<'_> {
         &mut self,
         purpose: Purpose,
         user: &User,
-        email: &str,
+        email: &Email,
     ) -> Result<(Token, Timestamp), Error> {
         let is_kept = purpose == Purpose::NotMe && user.verified_at.is_some();
         let new = self.new_link(purpose, email);
@@ -110,8 +110,8 @@ impl Change<'_> {
     ///
     /// Locks are taken in this order, or two changes would wait for each other:
     /// the address, the user, his session, what is throttled, the rest.
-    pub async fn lock_address(&mut self, email: &str) -> Result<(), Error> {
-        self.tx.lock(&format!("address {}", email.to_ascii_lowercase())).await
+    pub async fn lock_address(&mut self, email: &Email) -> Result<(), Error> {
+        self.tx.lock(&format!("address {}", email.to_lower())).await
     }
 
     /// Takes the link `id` for one of `purposes`. Of parallel uses one gets it.
@@ -174,11 +174,11 @@ impl Change<'_> {
     }
 
     /// A link that is mailed to `email`, from now on.
-    pub(super) fn new_link(&self, purpose: Purpose, email: &str) -> Link {
+    pub(super) fn new_link(&self, purpose: Purpose, email: &Email) -> Link {
         Link {
             purpose,
             user_id: None,
-            email: email.to_owned(),
+            email: email.clone(),
             password_hash: None,
             is_kept: false,
             is_mailed: true,

@@ -45,21 +45,21 @@ impl Auth<'_> {
         let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
 
         let mut change = self.accounts.change().await?;
-        change.lock_address(email.as_str()).await?;
+        change.lock_address(email).await?;
         self.confirm(&mut change).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Ok(false);
         }
 
-        change.begin(&self.limits_of_mail("change", email.as_str())).await?;
+        change.begin(&self.limits_of_mail("change", email)).await?;
         change.record(Kind::EmailChangeAsked, user).await?;
-        let (to, owner) = (email.as_str(), change.owner(email).await?);
+        let owner = change.owner(email).await?;
         match owner.filter(|account| account.user.id != user.id) {
             None => {
                 change.begin_masked().await?;
                 change.pretend_record(Kind::EmailChangeRefused).await?;
                 change.end_masked(false).await?;
-                change.mail_link("change_email", Purpose::ChangeEmail, user, to).await?;
+                change.mail_link("change_email", Purpose::ChangeEmail, user, email).await?;
             }
             Some(owner) => {
                 change.begin_masked().await?;
@@ -67,8 +67,8 @@ impl Auth<'_> {
                 change.end_masked(true).await?;
                 // A link as for any address, which ends the older one and is in
                 // the export; but nobody ever gets it.
-                change.link(Purpose::ChangeEmail, user, to).await?;
-                change.mail_taken("change_email_taken", "/account", &owner.user, to).await?;
+                change.link(Purpose::ChangeEmail, user, email).await?;
+                change.mail_taken("change_email_taken", "/account", &owner.user, email).await?;
             }
         }
 

@@ -128,7 +128,7 @@ impl Auth<'_> {
         // For nobody as well, here and below: no account has the id 0.
         let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
         let in_a_row = change.settle(limits, Outcome::Failed).await?;
-        change.record_of(Kind::LogInFailed, user_id, email.map(Email::as_str)).await?;
+        change.record_of(Kind::LogInFailed, user_id, email).await?;
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
         // As it is now: the address may have been taken back from a thief while the
         // password was being checked, and they must get no link.
@@ -137,7 +137,7 @@ impl Auth<'_> {
         let count = if user.is_some() { failures } else { in_a_row };
         if let (TELLING_FAILURES, Some(email)) = (count, email) {
             let void = self.hasher.unusable();
-            change.notify_failures(user.as_ref(), email.as_str(), count, void).await?;
+            change.notify_failures(user.as_ref(), email, count, void).await?;
         }
         change.commit().await
     }

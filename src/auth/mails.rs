@@ -10,7 +10,7 @@ use crate::password::PasswordHash;
 use crate::session::device;
 use crate::sql;
 use crate::token::{Token, TokenId};
-use crate::user::User;
+use crate::user::{Email, User};
 
 /// How long a notice is worth sending.
 const NOTICE_LIFETIME: Timestamp = 3 * 24 * 60 * 60;
@@ -22,21 +22,21 @@ impl Change<'_> {
         template: &'static str,
         purpose: Purpose,
         user: &User,
-        email: &str,
+        email: &Email,
     ) -> Result<(), Error> {
         if !self.accounts.mail.is_on() {
             return Ok(());
         }
 
         let (token, expires_at) = self.link(purpose, user, email).await?;
-        let content = Content { new_address: email.to_owned(), ..self.content(&user.email) };
+        let content = Content { new_address: email.to_string(), ..self.content(&user.email) };
         self.mail_token(template, purpose, Some(user.id), email, (token, expires_at), content).await
     }
 
     /// Mails a link to `email` that makes an account with this password.
     pub async fn mail_sign_up(
         &mut self,
-        email: &str,
+        email: &Email,
         hash: PasswordHash,
     ) -> Result<TokenId, Error> {
         let purpose = Purpose::SignUp;
@@ -54,9 +54,9 @@ impl Change<'_> {
         template: &'static str,
         page: &str,
         user: &User,
-        email: &str,
+        email: &Email,
     ) -> Result<(), Error> {
-        let is_present = user.email.eq_ignore_ascii_case(email);
+        let is_present = user.email.is_same(email);
         let recipient = if is_present { &user.email } else { email };
         let lifetime = self.lifetime(Purpose::SignUp).as_secs() as Timestamp;
         let link = self.accounts.mail.page(page);
@@ -88,7 +88,7 @@ impl Change<'_> {
     }
 
     /// Makes a link for a sign-up that is to be undone.
-    pub async fn pretend_link(&mut self, email: &str, hash: PasswordHash) -> Result<(), Error> {
+    pub async fn pretend_link(&mut self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let link = self.new_link(Purpose::SignUp, email);
         self.insert_link(Link { password_hash: Some(hash), ..link }).await?;
         Ok(())
@@ -100,7 +100,7 @@ impl Change<'_> {
         template: &'static str,
         purpose: Purpose,
         user_id: Option<i64>,
-        email: &str,
+        email: &Email,
         (token, expires_at): (Token, Timestamp),
         content: Content,
     ) -> Result<(), Error> {
@@ -124,7 +124,7 @@ impl Change<'_> {
         &mut self,
         template: &'static str,
         user: &User,
-        recipient: &str,
+        recipient: &Email,
         content: Content,
     ) -> Result<(), Error> {
         if !self.accounts.mail.is_on() {
@@ -149,7 +149,7 @@ impl Change<'_> {
         &mut self,
         notice: Notice,
         user: &User,
-        recipient: &str,
+        recipient: &Email,
         content: Content,
     ) -> Result<(), Error> {
         if self.accounts.mail.is_on() && notice::is_wanted(self, user.id, notice).await? {
@@ -165,7 +165,7 @@ impl Change<'_> {
     pub async fn tell_overruled(
         &mut self,
         user: &User,
-        former: &str,
+        former: &Email,
         is_moved: bool,
     ) -> Result<(), Error> {
         if !self.accounts.mail.is_on() {
@@ -173,7 +173,8 @@ impl Change<'_> {
         }
 
         let link = if is_moved { String::new() } else { self.accounts.mail.page("/reset") };
-        let content = Content { new_address: former.to_owned(), link, ..self.content(&user.email) };
+        let content =
+            Content { new_address: former.to_string(), link, ..self.content(&user.email) };
         let letter = Letter {
             template: "overruled",
             user_id: Some(user.id),
@@ -192,7 +193,7 @@ impl Change<'_> {
     pub async fn notify_failures(
         &mut self,
         user: Option<&User>,
-        email: &str,
+        email: &Email,
         count: i64,
         void: PasswordHash,
     ) -> Result<(), Error> {
@@ -228,10 +229,10 @@ impl Change<'_> {
     }
 
     /// What can be said of this request, about the account of `address`.
-    pub fn content(&self, address: &str) -> Content {
+    pub fn content(&self, address: &Email) -> Content {
         let client = self.accounts.client;
         Content {
-            address: address.to_owned(),
+            address: address.to_string(),
             device: device(&client.user_agent),
             ip_address: match client.ip_address() {
                 unknown if unknown.is_empty() => "unknown".into(),

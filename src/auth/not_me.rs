@@ -31,7 +31,7 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn find_not_me(&self, token: &str) -> Result<Option<String>, Error> {
+    pub async fn find_not_me(&self, token: &str) -> Result<Option<Email>, Error> {
         let Some(token) = Token::parse(token) else { return Ok(None) };
         Ok(self.find_not_me_link(token.id()).await?.map(|link| link.email))
     }
@@ -79,7 +79,7 @@ impl Auth<'_> {
         // Otherwise the new password would go to whoever changed the address. Should
         // somebody else have got it, which only another program can do, all but
         // this is done.
-        let is_present = user.email.eq_ignore_ascii_case(&link.email);
+        let is_present = user.email.is_same(&link.email);
         let is_reached = is_present || is_free(&mut change, &link.email).await?;
         if !is_present {
             change.tell_overruled(&user, &link.email, is_reached).await?;
@@ -120,9 +120,6 @@ impl Auth<'_> {
     }
 }
 
-async fn is_free(change: &mut Change<'_>, email: &str) -> Result<bool, Error> {
-    match Email::parse(email) {
-        Ok(email) => Ok(user::store::see_by_email(change, &email).await?.is_none()),
-        Err(_) => Ok(false),
-    }
+async fn is_free(change: &mut Change<'_>, email: &Email) -> Result<bool, Error> {
+    Ok(user::store::see_by_email(change, email).await?.is_none())
 }

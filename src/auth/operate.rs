@@ -33,7 +33,7 @@ pub struct Operator {
 #[derive(Debug, Serialize)]
 pub struct Overview {
     pub id: i64,
-    pub email: String,
+    pub email: Email,
     pub created_at: Timestamp,
     pub verified_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
@@ -70,14 +70,14 @@ impl Operator {
     /// had it until lately.
     pub async fn add(&self, email: &Email, hash: &PasswordHash) -> Result<bool, Error> {
         let mut change = self.change().await?;
-        change.lock_address(email.as_str()).await?;
+        change.lock_address(email).await?;
         if change.owner(email).await?.is_some() {
             return Ok(false);
         }
 
         let now = change.now;
-        let id = user::store::insert(&mut change, email.as_str(), hash, None, now).await?;
-        change.record_of(Kind::SignedUp, Some(id), Some(email.as_str())).await?;
+        let id = user::store::insert(&mut change, email, hash, None, now).await?;
+        change.record_of(Kind::SignedUp, Some(id), Some(email)).await?;
         change.commit().await?;
         Ok(true)
     }

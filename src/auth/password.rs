@@ -115,17 +115,17 @@ impl Auth<'_> {
     /// When the database fails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.lock_address(email.as_str()).await?;
+        change.lock_address(email).await?;
         let account = user::store::find_by_email(&mut change, email).await?;
-        change.begin(&self.limits_of_mail("reset", email.as_str())).await?;
+        change.begin(&self.limits_of_mail("reset", email)).await?;
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
-        change.record_of(Kind::ResetAsked, id, Some(email.as_str())).await?;
+        change.record_of(Kind::ResetAsked, id, Some(email)).await?;
         change.begin_masked().await?;
         match &user {
             Some(user) => change.mail_link("reset", Purpose::Reset, user, &user.email).await?,
             None => {
-                change.mail_sign_up(email.as_str(), self.hasher.unusable()).await?;
+                change.mail_sign_up(email, self.hasher.unusable()).await?;
             }
         }
         change.end_masked(user.is_some()).await?;
@@ -138,7 +138,7 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn find_reset(&self, token: &str) -> Result<Option<String>, Error> {
+    pub async fn find_reset(&self, token: &str) -> Result<Option<Email>, Error> {
         let Some(token) = Token::parse(token) else { return Ok(None) };
         Ok(self.find_reset_of(token.id()).await?.map(|(link, _)| link.email))
     }
@@ -220,7 +220,7 @@ impl Auth<'_> {
         };
 
         let (user, now) = (user.user, change.now);
-        if !user.email.eq_ignore_ascii_case(&link.email) {
+        if !user.email.is_same(&link.email) {
             return Err(ResetError::Dead);
         }
         // Somebody who used a mailed link reads the mail of its address.

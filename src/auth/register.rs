@@ -100,7 +100,7 @@ impl Auth<'_> {
         }
 
         let mails = match self.config.accounts.registration {
-            Registration::Confirm => self.limits_of_mail("sign-up", email.as_str()),
+            Registration::Confirm => self.limits_of_mail("sign-up", email),
             _ => Vec::new(),
         };
         let limits = [self.limits_of_sign_up(), mails.clone()].concat();
@@ -160,17 +160,17 @@ impl Auth<'_> {
     ) -> Result<Registered, RegisterError> {
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
-        change.lock_address(email.as_str()).await?;
+        change.lock_address(email).await?;
         if let Some(owner) = change.owner(email).await? {
-            return Err(match owner.user.email.eq_ignore_ascii_case(email.as_str()) {
+            return Err(match owner.user.email.is_same(email) {
                 true => RegisterError::EmailTaken,
                 false => RegisterError::EmailKept,
             });
         }
 
-        let (email, now) = (email.as_str(), change.now);
+        let now = change.now;
         let id = user::store::insert(&mut change, email, hash, None, now).await?;
-        let user = User { id, email: email.to_owned(), created_at: now, verified_at: None };
+        let user = User { id, email: email.clone(), created_at: now, verified_at: None };
         change.record(Kind::SignedUp, &user).await?;
         // Signed up, deleted and signed up again, the owner of the address would be
         // mailed without end.
@@ -189,21 +189,21 @@ impl Auth<'_> {
     /// told by mail.
     async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.lock_address(email.as_str()).await?;
+        change.lock_address(email).await?;
         let owner = change.owner(email).await?;
         let id = match owner {
             Some(Account { user, .. }) => {
                 change.record(Kind::SignUpRefused, &user).await?;
-                change.mail_taken("sign_up_taken", "/login", &user, email.as_str()).await?;
+                change.mail_taken("sign_up_taken", "/login", &user, email).await?;
                 change.begin_masked().await?;
-                change.pretend_link(email.as_str(), hash).await?;
+                change.pretend_link(email, hash).await?;
                 change.end_masked(false).await?;
                 Token::generate().id()
             }
             None => {
-                change.record_of(Kind::SignUpAsked, None, Some(email.as_str())).await?;
+                change.record_of(Kind::SignUpAsked, None, Some(email)).await?;
                 change.begin_masked().await?;
-                let id = change.mail_sign_up(email.as_str(), hash).await?;
+                let id = change.mail_sign_up(email, hash).await?;
                 change.end_masked(true).await?;
                 id
             }

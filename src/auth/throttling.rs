@@ -29,16 +29,16 @@ impl Auth<'_> {
     ) -> Result<Vec<Limit>, Error> {
         let config = self.accounts.throttle;
         let Some(email) = email else { return Ok(self.limit_of_address().into_iter().collect()) };
-        let account = account(email.as_str());
+        let account = account(email);
         let free = config.failures;
         if let Some(device) = &self.device {
             let (id, mut db) = (device.id(), self.accounts.db.read().await?);
             // For nobody as well: no account has the id 0.
             let user_id = user.map_or(0, |user| user.id);
             if device::is_known(&mut db, user_id, id).await? {
-                let of_device = Key::of("device", &[&lower(email.as_str()), &text(id)]);
+                let of_device = Key::of("device", &[&email.to_lower(), &text(id)]);
                 // Or a thief's fifty would be fifty times as many guesses.
-                let of_all = Key::of("devices", &[&lower(email.as_str())]);
+                let of_all = Key::of("devices", &[&email.to_lower()]);
                 let limit = |key, free| Limit::InARow { key, account: Some(account), free };
                 return Ok(vec![limit(of_device, free), limit(of_all, config.account_failures)]);
             }
@@ -49,7 +49,7 @@ impl Auth<'_> {
             vec![Limit::InARow { key: account, account: Some(account), free: everywhere }];
         let network = self.network();
         if !network.is_empty() {
-            let key = Key::of("account and address", &[&lower(email.as_str()), &network]);
+            let key = Key::of("account and address", &[&email.to_lower(), &network]);
             limits.push(Limit::InARow { key, account: Some(account), free });
         }
         limits.extend(self.limit_of_address());
@@ -73,7 +73,7 @@ impl Auth<'_> {
     /// Of a mail of the kind `kind` to `recipient` that anybody may have sent. By
     /// kind: who asks for resets of an address must not keep its owner from
     /// signing up.
-    pub(super) fn limits_of_mail(&self, kind: &str, recipient: &str) -> Vec<Limit> {
+    pub(super) fn limits_of_mail(&self, kind: &str, recipient: &Email) -> Vec<Limit> {
         self.accounts.limits_of_mail(kind, recipient, Beyond::Refused)
     }
 
@@ -147,9 +147,9 @@ impl Auth<'_> {
 impl Accounts<'_> {
     /// As [`Auth::limits_of_mail()`]; at the client address's own limit the mail
     /// is `beyond`.
-    fn limits_of_mail(&self, kind: &str, recipient: &str, beyond: Beyond) -> Vec<Limit> {
+    fn limits_of_mail(&self, kind: &str, recipient: &Email, beyond: Beyond) -> Vec<Limit> {
         let to = Limit::Rate {
-            key: Key::of("mail", &[kind, &lower(recipient)]),
+            key: Key::of("mail", &[kind, &recipient.to_lower()]),
             rate: Rate { count: self.throttle.mails, window: HOUR },
             beyond: Beyond::Refused,
         };
@@ -192,7 +192,7 @@ impl Change<'_> {
 
     /// Counts a mail of the kind `kind` to `recipient`, for what goes on without
     /// it. `false`: there were too many recently.
-    pub async fn may_mail(&mut self, kind: &str, recipient: &str) -> Result<bool, Error> {
+    pub async fn may_mail(&mut self, kind: &str, recipient: &Email) -> Result<bool, Error> {
         self.may_mail_beyond(kind, recipient, Beyond::Refused).await
     }
 
@@ -202,8 +202,8 @@ impl Change<'_> {
     /// One to a confirmed address counts against the client address as any mail
     /// does, and is not left out for it: a thief would have a hundred mails sent to
     /// strangers first, and take the account over without a word to its owner.
-    pub async fn may_notify(&mut self, user: &User, recipient: &str) -> Result<bool, Error> {
-        let is_confirmed = user.verified_at.is_some() && user.email.eq_ignore_ascii_case(recipient);
+    pub async fn may_notify(&mut self, user: &User, recipient: &Email) -> Result<bool, Error> {
+        let is_confirmed = user.verified_at.is_some() && user.email.is_same(recipient);
         let beyond = if is_confirmed { Beyond::Counted } else { Beyond::Refused };
         self.may_mail_beyond("notice", recipient, beyond).await
     }
@@ -211,7 +211,7 @@ impl Change<'_> {
     async fn may_mail_beyond(
         &mut self,
         kind: &str,
-        recipient: &str,
+        recipient: &Email,
         beyond: Beyond,
     ) -> Result<bool, Error> {
         let limits = self.accounts.limits_of_mail(kind, recipient, beyond);
@@ -223,7 +223,7 @@ impl Change<'_> {
     }
 
     /// Counts a notice that is to be undone.
-    pub async fn count_pretended(&mut self, recipient: &str) -> Result<(), Error> {
+    pub async fn count_pretended(&mut self, recipient: &Email) -> Result<(), Error> {
         self.may_mail_beyond("notice", recipient, Beyond::Counted).await?;
         Ok(())
     }
@@ -241,18 +241,14 @@ impl Change<'_> {
     }
 
     /// Forgets all failures of the account of `email`.
-    pub async fn forget_failures(&mut self, email: &str) -> Result<(), Error> {
+    pub async fn forget_failures(&mut self, email: &Email) -> Result<(), Error> {
         throttle::forget_account(self, account(email)).await
     }
 }
 
 /// One account whatever the case of its address.
-fn account(email: &str) -> Key {
-    Key::of("account", &[&lower(email)])
-}
-
-fn lower(email: &str) -> String {
-    email.to_ascii_lowercase()
+fn account(email: &Email) -> Key {
+    Key::of("account", &[&email.to_lower()])
 }
 
 fn text(id: TokenId) -> String {

@@ -26,9 +26,9 @@ const CONFIRMING: [Purpose; 3] = [Purpose::SignUp, Purpose::Verify, Purpose::Cha
 #[non_exhaustive]
 pub struct Confirmation {
     /// The address.
-    pub email: String,
+    pub email: Email,
     /// The address that the account has had so far, if it is to get another.
-    pub former: Option<String>,
+    pub former: Option<Email>,
     /// Whether nothing shows that it was this visitor who chose the account's
     /// password, or asked for its new address: they are asked for the password.
     pub wants_password: bool,
@@ -169,7 +169,7 @@ impl Auth<'_> {
         &self,
         mut change: Change<'_>,
         token: TokenId,
-        email: &str,
+        email: &Email,
         Account { user, password_hash, .. }: Account,
         is_own: bool,
     ) -> Result<Verified, Error> {
@@ -196,7 +196,7 @@ impl Auth<'_> {
         &self,
         mut change: Change<'_>,
         token: TokenId,
-        email: &str,
+        email: &Email,
         Account { user, .. }: Account,
         is_own: bool,
     ) -> Result<Verified, Error> {
@@ -217,7 +217,7 @@ impl Auth<'_> {
             }
         };
         change.record(Kind::EmailChanged, &user).await?;
-        let content = Content { new_address: email.to_owned(), ..change.content(&user.email) };
+        let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, &user, &user.email, content).await?;
         let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };
         let done = self.verified(change, token, user.id, done).await?;
@@ -249,7 +249,7 @@ impl Auth<'_> {
     pub(crate) async fn verified_before(
         &self,
         token: &str,
-    ) -> Result<Option<(Verified, String)>, Error> {
+    ) -> Result<Option<(Verified, Email)>, Error> {
         let Some(done) = self.done_by_link(token).await? else { return Ok(None) };
         let verified = match done.act {
             Act::EmailVerified => Verified::Confirmed,
@@ -290,11 +290,10 @@ impl Auth<'_> {
     async fn is_taken(
         &self,
         change: &mut Change<'_>,
-        email: &str,
+        email: &Email,
         user_id: Option<i64>,
     ) -> Result<bool, Error> {
-        let Ok(email) = Email::parse(email) else { return Ok(true) };
-        let owner = change.owner(&email).await?.map(|account| account.user.id);
+        let owner = change.owner(email).await?.map(|account| account.user.id);
         Ok(owner.is_some() && owner != user_id)
     }
 }

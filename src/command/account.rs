@@ -136,7 +136,7 @@ const COLUMNS: [&str; 6] =
 fn row(account: &Overview) -> [String; 6] {
     let or_no = |at: Option<i64>| at.map_or_else(|| "no".into(), in_utc);
     [
-        account.email.clone(),
+        account.email.to_string(),
         in_utc(account.created_at),
         or_no(account.verified_at),
         or_no(account.disabled_at),

@@ -7,6 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Kind;
 use crate::clock::Timestamp;
+use crate::user::Email;
 
 /// One event in one line, in a form that does not change:
 ///
@@ -22,7 +23,7 @@ pub struct Line {
     pub kind: Kind,
     pub ip_address: String,
     pub user_id: Option<i64>,
-    pub email: Option<String>,
+    pub email: Option<Email>,
 }
 
 impl Line {
@@ -58,7 +59,7 @@ fn in_rfc_3339(at: Timestamp) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(at).ok()?.format(&Rfc3339).ok()
 }
 
-/// The first letter and the domain. An [`Email`](crate::Email) holds no blank
+/// The first letter and the domain. An [`Email`] holds no blank
 /// and no control character, so nobody can write lines of his own.
 fn masked(email: &str) -> String {
     let (local, domain) = email.rsplit_once('@').unwrap_or(("", email));
@@ -77,7 +78,7 @@ mod tests {
             kind: Kind::LogInFailed,
             ip_address: "203.0.113.7".into(),
             user_id: Some(12),
-            email: Some("ada@example.org".into()),
+            email: Some(Email::parse("ada@example.org").unwrap()),
         };
         assert_eq!(
             line.to_string(),

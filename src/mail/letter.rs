@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::user::Email;
 
 /// A mail to be queued.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub struct Letter<'a> {
     /// Whose account it is about, if there is one.
     pub user_id: Option<i64>,
     /// Where it goes.
-    pub recipient: &'a str,
+    pub recipient: &'a Email,
     /// When it is no longer worth sending.
     pub expires_at: Timestamp,
     /// Whether it makes an earlier mail of this kind void that waits: its link ends

@@ -8,6 +8,7 @@ use super::{Content, Letter};
 use crate::clock::Timestamp;
 use crate::cookies::SealedCookies;
 use crate::error::Error;
+use crate::user::Email;
 
 /// What the content is sealed for.
 const SEAL: &str = "login_mails";
@@ -59,7 +60,7 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $5)",
     )
     .bind(letter.user_id)
-    .bind(letter.recipient)
+    .bind(letter.recipient.as_str())
     .bind(letter.template)
     .bind(cookies.seal_text(SEAL, content))
     .bind(now)
@@ -78,7 +79,7 @@ pub async fn delete_replaced(db: &mut Connection, letter: &Letter<'_>) -> Result
          AND sent_at IS NULL AND attempts > 0",
     )
     .bind(letter.user_id)
-    .bind(letter.recipient.to_ascii_lowercase())
+    .bind(letter.recipient.to_lower())
     .bind(letter.template)
     .execute(db)
     .await?;
@@ -169,13 +170,13 @@ pub struct Listed {
 
 /// The mails to the user that are there. Not those about him to other addresses:
 /// whether there are any tells whether such an address has an account.
-pub async fn list(db: &mut Connection, user_id: i64, email: &str) -> Result<Vec<Listed>, Error> {
+pub async fn list(db: &mut Connection, user_id: i64, email: &Email) -> Result<Vec<Listed>, Error> {
     let mails = sql::query_as(
         "SELECT recipient, template, created_at, expires_at, sent_at
          FROM login_mails WHERE user_id = $1 AND lower(recipient) = $2 ORDER BY id",
     )
     .bind(user_id)
-    .bind(email.to_ascii_lowercase())
+    .bind(email.to_lower())
     .fetch_all(db)
     .await?;
     Ok(mails)

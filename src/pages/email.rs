@@ -43,7 +43,7 @@ pub async fn submit(
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
-    if email.as_ref().is_ok_and(|email| email.as_str() == user.email) {
+    if email.as_ref().is_ok_and(|email| *email == user.email) {
         errors.insert("email", "This is your address already.".into());
     }
     if current_password.is_empty() {

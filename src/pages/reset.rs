@@ -29,7 +29,7 @@ pub struct Choice {
 
 #[get("/reset")]
 pub fn form(page: Page<'_>) -> Html {
-    page.render("reset", context! { email: page.user.map_or("", |user| &user.email) })
+    page.render("reset", context! { email: page.user.map_or("", |user| user.email.as_str()) })
 }
 
 /// The same page, and the same work, whether or not the address is known.
@@ -81,7 +81,7 @@ pub async fn set(
 ) -> Result<Redirect, Rejection> {
     let Posted(Choice { new_password }) = form;
     // First: nobody should mend a form for nothing.
-    let email = auth.find_reset(token).await?.unwrap_or_default();
+    let email = auth.find_reset(token).await?.map(|email| email.to_string()).unwrap_or_default();
     let refuse = |error: PasswordError| -> Rejection {
         let errors = FieldErrors::from([("new_password", error.to_string())]);
         page.refuse("reset_choose", errors, context! { token, email: &email }).into()

@@ -16,7 +16,7 @@ use super::client::Client;
 use super::group::Touch;
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::user::User;
+use crate::user::{Email, User};
 
 /// The row of `sessions` is of its user's generation. Not `=`: who waited for the row
 /// on PostgreSQL sees it as it is by now, and the user as of before the wait.
@@ -94,6 +94,7 @@ pub async fn find(
     Ok(row.map(|row| {
         let user = match (row.user_id, row.email, row.user_created_at) {
             (Some(id), Some(email), Some(created_at)) => {
+                let email = Email::from_stored(email);
                 Some(User { id, email, created_at, verified_at: row.verified_at })
             }
             _ => None,

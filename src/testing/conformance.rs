@@ -291,7 +291,8 @@ async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools, other: &Poo
 
 /// A new user.
 async fn user(db: &Pools) -> i64 {
-    let email = format!("{}@example.org", &**SessionToken::generate().to_text());
+    let text = format!("{}@example.org", &**SessionToken::generate().to_text());
+    let email = user::Email::parse(&text).unwrap();
     let hash = password::PasswordHash::from_stored("!".into());
     let mut tx = db.write().await.unwrap();
     let id = user::store::insert(&mut tx, &email, &hash, None, NOW).await.unwrap();

@@ -1,8 +1,10 @@
 //! E-mail addresses, parsed once at the edge.
 
 use std::fmt;
+use std::ops::Deref;
 
 use email_address::{EmailAddress, Options};
+use serde::Serialize;
 
 /// The longest address that a mail can be sent to (RFC 5321, section 4.5.3.1.3).
 const MAX_LENGTH: usize = 254;
@@ -13,7 +15,22 @@ const MAX_LENGTH: usize = 254;
 /// Only ASCII: letters that merely look or fold alike would make two accounts
 /// of one address, or mail somebody else's link (CVE-2019-19844). A browser
 /// writes an international domain as `xn--…` by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It derefs to `str`. `==` compares letter by letter; [`is_same()`](Email::is_same()) compares
+/// as an account does.
+///
+/// # Examples
+///
+/// ```rust
+/// use rocket_login::{Email, EmailError};
+///
+/// let email = Email::parse(" Ada@Example.org ").unwrap();
+/// assert_eq!(email, "Ada@Example.org");
+/// assert!(email.is_same(&Email::parse("ada@example.org").unwrap()));
+/// assert_eq!(Email::parse("ada"), Err(EmailError::Malformed));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
 pub struct Email(String);
 
 /// Why a text is no address we take.
@@ -65,6 +82,16 @@ impl Email {
         &self.0
     }
 
+    /// Takes an address that was stored, as it stands. It was parsed before it was stored.
+    pub(crate) fn from_stored(text: String) -> Self {
+        Email(text)
+    }
+
+    /// Returns whether both are the address of one account: in any case.
+    pub fn is_same(&self, other: &Email) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
     /// The address in lower case: the same for one account, however it is typed.
     pub(crate) fn to_lower(&self) -> String {
         self.0.to_ascii_lowercase()
@@ -74,6 +101,32 @@ impl Email {
 impl fmt::Display for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Deref for Email {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Email {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Email {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Email {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
     }
 }
 
@@ -100,6 +153,13 @@ mod tests {
     #[test]
     fn blanks_around_an_address_are_dropped_and_its_case_is_kept() {
         assert_eq!(Email::parse("  Ada@Example.org\t").unwrap().as_str(), "Ada@Example.org");
+    }
+
+    #[test]
+    fn an_address_is_a_text_in_json_and_in_templates() {
+        let email = Email::parse("Ada@example.org").unwrap();
+        assert_eq!(serde_json::to_string(&email).unwrap(), "\"Ada@example.org\"");
+        assert_eq!(email.split_once('@'), Some(("Ada", "example.org")));
     }
 
     #[test]

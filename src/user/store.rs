@@ -21,7 +21,7 @@ type Row = (i64, String, Timestamp, Option<Timestamp>, String, Option<Timestamp>
 impl Account {
     fn of((id, email, created_at, verified_at, hash, disabled_at): Row) -> Self {
         Account {
-            user: User { id, email, created_at, verified_at },
+            user: User { id, email: Email::from_stored(email), created_at, verified_at },
             password_hash: PasswordHash::from_stored(hash),
             disabled_at,
         }
@@ -33,7 +33,7 @@ impl Account {
 /// find the address free.
 pub async fn insert(
     db: &mut Connection,
-    email: &str,
+    email: &Email,
     password_hash: &PasswordHash,
     verified_at: Option<Timestamp>,
     now: Timestamp,
@@ -42,7 +42,7 @@ pub async fn insert(
         "INSERT INTO users (email, password_hash, created_at, verified_at)
          VALUES ($1, $2, $3, $4) RETURNING id",
     )
-    .bind(email)
+    .bind(email.as_str())
     .bind(password_hash.as_str())
     .bind(now)
     .bind(verified_at)
@@ -180,12 +180,12 @@ pub async fn set_password_hash(
 pub async fn set_email(
     db: &mut Connection,
     id: i64,
-    email: &str,
+    email: &Email,
     now: Timestamp,
 ) -> Result<(), Error> {
     sql::query("UPDATE users SET email = $2, verified_at = $3 WHERE id = $1")
         .bind(id)
-        .bind(email)
+        .bind(email.as_str())
         .bind(now)
         .execute(db)
         .await?;
@@ -197,7 +197,7 @@ pub async fn set_email(
 pub async fn verify(
     db: &mut Connection,
     id: i64,
-    email: &str,
+    email: &Email,
     now: Timestamp,
 ) -> Result<bool, Error> {
     let verified = sql::query(
@@ -205,7 +205,7 @@ pub async fn verify(
          WHERE id = $1 AND lower(email) = $2",
     )
     .bind(id)
-    .bind(email.to_ascii_lowercase())
+    .bind(email.to_lower())
     .bind(now)
     .execute(db)
     .await?;
@@ -232,11 +232,11 @@ pub async fn set_disabled(
 pub async fn delete(db: &mut Connection, user: &User) -> Result<(), Error> {
     sql::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *db).await?;
     sql::query("DELETE FROM login_tokens WHERE lower(email) = $1 AND purpose = 'sign_up'")
-        .bind(user.email.to_ascii_lowercase())
+        .bind(user.email.to_lower())
         .execute(&mut *db)
         .await?;
     sql::query("DELETE FROM login_mails WHERE lower(recipient) = $1")
-        .bind(user.email.to_ascii_lowercase())
+        .bind(user.email.to_lower())
         .execute(db)
         .await?;
     Ok(())

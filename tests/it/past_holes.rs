@@ -605,7 +605,7 @@ fn odd_cookies_are_an_anonymous_visitor() {
 /// Pages of an application, which say nothing about caches themselves.
 #[get("/mine")]
 fn mine(user: &User) -> String {
-    user.email.clone()
+    user.email.to_string()
 }
 
 #[get("/perhaps")]

@@ -240,7 +240,7 @@ async fn a_result_tells_a_refusal_from_an_outage() {
     #[get("/whatever")]
     fn whatever(user: Result<&User, &Error>) -> String {
         match user {
-            Ok(user) => user.email.clone(),
+            Ok(user) => user.email.to_string(),
             Err(error) => format!("{} {}", error.is_unauthorized(), error.status().code),
         }
     }

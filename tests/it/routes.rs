@@ -69,12 +69,12 @@ async fn the_public_list_names_only_routes_that_exist() {
 
 #[get("/private")]
 fn private(user: &User) -> String {
-    user.email.clone()
+    user.email.to_string()
 }
 
 #[get("/public")]
 fn public(session: &Session) -> String {
-    session.user().map_or("nobody".into(), |user| user.email.clone())
+    session.user().map_or("nobody".into(), |user| user.email.to_string())
 }
 
 #[get("/act")]
