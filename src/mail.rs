@@ -1,8 +1,7 @@
-//! Mails: what they say, where they wait, and how they are sent.
+//! Mails: their content, the outbox that they wait in, and the sender.
 //!
-//! A mail is written into the table `login_mails` in the transaction that it
-//! announces, and sent afterwards in the background: a slow or dead mail
-//! server neither shows in a page's time nor loses a mail.
+//! A mail is written into the table `login_mails` in the transaction that it announces, and is sent
+//! afterwards in the background. So a slow or dead mail server delays no page and loses no mail.
 
 mod letter;
 mod mailbox;
@@ -33,35 +32,36 @@ pub use sender::fairing as sender;
 pub use smtp::{Smtp, name};
 pub use templates::{Templates, style};
 
-/// The sender that the dev mailbox shows where none is configured.
+/// The sender that the dev mailbox shows if none is configured.
 const DEV_SENDER: &str = "rocket-login <no-reply@localhost>";
 
-/// Writes mails, in managed state. Clones write to the same outbox.
+/// Writes mails into the outbox. It is in managed state; clones write to the same outbox.
 #[derive(Clone)]
 pub struct Mail(Option<Arc<Post>>);
 
-/// What it takes to write mails and to send them.
+/// Everything that is needed to write mails and to send them.
 struct Post {
     cookies: SealedCookies,
     templates: Templates,
-    /// What links begin with: `site.url`, and where the pages are mounted.
+    /// The start of every link: `site.url`, and the path at which the pages are mounted.
     origin: String,
     base: Base,
     from: Mailbox,
-    /// `None`: nothing is sent, the dev mailbox has it.
+    /// The mail server. `None` means that nothing is sent, and that the dev mailbox shows the
+    /// mails.
     smtp: Option<Smtp>,
-    /// The dev mailbox shows what was sent, so it stays.
+    /// `true` if sent mails stay in the outbox, so that the dev mailbox shows them.
     keeps_sent: bool,
     queued: Notify,
 }
 
 impl Mail {
-    /// As configured; off in release without `mail.url`.
+    /// Creates the writer from the configuration. It is off in release without `mail.url`.
     ///
     /// # Errors
     ///
-    /// When the configuration cannot be used, as with TLS without any
-    /// certificate on this machine.
+    /// Returns an error if the configuration cannot be used, for example TLS on a machine without
+    /// any certificate.
     pub fn new(config: &Config, base: Base) -> Result<Self, ConfigError> {
         let (true, Some(origin)) = (config.has_mail(), &config.site.url) else {
             return Ok(Mail::off());
@@ -84,37 +84,38 @@ impl Mail {
         }))))
     }
 
-    /// Writes nothing.
+    /// Creates a writer that writes nothing.
     pub fn off() -> Self {
         Mail(None)
     }
 
-    /// Whether mails are sent at all.
+    /// Returns whether mails are sent at all.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Where the sender finds its templates.
+    /// Returns the place for the templates that the sender uses. `None` means that mail is off.
     pub fn templates(&self) -> Option<&Templates> {
         self.0.as_ref().map(|post| &post.templates)
     }
 
-    /// The link in a mail to the page `path`, for whoever holds `token`.
+    /// Returns the link in a mail to the page `path`, with `token` as its last part. The link works
+    /// for anybody who has the token.
     pub fn link(&self, path: &str, token: &Token) -> String {
         self.page(&format!("{path}/{}", *token.to_text()))
     }
 
-    /// The link in a mail to the page `path`.
+    /// Returns the link in a mail to the page `path`. It is empty if mail is off.
     pub fn page(&self, path: &str) -> String {
         self.0.as_ref().map_or_else(String::new, |post| post.page(path))
     }
 
-    /// Leaves `letter` in the outbox, to be sent once the transaction that `db`
-    /// is in is committed. Where mail is off it does nothing.
+    /// Adds `letter` to the outbox. It is sent after the transaction of `db` is committed. If mail
+    /// is off, it does nothing.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// Returns an error if the database fails.
     pub async fn queue(
         &self,
         db: &mut Connection,
@@ -122,14 +123,14 @@ impl Mail {
         now: Timestamp,
     ) -> Result<(), Error> {
         let Some(post) = &self.0 else { return Ok(()) };
-        // Where nothing is sent, nothing waits either.
+        // If nothing is sent, no earlier mail waits either.
         if letter.replaces && post.smtp.is_some() {
             outbox::delete_replaced(db, &letter).await?;
         }
         outbox::insert(db, &post.cookies, letter, now).await
     }
 
-    /// Tells the sender that something was committed for it.
+    /// Tells the sender that a mail for it was committed.
     pub fn wake(&self) {
         if let Some(post) = &self.0 {
             post.queued.notify_one();
@@ -142,13 +143,13 @@ impl Post {
         format!("{}{}", self.origin, self.base.join(path))
     }
 
-    /// The name of the site, as its address has it.
+    /// Returns the host in the site's address, which is its name.
     fn site(&self) -> &str {
         self.origin.split_once("://").map_or(&self.origin, |(_, host)| host)
     }
 }
 
-/// Neither key nor password.
+/// Shows neither key nor password.
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mail").field("is_on", &self.is_on()).finish_non_exhaustive()

@@ -81,7 +81,8 @@ impl ThrottleConfig {
 
     pub(super) fn warning(&self, debug: bool) -> Option<String> {
         (!self.enabled && !debug).then(|| {
-            "throttle.enabled is false: nothing slows down the guessing of passwords; remove the key"
+            "throttle.enabled is false: nothing slows down the guessing of passwords; remove the \
+             key"
             .to_owned()
         })
     }

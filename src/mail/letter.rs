@@ -1,46 +1,46 @@
-//! What a mail is about, before it is written out.
+//! The content of a mail, before it is written out.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::user::Email;
 
-/// A mail to be queued.
+/// A mail for the outbox.
 #[derive(Debug)]
 pub struct Letter<'a> {
-    /// Its template is `mail/<template>`.
+    /// The name of its template, which is `mail/<template>`.
     pub template: &'static str,
-    /// Whose account it is about, if there is one.
+    /// The user whose account it is about, if there is one.
     pub user_id: Option<i64>,
-    /// Where it goes.
+    /// The address that it goes to.
     pub recipient: &'a Email,
-    /// When it is no longer worth sending.
+    /// The time after which it is no longer worth sending.
     pub expires_at: Timestamp,
-    /// Whether it makes an earlier mail of this kind void that waits: its link ends
-    /// the earlier one, or it says the same.
+    /// `true` if it replaces an earlier mail of this kind that still waits: either this mail's link
+    /// ends the earlier link, or both say the same thing.
     pub replaces: bool,
-    /// What fills the template.
+    /// The values for the template.
     pub content: Content,
 }
 
-/// What templates can say. Every one of them finds every name, empty where it
-/// has no meaning, so that a mail that renders once always renders.
+/// The values that a template can use. Every template gets every name, and a value is empty if it
+/// has no meaning there, so a template that renders once always renders.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Content {
-    /// Where the reader acts: a page with a button.
+    /// The link to the page with a button, where the reader acts.
     pub link: String,
-    /// "This was not me".
+    /// The link for "This was not me".
     pub not_me: String,
-    /// The account's address.
+    /// The address of the account.
     pub address: String,
-    /// The address it is to get, or has got.
+    /// The new address of the account, whether it is only requested or already in use.
     pub new_address: String,
-    /// What made the mail happen, and from where.
+    /// The device that caused the mail, with the address and the time below.
     pub device: String,
     pub ip_address: String,
     pub time: String,
-    /// How long the link is good, in words.
+    /// How long the link works, in words.
     pub lifetime: String,
     pub count: i64,
 }

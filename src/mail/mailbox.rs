@@ -1,4 +1,4 @@
-//! The dev mailbox: what was mailed, to look at while developing.
+//! The dev mailbox, which shows the mails during development.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::db::Pools;
 use crate::error::Error;
 
-/// A mail as the dev mailbox shows it.
+/// A mail, as the dev mailbox shows it.
 #[derive(Debug, Serialize)]
 pub struct Received {
     pub id: i64,
@@ -22,8 +22,8 @@ pub struct Received {
     pub html: String,
 }
 
-/// A paragraph, and where its link leads on this host, by whichever name the
-/// browser calls it: a cookie of `localhost` is not sent to `127.0.0.1`.
+/// A paragraph, and the path of its link on this host. The path works under any name of the host
+/// that the browser uses: a cookie of `localhost` is not sent to `127.0.0.1`.
 #[derive(Debug, Serialize)]
 pub struct Linked {
     #[serde(flatten)]
@@ -31,12 +31,11 @@ pub struct Linked {
     path: Option<String>,
 }
 
-/// The mails, the newest first. One that was sealed with another key is left
-/// out.
+/// Returns the mails, the newest first. It leaves out a mail that was sealed with another key.
 ///
 /// # Errors
 ///
-/// When the database fails.
+/// Returns an error if the database fails.
 pub async fn received(mail: &Mail, db: &Pools) -> Result<Vec<Received>, Error> {
     let Some(post) = &mail.0 else { return Ok(Vec::new()) };
     let mails = outbox::list_all(&mut db.read().await?).await?;

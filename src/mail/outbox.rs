@@ -1,4 +1,4 @@
-//! The rows of `login_mails`.
+//! Reads and writes the table `login_mails`, which holds the mails that wait.
 
 use crate::db::Connection;
 use crate::sql;
@@ -10,20 +10,20 @@ use crate::cookies::SealedCookies;
 use crate::error::Error;
 use crate::user::Email;
 
-/// What the content is sealed for.
+/// The purpose of the seal on a mail's content.
 const SEAL: &str = "login_mails";
 
-/// How long a mail that is being sent is left to its sender, unless it says that it is
-/// still at it. Then another takes the mail over: this one has died.
+/// How many seconds a claimed mail belongs to its sender, which renews the claim while it sends. A
+/// sender that does not renew it has died, and another sender takes the mail over.
 const LEASE: Timestamp = 60;
 
-/// How often a sender says so.
+/// How many seconds a sender waits before it renews its claim.
 pub const RENEWAL: Timestamp = LEASE / 3;
 
-/// The dev mailbox holds this many mails at most.
+/// The most mails that the dev mailbox holds.
 const KEPT: i64 = 200;
 
-/// A mail that waits.
+/// A mail in the outbox.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Queued {
     pub id: i64,
@@ -36,22 +36,23 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// What fills the template. `None`: it was sealed with a key that is no
-    /// longer known.
+    /// Opens the values for the template. `None` means that they were sealed with a key that is not
+    /// known any more.
     pub fn open(&self, cookies: &SealedCookies) -> Option<Content> {
         let content = cookies.open_text(SEAL, self.content.clone())?;
         serde_json::from_str(&content).ok()
     }
 }
 
-/// Adds a mail, due at once.
+/// Adds a mail, which is due at once.
 pub async fn insert(
     db: &mut Connection,
     cookies: &SealedCookies,
     letter: Letter<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    // Whoever reads the database, or a copy of it, must not find the links.
+    // The content is sealed: an attacker who reads the database, or a copy of it, must not find the
+    // links.
     let content =
         serde_json::to_string(&letter.content).map_err(|_| Error::value::<Content>("mail"))?;
     sql::query(
@@ -70,8 +71,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Removes what waits, after a first attempt, with a link that a newer one has
-/// ended: it would lead nowhere.
+/// Deletes the mails that `letter` replaces and that wait after a first attempt: their link does
+/// not work any more.
 pub async fn delete_replaced(db: &mut Connection, letter: &Letter<'_>) -> Result<(), Error> {
     sql::query(
         "DELETE FROM login_mails WHERE user_id IS NOT DISTINCT FROM $1 AND lower(recipient) = $2
@@ -86,7 +87,7 @@ pub async fn delete_replaced(db: &mut Connection, letter: &Letter<'_>) -> Result
     Ok(())
 }
 
-/// When the next attempt is due. `None`: nothing waits.
+/// Returns the time of the next attempt. `None` means that no mail waits.
 pub async fn next_attempt_at(db: &mut Connection) -> Result<Option<Timestamp>, Error> {
     let next = sql::query_scalar(
         "SELECT next_attempt_at FROM login_mails WHERE sent_at IS NULL
@@ -97,9 +98,10 @@ pub async fn next_attempt_at(db: &mut Connection) -> Result<Option<Timestamp>, E
     Ok(next)
 }
 
-/// Takes a mail that is due, for one attempt: of those that were tried the fewest times,
-/// the one that has been due the longest. One that was never tried, unless `may_retry`. Of
-/// several senders one gets it; should that one die, another gets it a minute later.
+/// Claims a mail that is due, for one attempt. It takes the mail with the fewest attempts, and
+/// among these the one that has been due for the longest time. Without `may_retry` it takes only a
+/// mail without any attempt. Only one of several senders gets a mail. If that sender dies, another
+/// one gets it a minute later.
 pub async fn claim(
     db: &mut Connection,
     now: Timestamp,
@@ -122,12 +124,12 @@ pub async fn claim(
     Ok(claimed)
 }
 
-/// Keeps the mail, which is being sent, for its sender a while longer.
+/// Extends the sender's claim to a mail that is being sent.
 pub async fn renew(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
     put_off(db, id, now + LEASE).await
 }
 
-/// Puts the next attempt off.
+/// Postpones the next attempt.
 pub async fn put_off(db: &mut Connection, id: i64, until: Timestamp) -> Result<(), Error> {
     sql::query("UPDATE login_mails SET next_attempt_at = $2 WHERE id = $1 AND sent_at IS NULL")
         .bind(id)
@@ -137,7 +139,7 @@ pub async fn put_off(db: &mut Connection, id: i64, until: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Notes that the mail was sent, where sent mails are kept.
+/// Marks the mail as sent, in a run that keeps sent mails, and deletes the oldest ones.
 pub async fn keep(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
     sql::query("UPDATE login_mails SET sent_at = $2 WHERE id = $1")
         .bind(id)
@@ -152,13 +154,13 @@ pub async fn keep(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Er
     Ok(())
 }
 
-/// Removes a mail: it was sent, or never will be.
+/// Deletes a mail that was sent or never will be.
 pub async fn delete(db: &mut Connection, id: i64) -> Result<(), Error> {
     sql::query("DELETE FROM login_mails WHERE id = $1").bind(id).execute(db).await?;
     Ok(())
 }
 
-/// A mail as the user it is about may see it.
+/// A mail, as the user it is about may see it.
 #[derive(Debug, Serialize, sqlx::FromRow)]
 pub struct Listed {
     pub recipient: String,
@@ -168,8 +170,8 @@ pub struct Listed {
     pub sent_at: Option<Timestamp>,
 }
 
-/// The mails to the user that are there. Not those about him to other addresses:
-/// whether there are any tells whether such an address has an account.
+/// Returns the mails to the user that are in the outbox. It leaves out mails about them to other
+/// addresses: these would reveal whether such an address has an account.
 pub async fn list(db: &mut Connection, user_id: i64, email: &Email) -> Result<Vec<Listed>, Error> {
     let mails = sql::query_as(
         "SELECT recipient, template, created_at, expires_at, sent_at
@@ -182,7 +184,7 @@ pub async fn list(db: &mut Connection, user_id: i64, email: &Email) -> Result<Ve
     Ok(mails)
 }
 
-/// Every mail that is there, the newest first.
+/// Returns all mails in the outbox, the newest first.
 pub async fn list_all(db: &mut Connection) -> Result<Vec<Queued>, Error> {
     let mails = sql::query_as(
         "SELECT id, recipient, template, content, created_at, expires_at, attempts
@@ -193,8 +195,8 @@ pub async fn list_all(db: &mut Connection) -> Result<Vec<Queued>, Error> {
     Ok(mails)
 }
 
-/// Deletes what is past sending and what a debug run has kept, where mail has
-/// been switched off since.
+/// Deletes up to `limit` mails that are too old to be sent, and those of an earlier debug run.
+/// Returns how many it deleted. It also runs if mail has been switched off.
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     const GRACE: Timestamp = 24 * 60 * 60;
 

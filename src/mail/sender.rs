@@ -1,4 +1,4 @@
-//! The sender: takes mails out of the outbox and hands them to the server.
+//! The sender, which takes mails out of the outbox and hands them to the server.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -25,29 +25,30 @@ use crate::db::{Connection, Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, MailEvent};
 
-/// How many mails may be under way at a time, so that one that takes long holds up no
-/// other. Exchange Online takes three connections of one account.
+/// The most mails that are sent at the same time. With several places, a slow mail holds up no
+/// other. Exchange Online accepts three connections of one account.
 const PLACES: usize = 3;
 
-/// How many of them may be further attempts. However many recipients there are whose
-/// mails take long, which a stranger can arrange, a new mail finds a place.
+/// The most places for further attempts. A stranger can arrange that the mails to many recipients
+/// take long; a new mail still finds a place.
 const PLACES_TO_RETRY: usize = 2;
 
-/// How long the server may take for a step of a mail: not long at first, since others
-/// wait for the place, and then as long as RFC 5321 (section 4.5.3.2) asks for.
+/// How long the server may take for one step of a mail. The first attempt is short, because other
+/// mails wait for its place. Later attempts use the time that RFC 5321 (section 4.5.3.2) asks for.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// The pause after the first failure; it doubles with each one, up to an hour
-/// for one mail, and up to a minute where the server itself does not answer.
+/// The pause after the first failure, in seconds. It doubles with each failure: up to an hour for
+/// one mail, and up to a minute if the server itself does not answer.
 const FIRST_PAUSE: Timestamp = 5;
 const LONGEST_PAUSE: Timestamp = 60 * 60;
 const LONGEST_SILENCE: Timestamp = 60;
 
-/// How often to look for mails that another process has queued.
+/// How many seconds pass before the sender looks for mails that another process has queued.
 const INTERVAL: Timestamp = 5;
 
-/// Sends from lift-off to shutdown. What is not sent by then waits in the table.
+/// Returns the fairing that sends mails from lift-off to shutdown. Mails that are not sent by then
+/// wait in the table.
 pub fn fairing(mail: Mail) -> AdHoc {
     AdHoc::on_liftoff("Mail", move |rocket| {
         let Some(post) = mail.0.clone() else { return Box::pin(async {}) };
@@ -72,17 +73,17 @@ struct Sender {
     office: Office,
     shutdown: Shutdown,
     under_way: JoinSet<Ended>,
-    /// The mails that are under way, and whether for the first time.
+    /// The mails that are being sent, each with its id and `true` for a first attempt.
     taken: HashMap<Id, (i64, bool)>,
-    /// Mails that were sent, while the database could not take that down.
+    /// Mails that were sent, but not marked as sent because the database failed.
     unnoted: Vec<i64>,
-    /// The last pause of all mails; 0: the last mail that was tried found the server.
+    /// The length of the last pause of all mails. It is 0 if the last attempt reached the server.
     silence: Timestamp,
-    /// When it ends.
+    /// The end of that pause.
     quiet_until: Timestamp,
 }
 
-/// What it takes to send one mail. Clones work for the same site.
+/// Everything that is needed to send one mail. Clones work for the same site.
 #[derive(Clone)]
 struct Office {
     post: Arc<Post>,
@@ -90,14 +91,14 @@ struct Office {
     clock: Clock,
 }
 
-/// What an attempt says of the server and of the database.
+/// The result of an attempt, as far as it concerns the server and the database.
 #[derive(Default)]
 struct Ended {
-    /// Whether the server had anything to say about the mail.
+    /// `true` if the server answered to the mail.
     is_answered: bool,
-    /// The mail, if it was sent and that could not be taken down.
+    /// The mail, if it was sent but could not be marked as sent.
     unnoted: Option<i64>,
-    /// What concerns every mail.
+    /// A problem that concerns every mail.
     trouble: Option<String>,
 }
 
@@ -107,15 +108,15 @@ impl Sender {
             match background::round("mail sender", self.fill()).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => self.be_quiet(&error.to_string()),
-                // The mail is claimed: it is tried again in a minute.
+                // The mail is claimed, so it is tried again in a minute.
                 None => self.be_quiet("looking for them failed"),
             }
             if let (true, Some(smtp)) = (self.under_way.is_empty(), &self.office.post.smtp) {
                 smtp.rest();
             }
 
-            // A server that does not answer is left alone for a while, whatever is
-            // queued meanwhile.
+            // We leave a server that does not answer alone for a while, even if new mails are
+            // queued.
             let quiet = self.quiet_until - self.office.clock.now();
             let pause = if quiet > 0 { quiet } else { INTERVAL };
             tokio::select! {
@@ -126,11 +127,11 @@ impl Sender {
             }
         }
 
-        // Cut off, a mail that is being sent would be sent twice.
+        // If we stopped a mail in the middle, it would be sent twice.
         while self.under_way.join_next().await.is_some() {}
     }
 
-    /// Sets out what is due, as far as there are places.
+    /// Starts to send the mails that are due, as far as there are places.
     async fn fill(&mut self) -> Result<(), Error> {
         loop {
             // The database stays open for a mail that is being sent at the shutdown.
@@ -140,27 +141,27 @@ impl Sender {
                 return Ok(());
             }
 
-            // First of all: nothing that was sent may be sent again.
+            // This comes first: a mail that was sent must not be sent again.
             while let Some(id) = self.unnoted.last() {
                 self.office.note(*id).await?;
                 self.unnoted.pop();
             }
 
             let retries = self.taken.values().filter(|(_, is_first)| !is_first).count();
-            // After an outage one mail finds out whether it is over.
+            // After an outage, a single mail finds out whether it is over.
             let places = if self.silence > 0 { 1 } else { PLACES };
             if self.under_way.len() >= places {
                 return Ok(());
             }
 
-            // Looking takes no lock, and mostly there is nothing.
+            // This look-up takes no lock, and mostly finds nothing.
             if outbox::next_attempt_at(&mut db.read().await?).await?.is_none_or(|next| next > now) {
                 return Ok(());
             }
             let may_retry = retries < PLACES_TO_RETRY;
             let claimed = change(&db, async |tx| outbox::claim(tx, now, may_retry).await).await?;
             let Some(queued) = claimed else { return Ok(()) };
-            // The clock was moved past its lease; that is renewed now.
+            // The clock was moved past the mail's lease, which is about to be renewed.
             if self.taken.values().any(|(id, _)| *id == queued.id) {
                 continue;
             }
@@ -174,11 +175,11 @@ impl Sender {
         }
     }
 
-    /// Takes note of how an attempt has ended.
+    /// Handles the end of an attempt.
     fn end(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
         let (id, ended) = match ended {
             Ok(ended) => ended,
-            // Its lease ends in a minute.
+            // The mail's lease ends in a minute.
             Err(error) => (error.id(), Ended::default()),
         };
         self.taken.remove(&id);
@@ -191,7 +192,7 @@ impl Sender {
         }
     }
 
-    /// Lets all mails wait for a while. What others of the same outage say is no news.
+    /// Pauses all mails for a while. It logs only the first problem of an outage.
     fn be_quiet(&mut self, trouble: &str) {
         let now = self.office.clock.now();
         if now >= self.quiet_until {
@@ -203,7 +204,7 @@ impl Sender {
 }
 
 impl Office {
-    /// Tries to send the mail, and takes down what came of it.
+    /// Tries to send the mail, and records the result.
     async fn deliver(&self, queued: &Queued) -> Ended {
         let outcome = self.hold(queued.id, self.attempt(queued)).await;
         metrics::mail(match &outcome {
@@ -229,7 +230,7 @@ impl Office {
         ended
     }
 
-    /// Writes into the outbox what has become of the mail.
+    /// Writes the result of an attempt into the outbox.
     async fn settle(&self, queued: &Queued, outcome: &Result<(), Failure>) -> Result<(), Error> {
         let (id, now) = (queued.id, self.clock.now());
         let put_off = async |longest| {
@@ -239,24 +240,26 @@ impl Office {
         match outcome {
             Ok(()) => self.note(id).await,
             Err(Failure::Hopeless(reason)) => {
-                log::error!("mail {id} is given up: {}", without_address(reason, queued));
+                log::error!("mail {id} will not be sent: {}", without_address(reason, queued));
                 change(&self.db, async |tx| outbox::delete(tx, id).await).await
             }
             Err(Failure::Refused(reason)) => {
                 let reason = without_address(reason, queued);
-                log::warn!("mail {id} was refused and waits: {reason}");
+                log::warn!("mail {id} was refused and is tried again later: {reason}");
                 put_off(LONGEST_PAUSE).await
             }
             Err(Failure::Unanswered(reason)) => {
                 let reason = without_address(reason, queued);
-                log::warn!("mail {id} may have been taken and waits, to be sure: {reason}");
+                log::warn!(
+                    "mail {id} may have been accepted and is sent again to be safe: {reason}"
+                );
                 put_off(LONGEST_PAUSE).await
             }
             Err(Failure::Unreachable(_)) => put_off(LONGEST_SILENCE).await,
         }
     }
 
-    /// Does `attempt`, and holds the mail meanwhile: no other sender takes it over.
+    /// Runs `attempt` and renews the mail's lease meanwhile, so that no other sender takes it over.
     async fn hold(
         &self,
         id: i64,
@@ -264,23 +267,23 @@ impl Office {
     ) -> Result<(), Failure> {
         let mut attempt = pin!(background::round("mail sender", attempt));
         loop {
-            // By the site's clock, as the lease is: it may have been put forward.
+            // The lease uses the site's clock, which a test may have moved forward.
             tokio::select! {
                 outcome = &mut attempt => return outcome.unwrap_or_else(|| {
-                    // As in a filter of the application's, for the sake of this mail.
-                    Err(Failure::Refused("the site panicked over it".into()))
+                    // A filter of the application may have panicked. It concerns only this mail.
+                    Err(Failure::Refused("the site panicked while writing it".into()))
                 }),
                 _ = self.clock.sleep(outbox::RENEWAL) => {}
             }
             let now = self.clock.now();
             let renewed = change(&self.db, async |tx| outbox::renew(tx, id, now).await);
             if let Err(error) = renewed.await {
-                log::warn!("mail {id} is being sent, perhaps not only here: {error}");
+                log::warn!("mail {id} is being sent, and another process may send it too: {error}");
             }
         }
     }
 
-    /// Takes down that the mail was sent.
+    /// Records that the mail was sent.
     async fn note(&self, id: i64) -> Result<(), Error> {
         let now = self.clock.now();
         change(&self.db, async |tx| match self.post.keeps_sent {
@@ -294,7 +297,7 @@ impl Office {
         let Some(smtp) = &self.post.smtp else { return Ok(()) };
         let post = &self.post;
         if queued.expires_at <= self.clock.now() {
-            return Err(Failure::Hopeless("it comes too late to be of use".into()));
+            return Err(Failure::Hopeless("it is too old to be of use".into()));
         }
 
         let content = queued
@@ -310,14 +313,14 @@ impl Office {
     }
 }
 
-/// What comes of `sending`. A panic in it, or in a library, is of what the server says, and
-/// so an outage: the next mail would hear the same.
+/// Returns the result of `sending`. A panic in it, or in a library, was caused by the server's
+/// answer. It counts as an outage, because the next mail would get that answer too.
 async fn understood(sending: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let sent = background::round("mail sender", sending).await;
-    sent.unwrap_or_else(|| Err(Failure::Unreachable("what it says cannot be understood".into())))
+    sent.unwrap_or_else(|| Err(Failure::Unreachable("its answer cannot be understood".into())))
 }
 
-/// Whether `shutdown` has come.
+/// Returns whether the shutdown has begun.
 async fn is_due(shutdown: &mut Shutdown) -> bool {
     tokio::select! {
         biased;
@@ -326,7 +329,8 @@ async fn is_due(shutdown: &mut Shutdown) -> bool {
     }
 }
 
-/// Servers repeat the address that they refuse, in their own way; the log does not.
+/// Returns `reason` without the recipient's address. Servers repeat the address that they refuse,
+/// in either of its forms, and the log must not contain it.
 fn without_address(reason: &str, queued: &Queued) -> String {
     let (name, domain) = queued.recipient.rsplit_once('@').unwrap_or((&queued.recipient, ""));
     let without = without(reason, &queued.recipient);
@@ -336,9 +340,9 @@ fn without_address(reason: &str, queued: &Queued) -> String {
     }
 }
 
-/// `text` without `word`, in whichever case.
+/// Returns `text` without `word`, in upper or lower case.
 fn without(text: &str, word: &str) -> String {
-    // As long as `text`, so what is found there is found here.
+    // The copy is as long as `text`, so positions in it are valid in `text`.
     let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
     let (mut left, mut from) = (String::with_capacity(text.len()), 0);
     for (at, found) in lower.match_indices(&word).filter(|(_, found)| !found.is_empty()) {
@@ -361,7 +365,8 @@ async fn change<R>(
 
 fn message(post: &Post, queued: &Queued, written: Written) -> Result<Message, Failure> {
     let hopeless = |reason: &str| Failure::Hopeless(reason.to_owned());
-    let address: Address = queued.recipient.parse().map_err(|_| hopeless("its address is none"))?;
+    let address: Address =
+        queued.recipient.parse().map_err(|_| hopeless("its address is not valid"))?;
     let recipient = config::ascii_address(&address)
         .ok_or_else(|| hopeless("its address has letters outside ASCII before the @"))?;
     let host = post.from.email.domain();
@@ -369,15 +374,15 @@ fn message(post: &Post, queued: &Queued, written: Written) -> Result<Message, Fa
         .from(post.from.clone())
         .to(Mailbox::new(None, recipient))
         .subject(written.subject)
-        // The same at each attempt: should a mail arrive twice because we died
-        // before noting that it was sent, mail programs show it once.
+        // The id stays the same at each attempt. If a mail arrives twice because we died before we
+        // marked it as sent, mail programs show it once.
         .message_id(Some(format!("<{}.{}@{host}>", queued.id, queued.created_at)))
         .header(AutoSubmitted)
         .multipart(MultiPart::alternative_plain_html(written.text, written.html))
-        .map_err(|_| hopeless("no mail can be made of it"))
+        .map_err(|_| hopeless("it cannot be written as a mail"))
 }
 
-/// Asks holiday notices not to answer (RFC 3834, section 5).
+/// The header that asks holiday responders not to answer (RFC 3834, section 5).
 #[derive(Clone)]
 struct AutoSubmitted;
 
@@ -405,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_has_no_address_in_whichever_case_the_server_repeats_it() {
+    fn the_log_has_no_address_even_if_the_server_changes_its_case() {
         assert_eq!(
             without("550 <Ada@Example.org>: no Ada@EXAMPLE.ORG", "ada@example.org"),
             "550 <…>: no …"
@@ -414,7 +419,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn a_panic_over_what_the_server_says_is_an_outage() {
+    async fn a_panic_while_reading_the_servers_answer_is_an_outage() {
         let sent = understood(async { panic!("a line of white space") }).await;
         assert!(matches!(sent, Err(Failure::Unreachable(_))), "{sent:?}");
         assert!(understood(async { Ok(()) }).await.is_ok());

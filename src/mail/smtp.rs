@@ -1,9 +1,9 @@
 //! The conversation with the mail server (RFC 5321).
 //!
-//! It is held here rather than by `lettre`, which makes the mail and encrypts the
-//! connection. What a server answers is bounded and need not be text; the step that failed
-//! says whom it concerns, the mail or all of them; and it is known whether the server may
-//! have taken the mail.
+//! We hold it ourselves instead of `lettre`, which builds the mail and encrypts the connection, for
+//! three reasons. Answers of the server are bounded and need not be text. The step that failed
+//! tells whether the problem concerns one mail or all of them. And we know whether the server may
+//! have accepted the mail.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,64 +23,65 @@ use url::{Host, Url};
 use crate::background;
 use crate::config::{ConfigError, MailServer, MailTls};
 
-/// How long each of the server's addresses may take to accept a connection.
+/// How long each address of the server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long it may take from there to the first mail. Servers that let clients wait for
-/// their greeting, against spam, do so for half of it at most.
+/// How long the server may take from the connection to the first mail. Servers that delay their
+/// greeting as a measure against spam delay it for at most half of this time.
 const HELLO_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the server may take to answer for a mail that it has got in whole (RFC 5321,
-/// section 4.5.3.2.6). A client that gives up earlier sends twice what is then accepted.
+/// How long the server may take to answer after it has received a whole mail (RFC 5321, section
+/// 4.5.3.2.6). A client that gives up earlier sends a mail twice if the server accepts it later.
 const TAKING_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// How long a farewell may take: nothing depends on it.
+/// How long the farewell may take. Nothing depends on it.
 const QUIT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The longest answer, in bytes. A line has 512 (RFC 5321, section 4.5.3.1.5), and the
-/// longest answer, the one to EHLO, has some twenty of them.
+/// The longest answer, in bytes. A line has 512 bytes (RFC 5321, section 4.5.3.1.5), and the
+/// longest answer, the one to EHLO, has about twenty lines.
 const LONGEST_ANSWER: usize = 32 * 1024;
 
-/// How much of an answer is told, in characters.
+/// The longest part of an answer that is logged or shown, in characters.
 const LONGEST_TEXT: usize = 300;
 
-/// Whom [`Smtp::test`] names as a recipient. The domain is nobody's (RFC 2606).
+/// The recipient that [`Smtp::test`] names. Nobody owns the domain (RFC 2606).
 const STRANGER: &str = "postmaster@example.com";
 
-/// The mail server, and the connections to it that wait for the next mail.
+/// The mail server, and the open connections that wait for the next mail.
 pub struct Smtp {
     server: MailServer,
     tls: Option<TlsParameters>,
-    /// What we call ourselves; without it, the address that we come from.
+    /// The name that we greet the server with. `None` means our own IP address.
     name: Option<String>,
     kept: Mutex<Vec<Connection>>,
 }
 
-/// Why a mail was not sent.
+/// The reason why a mail was not sent.
 #[derive(Debug)]
 pub enum Failure {
-    /// It never will be.
+    /// The mail can never be sent.
     Hopeless(String),
-    /// The server does not take this mail now. It may take others.
+    /// The server does not accept this mail now. It may accept others.
     Refused(String),
-    /// The server has got this mail, and has not said whether it takes it.
+    /// The server has received this mail, but has not said whether it accepts it.
     Unanswered(String),
-    /// The server does not answer, or does not let us in: no mail would fare better.
+    /// The server does not answer, or does not let us in. Every other mail would fail too.
     Unreachable(String),
 }
 
 impl Smtp {
-    /// Nothing is connected yet. `name`: see [`name`].
+    /// Creates the client, without any connection. `name` is the result of [`name`].
     ///
     /// # Errors
     ///
-    /// When TLS cannot be used, as without any certificate on this machine.
+    /// Returns an error if TLS cannot be used, for example if there is no certificate on this
+    /// machine.
     pub fn new(server: MailServer, name: Option<String>) -> Result<Self, ConfigError> {
         let tls = match server.tls {
             MailTls::None => None,
-            // An attacker who could show a false certificate could as well take the offer of TLS
-            // away. To insist on a true one would only keep mails from a server on this
-            // machine, which has one that it has made itself.
+            // An attacker who can show a false certificate can also remove the offer of TLS. A
+            // check of the certificate would only keep mails from a server on this machine, which
+            // has made its own.
             MailTls::Opportunistic => Some(
                 TlsParameters::builder(server.host.clone())
                     .dangerous_accept_invalid_certs(true)
@@ -95,12 +96,16 @@ impl Smtp {
         Ok(Smtp { server, tls, name, kept: Mutex::default() })
     }
 
-    /// Hands `message` over. The server may take as long as `patience` for each step
-    /// before it has the message in whole, and ten minutes for the answer to that.
+    /// Hands `message` over to the server. The server may take as long as `patience` for each step
+    /// before it has the whole message, and ten minutes for the answer to it.
     pub async fn send(&self, message: &Message, patience: Duration) -> Result<(), Failure> {
         let (from, to) = match (message.envelope().from(), message.envelope().to()) {
             (Some(from), [to]) => (from, to),
-            _ => return Err(Failure::Hopeless("it is not from one address to one".into())),
+            _ => {
+                return Err(Failure::Hopeless(
+                    "it does not have exactly one sender and one recipient".into(),
+                ));
+            }
         };
 
         let begun = self.begin(from, patience).await;
@@ -110,7 +115,7 @@ impl Smtp {
         Ok(())
     }
 
-    /// Ends the connections that wait for a next mail, in the background.
+    /// Closes the connections that wait for a next mail, in the background.
     pub fn rest(&self) {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         for mut connection in kept {
@@ -118,30 +123,28 @@ impl Smtp {
         }
     }
 
-    /// Does all that is done for a mail from `from` to a stranger, up to the mail itself,
-    /// of which nothing is sent.
+    /// Does every step for a mail from `from` to a stranger, except for the mail itself. Nothing is
+    /// sent.
     ///
-    /// # Errors
-    ///
-    /// What stands in the way of every mail. A recipient that the server doubts for its own
-    /// sake, or puts off, is no error.
+    /// Returns the problem if it concerns every mail. It is not an error if the server doubts only
+    /// this recipient, or asks to try later.
     pub async fn test(&self, from: &Address) -> Result<(), String> {
         let steps = async {
             let mut connection = self.begin(from, HELLO_PATIENCE).await?;
             let answer = connection.ask(&format!("RCPT TO:<{STRANGER}>"), HELLO_PATIENCE).await?;
             if answer.refuses_strangers() {
-                return Err(format!("it takes no mail to {STRANGER}: {}", answer.text()));
+                return Err(format!("it accepts no mail to {STRANGER}: {}", answer.text()));
             }
             let _ = connection.ask("QUIT", QUIT_PATIENCE).await;
             Ok(())
         };
         let done = background::round("mail check", steps).await;
-        done.unwrap_or_else(|| Err("what it answers cannot be read".into()))
+        done.unwrap_or_else(|| Err("its answer cannot be read".into()))
     }
 
-    /// A connection on which a mail from `from` has begun.
+    /// Returns a connection on which a mail from `from` has begun.
     async fn begin(&self, from: &Address, patience: Duration) -> Result<Connection, String> {
-        // One that was kept may be closed by now, or have carried as many as it may.
+        // The server may have closed a kept connection, or it may accept no more mails on it.
         while let Some(mut kept) = self.take() {
             if kept.mail_from(from, patience).await.is_ok() {
                 return Ok(kept);
@@ -204,9 +207,9 @@ impl Smtp {
     }
 }
 
-/// What the site calls itself towards the server: the host of its address, `origin`, a name
-/// that strangers can look up. The machine's own name is often none, or not for strangers.
-/// `None`: that is no such name either (RFC 5321, section 4.1.4).
+/// Returns the name that the site greets the server with: the host in its address, `origin`, which
+/// strangers can look up. The machine's own name is often missing, or unknown to strangers. `None`
+/// means that the host is not such a name either (RFC 5321, section 4.1.4).
 pub fn name(origin: &str) -> Option<String> {
     let url = Url::parse(origin).ok()?;
     let Some(Host::Domain(name)) = url.host() else { return None };
@@ -219,7 +222,7 @@ pub fn name(origin: &str) -> Option<String> {
     (is_full && name.split('.').all(is_label)).then(|| name.to_owned())
 }
 
-/// An address in place of a name (RFC 5321, section 4.1.3).
+/// Returns an address in the form that stands in place of a name (RFC 5321, section 4.1.3).
 fn literal(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("[{address}]"),
@@ -227,7 +230,8 @@ fn literal(address: IpAddr) -> String {
     }
 }
 
-/// Some servers repeat the command that they do not know, the log-in included.
+/// Returns `text` without the password: some servers repeat a command that they do not know, even
+/// the log-in.
 fn without_password(text: &str, user: &str, password: &str) -> String {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
     let secrets = [encode(&plain(user, password)), encode(password), password.to_owned()];
@@ -237,17 +241,17 @@ fn without_password(text: &str, user: &str, password: &str) -> String {
     })
 }
 
-/// What AUTH PLAIN sends (RFC 4616).
+/// Returns the text that AUTH PLAIN sends (RFC 4616).
 fn plain(user: &str, password: &str) -> String {
     format!("\0{user}\0{password}")
 }
 
-/// A connection to the server. It is of no more use after a failure.
+/// A connection to the server. It cannot be used again after a failure.
 struct Connection {
     stream: Stream,
-    /// What has arrived, and is in no answer yet.
+    /// Bytes that have arrived, but belong to no answer yet.
     unread: Vec<u8>,
-    /// What the server can do, as it answers EHLO.
+    /// The extensions that the server offers in its answer to EHLO.
     offers: Vec<String>,
 }
 
@@ -258,9 +262,10 @@ impl Connection {
     }
 
     async fn encrypt(&mut self, tls: &TlsParameters) -> Result<(), String> {
-        // It would be taken for an answer that came encrypted (CVE-2011-0411).
+        // An attacker could have added these bytes, and they would look like an encrypted answer
+        // (CVE-2011-0411).
         if !self.unread.is_empty() {
-            return Err("it goes on in clear after STARTTLS".into());
+            return Err("it continues in clear after STARTTLS".into());
         }
         self.stream.upgrade_tls(tls.clone()).await.map_err(|error| error.to_string())
     }
@@ -271,10 +276,10 @@ impl Connection {
         Ok(())
     }
 
-    /// What follows `keyword` among the server's offers.
+    /// Returns the words after `keyword` in the server's offers.
     fn offer(&self, keyword: &str) -> Option<Vec<&str>> {
         self.offers.iter().find_map(|line| {
-            // "AUTH=LOGIN" is what old clients of one vendor understood.
+            // Old clients of one vendor understood only "AUTH=LOGIN".
             let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
             words.next()?.eq_ignore_ascii_case(keyword).then(|| words.collect())
         })
@@ -303,7 +308,7 @@ impl Connection {
         answer.expect(2, "the sender").map(drop)
     }
 
-    /// The rest of a mail that has begun: from here on a refusal is of this mail.
+    /// Sends the rest of a mail that has begun. A refusal from here on concerns only this mail.
     async fn hand_over(
         &mut self,
         to: &Address,
@@ -316,7 +321,7 @@ impl Connection {
 
         let written = timeout(patience, self.write(&stuffed(message))).await;
         written.unwrap_or_else(|_| Err(TOO_LONG.into())).map_err(Failure::Refused)?;
-        // With this line the mail is the server's, whether or not it says so.
+        // After this line the server has the mail, even if it never says so.
         let taken = self.ask(".", TAKING_PATIENCE).await;
         taken.map_err(Failure::Unanswered)?.accept(2)
     }
@@ -328,7 +333,7 @@ impl Connection {
     }
 
     async fn say(&mut self, command: &str) -> Result<Answer, String> {
-        // It would be two commands.
+        // With a line end it would be two commands (SMTP injection).
         if command.contains(char::is_control) {
             return Err("there is a control character in the command".into());
         }
@@ -348,7 +353,7 @@ impl Connection {
         let (mut code, mut lines, mut left) = (None, Vec::new(), LONGEST_ANSWER);
         loop {
             let line = self.line(&mut left).await?;
-            let (number, is_last, text) = parse(&line).ok_or("what it answers is no SMTP")?;
+            let (number, is_last, text) = parse(&line).ok_or("its answer is not SMTP")?;
             if *code.get_or_insert(number) != number {
                 return Err("its answer has several codes".into());
             }
@@ -359,7 +364,8 @@ impl Connection {
         }
     }
 
-    /// The next line; `left` is how long it may be.
+    /// Reads the next line. `left` is the number of bytes that it may have, and is reduced by its
+    /// length.
     async fn line(&mut self, left: &mut usize) -> Result<Vec<u8>, String> {
         loop {
             let end = self.unread.iter().position(|byte| *byte == b'\n');
@@ -381,7 +387,7 @@ impl Connection {
 
 const TOO_LONG: &str = "it takes too long to answer";
 
-/// Code, whether it is the last line, and text, which need not be UTF-8.
+/// Parses a line into the code, whether it is the last line, and the text, which need not be UTF-8.
 fn parse(line: &[u8]) -> Option<(u16, bool, String)> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -399,8 +405,8 @@ fn parse(line: &[u8]) -> Option<(u16, bool, String)> {
     Some((code, is_last, String::from_utf8_lossy(text).replace(char::is_control, " ")))
 }
 
-/// The message with lines that begin with a point made longer by one (RFC 5321, section
-/// 4.5.2), and a line end at its end.
+/// Returns the message with a second point in front of each line that begins with one (RFC 5321,
+/// section 4.5.2), and with a line end at its end.
 fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|byte| *byte == b'\n') {
@@ -422,7 +428,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Itself, if its code begins with `digit`; otherwise what was said to `step`.
+    /// Returns the answer if its code begins with `digit`. Otherwise it returns an error with the
+    /// answer to `step`.
     fn expect(self, digit: u16, step: &str) -> Result<Self, String> {
         match self.code / 100 == digit {
             true => Ok(self),
@@ -430,11 +437,12 @@ impl Answer {
         }
     }
 
-    /// As above, for a step of one mail.
+    /// Accepts an answer whose code begins with `digit`. Otherwise it returns the failure of one
+    /// mail.
     fn accept(&self, digit: u16) -> Result<(), Failure> {
         match self.code / 100 == digit {
             true => Ok(()),
-            // Any other refusal may be of us rather than of the address, and pass.
+            // Any other refusal may concern us instead of the address, and may pass.
             false if self.code >= 500 && self.is_about_the_address() => {
                 Err(Failure::Hopeless(self.text()))
             }
@@ -442,24 +450,25 @@ impl Answer {
         }
     }
 
-    /// For people to read.
+    /// Returns the answer as a text for people.
     fn text(&self) -> String {
         let text = format!("{} {}", self.code, self.lines.join(" "));
         text.trim_end().chars().take(LONGEST_TEXT).collect()
     }
 
-    /// The status that the answer begins with (RFC 3463), or a word like any other.
+    /// Returns the first word of the answer, which is its status if there is one (RFC 3463).
     fn status(&self) -> &str {
         self.lines.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default()
     }
 
-    /// Whether the address is none, or its mailbox is not there (RFC 3463, section 3.2 and 3.3).
+    /// Returns whether the address is wrong or its mailbox does not exist (RFC 3463, sections 3.2
+    /// and 3.3).
     fn is_about_the_address(&self) -> bool {
         matches!(self.status(), "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
     }
 
-    /// Whether it is us who may not send, as far as can be told: neither the address is
-    /// meant, nor is the recipient put off for a while.
+    /// Returns whether the server refuses to send mails for us, as far as the answer shows: it
+    /// neither refuses the address nor asks to try later.
     fn refuses_strangers(&self) -> bool {
         let is_put_off = matches!(self.code, 421 | 450..=452);
         let has_status = self.status().starts_with(['4', '5']) && self.status().contains('.');
@@ -468,7 +477,7 @@ impl Answer {
     }
 }
 
-/// Neither user nor password.
+/// Shows neither user nor password.
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Smtp").field("server", &self.server).finish_non_exhaustive()
@@ -485,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_status_itself_says_that_an_address_is_none() {
+    fn only_the_status_itself_says_that_an_address_does_not_exist() {
         let is_hopeless = |text: &str| matches!(answer(text).accept(2), Err(Failure::Hopeless(_)));
         assert!(is_hopeless("550 5.1.1 no such mailbox"));
         assert!(!is_hopeless("450 5.1.1 no such mailbox"));
@@ -495,23 +504,23 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_without_control_characters_and_not_at_length() {
-        let told = answer(&format!("550 \x1b[2J\rmails wait {}", "x".repeat(1000))).text();
-        assert_eq!(told.chars().count(), LONGEST_TEXT);
-        assert!(!told.contains(char::is_control), "{told:?}");
+    fn a_shown_answer_is_short_and_has_no_control_characters() {
+        let shown = answer(&format!("550 \x1b[2J\rmails wait {}", "x".repeat(1000))).text();
+        assert_eq!(shown.chars().count(), LONGEST_TEXT);
+        assert!(!shown.contains(char::is_control), "{shown:?}");
     }
 
     #[test]
-    fn the_password_is_not_told_whoever_repeats_it() {
+    fn the_password_is_not_shown_if_the_server_repeats_it() {
         for repeated in ["AUTH PLAIN AHNpdGUAczNjcmV0", "czNjcmV0", "s3cret"] {
-            let told = without_password(&format!("500 {repeated}?"), "site", "s3cret");
-            assert!(!told.contains(repeated.rsplit(' ').next().unwrap()), "{told}");
+            let shown = without_password(&format!("500 {repeated}?"), "site", "s3cret");
+            assert!(!shown.contains(repeated.rsplit(' ').next().unwrap()), "{shown}");
         }
         assert_eq!(without_password("500 x", "site", ""), "500 x");
     }
 
     #[test]
-    fn the_name_is_one_that_strangers_can_look_up() {
+    fn the_site_greets_with_a_name_that_strangers_can_look_up() {
         assert_eq!(name("https://example.org"), Some("example.org".into()));
         assert_eq!(
             name("https://a.xn--bcher-kva.example:8443"),
@@ -533,12 +542,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_begins_with_a_point_ends_no_mail() {
+    fn a_line_that_begins_with_a_point_does_not_end_the_mail() {
         assert_eq!(stuffed(b"a\r\n.\r\n..b"), b"a\r\n..\r\n...b\r\n");
     }
 
     #[test]
-    fn only_a_refusal_of_us_is_found_by_the_test() {
+    fn the_test_finds_only_refusals_that_concern_us() {
         for text in [
             "454 4.7.1 <x>: Relay access denied",
             "550 relay not permitted",

@@ -1,5 +1,5 @@
-//! How a mail is written out: `mail/<name>.txt.tera`, and `mail/layout.html.tera`
-//! around the same words for the part in HTML.
+//! Writes mails out. `mail/<name>.txt.tera` has the words, and `mail/layout.html.tera` wraps them
+//! for the part in HTML.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Content;
 
-/// The mails that are sent. Each is a file in `templates/mail`.
+/// The names of all mails. Each is a file in `templates/mail`.
 pub const NAMES: [&str; 14] = [
     "change_email",
     "change_email_asked",
@@ -28,15 +28,15 @@ pub const NAMES: [&str; 14] = [
     "verify",
 ];
 
-/// What autoescaping applies to: the part in HTML, whether it comes from a file
-/// or from inside the binary. The words themselves are plain text.
+/// The templates with autoescaping: only the part in HTML, whether it comes from a file or from
+/// inside the binary. The words themselves are plain text.
 const ESCAPED: [&str; 2] = ["mail/layout", "mail/layout.html.tera"];
 
-/// The templates, as they are at the moment.
+/// The current templates of mails. Clones share them.
 #[derive(Clone, Default)]
 pub struct Templates(Arc<RwLock<Tera>>);
 
-/// A mail, written out.
+/// A mail with its subject and its two parts.
 #[derive(Debug)]
 pub struct Written {
     pub subject: String,
@@ -45,7 +45,7 @@ pub struct Written {
     pub paragraphs: Vec<Paragraph>,
 }
 
-/// Lines of text; a link below them, if they are its label.
+/// Lines of text, and the link below them if the last line is its label.
 #[derive(Debug, Serialize)]
 pub struct Paragraph {
     pub lines: Vec<String>,
@@ -53,12 +53,11 @@ pub struct Paragraph {
 }
 
 impl Templates {
-    /// Takes over the mails among `tera`'s templates, if each of them can be
-    /// written out.
+    /// Takes the mails from `tera`'s templates, if each of them can be written out.
     ///
     /// # Errors
     ///
-    /// When one cannot: that must stop the start, not the mail.
+    /// Returns an error if one of them cannot. This must stop the start, and not a mail later.
     pub fn replace(&self, tera: &Tera) -> tera::Result<()> {
         let mut tera = tera.clone();
         tera.autoescape_on(ESCAPED.to_vec());
@@ -71,7 +70,7 @@ impl Templates {
     ///
     /// # Errors
     ///
-    /// When there is no such template, or it does not find what it asks for.
+    /// Returns an error if there is no such template, or if it uses a name that it does not get.
     pub fn write(&self, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
         write(&self.0.read().unwrap_or_else(PoisonError::into_inner), name, content, site)
     }
@@ -93,9 +92,9 @@ fn write(tera: &Tera, name: &str, content: &Content, site: &str) -> tera::Result
     Ok(Written { subject: subject.to_owned(), text: format!("{text}\n"), html, paragraphs })
 }
 
-/// The words without what editors and blocks of the template leave in them: a byte order
-/// mark, line ends of Windows, blanks at line ends, empty lines at either end and several
-/// in a row. They would hide where a paragraph ends.
+/// Returns the words without the traces of editors and of the template's blocks: a byte order mark,
+/// line ends of Windows, blanks at line ends, empty lines at the start and the end, and several
+/// empty lines in a row. They would hide the end of a paragraph.
 fn tidy(written: &str) -> String {
     let mut tidied = String::with_capacity(written.len());
     for line in written.trim_start_matches('\u{feff}').split('\n').map(str::trim_end) {
@@ -109,8 +108,8 @@ fn tidy(written: &str) -> String {
     tidied
 }
 
-/// The subject in the first line `head`. A line end in it would begin a header of
-/// somebody else's choice, and other control characters have no place in one.
+/// Returns the subject in the first line `head`. It refuses control characters: a line end would
+/// start another header, which a user could choose (header injection).
 fn subject(head: &str) -> Result<&str, &'static str> {
     match head.strip_prefix("Subject: ").map(str::trim_start) {
         None | Some("") => Err("does not begin with \"Subject: \" and a subject"),
@@ -121,7 +120,7 @@ fn subject(head: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// A line that is a link belongs to the line before it, which is its label.
+/// Reads a paragraph. If its last line is a link, the line before it is the label.
 fn paragraph(text: &str) -> Paragraph {
     let mut lines: Vec<String> = text.lines().map(str::trim).map(str::to_owned).collect();
     let link = match lines.last() {
@@ -134,8 +133,8 @@ fn paragraph(text: &str) -> Paragraph {
     Paragraph { lines, link }
 }
 
-/// The style sheet of a written mail by its hash, as a content security policy
-/// takes it.
+/// Returns the hash of the style sheet in a written mail, in the form that a content security
+/// policy uses.
 pub fn style(html: &str) -> Option<String> {
     let (_, rest) = html.split_once("<style>")?;
     let (style, _) = rest.split_once("</style>")?;

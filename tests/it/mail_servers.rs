@@ -398,7 +398,7 @@ fn check_says_what_keeps_every_mail_from_being_taken_and_does_not_die() {
         ("RCPT", "504 5.5.2 <vm>: Helo command rejected\r\n", "Helo command rejected"),
         ("RCPT", "553 5.7.1 not owned by user\r\n", "not owned"),
         ("RCPT", "550 \x1b[2Jrelay\x07 not permitted\r\n", "relay"),
-        ("CONNECT", "\x00\x01\x02\r\n", "no SMTP"),
+        ("CONNECT", "\x00\x01\x02\r\n", "is not SMTP"),
     ];
     for (step, answer, expected) in cases {
         let server = FakeServer::start(move |command, _| match command.starts_with(step) {

@@ -16,7 +16,7 @@
 //! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_table_holds_nothing_that_logs_in` |
 //! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_is_good_for_its_purpose_alone` |
 //! | Flask 3.1.0 | former keys in the wrong order | `a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew` |
-//! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_key_that_is_a_secret`, `keys_that_are_no_secret_are_known` |
+//! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_key_that_is_a_secret`, `keys_that_are_not_secret_are_recognised` |
 //! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `all_other_sessions_end_and_this_one_goes_on_under_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
 //! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_out_at_once_and_stays_out`, `a_deleted_account_is_gone_at_once` |
 //! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_everything_and_starts_a_reset` |
