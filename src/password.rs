@@ -1,4 +1,4 @@
-//! Passwords: what is accepted, and how they are hashed.
+//! Passwords: the policy that they must pass, and how they are hashed.
 
 mod breached;
 mod hash;
@@ -19,43 +19,40 @@ pub use hash::PasswordHash;
 pub use hasher::{Hasher, Verdict};
 pub use strength::Strength;
 
-/// A password on its way to be hashed: normalised, wiped when dropped, and
-/// never printed.
+/// A password on its way to be hashed: normalised, wiped when dropped, and never printed.
 ///
-/// Exactly as typed but for Unicode's NFC (NIST SP 800-63B-4, section
-/// 3.1.1.2): the same letter reaches us in two forms from two keyboards.
-/// Nothing is trimmed, folded or cut.
+/// It is exactly what was typed, except for Unicode's NFC (NIST SP 800-63B-4, section 3.1.1.2): two
+/// keyboards may send the same letter in two forms. Nothing is trimmed, folded or cut.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
-/// A password that may become somebody's: it has passed the policy.
+/// A password that a user may choose: it has passed the policy.
 #[derive(Debug, Clone)]
 pub struct NewPassword(Password);
 
-/// Why a text may not become somebody's password.
+/// The reason why a text may not become a user's password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordError {
     /// Nothing was typed.
     Empty,
-    /// Fewer code points than this.
+    /// The password has fewer code points than this.
     TooShort(usize),
-    /// More code points than this.
+    /// The password has more code points than this.
     TooLong(usize),
-    /// NUL, or bytes that are no UTF-8.
+    /// The password contains NUL, or bytes that are not UTF-8.
     Unreadable,
-    /// Among the most common ones.
+    /// The password is among the most common ones.
     Common,
-    /// Made of nothing but the address or the site's name, digits and
-    /// punctuation.
+    /// The password consists only of the address or the site's name, digits and punctuation.
     Context,
-    /// Known from a breach elsewhere.
+    /// The password is known from a breach elsewhere.
     Breached,
-    /// The one that the account has already.
+    /// The account has this password already.
     Present,
 }
 
 impl Password {
-    /// Takes what was typed, to check it. It need not fit today's policy.
+    /// Takes a typed password, to check it against a hash. It need not pass today's policy.
     pub fn typed(text: &str) -> Self {
         Password(Zeroizing::new(text.nfc().collect()))
     }
@@ -66,13 +63,13 @@ impl Password {
 }
 
 impl NewPassword {
-    /// Takes what was typed, to store it. `context` is what an attacker tries
-    /// first: the user's address, the site's name.
+    /// Checks a typed password against the policy, to store it. `context` is what an attacker tries
+    /// first, such as the user's address and the site's name.
     ///
     /// # Errors
     ///
-    /// When it is too short, too long, unreadable, among the most common ones, or
-    /// made of nothing but the context.
+    /// Returns an error if the password is empty, too short, too long, unreadable, among the most
+    /// common ones, or consists only of the context.
     ///
     /// # Examples
     ///
@@ -95,8 +92,8 @@ impl NewPassword {
             return Err(PasswordError::Empty);
         }
 
-        // U+FFFD stands for bytes that could not be decoded: two different
-        // passwords would become the same one.
+        // U+FFFD replaces bytes that could not be decoded: two different passwords would become
+        // one.
         if text.contains(['\0', char::REPLACEMENT_CHARACTER]) {
             return Err(PasswordError::Unreadable);
         }
@@ -106,16 +103,16 @@ impl NewPassword {
         Ok(NewPassword(password))
     }
 
-    /// Whether it is known from a breach elsewhere. See [`breached::is_known()`].
+    /// Returns whether the password is known from a breach elsewhere. See [`breached::is_known()`].
     ///
     /// # Errors
     ///
-    /// When too many others are asking.
+    /// Returns an error if too many other forms wait for the service.
     pub(crate) async fn is_breached(&self, url: &str, network: &str) -> Result<bool, Error> {
         breached::is_known(&self.0, url, network).await
     }
 
-    /// Whether it is the same as `other`, which was typed as well.
+    /// Returns whether it equals `other`, which was typed as well.
     pub(crate) fn is_same(&self, other: &Password) -> bool {
         self.0.as_bytes() == other.as_bytes()
     }

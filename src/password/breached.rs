@@ -1,6 +1,5 @@
-//! Passwords that are known from breaches elsewhere, by a service that answers
-//! ranges (k-anonymity): it is told five digits of a hash, and gives back all that
-//! begin with them.
+//! Looks passwords up in a service that knows them from breaches elsewhere and answers by range
+//! (k-anonymity): it gets five digits of a hash, and returns all hashes that begin with them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -14,43 +13,43 @@ use sha1::{Digest, Sha1};
 use super::Password;
 use crate::error::Error;
 
-/// How long the service has for its answer.
+/// How long the service may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a form waits for its turn: half a minute is what proxies give a page.
-/// While the service is silent, forty forms have theirs in that time.
+/// How long a form waits for its turn. Proxies give a page about half a minute. While the service
+/// is silent, forty forms get their turn in this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// Look-ups at a time: forms must not fill the threads, nor make the service turn us
-/// away.
+/// The most look-ups at the same time. More could fill the blocking threads, and the service could
+/// turn us away.
 const PLACES: usize = 4;
 
-/// How many of the places one client address has, or it would keep all others
-/// waiting.
+/// The most places that one client address gets. Otherwise it could keep all others waiting.
 const PLACES_OF_ONE: usize = 1;
 
 static LOOK_UPS: LazyLock<LookUps> = LazyLock::new(LookUps::default);
 
-/// No redirects: they could lead to plain http.
+/// The agent follows no redirects, because they could lead to plain http.
 static AGENT: LazyLock<ureq::Agent> = LazyLock::new(|| {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0);
     config.build().into()
 });
 
-/// A range is some 800 lines of 40 bytes.
+/// The longest answer, in bytes. A range is about 800 lines of 40 bytes.
 const LONGEST_ANSWER: u64 = 1 << 20;
 
-/// Whether the service at `url` knows `password`, asked on behalf of the client
-/// address `network`, which is empty when unknown.
+/// Returns whether the service at `url` knows `password`. `network` is the client's address, or
+/// empty if it is not known.
 ///
-/// A service that does not answer must not keep anybody from signing up: it is
-/// logged, and the password is taken. Only the request itself is timed for that: who
-/// comes together with many others waits, or everybody could make it late.
+/// A service that does not answer must not stop anybody from signing up, so the password is
+/// accepted then, and the log gets a warning. The time limit is for the request itself, not for the
+/// wait: otherwise anybody could make the check late with many forms, and get a breached password
+/// accepted.
 ///
 /// # Errors
 ///
-/// [`Error::overloaded()`] when it was not this form's turn within
-/// [`LONGEST_WAIT`]. Nobody has been asked then.
+/// Returns [`Error::overloaded()`] if the form did not get its turn within [`LONGEST_WAIT`]. The
+/// service was not asked then.
 pub async fn is_known(password: &Password, url: &str, network: &str) -> Result<bool, Error> {
     let digest = Sha1::digest(password.as_bytes());
     let hash: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -60,7 +59,8 @@ pub async fn is_known(password: &Password, url: &str, network: &str) -> Result<b
     let turn = timeout(LONGEST_WAIT, LOOK_UPS.turn(network)).await;
     let turn = turn.map_err(|_| Error::overloaded())?;
     let asked = spawn_blocking(move || {
-        // Held until the thread is free again, also where nobody waits any longer.
+        // The turn lasts until the thread is free again, even if nobody waits for the answer any
+        // more.
         let _turn = turn;
         ask(&url, &rest)
     });
@@ -77,31 +77,31 @@ pub async fn is_known(password: &Password, url: &str, network: &str) -> Result<b
 }
 
 fn ask(url: &str, rest: &str) -> Result<bool, ureq::Error> {
-    // Padded, so that the length of the answer does not tell the range.
+    // The answer is padded, so that its length does not reveal the range.
     let mut answer = AGENT.get(url).header("Add-Padding", "true").call()?;
     let ranges = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string()?;
     Ok(ranges.lines().any(|line| is_hit(line, rest)))
 }
 
-/// `REST:COUNT`; a count of 0 is padding.
+/// Returns whether `line` is `REST:COUNT` with this `rest`. A count of 0 is padding.
 fn is_hit(line: &str, rest: &str) -> bool {
     let (found, count) = line.trim().split_once(':').unwrap_or_default();
     found.eq_ignore_ascii_case(rest) && count.trim() != "0"
 }
 
-/// Who asks the service at the moment, and who waits for it: client addresses in
-/// turn, and within one its forms in turn.
+/// The look-ups that run or wait: client addresses take turns, and so do the forms from one
+/// address.
 #[derive(Debug)]
 struct LookUps {
     places: Arc<Semaphore>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// Somebody's turn, over when it is dropped.
+/// The turn of one form. It ends when it is dropped.
 struct Turn<'l> {
     look_ups: &'l LookUps,
     network: String,
-    /// Given back before the gate is looked at.
+    /// It is released before the gate is checked.
     place: Option<OwnedSemaphorePermit>,
     of_network: Option<OwnedSemaphorePermit>,
 }
@@ -113,10 +113,10 @@ impl Default for LookUps {
 }
 
 impl LookUps {
-    /// Waits for a place. Forms from one address wait for each other first, so that
-    /// among those who wait for the places it is one of them that does.
+    /// Waits for a place. Forms from one address wait for each other first, so that only one of
+    /// them waits for the places.
     async fn turn(&self, network: &str) -> Turn<'_> {
-        // From here on it clears up after itself, should nobody wait any longer.
+        // From here on, the turn cleans up when it is dropped, even if the caller stops waiting.
         let mut turn =
             Turn { look_ups: self, network: network.to_owned(), place: None, of_network: None };
         if !network.is_empty() {
@@ -125,7 +125,7 @@ impl LookUps {
                 let new = || Arc::new(Semaphore::new(PLACES_OF_ONE));
                 gates.entry(network.to_owned()).or_insert_with(new).clone()
             };
-            // Neither is ever closed.
+            // Neither semaphore is ever closed, so this never fails.
             turn.of_network = gate.acquire_owned().await.ok();
         }
         turn.place = self.places.clone().acquire_owned().await.ok();
@@ -138,7 +138,7 @@ impl Drop for Turn<'_> {
         self.place.take();
         self.of_network.take();
         let mut gates = self.look_ups.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        // A request that waits at a gate has a hold of it.
+        // A form that waits at a gate holds a reference to it.
         if gates.get(&self.network).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(&self.network);
         }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_no_hit() {
+    fn padding_is_not_a_hit() {
         assert!(is_hit("00ab:3\r", "00AB"));
         assert!(!is_hit("00AB:0", "00AB"));
         assert!(!is_hit("00AC:3", "00AB"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn one_address_has_one_of_the_places_and_nothing_is_left_of_it() {
+    async fn one_address_gets_one_place_and_leaves_nothing_behind() {
         let look_ups = LookUps::default();
         let first = look_ups.turn("192.0.2.1").await;
         let mut second = Box::pin(look_ups.turn("192.0.2.1"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn who_does_not_wait_any_longer_leaves_nothing() {
+    async fn a_form_that_stops_waiting_leaves_nothing_behind() {
         let look_ups = LookUps::default();
         let turn = look_ups.turn("192.0.2.1").await;
         for _ in 0..3 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn who_has_no_address_has_all_places() {
+    async fn forms_without_an_address_may_use_all_places() {
         let look_ups = LookUps::default();
         let turns = [look_ups.turn("").await, look_ups.turn("").await, look_ups.turn("").await];
         assert_eq!((gates(&look_ups), turns.len()), (0, 3));

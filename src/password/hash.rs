@@ -1,4 +1,4 @@
-//! Argon2id hashes as they are stored.
+//! Argon2id hashes in the form in which they are stored.
 
 use std::fmt;
 
@@ -9,22 +9,23 @@ use subtle::ConstantTimeEq;
 use super::Password;
 use crate::config::{PasswordConfig, Pepper};
 
-/// RFC 9106, section 3.1: 128 bits suffice.
+/// The length of a salt. 128 bits suffice (RFC 9106, section 3.1).
 const SALT_BYTES: usize = 16;
 
-/// A 256-bit tag.
+/// The length of a tag: 256 bits.
 const TAG_BYTES: usize = 32;
 
-/// A stored hash may ask for this much at most, or a changed row could stop
-/// the site: 128 MiB, 10 passes, 4 lanes.
+/// The highest cost that a stored hash may ask for: 128 MiB, 10 passes, 4 lanes. Without it, a
+/// changed row could stop the site.
 const MAX_COST: (u32, u32, u32) = (131_072, 10, 4);
 
-/// How hard passwords are hashed, and with which key besides.
+/// The cost of a hash, and the keys that go into it.
 #[derive(Debug, Clone)]
 pub struct Cost {
-    /// The key's id is one of them, so a hash names its key.
+    /// The parameters of Argon2id. They contain the id of the current key, so each hash names its
+    /// key.
     pub params: Params,
-    /// The current one first.
+    /// The known keys, the current one first.
     peppers: Vec<Pepper>,
 }
 
@@ -38,7 +39,7 @@ impl Cost {
         Ok(Cost { params: params.build()?, peppers: config.peppers.clone() })
     }
 
-    /// The key of the id `id`; `None`: it is not known. No id is no key.
+    /// Returns the key with this id. `None` means that it is not known. An empty id means no key.
     fn pepper(&self, id: &[u8]) -> Option<&[u8]> {
         match id {
             [] => Some(&[]),
@@ -47,34 +48,34 @@ impl Cost {
     }
 }
 
-/// What a worker hashes in. It is kept from one hash to the next.
+/// The memory that a worker hashes in. It is kept from one hash to the next.
 #[derive(Default)]
 pub struct Memory {
     blocks: Vec<Block>,
-    /// What was gone through since it was last asked: see [`effort()`].
+    /// The effort since the last call of [`Memory::take_passed()`].
     passed: u64,
 }
 
 impl Memory {
-    /// As much as hashing with `params` takes.
+    /// Reserves the memory that a hash with `params` needs.
     pub fn new(params: &Params) -> Self {
         Memory { blocks: vec![Block::new(); params.block_count()], passed: 0 }
     }
 
-    /// How much was gone through since the last call, in the unit of [`effort()`].
+    /// Returns the effort since the last call, in the unit of [`effort()`].
     pub fn take_passed(&mut self) -> u64 {
         std::mem::take(&mut self.passed)
     }
 }
 
-/// What hashing with `params` takes: how much memory it goes through, in KiB.
-/// The time is that in good approximation, whatever memory and passes make of it.
+/// Returns the effort of a hash with `params`: the memory that it writes in all passes, in KiB. The
+/// time is nearly proportional to it, for any memory and number of passes.
 pub fn effort(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
-/// Goes through `effort` KiB of memory for nothing, and needs no more of it at a
-/// time than `cost` does.
+/// Does the work of `effort` KiB without a result. It uses no more memory at a time than `cost`
+/// does.
 pub(super) fn pretend(password: &Password, effort: u64, cost: &Cost, memory: &mut Memory) {
     if effort == 0 {
         return;
@@ -82,7 +83,7 @@ pub(super) fn pretend(password: &Password, effort: u64, cost: &Cost, memory: &mu
     let most = u64::from(cost.params.m_cost());
     let passes = effort.div_ceil(most);
     let mut params = ParamsBuilder::new();
-    // The least that Argon2 takes is 8 KiB a lane.
+    // Argon2 needs at least 8 KiB for each lane.
     params.m_cost((effort / passes).max(8) as u32).t_cost(passes as u32);
     if let Ok(params) = params.build() {
         let mut tag = [0; TAG_BYTES];
@@ -90,23 +91,23 @@ pub(super) fn pretend(password: &Password, effort: u64, cost: &Cost, memory: &mu
     }
 }
 
-/// An Argon2id hash with its parameters and salt, in the PHC string format. It
-/// does not print itself.
+/// An Argon2id hash with its parameters and salt, in the PHC string format. Its `Debug` output does
+/// not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// What a row holds, whatever that is.
+    /// Takes the content of a row. It is not checked yet.
     pub fn from_stored(text: String) -> Self {
         PasswordHash(text)
     }
 
-    /// What a row is to hold.
+    /// Returns the text that a row stores.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Hashes `password` with a new salt.
+    /// Hashes `password` with a new salt. `None` means that Argon2 refuses the parameters.
     pub(super) fn compute(password: &Password, cost: &Cost, memory: &mut Memory) -> Option<Self> {
         let (salt, params) = (random::<SALT_BYTES>(), &cost.params);
         let pepper = cost.pepper(params.keyid())?;
@@ -115,14 +116,13 @@ impl PasswordHash {
         Self::encode(params, &salt, &tag)
     }
 
-    /// A hash that nothing matches, which takes as long to check as a real one.
+    /// Creates a hash that no password matches. A check takes as long as that of a real one.
     pub(crate) fn dummy(params: &Params) -> Option<Self> {
         Self::encode(params, &random::<SALT_BYTES>(), &random::<TAG_BYTES>())
     }
 
-    /// Whether `password` is the one, and the parameters it was hashed with.
-    /// `None` for a text that is no hash, one that asks for too much, or one made
-    /// with a key that is not known.
+    /// Returns whether `password` matches, and the parameters of the hash. `None` means that the
+    /// text is not a hash, that it asks for too much, or that its key is not known.
     pub(super) fn check(
         &self,
         password: &Password,
@@ -137,7 +137,8 @@ impl PasswordHash {
         Some((tag.ct_eq(expected.as_bytes()).into(), params))
     }
 
-    /// The hash and what it asks for, if that is no more than [`MAX_COST`].
+    /// Returns the hash and its parameters. `None` means that the text is not a hash, or asks for
+    /// more than [`MAX_COST`].
     pub(crate) fn read(&self) -> Option<(phc::PasswordHash, Params)> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
         if hash.algorithm.as_str() != Algorithm::Argon2id.as_str()
@@ -175,8 +176,8 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// Runs Argon2id in `memory`, which grows for a costlier hash than usual and
-/// shrinks again: each worker keeps what the configured cost needs.
+/// Runs Argon2id in `memory`. The memory grows for a hash that costs more than usual, and shrinks
+/// afterwards: each worker keeps only what the configured cost needs.
 fn run(
     password: &Password,
     pepper: &[u8],
@@ -279,13 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pretence_takes_the_effort_it_is_told_in_the_memory_there_is() {
+    fn a_pretence_takes_the_given_effort_in_the_memory_of_the_worker() {
         let (cost, password) = (cost(64), Password::typed("x"));
         let mut memory = Memory::new(&cost.params);
         for effort in (0..300).chain([1_000, 4_095, 10_007]) {
             pretend(&password, effort, &cost, &mut memory);
             let passed = memory.take_passed();
-            // In whole KiB for each pass, and 8 at the least.
+            // The effort is in whole KiB for each pass, and at least 8.
             let short = effort.saturating_sub(passed);
             assert!(short < effort.div_ceil(64).max(1), "{effort}: {passed}");
             assert!(passed <= effort.max(8) || effort == 0 && passed == 0, "{effort}: {passed}");
@@ -313,7 +314,7 @@ mod tests {
         }
     }
 
-    /// Texts that are nearly a stored hash.
+    /// Returns texts that are nearly a stored hash.
     fn nearly_a_hash() -> impl Strategy<Value = String> {
         let number = || {
             let at_the_bounds = proptest::sample::select(vec![
@@ -396,11 +397,11 @@ mod tests {
     }
 
     proptest! {
-        // Each of these hashes.
+        // Each of these cases computes a hash, so there are fewer.
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_hash_of_any_lengths_is_checked_or_refused(
+        fn a_hash_of_any_length_is_checked_or_refused(
             salt in proptest::collection::vec(any::<u8>(), 0..70),
             tag in proptest::collection::vec(any::<u8>(), 0..70),
             typed: String,

@@ -1,9 +1,9 @@
 //! The hashing service: a fixed number of threads, each with its own memory.
 //!
-//! Hashing is the one expensive thing a stranger can ask for. On Tokio's
-//! blocking threads, even behind a semaphore, it was seen to take 1 GiB with
-//! eight clients, since every thread has an allocator arena of its own. Here
-//! the memory is taken once, and who cannot be served soon is told so.
+//! Hashing is the only expensive work that a stranger can ask for. On Tokio's blocking threads,
+//! even behind a semaphore, it took 1 GiB with eight clients, because every thread has its own
+//! allocator arena. Here the memory is reserved once, and a request that cannot be served soon is
+//! refused at once.
 
 use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -26,46 +26,46 @@ use crate::error::Error;
 /// How long a job may wait for a worker.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Jobs that may wait, per worker: about as many as one hashes in that time.
+/// The number of jobs that may wait for each worker: about as many as it hashes in that time.
 const QUEUE_PER_WORKER: usize = 64;
 
-/// How far the workers stand back for the pages: a tenth of the time is still theirs
-/// when pages take all they can get.
+/// How far the workers step back for the pages. At this value they still get a tenth of the time if
+/// the pages use all of it.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Hashes and verifies passwords, in managed state.
+/// The service that hashes and checks passwords. It is in managed state.
 #[derive(Debug)]
 pub struct Hasher {
     queue: Arc<Queue<Job>>,
     dummy: PasswordHash,
     done: Arc<Done>,
-    /// How many jobs each client address has here at the moment.
+    /// The number of jobs that each client address has here now.
     shares: Shares,
     share: usize,
 }
 
-/// What the workers have done.
+/// Counters of the work that was done.
 #[derive(Debug, Default)]
 struct Done {
-    /// How many passwords were hashed.
+    /// The number of passwords that were hashed.
     count: AtomicU64,
-    /// How much memory they went through for that.
+    /// The effort of these hashes: see [`effort()`].
     effort: AtomicU64,
-    /// What a refusal takes: as much as the costliest hash that was checked. Hashes
-    /// from before a change of the parameters are among those of now, and a refusal
-    /// must not tell them from unknown addresses.
+    /// The effort of a refusal, which is that of the costliest hash that was checked. After a
+    /// change of the parameters there are hashes with the old ones and with the new ones, and a
+    /// refusal must not show the difference between them and unknown addresses.
     refusal: AtomicU64,
 }
 
 type Shares = Arc<Mutex<HashMap<String, usize>>>;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// The password is the one.
+    /// The password matches the hash.
     pub matches: bool,
-    /// The hash was made with other parameters than are configured now.
+    /// The hash was made with other parameters than those configured now.
     pub is_outdated: bool,
 }
 
@@ -77,13 +77,13 @@ enum Task {
 struct Job {
     password: Password,
     task: Task,
-    /// Set by whoever comes first: the worker that starts it, or the caller
-    /// who has waited long enough.
+    /// Set by the first of two: the worker that starts the job, or the caller that has waited long
+    /// enough.
     is_taken: Arc<AtomicBool>,
 }
 
 impl Job {
-    /// Whether to work on it: nobody has given it up.
+    /// Claims the job for a worker. It returns `false` if the caller has given it up.
     fn take(&self) -> bool {
         let is_given_up = match &self.task {
             Task::Hash(reply) => reply.is_closed(),
@@ -98,7 +98,7 @@ impl Hasher {
     ///
     /// # Errors
     ///
-    /// When a thread cannot be started, or the parameters are not Argon2's.
+    /// Returns an error if a thread cannot be started, or if Argon2 refuses the parameters.
     pub fn start(config: &PasswordConfig) -> std::io::Result<Self> {
         let cost = Cost::of(config).map_err(|error| std::io::Error::other(error.to_string()))?;
         let dummy = PasswordHash::dummy(&cost.params)
@@ -110,7 +110,7 @@ impl Hasher {
             dummy,
             done: Arc::new(Done { refusal: effort(&cost.params).into(), ..Done::default() }),
             shares: Shares::default(),
-            // One address may hold half of the places: the others are for the others.
+            // One address may use half of the places, so that the rest is free for others.
             share: places / 2,
         };
         for number in 0..config.concurrent_hashes {
@@ -122,33 +122,32 @@ impl Hasher {
         Ok(hasher)
     }
 
-    /// How many passwords have been hashed since the start.
+    /// Returns the number of passwords that were hashed since the start.
     pub fn count(&self) -> u64 {
         self.done.count.load(Ordering::Relaxed)
     }
 
-    /// How much work that was since the start: the memory that hashing went
-    /// through, in KiB, once for each pass.
+    /// Returns the effort since the start: the memory that all hashes wrote in all passes, in KiB.
     pub fn effort(&self) -> u64 {
         self.done.effort.load(Ordering::Relaxed)
     }
 
-    /// The hash of no password: who has it logs in only after a reset.
+    /// Returns a hash that no password matches. A user with it can log in only after a reset.
     pub(crate) fn unusable(&self) -> PasswordHash {
         self.dummy.clone()
     }
 
-    /// Hashes a password that is to be stored.
+    /// Hashes a password, to store it.
     ///
     /// # Errors
     ///
-    /// When no worker was free within two seconds.
+    /// Returns an error (503) if no worker was free within two seconds.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
         self.hash_for("", password).await
     }
 
-    /// The same on behalf of the client address `network`, which may have half
-    /// of the queue. Empty when unknown: then there is no such bound.
+    /// Hashes a password on behalf of the client address `network`, which may use half of the
+    /// queue. If the address is not known, `network` is empty and there is no such bound.
     pub(crate) async fn hash_for(
         &self,
         network: &str,
@@ -159,13 +158,13 @@ impl Hasher {
         self.run(password, Task::Hash(reply), answer).await?.ok_or_else(Error::overloaded)
     }
 
-    /// Checks a password against a stored hash; without one, against a dummy:
-    /// the work for an unknown address is the work for a known one, or the
-    /// time would tell who has an account.
+    /// Checks a password against a stored hash. Without a hash it checks against a dummy, so that
+    /// an unknown address takes the same work as a known one. Otherwise the time would reveal which
+    /// addresses have an account (user enumeration).
     ///
     /// # Errors
     ///
-    /// When no worker was free within two seconds.
+    /// Returns an error (503) if no worker was free within two seconds.
     pub async fn verify(
         &self,
         password: Password,
@@ -174,7 +173,8 @@ impl Hasher {
         self.verify_for("", password, hash).await
     }
 
-    /// The same on behalf of the client address `network`.
+    /// Checks a password like [`verify()`](Self::verify()), on behalf of the client address
+    /// `network`.
     pub(crate) async fn verify_for(
         &self,
         network: &str,
@@ -187,7 +187,7 @@ impl Hasher {
         self.run(password, Task::Verify(hash, reply), answer).await
     }
 
-    /// A place in the queue, given back when it is dropped.
+    /// Reserves a place in the queue, which is released when it is dropped.
     fn place(&self, network: &str) -> Result<Option<Place>, Error> {
         if network.is_empty() {
             return Ok(None);
@@ -202,8 +202,8 @@ impl Hasher {
         Ok(Some(Place { shares: self.shares.clone(), network: network.to_owned() }))
     }
 
-    /// Queues the task and waits for its answer; for a worker to start on it,
-    /// no longer than [`LONGEST_WAIT`].
+    /// Queues the task and waits for its answer. It waits for a worker to start the task for at
+    /// most [`LONGEST_WAIT`].
     async fn run<T>(
         &self,
         password: Password,
@@ -249,8 +249,8 @@ impl Drop for Place {
 }
 
 fn work(queue: &Queue<Job>, cost: &Cost, done: &Done) {
-    // On as many threads as there are cores, hashing would keep a page waiting for its
-    // turn: a page takes microseconds, a hash what it takes. Linux has it by thread.
+    // If there are as many workers as cores, a page would have to wait for a hash to end: a page
+    // takes microseconds, and a hash takes milliseconds. Linux has a niceness for each thread.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
 
@@ -288,10 +288,10 @@ fn run(job: Job, cost: &Cost, done: &Done, memory: &mut Memory) -> Answer {
     }
 }
 
-/// A refusal takes the same work whatever it was checked against: a cheaper hash,
-/// from before a change of the parameters, would refuse sooner than an unknown
-/// address is refused, and a costlier one later (CVE-2016-2513). So what is missing
-/// to the costliest one that has been seen is done for nothing.
+/// Checks a password. A refusal always takes the same work, whatever hash it was checked against. A
+/// cheaper hash, from before a change of the parameters, would be refused sooner than an unknown
+/// address, and a costlier one later (CVE-2016-2513). So a refusal adds the work that is missing
+/// to the costliest hash seen so far.
 fn verify(
     hash: &PasswordHash,
     password: &Password,

@@ -1,4 +1,4 @@
-//! What may become somebody's password.
+//! The policy for new passwords.
 
 use std::sync::LazyLock;
 
@@ -7,25 +7,25 @@ use fst::Set;
 use super::{Password, PasswordError};
 use crate::config::PasswordConfig;
 
-/// The most common passwords, lower-cased. See `common.md`.
+/// The most common passwords, in lower case. See `common.md`.
 static COMMON: LazyLock<Set<&'static [u8]>> = LazyLock::new(|| {
     Set::new(&include_bytes!(concat!(env!("OUT_DIR"), "/common.fst"))[..])
         .expect("the build makes a set")
 });
 
-/// Shorter parts of an address or of the site's name are in too many good
-/// passwords.
+/// The shortest part of an address or of the site's name that counts. Shorter parts occur in too
+/// many good passwords.
 const SHORTEST_WORD: usize = 3;
 
-/// So much of one's own beside the context is hard enough to guess: eight random
-/// digits, as long as the shortest password that may be configured.
+/// The number of characters beside the context that make a password hard enough to guess: eight
+/// random digits, as long as the shortest password that may be configured.
 const SHORTEST_OWN: usize = 8;
 
-/// Checks `password` against the policy. `context` is what an attacker tries
-/// first: the address, the site's name.
+/// Checks `password` against the policy. `context` is what an attacker tries first, such as the
+/// address and the site's name.
 ///
-/// Every code point counts as one, and there are no rules of composition (ASVS
-/// 5.0, 6.2.5).
+/// Every code point counts as one character, and there are no rules of composition (ASVS 5.0,
+/// 6.2.5).
 pub fn check(
     password: &Password,
     policy: &PasswordConfig,
@@ -41,7 +41,7 @@ pub fn check(
         _ => {}
     }
 
-    // The length is bounded from here on, and so is the work.
+    // From here on the length is bounded, and so is the work.
     let lower = password.0.to_lowercase();
     if COMMON.contains(&lower) {
         return Err(PasswordError::Common);
@@ -53,8 +53,8 @@ pub fn check(
     }
 }
 
-/// Whether little is left of `password`, and no letter, once `context` and its
-/// words are taken out.
+/// Returns whether only a few characters of `password` are left, and no letter, after `context` and
+/// its words are removed.
 fn is_made_of(password: &str, context: &[&str]) -> bool {
     let is_part = |c: char| !c.is_alphanumeric();
     let mut words: Vec<String> = context
@@ -63,19 +63,19 @@ fn is_made_of(password: &str, context: &[&str]) -> bool {
         .map(str::to_lowercase)
         .filter(|word| word.chars().count() >= SHORTEST_WORD)
         .collect();
-    // The longest first, so that no word takes a part out of a longer one.
+    // The longest word comes first, so that no shorter word removes a part of it.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
 
     let mut left = password.to_owned();
     let mut found = false;
     for word in words {
-        // Replaced by something, or what is left would grow together.
+        // A blank replaces the word. Otherwise the rest would grow together into new words.
         let without = left.replace(&word, " ");
         found |= without != left;
         left = without;
     }
 
-    // Shorter parts, as "de" in "example.de", only where they stand alone.
+    // Shorter parts, such as "de" in "example.de", count only if they stand alone.
     let is_short = |run: &str| {
         context
             .iter()
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attacker_tries_first_is_made_of_the_context() {
+    fn a_password_that_consists_of_the_context_is_found() {
         let context = ["ada.lovelace@maths.example.org", "rocket-login"];
         for password in [
             "ada.lovelace@maths.example.org",

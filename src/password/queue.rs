@@ -1,21 +1,22 @@
-//! What waits for the hashing workers, and what they have found.
+//! The jobs that wait for the hashing workers, and the answers that wait for the callers.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// No answer is kept back for longer while the workers go on.
+/// The longest time that an answer is kept back while the workers continue.
 const TOGETHER: Duration = Duration::from_millis(80);
 
-/// Tells somebody what was found for him.
+/// Sends a result to its caller.
 pub type Answer = Box<dyn FnOnce() + Send>;
 
-/// Jobs, first come, first served, and answers, several at a time where more jobs wait.
+/// A queue of jobs, first come, first served. It returns several answers together if more jobs
+/// wait.
 ///
-/// A hash goes through more memory than the processor's caches hold, so that what is run
-/// after it starts with none of its code and data there: beside its hash, a log-in by itself
-/// takes 1.05 ms of processor time, and 0.5 where some go on together.
+/// A hash uses more memory than the processor's caches hold, so the code and data that run after it
+/// are not in the caches any more. A log-in alone takes 1.05 ms of processor time beside its hash;
+/// if several continue together, each takes 0.5 ms.
 pub struct Queue<J> {
     inner: Mutex<Inner<J>>,
     changed: Condvar,
@@ -24,20 +25,20 @@ pub struct Queue<J> {
 
 struct Inner<J> {
     jobs: VecDeque<J>,
-    /// With when each was found.
+    /// Each answer with the time at which it was found.
     answers: Vec<(Instant, Answer)>,
     is_closed: bool,
 }
 
 impl<J> Queue<J> {
-    /// For so many jobs at a time.
+    /// Creates a queue with room for this number of jobs.
     pub fn new(places: usize) -> Self {
         let (jobs, answers) = (VecDeque::with_capacity(places), Vec::new());
         let inner = Inner { jobs, answers, is_closed: false };
         Queue { inner: Mutex::new(inner), changed: Condvar::new(), places }
     }
 
-    /// `false`: there is no place left.
+    /// Adds a job. It returns `false` if there is no room left.
     #[must_use]
     pub fn push(&self, job: J) -> bool {
         let mut inner = self.lock();
@@ -49,14 +50,14 @@ impl<J> Queue<J> {
         true
     }
 
-    /// The next job, as soon as there is one. `None`: no more will come.
+    /// Waits for the next job and returns it. `None` means that the queue is closed and empty.
     pub fn pop(&self) -> Option<J> {
         let mut inner = self.lock();
         loop {
             if let Some(job) = inner.jobs.pop_front() {
                 return Some(job);
             }
-            // Who has nothing to do keeps nobody waiting.
+            // A worker without a job does not keep callers waiting.
             inner.tell();
             if inner.is_closed {
                 return None;
@@ -65,8 +66,8 @@ impl<J> Queue<J> {
         }
     }
 
-    /// Gives `answer`, which it took so long to find: now, or together with the next one, if
-    /// there will be one soon.
+    /// Sends `answer`, which took the time `taken` to find. It sends it now, or together with the
+    /// next one if that will be found soon.
     pub fn answer(&self, answer: Answer, taken: Duration) {
         let mut inner = self.lock();
         inner.answers.push((Instant::now(), answer));
@@ -76,7 +77,7 @@ impl<J> Queue<J> {
         }
     }
 
-    /// Whoever waits for a job is told that none will come.
+    /// Closes the queue. Workers that wait for a job get `None`.
     pub fn close(&self) {
         self.lock().is_closed = true;
         self.changed.notify_all();
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_alone_gets_his_answer_at_once() {
+    fn a_single_caller_gets_the_answer_at_once() {
         let (queue, (say, answers)) = (Queue::new(9), channel());
         assert!(queue.push("job"));
         queue.pop();
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_long_is_not_waited_for() {
+    fn an_answer_does_not_wait_for_a_slow_job() {
         let (queue, (say, answers)) = (Queue::new(9), channel());
         for number in 1..=3 {
             assert!(queue.push(number));
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_worker_who_has_nothing_to_do() {
+    fn a_worker_without_a_job_sends_the_answers_that_wait() {
         let (queue, (say, answers)) = (Arc::new(Queue::new(9)), channel());
         assert!(queue.push("mine") && queue.push("given up meanwhile"));
         queue.pop();
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_who_waits_gets_the_next_job() {
+    fn a_waiting_worker_gets_the_next_job() {
         let (queue, (say, done)) = (Arc::new(Queue::new(9)), channel());
         let worker = thread::spawn({
             let queue = queue.clone();
@@ -184,7 +185,7 @@ mod tests {
                 }
             }
         });
-        // In some of these rounds he has come to wait, in others not yet.
+        // In some of these rounds the worker already waits, and in others not yet.
         for number in 0..1_000 {
             assert!(queue.push(number));
             assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok(number));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_its_places_a_job_is_refused_and_what_waits_is_done_before_the_end() {
+    fn a_full_queue_refuses_a_job_and_a_closed_one_still_hands_out_its_jobs() {
         let queue = Queue::new(2);
         assert!(queue.push(1) && queue.push(2) && !queue.push(3));
         queue.close();

@@ -1,5 +1,5 @@
-//! How hard a password is to guess, for the one who chooses it. Nothing is
-//! refused by it.
+//! Estimates how hard a password is to guess, to advise the user who chooses it. It refuses
+//! nothing.
 
 use serde::Serialize;
 use zxcvbn::Score;
@@ -8,22 +8,22 @@ use zxcvbn::feedback::Feedback;
 use super::{NewPassword, PasswordError};
 use crate::config::PasswordConfig;
 
-/// The estimate takes time that grows with the length; the rest of a longer
-/// password makes it no easier.
+/// The number of characters that are judged. The time of the estimate grows with the length, and
+/// the rest of a longer password makes it no easier to guess.
 const LOOKED_AT: usize = 24;
 
-/// A judgement to be shown.
+/// An estimate for the page.
 #[derive(Debug, Serialize)]
 pub struct Strength {
-    /// From 0, guessed at once, to 4.
+    /// From 0, which is guessed at once, to 4.
     pub score: u8,
-    /// The same in words.
+    /// The score in words, with advice.
     pub text: String,
 }
 
 impl Strength {
-    /// What the policy says of `text`, and if it takes it, how many guesses it
-    /// would withstand.
+    /// Estimates how many guesses `text` would withstand. If the policy refuses it, the score is 0,
+    /// and the text is the reason.
     pub fn of(text: &str, policy: &PasswordConfig, context: &[&str]) -> Self {
         match NewPassword::parse(text, policy, context) {
             Err(PasswordError::Empty) => Strength { score: 0, text: String::new() },
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harder_to_guess_scores_higher() {
+    fn a_password_that_is_harder_to_guess_scores_higher() {
         assert_eq!(score(""), 0);
         assert_eq!(score("short"), 0);
         assert_eq!(score("password1234"), 0);
@@ -72,7 +72,7 @@ mod tests {
     fn the_longest_password_is_judged_soon() {
         let start = std::time::Instant::now();
         score(&"correct horse ".repeat(9)[..126]);
-        // What could stand for many other letters takes the estimate longest.
+        // Characters that can stand for many letters take the longest time.
         score(&"4@8({[369&#!1/|0$5+7%2".repeat(5));
         assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
