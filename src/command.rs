@@ -1,4 +1,4 @@
-//! What the command line does.
+//! The command line: it reads the arguments and runs a command.
 
 mod account;
 mod check;
@@ -23,7 +23,7 @@ use crate::db::schema::{self, Refusal, Schema};
 use crate::drain;
 use crate::user::Email;
 
-/// What to do where the database is missing.
+/// The advice if the database is missing.
 const ELSEWHERE: &str = "run the command in the site's folder, or with the site's ROCKET_CONFIG \
      (sudo drops variables: sudo --preserve-env=ROCKET_CONFIG,ROCKET_PROFILE,ROCKET_DATABASES), \
      or make a database with `rocket-login migrate`";
@@ -56,7 +56,7 @@ enum Command {
     Session(session::SessionCommand),
 }
 
-/// Runs the command line: exit code 0, 1 when it failed, 2 on wrong usage.
+/// Runs the command line. The exit code is 0, 1 if the command failed, or 2 for wrong usage.
 pub fn main() -> ExitCode {
     let done = match Arguments::try_parse() {
         Ok(arguments) => run(arguments.command.unwrap_or(Command::Serve)),
@@ -77,12 +77,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Done {
-    // It is configured by nothing: the key is for a file that may not be there yet.
+    // This command needs no configuration: the key may be for a file that does not exist yet.
     if let Command::SecretKey = command {
         return secret_key::print();
     }
 
-    // Before Rocket's runtime, which panics at what it cannot read.
+    // We read the configuration before Rocket's runtime does, which panics if it cannot read a
+    // value.
     let figment = config::read()?;
     match command {
         Command::Serve => rocket::execute(serve(figment)),
@@ -95,7 +96,7 @@ fn run(command: Command) -> Done {
     }
 }
 
-/// Why a command failed, in one line.
+/// The reason why a command failed, in one line.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 type Done = Result<(), Failed>;
@@ -115,13 +116,13 @@ async fn serve(figment: Figment) -> Done {
 }
 
 async fn migrate(figment: &Figment) -> Done {
-    // Only the database: whoever migrates need not hold the secret key.
+    // Only the database is read: an operator who migrates need not have the secret key.
     let database = DatabaseConfig::from_figment(figment)?;
     prepare(&database).await?;
     output::print(format_args!("{database} is up to date"))
 }
 
-/// Makes the database if it is not there, and brings it up to date.
+/// Creates the database if it does not exist, and brings it up to date.
 async fn prepare(database: &DatabaseConfig) -> Done {
     let db = Pools::open(database).await?;
     let migrated = db.migrate().await;
@@ -129,13 +130,13 @@ async fn prepare(database: &DatabaseConfig) -> Done {
     Ok(migrated?)
 }
 
-/// Runs `act` as the operator, on the configured database, which must be there and up to
-/// date: only `serve` and `migrate` make one or change its schema.
+/// Runs `act` as the operator on the configured database. The database must exist and be up to
+/// date: only `serve` and `migrate` create a database or change its schema.
 async fn operate(figment: &Figment, act: impl AsyncFnOnce(&Operator, &Config) -> Done) -> Done {
     config::check_top_level(figment)?;
     let config = Config::of_command(figment)?;
-    // The security log of a command is on standard error: that of the site is
-    // the site's alone.
+    // A command writes its security log to standard error, because only the site writes to its own
+    // log.
     log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Warn))?;
     schema::look(&config.database).await?.check(&config.database).map_err(advise)?;
     let db = Pools::open(&config.database).await?;
@@ -145,8 +146,8 @@ async fn operate(figment: &Figment, act: impl AsyncFnOnce(&Operator, &Config) ->
     done
 }
 
-/// Where the database is missing, the command was likely started elsewhere, or without
-/// the site's variables.
+/// Returns the refusal with advice. If the database is missing, the command was probably started in
+/// another folder, or without the site's variables.
 fn advise(refusal: Refusal) -> String {
     match refusal.schema {
         Schema::Absent => format!("{refusal}; {ELSEWHERE}"),
@@ -154,7 +155,7 @@ fn advise(refusal: Refusal) -> String {
     }
 }
 
-/// A log of our own warnings.
+/// The logger of a command, which prints this crate's warnings.
 struct Lines;
 
 impl log::Log for Lines {
@@ -171,7 +172,7 @@ impl log::Log for Lines {
     fn flush(&self) {}
 }
 
-/// The line for an address without an account.
+/// Returns the error for an address without an account.
 fn no_account(email: &Email) -> Failed {
     format!("{email} has no account").into()
 }

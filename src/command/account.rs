@@ -1,4 +1,4 @@
-//! `user …`: accounts.
+//! The commands `user …`, which show and change accounts.
 
 use std::io::{IsTerminal, stdin};
 
@@ -106,8 +106,8 @@ async fn add(operator: &Operator, config: &Config, email: &Email) -> Done {
     }
 }
 
-/// From the terminal without an echo, twice; from anything else, one line.
-/// Never from an argument: those can be seen by everybody on the machine.
+/// Reads a password: twice and without an echo from a terminal, or one line from anything else. It
+/// is never an argument, because every user of the machine can see those.
 fn read_password() -> Result<Zeroizing<String>, Failed> {
     if !stdin().is_terminal() {
         let mut line = Zeroizing::new(String::new());

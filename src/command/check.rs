@@ -1,4 +1,4 @@
-//! `check`: what is unsafe in this deployment.
+//! The command `check`, which finds what is unsafe in this deployment.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::sql;
 /// How long the site may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A daily backup, and time to make it.
+/// The greatest age of a backup: a day, and two hours to make it.
 const BACKUP_AGE: Duration = Duration::from_secs(26 * 60 * 60);
 
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Prints one line for each thing that is unsafe, with the mend.
+    /// Prints one line for each problem, with the fix. It fails if there is one.
     pub async fn run(self, figment: &Figment) -> Done {
         config::check_top_level(figment)?;
         let config = Config::from_figment(figment)?;
@@ -43,7 +43,7 @@ impl Check {
         lines.extend(profile(&config, figment));
         lines.extend(key_file(figment, "secret_key"));
         if is_postgres {
-            // A password may be in it.
+            // The URL may contain a password.
             lines.extend(key_file(figment, "databases.login.url"));
         }
         lines.extend(database(&config).await);
@@ -98,7 +98,7 @@ fn profile(config: &Config, figment: &Figment) -> Vec<String> {
     lines
 }
 
-/// The file that holds the secret `key`, if others can read it.
+/// Returns the problem if others can read the file that holds the secret `key`.
 fn key_file(figment: &Figment, key: &str) -> Option<String> {
     let metadata = figment.find_metadata(key)?;
     let Some(Source::File(path)) = &metadata.source else { return None };
@@ -147,7 +147,7 @@ fn server(config: &PostgresConfig) -> Vec<String> {
     lines
 }
 
-/// What the database itself says. Opening it refuses an unsafe SQLite.
+/// Returns the problems that the database itself shows. Opening it refuses an unsafe SQLite.
 async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     if let Err(refusal) = schema::look(database).await?.check(database) {
         return Ok(vec![format!("databases.login.url: {}", advise(refusal))]);
@@ -162,7 +162,7 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
         lines.extend(settings(&mut reader).await?);
     }
 
-    // Some clock was ahead; sessions of that time would outlive their end.
+    // A clock was ahead: sessions from that time would live longer than they should.
     let latest = db::latest_event(&mut reader).await?;
     if latest > Clock::system().now() + 5 * 60 {
         lines.push(
@@ -174,7 +174,7 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     Ok(lines)
 }
 
-/// What an operator can have set on PostgreSQL.
+/// Returns the problems in the settings that an operator can choose in PostgreSQL.
 async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
     let (fsync, is_superuser, now): (String, String, i64) = sql::query_as(
         "SELECT current_setting('fsync'), current_setting('is_superuser'),
@@ -207,7 +207,7 @@ async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
     Ok(lines)
 }
 
-/// Whether the newest backup is of late. One of PostgreSQL's may be any file.
+/// Returns the problem of the newest backup, if it has one. A backup of PostgreSQL may be any file.
 fn backup(path: &Path, is_postgres: bool) -> Option<String> {
     let is_backup = |path: &Path| path.is_file() && (is_postgres || db::is_database(path));
     let newest = match path.is_dir() {
@@ -233,7 +233,7 @@ fn backup(path: &Path, is_postgres: bool) -> Option<String> {
     })
 }
 
-/// Asks the site as a visitor would, through the proxy.
+/// Asks the site as a visitor would, through the proxy, and returns the problems.
 async fn site(config: &Config) -> Vec<String> {
     let Some(url) = config.site.url.clone().filter(|_| !config.debug) else { return Vec::new() };
     let asked = rocket::tokio::task::spawn_blocking(move || {
@@ -258,7 +258,7 @@ async fn site(config: &Config) -> Vec<String> {
     }
 }
 
-/// Does what a mail to a stranger would do, up to the mail itself.
+/// Does every step for a mail to a stranger, except for the mail itself, and returns the problem.
 async fn mail(config: &Config) -> Option<String> {
     let server = config.mail.server().ok().flatten()?;
     let from = config.mail.sender().ok()?;
@@ -275,7 +275,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().ok()?.modified().ok()
 }
 
-/// Whether others on this machine can read the file.
+/// Returns whether others on this machine can read the file.
 #[cfg(unix)]
 fn is_open(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! `copy`: moves a site to another database.
+//! The command `copy`, which moves a site to another database.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub struct Copy {
     leave_other_tables: bool,
 }
 
-/// An address as it was typed, which may hold a password: it is not read here, or
-/// a mistake in it would be printed.
+/// An address as the operator typed it, which may contain a password. Clap does not parse it,
+/// because its message would print a wrong one.
 #[derive(Clone)]
 struct Url(String);
 
@@ -95,14 +95,14 @@ impl Copy {
 const FROM: &str = "--from";
 const TO: &str = "--to";
 
-/// Says what is wrong with the database that `option` names.
+/// Returns the problem of the database that `option` names.
 fn at(option: &str, problem: impl fmt::Display) -> String {
     let problem = problem.to_string();
     let problem = problem.strip_prefix("databases.login.url: ").unwrap_or(&problem);
     format!("{option}: {problem}")
 }
 
-/// Whether both are one database. A file may be reached by several paths.
+/// Returns whether both are the same database. Several paths may lead to one file.
 fn is_same(from: &DatabaseConfig, to: &DatabaseConfig) -> bool {
     match (from, to) {
         (DatabaseConfig::Sqlite(from), DatabaseConfig::Sqlite(to)) => {
@@ -115,8 +115,8 @@ fn is_same(from: &DatabaseConfig, to: &DatabaseConfig) -> bool {
 
 async fn copy_tables(from: &mut Connection, to: &Pools) -> Done {
     to.migrate().await.map_err(|error| at(TO, error))?;
-    // Of all tables before anything is written: a site that is in use there
-    // must not get rows of another one.
+    // We check all tables before we write anything: rows of another site must not get into a
+    // database that is in use.
     for table in &copy::TABLES {
         let begun = table.begun(from, to).await?;
         if !begun {

@@ -1,7 +1,7 @@
-//! What commands print.
+//! Prints the output of commands.
 //!
-//! `println!` and `eprintln!` panic where nothing can be written: in `user list | head
-//! -1`, or on a full disk.
+//! `println!` and `eprintln!` panic if they cannot write: in `user list | head -1`, or on a full
+//! disk.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write, stderr, stdout};
@@ -9,23 +9,23 @@ use std::io::{self, ErrorKind, Write, stderr, stdout};
 use super::Done;
 use crate::config::DatabaseConfig;
 
-/// Prints `text` and the end of a line on standard output.
+/// Prints `text` and a line end on standard output.
 ///
-/// Where nobody reads any further, that is no failure: `head` has what it wanted.
+/// It is not a failure if nobody reads any further: `head` has got what it wanted.
 ///
 /// # Errors
 ///
-/// When it cannot be written. What the command has done by then stays done.
+/// Returns an error if the text cannot be written. The command's changes stay done.
 pub fn print(text: impl Display) -> Done {
     let mut out = stdout().lock();
     written(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
-/// What came of writing to standard output.
+/// Handles the result of writing to standard output.
 ///
 /// # Errors
 ///
-/// As [`print()`].
+/// Returns an error in the case of [`print()`].
 pub fn written(result: io::Result<()>) -> Done {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!(
@@ -36,13 +36,13 @@ pub fn written(result: io::Result<()>) -> Done {
     }
 }
 
-/// Says `text` in a line of its own on standard error. Where that cannot be written,
-/// there is nobody left to be told.
+/// Prints `text` as a line on standard error. If that fails, nobody is left to be told.
 pub fn say(text: impl Display) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// Says which database a command acts on. On standard error: `--json` stays JSON.
+/// Prints on standard error which database a command uses, so that the output of `--json` stays
+/// JSON.
 pub fn say_database(database: &DatabaseConfig) {
     say(format_args!("database: {database}"));
 }

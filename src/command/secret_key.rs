@@ -1,4 +1,4 @@
-//! `secret-key`: what to put into `ROCKET_SECRET_KEY`.
+//! The command `secret-key`, which prints a value for `ROCKET_SECRET_KEY`.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 

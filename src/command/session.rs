@@ -1,4 +1,4 @@
-//! `session …`: who is logged in.
+//! The commands `session …`, which show and end sessions.
 
 use clap::Subcommand;
 use rocket::figment::Figment;

@@ -1,11 +1,11 @@
-//! Lists: a table for people, JSON for scripts.
+//! Prints lists: a table for people, or JSON for scripts.
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::{Done, output};
 
-/// Prints `items`, one per line, under `columns`.
+/// Prints `items`, one on each line, under `columns`. With `json` it prints them as JSON.
 pub fn print<T: Serialize, const N: usize>(
     json: bool,
     items: &[T],
