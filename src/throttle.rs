@@ -1,6 +1,6 @@
-//! How often somebody may try: counted in the database, so that a restart, a
-//! second process and a second instance share it, and before any password is
-//! hashed, so that attempts at the same time do not slip through.
+//! Limits the number of attempts. They are counted in the database, so that a restart, a second
+//! process and a second instance share the count. They are counted before a password is hashed, so
+//! that attempts at the same time do not slip through.
 
 use crate::db::Connection;
 use crate::sql;
@@ -11,28 +11,29 @@ use crate::config::ThrottleConfig;
 use crate::error::Error;
 use crate::sql::{places, places_of_rows};
 
-/// An attempt whose outcome was never told has been abandoned after a minute: the
-/// process died. Nobody has learnt anything from it, so it is no failure.
+/// The age in seconds at which an attempt without an outcome counts as abandoned: the process died.
+/// Nobody has learnt anything from it, so it is not a failure.
 const ABANDONED: Timestamp = 60;
 
-/// Clocks of several instances may differ by so much.
+/// The greatest difference in seconds between the clocks of several instances.
 const CLOCK_SKEW: Timestamp = 5 * 60;
 
-/// Failures in a row are forgotten after a day without one; those that only a
-/// new password makes good, after a month.
+/// How many seconds failures in a row are remembered: a day after the last one, or a month for
+/// those that only a new password clears.
 const MEMORY: Timestamp = 24 * 60 * 60;
 const LONG_MEMORY: Timestamp = 30 * 24 * 60 * 60;
 
-/// The most rows. Beyond it those go that hold nobody up: a flood of made-up
-/// addresses must neither fill the disk nor push out what is blocked.
+/// The most rows in the table. Beyond it the sweep deletes rows that block nobody: a flood of
+/// made-up addresses must neither fill the disk nor push out rows that block somebody.
 const MOST_ROWS: i64 = 500_000;
 
-/// What is throttled together, hashed: 128 bits, of which none can be read back.
+/// The hash of what is throttled together. It has 128 bits, and nothing can be read back from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key([u8; 16]);
 
 impl Key {
-    /// Of `parts`, which are of the same kind and number for each `kind`.
+    /// Returns the key of `parts`. Every key of one `kind` has the same number of parts, in the
+    /// same order.
     pub fn of(kind: &str, parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in std::iter::once(&kind).chain(parts) {
@@ -57,38 +58,38 @@ impl Key {
 /// A limit on attempts.
 #[derive(Debug, Clone)]
 pub enum Limit {
-    /// On failures in a row, of one account: so many are free, then each costs a
-    /// longer delay. An attempt under way counts as a failure until its outcome is
-    /// told, or as many as come at once would all be looked at.
+    /// A limit on failures in a row for one account: the first `free` ones cost nothing, and each
+    /// further one a longer delay. An attempt in progress counts as a failure until its outcome is
+    /// known. Otherwise any number of attempts at the same time would be checked.
     InARow { key: Key, account: Option<Key>, free: i64 },
-    /// On attempts in a time. One that succeeds is given back.
+    /// A limit on attempts in a time. An attempt that succeeds is given back.
     Rate { key: Key, rate: Rate, beyond: Beyond },
 }
 
-/// So many in a time: a bucket of `count`, which is empty again after `window`
-/// seconds. It is reckoned in parts of a second, `count` to the second: an
-/// attempt takes `window` of them, so every rate is exact.
+/// A rate: a bucket for `count` attempts that drains completely in `window` seconds. The level is
+/// counted in parts of a second, `count` parts to each second, and an attempt takes `window` parts.
+/// So every rate is exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub count: i64,
     pub window: Timestamp,
 }
 
-/// What becomes of an attempt beyond a rate.
+/// What happens to an attempt beyond a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beyond {
-    /// It is refused.
+    /// The attempt is refused.
     Refused,
-    /// It is let through. It leaves the bucket full for those that can be refused.
+    /// The attempt is allowed. The bucket stays full, so attempts that can be refused are refused.
     Counted,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Succeeded,
     Failed,
-    /// Nobody knows: our side failed.
+    /// Nobody knows the outcome, because our side failed.
     Abandoned,
 }
 
@@ -105,14 +106,13 @@ struct Row {
 
 /// Counts an attempt against each of `limits`, or refuses it.
 ///
-/// Their rows are locked in the order in which they are given. Two transactions
-/// that take the same rows must take them in the same order, or each would wait
-/// for the other.
+/// It locks their rows in the given order. Two transactions that lock the same rows must do so in
+/// the same order. Otherwise each would wait for the other (deadlock).
 ///
 /// # Errors
 ///
-/// [`is_throttled()`](Error::is_throttled()) when one of them is reached: nothing
-/// is counted then. Otherwise when the database fails.
+/// Returns an error with [`is_throttled()`](Error::is_throttled()) (429) if one of the limits is
+/// reached; then nothing is counted. Returns another error if the database fails.
 pub async fn begin(
     db: &mut Connection,
     limits: &[Limit],
@@ -138,8 +138,8 @@ pub async fn begin(
     store(db, &rows, config, now).await
 }
 
-/// Takes down what became of an attempt that [`begin()`] has let through, and says
-/// how many failures in a row that makes, by the limit that has the most.
+/// Records the outcome of an attempt that [`begin()`] has allowed. It returns the number of
+/// failures in a row, from the limit that has the most.
 pub async fn settle(
     db: &mut Connection,
     limits: &[Limit],
@@ -151,7 +151,7 @@ pub async fn settle(
         return Ok(0);
     }
 
-    // What has failed stays counted.
+    // A failed attempt stays counted against the rates.
     let is_settled =
         |limit: &&Limit| outcome != Outcome::Failed || matches!(limit, Limit::InARow { .. });
     let mut rows = lock(&mut *db, limits.iter().filter(is_settled).collect(), now).await?;
@@ -165,8 +165,8 @@ pub async fn settle(
                         row.failures += 1;
                         row.blocked_until = now + delay(row.failures - free, config);
                     }
-                    // Attempts that are still under way are not forgotten, or a success
-                    // would make room for as many again.
+                    // Attempts in progress are not forgotten. Otherwise a success would make room
+                    // for as many again.
                     Outcome::Succeeded => (row.failures, row.blocked_until) = (0, 0),
                     Outcome::Abandoned => {}
                 }
@@ -175,17 +175,17 @@ pub async fn settle(
     }
 
     let failures = rows.iter().map(|(_, row)| row.failures).max().unwrap_or(0);
-    let says_nothing = |limit: &Limit, row: &Row| {
+    let is_over = |limit: &Limit, row: &Row| {
         outcome == Outcome::Succeeded && matches!(limit, Limit::InARow { .. }) && row.pending == 0
     };
     let (over, left): (Vec<_>, Vec<_>) =
-        rows.into_iter().partition(|(limit, row)| says_nothing(limit, row));
+        rows.into_iter().partition(|(limit, row)| is_over(limit, row));
     forget(&mut *db, &over).await?;
     store(db, &left, config, now).await?;
     Ok(failures)
 }
 
-/// Forgets all failures of the account.
+/// Deletes all failures of the account.
 pub async fn forget_account(db: &mut Connection, account: Key) -> Result<(), Error> {
     sql::query(
         "DELETE FROM login_throttle WHERE key IN
@@ -197,7 +197,7 @@ pub async fn forget_account(db: &mut Connection, account: Key) -> Result<(), Err
     Ok(())
 }
 
-/// Deletes at most `limit` rows that say nothing any longer.
+/// Deletes up to `limit` rows that have expired, and returns how many.
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let expired = sql::query(
         "DELETE FROM login_throttle WHERE key IN
@@ -211,14 +211,14 @@ pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u6
     Ok(expired)
 }
 
-/// How many rows there are too many.
+/// Returns the number of rows beyond the most that are allowed.
 pub async fn excess(db: &mut Connection) -> Result<i64, Error> {
     let rows: i64 = sql::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(db).await?;
     Ok((rows - MOST_ROWS).max(0))
 }
 
-/// Deletes at most `limit` rows that hold nobody up at present, those of the
-/// fewest failures first. Attempts under way stay counted.
+/// Deletes up to `limit` rows that block nobody now, those with the fewest failures first, and
+/// returns how many. Attempts in progress stay counted.
 pub async fn shrink(
     db: &mut Connection,
     config: &ThrottleConfig,
@@ -254,7 +254,7 @@ impl Limit {
         }
     }
 
-    /// How long to wait before the next attempt, in seconds. 0: not at all.
+    /// Returns how many seconds the next attempt has to wait. 0 means that it need not wait.
     fn wait(&self, row: &Row, config: &ThrottleConfig, now: Timestamp) -> Timestamp {
         match self {
             Limit::Rate { beyond: Beyond::Counted, .. } => 0,
@@ -265,7 +265,7 @@ impl Limit {
                 } else if row.blocked_until > now {
                     row.blocked_until - now
                 } else if row.pending > 0 && row.failures + row.pending >= *free {
-                    // Should those under way have failed, there is a delay.
+                    // If the attempts in progress fail, there will be a delay.
                     1
                 } else {
                     0
@@ -276,9 +276,9 @@ impl Limit {
 }
 
 impl Rate {
-    /// How much of the bucket is in use, in parts of a second.
+    /// Returns the level of the bucket, in parts of a second.
     fn used(&self, row: &Row, now: Timestamp) -> i64 {
-        // Less than a second, also where the rate was another one before.
+        // It is less than a second, even if the configured rate has changed.
         let spare = row.spare.clamp(0, self.count - 1);
         ((row.blocked_until - now).max(0) * self.count - spare).max(0)
     }
@@ -304,12 +304,12 @@ impl Rate {
     }
 }
 
-/// Of a number that is not negative.
+/// Divides a number that is not negative, and rounds up.
 fn div_ceil(number: i64, by: i64) -> i64 {
     number / by + i64::from(number % by > 0)
 }
 
-/// After `beyond` more failures than are free.
+/// Returns the delay in seconds after `beyond` failures more than the free ones.
 fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
     let (first, longest) = (config.first_delay.as_secs(), config.longest_delay.as_secs());
     match u32::try_from(beyond) {
@@ -320,9 +320,12 @@ fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
     }
 }
 
-/// The rows of `limits`, which are nobody else's until the transaction ends: two
-/// attempts at once must not both be the last that is free. A row that is not
-/// there cannot be locked, so it is made, expired from the start.
+/// Locks the rows of `limits` until the transaction ends, and returns them: two attempts at the
+/// same time must not both be the last free one. A missing row cannot be locked, so it is inserted,
+/// already expired.
+///
+/// One statement locks all of them, and one stores them. An account's log-in has more limits if the
+/// device is known, and the time must not reveal that (timing side channel).
 ///
 /// One statement for all of them, and one to store them: how many limits an
 /// account's log-in has tells who knows it, and must not show in the time.
@@ -354,9 +357,10 @@ async fn lock<'l>(
 }
 
 impl Row {
-    /// What of it still holds.
+    /// Returns the part of the row that is still valid.
     fn settled(self, now: Timestamp) -> Self {
-        // From the future: a clock was ahead. It would hold everybody up until that time comes.
+        // A row from the future comes from a clock that was ahead. It would block everybody until
+        // that time.
         if self.expires_at <= now || self.updated_at > now + CLOCK_SKEW {
             return Row { key: self.key, ..Row::default() };
         }
@@ -399,7 +403,7 @@ async fn store(
     Ok(())
 }
 
-/// Deletes what says nothing any longer.
+/// Deletes the rows of `rows`, which have nothing left to count.
 async fn forget(db: &mut Connection, rows: &[(&Limit, Row)]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
@@ -429,7 +433,8 @@ mod tests {
         assert_eq!(delay(1_000_000, &config), 3600);
     }
 
-    /// Attempts at one instant until one is refused, and how long that one is to wait.
+    /// Counts attempts at one instant until one is refused. Returns their number, and how long the
+    /// refused one has to wait.
     fn burst(rate: Rate, row: &mut Row, now: Timestamp) -> (i64, Timestamp) {
         for taken in 0.. {
             match rate.wait(row, now) {
@@ -441,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn at_once_there_are_as_many_as_are_configured() {
+    fn a_burst_gets_exactly_the_configured_count() {
         for window in [600, 3600] {
             for count in (1..=3600).chain([7_919, 99_991, 1_000_000]) {
                 let (rate, now) = (Rate { count, window }, 1_767_225_600);
@@ -453,14 +458,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_is_always_asked_gives_what_is_configured_and_no_more() {
+    fn constant_attempts_get_exactly_the_configured_rate() {
         for window in [600, 3600] {
-            // Of one alone, what is free is lost while nobody asks.
+            // A count of one is left out: its bucket drains while nobody asks, and that part is
+            // lost.
             for count in (2..=4000).step_by(7).chain([1000, 1900, 3599, 3600, 99_991]) {
                 let (rate, start) = (Rate { count, window }, 1_767_225_600);
                 let mut row = Row::default();
                 let (mut taken, mut now) = (burst(rate, &mut row, start).0, start);
-                // In uneven steps, over two windows.
+                // The steps are uneven and cover two windows.
                 for step in (1..).map(|i| 1 + i * 37 % 101) {
                     now += step;
                     taken += burst(rate, &mut row, now).0;
@@ -476,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_was_never_taken() {
+    fn giving_back_undoes_taking() {
         for count in [1, 7, 1000, 1900, 3600] {
             let (rate, now) = (Rate { count, window: 3600 }, 1_767_225_600);
             let mut row = Row::default();
@@ -491,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_was_another_one_before_holds_within_a_second() {
+    fn a_changed_rate_holds_within_a_second() {
         let now = 1_767_225_600;
         for (before, after) in [(3599, 7), (7, 3599), (1, 3600), (3600, 1)] {
             let (before, after) =
