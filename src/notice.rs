@@ -1,4 +1,4 @@
-//! Notices: mails that tell of what happened to an account.
+//! Notices: the mails that tell users what happened to their account.
 
 use crate::db::Connection;
 use crate::sql;
@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// What is told by mail, each with a link "this was not me". The user may
-/// switch each of them off.
+/// An event that users get a mail about, with a link "This was not me". Users can switch each of
+/// them off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Notice {
-    /// A log-in from a device that has not logged in before.
+    /// A device has logged in that has not logged in before.
     NewDevice,
     /// The password was changed.
     PasswordChanged,
     /// A new password was chosen through a mailed link.
     PasswordReset,
-    /// The address was changed. It goes to the former one.
+    /// The address was changed. This mail goes to the former address.
     EmailChanged,
     /// Ten log-ins in a row have failed.
     Failures,
 }
 
 impl Notice {
-    /// All of them, in the order in which they are shown.
+    /// All notices, in the order in which they are shown.
     pub const ALL: [Notice; 5] = [
         Notice::NewDevice,
         Notice::PasswordChanged,
@@ -34,7 +34,8 @@ impl Notice {
         Notice::Failures,
     ];
 
-    /// Its stable name: of the form's field, the table's row and the template.
+    /// Returns the stable name, which is used in the form's field, in the table and for the
+    /// template.
     pub fn name(self) -> &'static str {
         match self {
             Notice::NewDevice => "new_device",
@@ -46,7 +47,7 @@ impl Notice {
     }
 }
 
-/// Whether the user wants it.
+/// Returns whether the user wants the notice.
 pub(crate) async fn is_wanted(
     db: &mut Connection,
     user_id: i64,
@@ -62,7 +63,7 @@ pub(crate) async fn is_wanted(
     Ok(muted.is_none())
 }
 
-/// Those that the user wants.
+/// Returns the notices that the user wants.
 pub(crate) async fn wanted(db: &mut Connection, user_id: i64) -> Result<Vec<Notice>, Error> {
     let muted: Vec<String> =
         sql::query_scalar("SELECT notice FROM login_muted_notices WHERE user_id = $1")
@@ -73,7 +74,7 @@ pub(crate) async fn wanted(db: &mut Connection, user_id: i64) -> Result<Vec<Noti
     Ok(Notice::ALL.into_iter().filter(is_wanted).collect())
 }
 
-/// Switches `wanted` on and the others off.
+/// Switches the notices in `wanted` on, and all others off.
 pub(crate) async fn set(db: &mut Connection, user_id: i64, wanted: &[Notice]) -> Result<(), Error> {
     sql::query("DELETE FROM login_muted_notices WHERE user_id = $1")
         .bind(user_id)

@@ -1,4 +1,4 @@
-//! An event as a line in the log.
+//! Writes an event as a line in the log.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use super::Kind;
 use crate::clock::Timestamp;
 use crate::user::Email;
 
-/// One event in one line, in a form that does not change:
+/// An event as one line, in a stable form:
 ///
 /// ```text
 /// security: time=2026-01-01T00:00:00Z event=log_in_failed ip=203.0.113.7 user=12 email=a***@example.org
 /// ```
 ///
-/// Always these fields in this order, the time in UTC; `-` for what is unknown. No secret, and no
-/// address that could be written to.
+/// It always has these fields in this order, and the time is in UTC. An unknown value is `-`. It
+/// contains no secret, and no complete address.
 #[derive(Debug)]
 pub struct Line {
     pub at: Timestamp,
@@ -27,11 +27,11 @@ pub struct Line {
 }
 
 impl Line {
-    /// Writes it to the log.
+    /// Writes the line to the log.
     ///
-    /// As a warning, whatever it says: Rocket's release profile drops what is
-    /// below, and a record of refusals alone does not show whether one of them
-    /// succeeded in the end (ASVS 5.0, 16.3.1).
+    /// Every line is a warning, whatever it says: Rocket's release profile drops the levels below,
+    /// and a log with only the refusals does not show whether an attack succeeded in the end (ASVS
+    /// 5.0, 16.3.1).
     pub fn log(&self) {
         log::warn!(target: "rocket_login::security", "{self}");
     }
@@ -59,8 +59,8 @@ fn in_rfc_3339(at: Timestamp) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(at).ok()?.format(&Rfc3339).ok()
 }
 
-/// The first letter and the domain. An [`Email`] holds no blank
-/// and no control character, so nobody can write lines of his own.
+/// Returns the first letter and the domain. An [`Email`] contains no blank and no control
+/// character, so nobody can add lines of their own (log injection).
 fn masked(email: &str) -> String {
     let (local, domain) = email.rsplit_once('@').unwrap_or(("", email));
     let first: String = local.chars().take(1).collect();
