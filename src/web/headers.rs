@@ -1,4 +1,4 @@
-//! The headers of every response, errors and static files included.
+//! Sets the security headers of every response, including errors and static files.
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
@@ -10,8 +10,8 @@ use time::Duration;
 
 use crate::config::Config;
 
-/// Nothing from elsewhere, nothing inline; `frame-ancestors` says who may put a frame
-/// around us.
+/// Returns a policy that allows nothing from elsewhere and nothing inline. `frame-ancestors` names
+/// the sites that may frame our pages (clickjacking).
 macro_rules! content_security_policy {
     ($frame_ancestors:literal) => {
         concat!(
@@ -24,38 +24,39 @@ macro_rules! content_security_policy {
 
 const CONTENT_SECURITY_POLICY: &str = content_security_policy!("'none'");
 
-/// Where the application lets its own pages put a frame around one.
+/// The policy if the application lets its own pages frame one.
 const FRAMED_POLICY: &str = content_security_policy!("'self'");
 
 const HEADERS: [(&str, &str); 7] = [
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
-    // For browsers that do not know `frame-ancestors`.
+    // This header is for browsers that do not know `frame-ancestors`.
     ("X-Frame-Options", "DENY"),
-    // Not `no-referrer`: browsers would send `Origin: null` with our own forms.
+    // With `no-referrer`, browsers would send `Origin: null` with our own forms.
     ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
-/// Two years: over http nobody could be stopped from reading along.
+/// Two years of https only: over http, nobody could stop an attacker on the network from reading
+/// along.
 const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
 
-/// As above, for Rocket's `Shield`.
+/// The time of [`STRICT_TRANSPORT_SECURITY`], for Rocket's `Shield`.
 const TWO_YEARS: Duration = Duration::seconds(63_072_000);
 
-/// Whether the fairings see this request. Rocket answers one that it cannot
-/// parse without asking them.
+/// `true` if the fairings see this request. Rocket answers a request that it cannot parse without
+/// them.
 struct IsSeen(bool);
 
 /// A request whose path is a secret, as a request guard that always succeeds.
 ///
-/// The response says `Referrer-Policy: strict-origin`, whatever becomes of it:
-/// a link on the page must not hand the path on. Not `no-referrer`: browsers would
-/// send `Origin: null` with our own form, and where they do not say
-/// `Sec-Fetch-Site` beside it, as over http in a local network, it would be refused.
+/// Every response to the request, even an error, has `Referrer-Policy: strict-origin`, so that a
+/// link on the page does not pass the path on. It is not `no-referrer`, because browsers would send
+/// `Origin: null` with our own form. Without `Sec-Fetch-Site`, as over http in a local network,
+/// that form would be refused.
 #[derive(Debug)]
 pub struct SecretPath;
 
@@ -71,11 +72,11 @@ impl<'r> FromRequest<'r> for SecretPath {
     }
 }
 
-/// Takes the place of the `Shield` that every Rocket begins with.
+/// Returns the replacement for the `Shield` that every Rocket begins with.
 ///
-/// That one sets `X-Frame-Options` and `Permissions-Policy` before anybody looks, and
-/// nobody could tell them from what a route has set. Where Rocket serves https, a
-/// `Shield` without a policy for it adds one of its own.
+/// That one sets `X-Frame-Options` and `Permissions-Policy` at the start, so nobody could
+/// distinguish them from headers that a route has set. If Rocket serves https, a `Shield` without a
+/// policy for it would add its own.
 pub fn shield(debug: bool) -> Shield {
     match debug {
         true => Shield::new(),
@@ -83,8 +84,8 @@ pub fn shield(debug: bool) -> Shield {
     }
 }
 
-/// Sets them. A header that a route or an earlier fairing has set stays as it is, except
-/// for the referrer policy of a path that is a secret.
+/// The fairing that sets the headers. It keeps a header that a route or an earlier fairing has set,
+/// except the referrer policy of a secret path.
 #[derive(Debug)]
 pub struct SecurityHeaders;
 
@@ -103,7 +104,7 @@ impl Fairing for SecurityHeaders {
     }
 }
 
-/// Sets them on a catcher's response that no fairing will see.
+/// Sets the headers of a catcher's response that no fairing will see.
 pub fn secure_unseen(request: &Request<'_>, response: &mut Response<'_>) {
     if !request.local_cache(|| IsSeen(false)).0 {
         secure(request, response);
@@ -128,8 +129,8 @@ fn secure(request: &Request<'_>, response: &mut Response<'_>) {
     }
 }
 
-/// Whether the application has set `X-Frame-Options: SAMEORIGIN`. Browsers that know
-/// `frame-ancestors` do not look at it, so our policy must say the same.
+/// Returns whether the application has set `X-Frame-Options: SAMEORIGIN`. Browsers that know
+/// `frame-ancestors` ignore that header, so our policy must allow it too.
 fn may_be_framed(response: &Response<'_>) -> bool {
     let mut frames = response.headers().get("X-Frame-Options");
     frames.any(|frames| frames.trim().eq_ignore_ascii_case("SAMEORIGIN"))

@@ -19,7 +19,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The status and its name, without internals.
+    /// Creates a problem with the status and its name, and without internals.
     pub fn new(status: Status) -> Self {
         Problem {
             kind: "about:blank",
@@ -29,7 +29,7 @@ impl Problem {
         }
     }
 
-    /// Adds one message per field.
+    /// Adds one message for each field.
     pub fn with_errors(mut self, errors: BTreeMap<&'static str, String>) -> Self {
         self.errors = errors;
         self
@@ -47,16 +47,16 @@ impl<'r> Responder<'r, 'static> for Problem {
     }
 }
 
-/// Whether nobody looks at the answer but a program: it prefers JSON, or a script
-/// or a page asks for something that it does not go to. `fetch()` without an
-/// `Accept` takes anything, and a log-in page is not what it asked for.
+/// Returns whether only a program reads the answer: it prefers JSON, or a script or a page loads
+/// something without navigating to it. `fetch()` without an `Accept` accepts anything, but a log-in
+/// page is not what it asked for.
 pub fn is_program(request: &Request<'_>) -> bool {
     prefers_json(request) || is_navigation(request) == Some(false)
 }
 
-/// Whether a browser goes to the page that it asks for, by what it says itself
-/// (Fetch Metadata). `None`: it does not say. A client that opens a `WebSocket` goes
-/// nowhere, whether it is a browser or not.
+/// Returns whether a browser navigates to the page, by the headers of Fetch Metadata. `None` means
+/// that it does not say so. A client that opens a `WebSocket` never navigates, whether it is a
+/// browser or not.
 fn is_navigation(request: &Request<'_>) -> Option<bool> {
     let headers = request.headers();
     if headers.get("Upgrade").any(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
@@ -72,8 +72,8 @@ fn is_navigation(request: &Request<'_>) -> Option<bool> {
     }
 }
 
-/// Whether the client would rather read JSON than HTML. A browser, and a
-/// client that takes anything, reads HTML.
+/// Returns whether the client prefers JSON to HTML. A browser, and a client that accepts anything,
+/// gets HTML.
 pub fn prefers_json(request: &Request<'_>) -> bool {
     let is_json = |media: &MediaType| {
         media.is_json() || (media.top() == "application" && media.sub() == "problem+json")

@@ -1,4 +1,4 @@
-//! Where a visitor goes after logging in.
+//! The page that a visitor goes to after they have logged in.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use rocket::http::RawStr;
 use rocket::http::uri::Origin;
 use serde::Serialize;
 
-/// Longer paths are nobody's page.
+/// The longest path. No page has a longer one.
 const MAX_LENGTH: usize = 2048;
 
-/// A path on this site, safe to send a browser to.
+/// A path on this site that is safe to redirect a browser to.
 ///
-/// `next` comes from the address bar, so from anybody: followed unchecked, our
-/// log-in page would hand visitors to a copy of itself elsewhere (open
-/// redirect). Rocket's own `Origin` accepts `//evil.example`.
+/// `next` comes from the address bar, so anybody can choose it. If it were followed unchecked, our
+/// log-in page could send visitors to a copy of itself on another site (open redirect). Rocket's
+/// own `Origin` accepts `//evil.example`.
 ///
 /// # Examples
 ///
@@ -30,9 +30,9 @@ const MAX_LENGTH: usize = 2048;
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// Takes `text` if it is a path of this site: it begins with one `/`, and
-    /// holds no backslash and no control character, neither as it stands nor
-    /// once its path is decoded.
+    /// Takes `text` if it is a path of this site. It must begin with exactly one `/`, and must
+    /// contain no backslash and no control character, neither as it stands nor after its path is
+    /// decoded. `None` means that it is not such a path, or is longer than 2,048 bytes.
     pub fn parse(text: &str) -> Option<Self> {
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let decoded = RawStr::new(path).percent_decode().ok()?;
@@ -59,7 +59,8 @@ impl fmt::Display for ReturnTo {
 
 impl<'v> FromFormField<'v> for ReturnTo {
     fn from_value(field: ValueField<'v>) -> form::Result<'v, Self> {
-        ReturnTo::parse(field.value).ok_or_else(|| form::Error::validation("no path here").into())
+        ReturnTo::parse(field.value)
+            .ok_or_else(|| form::Error::validation("not a path on this site").into())
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_this_site_are_taken() {
+    fn paths_of_this_site_are_accepted() {
         for text in [
             "/",
             "/account",

@@ -1,23 +1,23 @@
-//! No other site may act in a visitor's name.
+//! Refuses requests that other sites make in a visitor's name.
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::form::Form;
 use rocket::http::{Method, Status};
 use rocket::{Data, Request, Route, get, routes as routes_of, uri};
 
-/// Refuses every unsafe request that comes from another site, with `403` and
-/// before anything is done: cross-site request forgery, log-in included.
+/// The fairing that refuses every unsafe request from another site with `403`, before anything is
+/// done. It prevents cross-site request forgery, including log-in CSRF.
 ///
-/// It decides by what every browser since 2023 says of itself, so that there
-/// is nothing per form and nothing that ends with the session. It covers every
-/// route, also those an application adds later.
+/// It uses the headers that every browser sends since 2023, so forms need no token and nothing
+/// expires with the session. It covers every route, including those that an application adds later.
 #[derive(Debug)]
 pub struct SameOrigin {
     trusted: Vec<String>,
 }
 
 impl SameOrigin {
-    /// Exempts the origins `trusted`, as in `https://app.example.org`.
+    /// Creates the fairing. It does not refuse the origins `trusted`, as in
+    /// `https://app.example.org`.
     pub fn new(trusted: &[String]) -> Self {
         SameOrigin { trusted: trusted.iter().map(|origin| origin.to_ascii_lowercase()).collect() }
     }
@@ -35,16 +35,15 @@ impl SameOrigin {
                 .all(|site| matches!(site, "same-origin" | "none"));
         }
 
-        // A plain http page in a local network sends no Sec-Fetch-Site. With
-        // no Origin either, it is no browser of this decade.
+        // A plain http page in a local network sends no Sec-Fetch-Site. A client that sends no
+        // Origin either is not a browser of this decade.
         let host = headers.get_one("Host").map(str::to_ascii_lowercase);
         headers.get("Origin").count() > 1
             || origin.is_some_and(|origin| !is_same(&origin, host.as_deref()))
     }
 }
 
-/// Whether `origin` is served by `host`; a port that is the scheme's default
-/// may be written or not.
+/// Returns whether `host` serves `origin`. The scheme's default port may be present or missing.
 fn is_same(origin: &str, host: Option<&str>) -> bool {
     let (default_port, authority) = match origin.split_once("://") {
         Some(("https", authority)) => (":443", authority),
@@ -64,7 +63,7 @@ impl Fairing for SameOrigin {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
-        // A fairing cannot answer, so the request goes where it is answered.
+        // A fairing cannot answer, so it sends the request to a route that does.
         let is_overridden = overrides_method(request, data).await;
         let is_safe = matches!(request.method(), Method::Get | Method::Head | Method::Options);
         if (is_overridden || !is_safe) && self.is_cross_site(request) {
@@ -77,25 +76,25 @@ impl Fairing for SameOrigin {
     }
 }
 
-/// Whether a form begins with `_method`, by which Rocket would take a `POST`
-/// for any other method, a safe one included.
+/// Returns whether a form begins with `_method`. Rocket would then treat the `POST` as any other
+/// method, even as a safe one.
 async fn overrides_method(request: &Request<'_>, data: &mut Data<'_>) -> bool {
     if !request.content_type().is_some_and(|content_type| content_type.is_form()) {
         return false;
     }
 
-    // As Rocket itself looks: the first field of the first 14 bytes.
+    // Rocket looks in the same way: at the first field in the first 14 bytes.
     let start = data.peek("_method=delete".len()).await;
     let start = std::str::from_utf8(start).unwrap_or_default();
     Form::values(start).next().is_some_and(|field| field.name == "_method")
 }
 
-/// Where refused requests end. Asked for directly, they answer the same.
+/// Returns the routes that answer refused requests. A direct request gets that answer too.
 pub fn routes() -> Vec<Route> {
     routes_of![cross_site, method_override]
 }
 
-/// Whether the request was refused for coming from another site.
+/// Returns whether the request was refused because it came from another site.
 pub fn is_refused(request: &Request<'_>) -> bool {
     request.uri().path() == "/.refused/cross-site"
 }
