@@ -1,5 +1,5 @@
-//! Makes the list of common passwords into an automaton that is searched where
-//! it lies in the binary: nothing is read or built at the start.
+//! Turns the list of common passwords into an automaton that is searched in place in the binary, so
+//! the start neither reads nor builds anything.
 
 use std::path::Path;
 use std::{env, fs};
@@ -9,7 +9,8 @@ const LIST: &str = "src/password/common.txt";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={LIST}");
-    // The directories that are embedded: a file that is new there is not seen otherwise.
+    // These directories are embedded. Without these lines cargo would not notice a new file in
+    // them.
     for directory in ["migrations", "static", "templates"] {
         println!("cargo::rerun-if-changed={directory}");
     }

@@ -1,5 +1,5 @@
-//! Private functions for the targets in `fuzz`. Not part of the crate: it is
-//! built with `--cfg fuzzing` only.
+//! Private functions for the targets in `fuzz`. They are not part of the crate: they are built only
+//! with `--cfg fuzzing`.
 
 use std::sync::LazyLock;
 
@@ -17,12 +17,12 @@ struct Typed {
     password: Option<String>,
 }
 
-/// From the body of a form to what was typed.
+/// Reads the body of a form.
 pub fn form(body: &[u8]) -> Result<(String, Option<String>), Status> {
     crate::web::parse_form(body).map(|Typed { email, password }| (email, password))
 }
 
-/// From a cookie to the token in it, for a site with a key of its own.
+/// Opens a cookie with a key of its own, and returns the token in it.
 pub fn cookie(value: &str) -> Option<String> {
     static COOKIES: LazyLock<SealedCookies> = LazyLock::new(|| {
         let url = ("databases.login.url", "sqlite:login.db");
@@ -33,18 +33,18 @@ pub fn cookie(value: &str) -> Option<String> {
     token(&opened.value)
 }
 
-/// From a text to the token, and back.
+/// Reads a token, and writes it again.
 pub fn token(text: &str) -> Option<String> {
     Token::parse(text).map(|token| token.to_text().to_string())
 }
 
-/// From a stored hash to its memory, passes and lanes.
+/// Reads a stored hash, and returns its memory in KiB, its passes and its lanes.
 pub fn stored_hash(text: &str) -> Option<(u32, u32, u32)> {
     let (_, params) = PasswordHash::from_stored(text.to_owned()).read()?;
     Some((params.m_cost(), params.t_cost(), params.p_cost()))
 }
 
-/// From a user agent to the name of a device.
+/// Returns the name of the device that sent `user_agent`.
 pub fn device(user_agent: &str) -> String {
     crate::session::device(user_agent)
 }

@@ -1,9 +1,8 @@
-//! For an application's tests: a browser on Rocket's local client that can be
-//! signed in without the form, a look into its session, and the suite that
-//! every store of sessions passes.
+//! Tools for an application's tests: a browser on Rocket's local client that can sign in without
+//! the form, access to its session and to the mails, and the suite that every store of sessions
+//! must pass.
 //!
-//! Behind the feature `testing`. Time is moved by a [`Clock`]
-//! that the test manages:
+//! They need the feature `testing`. A [`Clock`] that the test manages moves the time:
 //!
 //! ```rust
 //! # use std::time::Duration;
@@ -51,9 +50,9 @@ use crate::{Clock, attached, mail};
 
 pub use conformance::conformance;
 
-/// Somebody with a browser: keeps cookies, and follows no redirect.
+/// A browser of one person. It keeps cookies, and follows no redirect.
 ///
-/// Its client is best an untracked one; several browsers can share it.
+/// Use an untracked client, which several browsers can share.
 #[derive(Debug)]
 pub struct Browser<'c> {
     client: &'c Client,
@@ -61,17 +60,17 @@ pub struct Browser<'c> {
 }
 
 impl<'c> Browser<'c> {
-    /// A browser without any cookie.
+    /// Creates a browser without any cookie.
     pub fn new(client: &'c Client) -> Self {
         Browser { client, cookies: Mutex::default() }
     }
 
-    /// Asks for `path`.
+    /// Sends a GET request for `path`.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.client.get(path.to_owned())).await
     }
 
-    /// Sends a form.
+    /// Sends a form with these fields.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let encode =
             |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
@@ -80,13 +79,13 @@ impl<'c> Browser<'c> {
         self.post_raw(path, fields.join("&")).await
     }
 
-    /// Sends a form that is encoded already.
+    /// Sends a form that is already encoded.
     pub async fn post_raw(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         let request = self.client.post(path.to_owned()).header(ContentType::Form);
         self.send(request.body(body)).await
     }
 
-    /// Sends `request` with this browser's cookies, and keeps those it sets.
+    /// Sends `request` with this browser's cookies, and keeps the cookies of the answer.
     pub async fn send(&self, request: LocalRequest<'c>) -> Answer {
         let cookies = self.cookies().clone();
         let response = request.cookies(cookies.into_iter().map(Cookie::from)).dispatch().await;
@@ -100,12 +99,12 @@ impl<'c> Browser<'c> {
         }
     }
 
-    /// Logs in as `email` without the form; makes the account if there is
-    /// none. Nobody can log in to that account with a password.
+    /// Logs in as `email` without the form. It creates the account if there is none, and nobody can
+    /// log in to that account with a password.
     ///
     /// # Panics
     ///
-    /// When `email` is no address, or the database fails.
+    /// Panics if `email` is not an address, or if the database fails.
     pub async fn sign_in(&self, email: &str) {
         let email = Email::parse(email).expect("an e-mail address");
         let rocket = self.client.rocket();
@@ -126,12 +125,12 @@ impl<'c> Browser<'c> {
         .await;
     }
 
-    /// Runs `act` on this browser's session, as a handler would: it reads and
-    /// writes the state, and a cookie that it sets is kept.
+    /// Runs `act` on this browser's session, as a handler would. It can read and write the state,
+    /// and the browser keeps a cookie that it sets.
     ///
     /// # Panics
     ///
-    /// When the database fails.
+    /// Panics if the database fails.
     pub async fn with_session<R>(&self, act: impl AsyncFnOnce(&Session) -> R) -> R {
         let rocket = self.client.rocket();
         let sessions: &Arc<Sessions> = attached(rocket);
@@ -146,7 +145,7 @@ impl<'c> Browser<'c> {
         result
     }
 
-    /// The value of the cookie `name`, still sealed.
+    /// Returns the value of the cookie `name`, still sealed.
     pub fn cookie(&self, name: &str) -> Option<String> {
         self.cookies().get(name).cloned()
     }
@@ -168,13 +167,13 @@ impl<'c> Browser<'c> {
     }
 }
 
-/// A mail that was sent, or waits to be.
+/// A mail that was sent, or waits to be sent.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Mail {
-    /// Where it goes.
+    /// The address that it goes to.
     pub recipient: String,
-    /// Its subject.
+    /// The subject.
     pub subject: String,
     /// The part in plain text.
     pub text: String,
@@ -183,11 +182,11 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// The first link whose path begins with `start`, from its path on.
+    /// Returns the first link whose path begins with `start`. The result begins at its path.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if there is no such link.
     #[track_caller]
     pub fn link(&self, start: &str) -> String {
         let paths = self.text.lines().filter_map(|line| {
@@ -199,12 +198,12 @@ impl Mail {
     }
 }
 
-/// The mails of the site, the newest first. In the debug profile, which keeps
-/// what was sent.
+/// Returns the mails of the site, the newest first. It finds sent mails only in the debug profile,
+/// which keeps them.
 ///
 /// # Panics
 ///
-/// When the database fails.
+/// Panics if the database fails.
 pub async fn mails(client: &Client) -> Vec<Mail> {
     let (mail, db): (&crate::mail::Mail, &Db) =
         (attached(client.rocket()), attached(client.rocket()));
@@ -218,26 +217,26 @@ pub async fn mails(client: &Client) -> Vec<Mail> {
     mails.collect()
 }
 
-/// What came back.
+/// An answer of the site.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Answer {
     /// The status.
     pub status: Status,
-    /// Every header, in order.
+    /// All headers, in order.
     pub headers: Vec<(String, String)>,
-    /// The body, if it is text.
+    /// The body. It is empty if it is not text.
     pub body: String,
 }
 
 impl Answer {
-    /// The value of the header `name`, the first if there are several.
+    /// Returns the value of the header `name`, or the first one if there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The `Set-Cookie` line of the cookie `name`.
+    /// Returns the `Set-Cookie` line of the cookie `name`.
     pub fn set_cookie(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -245,11 +244,11 @@ impl Answer {
             .find_map(|(_, line)| line.starts_with(&format!("{name}=")).then_some(line.as_str()))
     }
 
-    /// The attributes of the cookie `name`, without name and value, sorted.
+    /// Returns the attributes of the cookie `name`, sorted, without its name and value.
     ///
     /// # Panics
     ///
-    /// When the answer does not set it.
+    /// Panics if the answer does not set it.
     #[track_caller]
     pub fn cookie_attributes(&self, name: &str) -> Vec<&str> {
         let line = self.set_cookie(name).unwrap_or_else(|| panic!("{name} is not set"));
@@ -258,7 +257,7 @@ impl Answer {
         attributes
     }
 
-    /// Whether the body is a problem for a program (RFC 9457).
+    /// Returns whether the body is a problem for a program (RFC 9457).
     pub fn is_json(&self) -> bool {
         self.header("content-type") == Some("application/problem+json")
     }
@@ -270,7 +269,7 @@ impl Answer {
         self
     }
 
-    /// Asserts `303 See Other` to `to`.
+    /// Asserts a `303 See Other` to `to`.
     #[track_caller]
     pub fn assert_redirect(&self, to: &str) -> &Self {
         assert_eq!(self.status, Status::SeeOther, "{}", self.body);
@@ -278,14 +277,14 @@ impl Answer {
         self
     }
 
-    /// Asserts that the body holds `text`.
+    /// Asserts that the body contains `text`.
     #[track_caller]
     pub fn assert_text(&self, text: &str) -> &Self {
         assert!(self.body.contains(text), "no {text:?} in\n{}", self.body);
         self
     }
 
-    /// Asserts that the body does not hold `text`.
+    /// Asserts that the body does not contain `text`.
     #[track_caller]
     pub fn assert_no_text(&self, text: &str) -> &Self {
         assert!(!self.body.contains(text), "{text:?} is in\n{}", self.body);
@@ -293,11 +292,11 @@ impl Answer {
     }
 }
 
-/// Waits for `act`, and says how often it has asked the database and waited for the
-/// answer. What anybody may ask about any address must ask as often for all of them:
-/// the time would tell which have accounts.
+/// Runs `act`, and returns how often it asked the database and waited for the answer. A request
+/// that anybody may make about any address must ask equally often for all addresses: otherwise its
+/// time would reveal which of them have accounts (user enumeration).
 ///
-/// On PostgreSQL each is a round trip. What other tasks ask meanwhile is not counted.
+/// On PostgreSQL each call is a round trip. Calls of other tasks are not counted.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What every store of sessions must do, races included.
+//! The behaviour that every store of sessions must have, also under races.
 
 use rocket::futures::future::join_all;
 use rocket::tokio;
@@ -14,36 +14,37 @@ use crate::session::{Client, state};
 use crate::session::{SessionId, SessionToken};
 use crate::{password, sql, user};
 
-/// In the year 2096, so that a site's own sweep does not meddle.
+/// A time in the year 2096, so that a site's own sweep does not interfere.
 const NOW: Timestamp = 4_000_000_000;
 const END: Timestamp = NOW + 100;
 
-/// Runs the suite on the sessions of a database, whichever it is. `one` and
-/// `other` are two connections to it, as two processes have.
+/// Runs the suite on the sessions of a database of any kind. `one` and `other` are two connections
+/// to it, like those of two processes.
 ///
-/// Give it a database of its own: it sweeps what ends before the year 2096.
+/// The database must be used for nothing else: the suite sweeps sessions that end before the year
+/// 2096.
 ///
 /// # Panics
 ///
-/// At the first behaviour that is not as it must be, with its name.
+/// Panics at the first behaviour that is wrong, with its name.
 pub async fn conformance(one: &Pools, other: &Pools) {
     an_id_is_inserted_once(one, other).await;
     a_session_is_found_until_the_second_it_ends(one).await;
-    an_ended_session_is_never_made_again(one, other).await;
+    an_ended_session_never_comes_back(one, other).await;
     a_new_id_leaves_nothing_under_the_old(one).await;
-    of_parallel_new_ids_one_wins(one, other).await;
+    one_of_several_parallel_new_ids_wins(one, other).await;
     an_end_finds_a_session_under_its_new_id(one, other).await;
     parallel_updates_all_count(one, other).await;
     parallel_writes_of_different_keys_all_survive(one, other).await;
     a_touch_counts_once(one, other).await;
     a_rolled_back_write_changes_nothing(one, other).await;
     only_an_object_is_a_state(one).await;
-    a_sweep_takes_what_has_ended_while_others_write(one, other).await;
-    what_ends_together_is_gone_for_good(one, other).await;
-    nothing_outlives_an_end_of_all_that_comes_meanwhile(one, other).await;
+    a_sweep_deletes_ended_sessions_while_others_write(one, other).await;
+    sessions_that_end_together_never_come_back(one, other).await;
+    no_session_survives_an_end_of_all_at_the_same_time(one, other).await;
 }
 
-/// One of the two, in turn.
+/// Returns one of the two, in turn.
 fn turn<'p>(one: &'p Pools, other: &'p Pools, number: usize) -> &'p Pools {
     if number.is_multiple_of(2) { one } else { other }
 }
@@ -91,10 +92,10 @@ async fn exists(db: &Pools, id: SessionId, now: Timestamp) -> bool {
 
 async fn state_of(db: &Pools, id: SessionId) -> Value {
     let data = store::find_state(&mut db.read().await.unwrap(), id, NOW).await.unwrap();
-    serde_json::from_str(&data.expect("the session is there")).unwrap()
+    serde_json::from_str(&data.expect("the session exists")).unwrap()
 }
 
-/// Every statement that changes a session, at `now`: whether any found it.
+/// Runs every statement that changes a session at `now`, and returns whether any of them found it.
 async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let mut tx = db.write().await.unwrap();
     let prolonged = Record { last_seen_at: now, expires_at: now + 100, ..record.clone() };
@@ -115,7 +116,7 @@ fn named(record: &Record, id: SessionId) -> Record {
 /// Sets `key` in the state as a request does.
 async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -> i64) {
     let mut tx = db.write().await.unwrap();
-    let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session is there");
+    let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session exists");
     let mut state = state::parse(&data).unwrap();
     let value = state.get(key).and_then(Value::as_i64).unwrap_or(0);
     state.insert(key.into(), change(value).into());
@@ -130,7 +131,7 @@ async fn an_id_is_inserted_once(db: &Pools, other: &Pools) {
     assert!(insert(db, &record).await.is_err(), "an id was inserted twice");
     assert_eq!(state_of(db, record.id).await["kept"], 1, "a session was overwritten");
 
-    // Two at once, as with a broken source of randomness.
+    // Two inserts at the same time, as if the source of randomness were broken.
     let record = self::record();
     let results = join_all((0..8).map(|i| insert(turn(db, other, i), &record))).await;
     let inserted = results.iter().filter(|result| result.is_ok()).count();
@@ -145,13 +146,13 @@ async fn a_session_is_found_until_the_second_it_ends(db: &Pools) {
     assert!(!changes(db, &record, END).await, "an ended session was changed");
 }
 
-async fn an_ended_session_is_never_made_again(db: &Pools, other: &Pools) {
+async fn an_ended_session_never_comes_back(db: &Pools, other: &Pools) {
     let record = inserted(db).await;
     delete(db, record.family).await;
     assert!(!changes(db, &record, NOW).await, "a deleted session was changed");
-    assert!(!exists(db, record.id, NOW).await, "a deleted session was made again");
+    assert!(!exists(db, record.id, NOW).await, "a deleted session came back");
 
-    // A deletion by one process in the midst of another's writes.
+    // One process deletes while another one writes.
     for number in 0..20 {
         let record = inserted(db).await;
         let touch = async {
@@ -164,7 +165,7 @@ async fn an_ended_session_is_never_made_again(db: &Pools, other: &Pools) {
             0 | 1 => drop(tokio::join!(touch, delete)),
             _ => drop(tokio::join!(delete, touch)),
         }
-        assert!(!exists(db, record.id, NOW).await, "a touch made a deleted session again");
+        assert!(!exists(db, record.id, NOW).await, "a touch brought a deleted session back");
     }
 }
 
@@ -174,11 +175,11 @@ async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
     let mut tx = db.write().await.unwrap();
     assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
     tx.commit().await.unwrap();
-    assert!(!exists(db, old.id, NOW).await, "the old id lives");
+    assert!(!exists(db, old.id, NOW).await, "the old id still works");
     assert_eq!(state_of(db, new).await["kept"], 1, "the state was lost");
 }
 
-async fn of_parallel_new_ids_one_wins(db: &Pools, other: &Pools) {
+async fn one_of_several_parallel_new_ids_wins(db: &Pools, other: &Pools) {
     let old = inserted(db).await;
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
@@ -196,7 +197,7 @@ async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
     let mut tx = db.write().await.unwrap();
     assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
     tx.commit().await.unwrap();
-    // By a request that has loaded it before.
+    // The end comes from a request that has loaded the session earlier.
     delete(other, old.family).await;
     assert!(!exists(db, new, NOW).await, "a log-out missed a session with a new id");
 }
@@ -227,7 +228,7 @@ async fn a_touch_counts_once(db: &Pools, other: &Pools) {
     }));
     let touched = results.await.into_iter().filter(|touched| *touched).count();
     assert_eq!(touched, 1, "eight requests at once wrote {touched} times");
-    assert!(exists(db, record.id, END + 59).await, "a touch did not prolong");
+    assert!(exists(db, record.id, END + 59).await, "a touch did not extend the session");
 }
 
 async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
@@ -235,10 +236,10 @@ async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
     let mut tx = db.write().await.unwrap();
     store::insert(&mut tx, &record, "{}", &Client::default()).await.unwrap();
     let found = store::find_state(&mut tx, record.id, NOW).await.unwrap();
-    assert!(found.is_some(), "a session is not seen by who has made it");
+    assert!(found.is_some(), "a transaction does not see the session it has inserted");
     assert!(!exists(other, record.id, NOW).await, "an uncommitted session is seen");
     drop(tx);
-    assert!(!exists(db, record.id, NOW).await, "an uncommitted session is there");
+    assert!(!exists(db, record.id, NOW).await, "a rolled back session exists");
 }
 
 async fn only_an_object_is_a_state(db: &Pools) {
@@ -256,7 +257,7 @@ async fn only_an_object_is_a_state(db: &Pools) {
     }
 }
 
-async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools, other: &Pools) {
+async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pools, other: &Pools) {
     let live = inserted(db).await;
     let mut ended = Vec::new();
     for _ in 0..30 {
@@ -289,7 +290,7 @@ async fn a_sweep_takes_what_has_ended_while_others_write(db: &Pools, other: &Poo
     assert_eq!(state_of(db, live.id).await["count"], 20, "a sweep disturbed a live session");
 }
 
-/// A new user.
+/// Inserts a user.
 async fn user(db: &Pools) -> i64 {
     let text = format!("{}@example.org", &**SessionToken::generate().to_text());
     let email = user::Email::parse(&text).unwrap();
@@ -314,7 +315,7 @@ async fn end_of_user(db: &Pools, user_id: i64, kept: Option<&Record>) -> u64 {
     ended
 }
 
-async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
+async fn sessions_that_end_together_never_come_back(db: &Pools, other: &Pools) {
     let (ada, bob) = (user(db).await, user(db).await);
     let (visitor, bobs) = (inserted(db).await, inserted_of(db, bob).await);
     let kept = inserted_of(db, ada).await;
@@ -325,19 +326,20 @@ async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
 
     assert_eq!(end_of_user(db, ada, Some(&kept)).await, 30, "not all were ended");
     for record in [&visitor, &bobs, &kept, &inserted_of(other, ada).await] {
-        assert!(exists(other, record.id, NOW).await, "an end was another session's, too");
-        assert!(changes(other, record, NOW + 1).await, "an end was another session's, too");
+        assert!(exists(other, record.id, NOW).await, "an end took another session along");
+        assert!(changes(other, record, NOW + 1).await, "an end took another session along");
     }
     for record in &ended {
         assert!(!exists(other, record.id, NOW).await, "a session outlived the end of all");
         assert!(!changes(other, record, NOW + 1).await, "an ended session was changed");
     }
     let listed = store::families(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
-    assert_eq!(listed.len(), 2, "the list is not of those that are there");
+    assert_eq!(listed.len(), 2, "the list has other sessions than those that exist");
     let counted = store::count(&mut db.read().await.unwrap(), ada, NOW).await.unwrap();
-    assert_eq!(counted, 2, "the count is not of those that are there");
+    assert_eq!(counted, 2, "the count differs from the sessions that exist");
 
-    // By a session that has ended itself: two are left, and neither comes back.
+    // The end comes from a session that has ended itself. Two sessions are left, and neither comes
+    // back.
     assert_eq!(end_of_user(other, ada, Some(&ended[0])).await, 2, "not all were ended");
     for record in [&ended[0], &kept] {
         assert!(!exists(db, record.id, NOW).await, "an ended session came back");
@@ -361,7 +363,7 @@ async fn what_ends_together_is_gone_for_good(db: &Pools, other: &Pools) {
     assert!(exists(db, visitor.id, NOW).await, "the sweep took a session that had not ended");
 }
 
-async fn nothing_outlives_an_end_of_all_that_comes_meanwhile(db: &Pools, other: &Pools) {
+async fn no_session_survives_an_end_of_all_at_the_same_time(db: &Pools, other: &Pools) {
     for _ in 0..10 {
         let ada = user(db).await;
         let (kept, ended) = (inserted_of(db, ada).await, inserted_of(db, ada).await);
