@@ -1,5 +1,5 @@
-//! The security history: what happened to an account, for its owner to read,
-//! and as lines in the log.
+//! The security history: the events of an account, which its owner can read, and which are also
+//! lines in the log.
 
 mod kind;
 mod line;
@@ -15,35 +15,35 @@ use crate::session::{Client, device};
 pub use kind::Kind;
 pub use line::Line;
 
-/// How long an event is kept: 180 days.
+/// How many seconds an event is kept: 180 days.
 const KEPT: Timestamp = 180 * 24 * 60 * 60;
 
-/// How many events of one kind are kept, of one account or of all addresses
-/// without one. Fewer of those that strangers can make: they must neither fill
-/// the disk nor push out what the owner did. And whoever has got in must not push
-/// his log-in out by what he does next.
+/// The most events of one kind that are kept for one account, or for all addresses without an
+/// account together. The limit is lower for events that strangers can cause: these must neither
+/// fill the disk nor push out what the owner did. And an attacker who has got in must not be able
+/// to push out the event of their own log-in.
 const KEPT_OF_A_KIND: i64 = 100;
 const KEPT_OF_STRANGERS: i64 = 20;
 
-/// Something that happened to an account.
+/// An event in the history of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// What happened.
+    /// The kind of event.
     pub kind: Kind,
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub at: Timestamp,
-    /// The device's name, as in "Firefox on Linux".
+    /// The name of the device, such as "Firefox on Linux".
     pub device: String,
-    /// Where it came from; empty when unknown.
+    /// The client's IP address. It is empty if it is not known.
     pub ip_address: String,
-    /// What the browser said it is.
+    /// The `User-Agent` that the browser sent.
     pub user_agent: String,
 }
 
-/// Adds an event. `user_id` is `None` for an address without an account: the
-/// same is written for it, so that the time it takes tells nothing. Of an account
-/// that is deleted at the same time it becomes nobody's.
+/// Adds an event, and deletes the oldest ones beyond the limit. `user_id` is `None` for an address
+/// without an account, and the work stays equal, so that the time reveals nothing (user
+/// enumeration). If the account is deleted at the same time, the event belongs to no account.
 pub(crate) async fn insert(
     db: &mut Connection,
     user_id: Option<i64>,
@@ -63,7 +63,7 @@ pub(crate) async fn insert(
     .defer(&mut *db)
     .await?;
 
-    // Two texts: PostgreSQL finds no index for `IS NOT DISTINCT FROM`.
+    // There are two statements, because PostgreSQL uses no index for `IS NOT DISTINCT FROM`.
     let kept = if kind.is_anybodys() { KEPT_OF_STRANGERS } else { KEPT_OF_A_KIND };
     let trim = match user_id {
         Some(user_id) => sql::query(
@@ -86,15 +86,15 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Some events of a user.
+/// A part of a user's events.
 pub(crate) struct Part {
-    /// The newest first.
+    /// The events, the newest first.
     pub events: Vec<Event>,
-    /// The number of the oldest that was looked at. `None`: there is none.
+    /// The id of the oldest event that was read. `None` means that there is none.
     pub oldest: Option<i64>,
 }
 
-/// The number of the user's newest event; 0 without any.
+/// Returns the id of the user's newest event, or 0 if there is none.
 pub(crate) async fn newest(db: &mut Connection, user_id: i64) -> Result<i64, Error> {
     let newest =
         sql::query_scalar("SELECT coalesce(max(id), 0) FROM login_events WHERE user_id = $1")
@@ -104,7 +104,7 @@ pub(crate) async fn newest(db: &mut Connection, user_id: i64) -> Result<i64, Err
     Ok(newest)
 }
 
-/// The user's latest events up to that of the number `newest`.
+/// Returns up to `limit` of the user's events, from the one with the id `newest` backwards.
 pub(crate) async fn list(
     db: &mut Connection,
     user_id: i64,
@@ -128,7 +128,7 @@ pub(crate) async fn list(
     Ok(Part { events: rows.into_iter().filter_map(event).collect(), oldest })
 }
 
-/// How many log-ins have failed since the last one that did not, or since the
+/// Returns the number of log-ins that have failed since the last successful one, or since the
 /// operator's `user unlock`.
 pub(crate) async fn failures(db: &mut Connection, user_id: i64) -> Result<i64, Error> {
     let count = sql::query_scalar(
@@ -145,7 +145,7 @@ pub(crate) async fn failures(db: &mut Connection, user_id: i64) -> Result<i64, E
     Ok(count)
 }
 
-/// Deletes at most `limit` events that are too old.
+/// Deletes up to `limit` events that are too old, and returns how many.
 pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_events WHERE id IN

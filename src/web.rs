@@ -1,5 +1,4 @@
-//! The wire: what is the same for every page, and for every route that an
-//! application adds.
+//! The HTTP layer: what applies to every page, and to every route that an application adds.
 
 mod catchers;
 mod form;

@@ -1,4 +1,4 @@
-//! What can happen to an account.
+//! The kinds of events in the security history.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal, $text:literal;)*) => {
-        /// What happened. Its name is stable: it stands in the log, in the table
-        /// and in the export.
+        /// The kind of an event. Its name is stable: it is used in the log, in the table and in the
+        /// export.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Kind {
@@ -15,7 +15,7 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Its stable name, as in `log_in_failed`.
+            /// Returns the stable name, such as `log_in_failed`.
             pub fn name(self) -> &'static str {
                 match self { $(Kind::$kind => $name,)* }
             }
@@ -25,7 +25,7 @@ macro_rules! kinds {
             }
         }
 
-        /// In words.
+        /// Describes the event in words, for the user.
         impl fmt::Display for Kind {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Kind::$kind => $text,)* })
@@ -35,67 +35,68 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The account was made.
+    /// The account was created.
     SignedUp = "signed_up", "Account made";
-    /// Somebody signed up, and was mailed a link. In no account's history.
+    /// Somebody signed up, and got a mail with a link. It is in no account's history.
     SignUpAsked = "sign_up_asked", "Sign-up asked for";
-    /// Somebody tried to make another account of its address.
+    /// Somebody tried to sign up with the account's address.
     SignUpRefused = "sign_up_refused", "Somebody tried to sign up with your address";
-    /// Address and password were right.
+    /// The address and the password were right, and the user was logged in.
     LoggedIn = "logged_in", "Logged in";
-    /// The password was wrong.
+    /// The password was wrong at a log-in.
     LogInFailed = "log_in_failed", "Log-in failed";
     /// A session was ended with "Log out".
     LoggedOut = "logged_out", "Logged out";
-    /// The password was given again for something sensitive.
+    /// The user typed the password again before something sensitive.
     Reauthenticated = "reauthenticated", "Password confirmed";
-    /// The password given again was wrong.
+    /// The password that was typed again was wrong.
     ReauthenticationFailed = "reauthentication_failed", "Wrong password for a change";
-    /// The address was confirmed.
+    /// The user confirmed the address through a mailed link.
     EmailVerified = "email_verified", "E-mail address confirmed";
-    /// A change of the address was asked for.
+    /// The user asked for a change of the address.
     EmailChangeAsked = "email_change_asked", "Change of e-mail address asked for";
-    /// Somebody tried to give another account this address.
+    /// Somebody tried to move another account to this address.
     EmailChangeRefused = "email_change_refused", "Somebody tried to move to your address";
     /// The address was changed.
     EmailChanged = "email_changed", "E-mail address changed";
     /// The password was changed.
     PasswordChanged = "password_changed", "Password changed";
-    /// A link to a new password was asked for.
+    /// Somebody asked for a link to a new password.
     ResetAsked = "reset_asked", "Link to a new password asked for";
     /// A new password was chosen through a mailed link.
     PasswordReset = "password_reset", "New password chosen";
-    /// It was tried too often, so it was not looked at. In the log only.
+    /// An attempt was refused without a check, because there were too many. It is only in the log.
     Throttled = "throttled", "Tried too often";
-    /// A request that another site made. In the log only.
+    /// Another site made a request. It is only in the log.
     CrossSite = "cross_site", "A request from another site";
-    /// Somebody asked for a page of the account without a log-in, or for what is
-    /// not his. In the log only.
+    /// Somebody asked for a page of the account without a log-in, or for something that does not
+    /// belong to them. It is only in the log.
     Denied = "denied", "Not allowed";
-    /// A link was tried that was spent, expired or never sent.
+    /// Somebody used a link that was already used, has expired, or was never sent.
     LinkRefused = "link_refused", "A link that does not work was tried";
-    /// One session was ended from the devices page.
+    /// The user ended one session on the devices page.
     SessionEnded = "session_ended", "A device was logged out";
-    /// All sessions, or all others, were ended.
+    /// The user ended all sessions, or all others.
     SessionsEnded = "sessions_ended", "Devices were logged out";
-    /// Which notices are mailed was changed.
+    /// The user changed which notices they get by mail.
     NoticesChanged = "notices_changed", "Notices changed";
-    /// Everything stored was downloaded.
+    /// The user downloaded everything that is stored about them.
     Exported = "exported", "Data downloaded";
-    /// "This was not me": sessions ended, password void.
+    /// The user said "This was not me": all sessions were ended, and the password does not work any
+    /// more.
     Locked = "locked", "\"This was not me\": all devices logged out, password void";
-    /// The operator's `user disable`.
+    /// The operator disabled the account with `user disable`.
     Disabled = "disabled", "Account disabled";
-    /// The operator's `user enable`.
+    /// The operator enabled the account with `user enable`.
     Enabled = "enabled", "Account enabled";
-    /// The operator's `user unlock`.
+    /// The operator deleted the failures with `user unlock`.
     Unlocked = "unlocked", "Failed log-ins forgotten";
-    /// The account was deleted. In the log only.
+    /// The account was deleted. It is only in the log.
     Deleted = "deleted", "Account deleted";
 }
 
 impl Kind {
-    /// Whether a stranger can make it happen, as often as he likes.
+    /// Returns whether strangers can cause it, as often as they like.
     pub(super) fn is_anybodys(self) -> bool {
         matches!(
             self,

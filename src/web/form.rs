@@ -1,4 +1,4 @@
-//! Submitted forms.
+//! Reads submitted forms.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,20 +10,19 @@ use rocket::outcome::Outcome;
 use rocket::tokio::time::timeout;
 use rocket::{Request, request};
 
-/// How long a form may take to arrive. Rocket itself would wait for ever.
+/// How long a form may take to arrive. Rocket itself would wait without a limit.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A form that was sent as `application/x-www-form-urlencoded`.
 ///
-/// Stricter than Rocket's `Form`, which takes multipart past the form's own
-/// limit, keeps the first of two fields of one name, and waits for ever. The
-/// guard _fails_ with
+/// It is stricter than Rocket's `Form`, which accepts multipart beyond the form's own limit, keeps
+/// the first of two fields with one name, and waits without a limit. The guard _fails_ with
 ///
-///   * `415 Unsupported Media Type` for any other content type, or none;
-///   * `413 Payload Too Large` above the limit `form`, `16KiB` by default;
-///   * `408 Request Timeout` when the body takes longer than five seconds;
-///   * `400 Bad Request` when it breaks off or is not UTF-8;
-///   * `422 Unprocessable Entity` when a field comes twice or is not a plain one.
+/// * `415 Unsupported Media Type` for any other content type, or none;
+/// * `413 Payload Too Large` above the limit `form`, which is `16KiB` by default;
+/// * `408 Request Timeout` if the body takes longer than five seconds;
+/// * `400 Bad Request` if the body ends early or is not UTF-8;
+/// * `422 Unprocessable Entity` if a field occurs twice, or has a name for nested values.
 pub struct Posted<T>(pub T);
 
 #[rocket::async_trait]
@@ -60,12 +59,13 @@ async fn read<T: for<'f> FromForm<'f> + 'static>(
     parse(&body.into_inner())
 }
 
-/// What a body says: `T`, or `400` and `422` as above.
+/// Parses a body. It returns `400` if the body is not UTF-8, and `422` if a field occurs twice, is
+/// nested, or does not fit `T`.
 pub fn parse<T: for<'f> FromForm<'f> + 'static>(body: &[u8]) -> Result<T, Status> {
     let text = std::str::from_utf8(body).map_err(|_| Status::BadRequest)?;
 
-    // "First for the check, last for the use" begins with a repeated field, and
-    // Rocket takes `email[]` for one more `email`.
+    // A check that reads the first of two fields, before code that uses the last one, is the start
+    // of an attack (parameter pollution). And Rocket accepts `email[]` as another `email`.
     let mut names = HashSet::new();
     let is_plain = text
         .split('&')
@@ -94,7 +94,7 @@ mod tests {
         remember: bool,
     }
 
-    /// Names as an attacker writes them, that come out as `name` or nearly so.
+    /// Returns spellings of `name` that an attacker may use.
     fn spelled(name: &'static str) -> impl Strategy<Value = String> {
         proptest::collection::vec(any::<bool>(), name.len()).prop_map(move |encoded| {
             let letters = name.bytes().zip(encoded);
@@ -107,7 +107,7 @@ mod tests {
         })
     }
 
-    /// Bodies that are nearly forms: made of what a parser looks at.
+    /// Returns bodies that are nearly forms, made of the characters that a parser treats specially.
     fn nearly_a_form() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             proptest::sample::select(vec![
