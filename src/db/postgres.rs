@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::tokio::{self, time::timeout};
+use rocket::tokio::time::timeout;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
@@ -88,12 +88,12 @@ impl PostgresPool {
                     }
                 })
             })
-            // One that was given up while the server was silent, or the pool would
-            // wait for it for ever.
+            // Without this the pool would wait for ever for one on which the server is silent.
             .after_release(|db, _| {
                 Box::pin(async move {
-                    timeout(GIVEN_UP, db.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                    Ok(true)
+                    timeout(GIVEN_UP, is_at_rest(db))
+                        .await
+                        .map_err(|_| sqlx::Error::PoolTimedOut)?
                 })
             })
             .after_connect(move |db, _| {
@@ -127,17 +127,15 @@ impl PostgresPool {
     }
 
     pub async fn write(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        // To its end, whoever stops waiting for it: cut off between the request and
-        // the answer, it would go back to the pool with a transaction open.
-        let pool = self.pool.clone();
         let begin = match self.has_named_statements {
             true => BEGIN.into_sql_str(),
             // Another connection each time, on which nobody has set anything.
             false => AssertSqlSafe(format!("{BEGIN}; {}", server::set(true))).into_sql_str(),
         };
-        let begun = tokio::spawn(async move { pool.begin_with(begin).await });
-        let begun = timeout(PATIENCE, begun).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let tx = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        // It may be given up between the request and the answer, here or by the caller. The
+        // connection is then closed, unless it comes to rest.
+        let begun = timeout(PATIENCE, self.pool.begin_with(begin)).await;
+        let tx = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
         self.measure();
         Ok(tx)
     }
@@ -222,6 +220,20 @@ async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
     match one::<i32>(db, version).await? >= OLDEST_VERSION {
         true => Ok(()),
         false => Err(OpenError::database("the server is older than PostgreSQL 13")),
+    }
+}
+
+/// Returns whether the server has answered everything and no transaction is open.
+///
+/// A transaction that was given up while it began is not known to the library, which would
+/// hand out the connection with it.
+async fn is_at_rest(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // This does nothing. The library then looks whether a transaction is open, since one
+    // should be.
+    match db.begin_with("-- is a transaction open?").await {
+        Err(sqlx::Error::BeginFailed) => Ok(true),
+        Err(error) => Err(error),
+        Ok(_) => Ok(false),
     }
 }
 

@@ -278,9 +278,9 @@ async fn whatever_a_role_or_a_database_has_set_the_site_works_as_it_should() {
 
         // No connection that waits in the pool is gone when it is wanted.
         let ada = app.registered(&format!("bob{number}@example.org")).await;
-        join_all((0..4).map(|_| ada.get("/account/devices"))).await;
+        join_all((0..4).map(|_| ada.get("/account/sessions"))).await;
         sleep(Duration::from_millis(500)).await;
-        let pages = join_all((0..4).map(|_| ada.get("/account/devices"))).await;
+        let pages = join_all((0..4).map(|_| ada.get("/account/sessions"))).await;
         assert!(pages.iter().all(|page| page.status.code == 200));
 
         // A log-out that was answered is on disk.

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
+use rocket::tokio;
 use rocket::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use rocket::tokio::net::{TcpListener, UnixStream};
 use rocket::tokio::sync::watch;
-use rocket::tokio::{self, time::sleep};
-use rocket_login::sqlx;
+use rocket::tokio::time::{sleep, timeout};
+use rocket_login::{Database, Db, sqlx};
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 use crate::servers::{
@@ -447,7 +448,7 @@ async fn asked_during(
         let start = Instant::now();
         let reading = same_browser(app, ada);
         // This page always asks the database.
-        let answer = reading.get("/account/devices").await;
+        let answer = reading.get("/account/sessions").await;
         answers.push((answer.status.code, start.elapsed()));
         match answer.status.code {
             503 => {
@@ -517,7 +518,7 @@ async fn killed_connections_are_replaced() {
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
     for _ in 0..5 {
-        join_all((0..8).map(|_| ada.get("/account/devices"))).await;
+        join_all((0..8).map(|_| ada.get("/account/sessions"))).await;
         cluster.sql(
             "postgres",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'",
@@ -948,17 +949,68 @@ async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
     let ada = app.registered(ADA).await;
     // This page reads a table each time. The account page reads nothing as long as what is
     // known of the session is believed, so it may be answered on no connection at all.
-    let ask = || ada.get("/account/devices");
+    let ask = || ada.get("/account/sessions");
     join_all((0..8).map(|_| ask())).await;
     // Not closed: nobody hears anything. As a firewall does that forgets a connection.
     wire.cut();
     let answers = join_all((0..8).map(|_| ask())).await;
     assert!(answers.iter().any(|answer| answer.status.code == 503));
+    assert_not_drained(&ada).await;
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn a_transaction_that_never_begins_does_not_keep_its_connection() {
+    let Some(cluster) = cluster() else { return };
+    let wire = Wire::to(&cluster).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
+    let few = |f: Figment| {
+        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 2))
+    };
+    let app = instance_with(&cluster, few).await;
+    let ada = app.registered(ADA).await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    // Both connections are there, and have just been used.
+    drop(join_all([db.write(), db.write()]).await);
+    sleep(Duration::from_millis(100)).await;
+    wire.cut();
+    let writes = join_all([db.write(), db.write()]).await;
+    assert!(writes.iter().all(Result::is_err));
+    assert_not_drained(&ada).await;
+    assert_recovered(&app, &ada).await;
+}
+
+#[rocket::async_test]
+async fn a_transaction_that_begins_too_late_is_left_open_on_no_connection() {
+    let Some(cluster) = cluster() else { return };
+    let wire = Wire::to(&cluster).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
+    let one = |f: Figment| {
+        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 1))
+    };
+    let app = instance_with(&cluster, one).await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    drop(db.write().await.unwrap());
+    sleep(Duration::from_millis(100)).await;
+    wire.slow_down(Duration::from_millis(400));
+    // The caller waits no longer, as when the browser has gone.
+    let begun = timeout(Duration::from_millis(200), db.write()).await;
+    assert!(begun.is_err());
+    wire.slow_down(Duration::ZERO);
+    let mut reader = db.read().await.unwrap();
+    let status = "SELECT now() = statement_timestamp()";
+    for _ in 0..3 {
+        let row = reader.postgres().unwrap().fetch_one(status).await.unwrap();
+        assert!(row.get::<bool, _>(0), "an older transaction is open");
+    }
+}
+
+/// A connection that was lost is replaced. The page reads a table each time.
+async fn assert_not_drained(ada: &Visitor<'_>) {
     let start = Instant::now();
-    while ask().await.status.code != 200 {
+    while ada.get("/account/sessions").await.status.code != 200 {
         assert!(start.elapsed() < Duration::from_secs(15), "the pool is drained");
     }
-    assert_recovered(&app, &ada).await;
 }
 
 #[rocket::async_test]
