@@ -1,5 +1,5 @@
-//! What anybody may ask about any address asks the database equally often, whether
-//! the address has an account or not: the time tells nobody who has.
+//! A public form takes equally many queries for an address with an account and for one
+//! without, so its response time does not reveal who has an account.
 
 use rocket::figment::Figment;
 use rocket_login::testing::count_calls;
@@ -10,7 +10,7 @@ const HERE: &str = "192.0.2.1";
 const ADA: &str = "ada@example.org";
 const WRONG: &str = "wrong horse battery";
 
-/// How mails leave the site: an outbox that waits has more to look after than the
+/// The mail servers to test with. The outbox of a real one takes more queries than the
 /// mailbox of the debug profile.
 const MAIL: [Option<&str>; 2] = [None, Some("smtp://127.0.0.1:1?tls=none")];
 
@@ -28,7 +28,7 @@ async fn site(mail: Option<&str>) -> TestApp {
     TestApp::with(mailing(mail)).await
 }
 
-/// The answer to a form of fields, and how often the database was asked for it.
+/// Sends a form and returns the answer with the number of queries that it took.
 async fn asked<'a>(
     app: &'a TestApp,
     visitor: &Visitor<'a>,
@@ -40,18 +40,18 @@ async fn asked<'a>(
     count_calls(visitor.post_from(app, HERE, path, &body.join("&"))).await
 }
 
-/// Asserts that each address is answered and asked for as the first is.
+/// Asserts that all addresses got the status and the number of queries of the first one.
 #[track_caller]
 fn assert_alike(found: &[(String, u16, u64)]) {
-    // None of it is an error of ours.
+    // An error of ours would be alike for all, too.
     assert!([200, 303, 422].contains(&found[0].1), "{}: {}", found[0].0, found[0].1);
     for (what, status, calls) in found {
-        assert!(*calls > 1, "{what} asks nothing");
+        assert!(*calls > 1, "{what} takes no query");
         assert_eq!((*status, *calls), (found[0].1, found[0].2), "{what}, not {}", found[0].0);
     }
 }
 
-/// Accounts of each kind.
+/// Registers one account of each kind.
 async fn people(app: &TestApp) {
     for email in [ADA, "disabled@example.org", "muted@example.org", "former@example.org"] {
         app.registered(email).await;
@@ -68,7 +68,7 @@ async fn people(app: &TestApp) {
 }
 
 #[rocket::async_test]
-async fn a_reset_asks_as_often_for_every_address() {
+async fn a_reset_takes_as_many_queries_for_every_address() {
     for mail in MAIL {
         let app = site(mail).await;
         people(&app).await;
@@ -91,7 +91,7 @@ async fn a_reset_asks_as_often_for_every_address() {
 }
 
 #[rocket::async_test]
-async fn a_sign_up_in_confirm_asks_as_often_for_every_address() {
+async fn a_sign_up_by_mail_takes_as_many_queries_for_every_address() {
     for mail in MAIL {
         let app = site(mail).await;
         people(&app).await;
@@ -110,13 +110,13 @@ async fn a_sign_up_in_confirm_asks_as_often_for_every_address() {
 }
 
 #[rocket::async_test]
-async fn a_refused_log_in_asks_as_often_for_every_address_and_device() {
+async fn a_refused_log_in_takes_as_many_queries_for_every_address() {
     for mail in MAIL {
         let app = site(mail).await;
         people(&app).await;
         let guests = ["ada", "unknown", "disabled", "muted", "former", "moved"];
         for has_device in [false, true] {
-            // Up to the tenth in a row, which an owner is told of.
+            // The tenth failure in a row is mailed to the owner.
             for attempt in 1..=10 {
                 let mut found = Vec::new();
                 for name in guests {
@@ -139,7 +139,7 @@ async fn a_refused_log_in_asks_as_often_for_every_address_and_device() {
 }
 
 #[rocket::async_test]
-async fn a_refused_log_in_asks_as_often_on_a_device_of_the_account() {
+async fn a_refused_log_in_on_a_known_device_takes_as_many_queries_for_every_address() {
     let app = site(None).await;
     people(&app).await;
     let ada = app.visitor();
@@ -155,7 +155,7 @@ async fn a_refused_log_in_asks_as_often_on_a_device_of_the_account() {
 }
 
 #[rocket::async_test]
-async fn a_change_of_address_asks_as_often_for_a_taken_and_a_free_one() {
+async fn a_change_of_address_takes_as_many_queries_for_a_taken_and_a_free_one() {
     for mail in MAIL {
         let app = site(mail).await;
         people(&app).await;

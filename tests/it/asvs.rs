@@ -1,5 +1,5 @@
-//! Requirements of ASVS 5.0 that no other test shows by itself. Which test
-//! shows which requirement is in `docs/asvs.md`.
+//! Requirements of ASVS 5.0 that no other test covers. `docs/asvs.md` says which test
+//! covers which requirement.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use crate::support::{Answer, TestApp, Visitor, header};
 
 const ADA: &str = "ada@example.org";
 
-/// The paths of all pages that can be asked for by name.
+/// The paths of all pages without parameters.
 fn pages(app: &TestApp) -> BTreeSet<String> {
     let routes = app.client.rocket().routes().filter(|route| route.method == Method::Get);
     let paths = routes.map(|route| route.uri.path().to_string());
     paths.filter(|path| !path.contains(['<', '.'])).collect()
 }
 
-/// Every page that `visitor` is shown.
+/// Every page that `visitor` may see.
 async fn shown(app: &TestApp, visitor: &Visitor<'_>) -> Vec<(String, Answer)> {
     let mut shown = Vec::new();
     for path in pages(app) {
@@ -56,7 +56,7 @@ async fn a_new_site_has_no_account() {
 }
 
 #[rocket::async_test]
-async fn forms_ask_for_nothing_but_what_is_needed_and_forbid_no_helper() {
+async fn forms_ask_only_for_what_is_needed_and_allow_password_managers() {
     let app = TestApp::new().await;
     let (ada, visitor) = (app.registered(ADA).await, app.visitor());
     let mut asked = BTreeSet::new();
@@ -70,11 +70,11 @@ async fn forms_ask_for_nothing_but_what_is_needed_and_forbid_no_helper() {
                 continue;
             }
 
-            // Without a name it is not sent.
+            // A field without a name is not sent.
             let Some(name) = input.split(r#" name=""#).nth(1) else { continue };
             let name = name.split('"').next().unwrap();
             asked.insert(name.to_owned());
-            // Masked, and named for a password manager.
+            // The field is masked, and its name is one that password managers know.
             if name.contains("password") {
                 assert!(input.contains(r#"type="password""#), "{path}: {input}");
                 let is_named = ["current", "new"]
@@ -84,13 +84,13 @@ async fn forms_ask_for_nothing_but_what_is_needed_and_forbid_no_helper() {
             }
         }
     }
-    // No hint, no question, no name of a pet.
+    // There is no password hint and no security question.
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
     assert_eq!(asked, ["current_password", "email", "new_password", "password"]);
 }
 
 #[rocket::async_test]
-async fn a_password_never_grows_too_old() {
+async fn a_password_never_expires() {
     let app = TestApp::new().await;
     app.registered(ADA).await.log_out().await;
     app.advance(5 * 365 * 24 * 60 * 60);
@@ -100,12 +100,12 @@ async fn a_password_never_grows_too_old() {
 }
 
 #[rocket::async_test]
-async fn reading_changes_nothing() {
+async fn get_head_and_options_requests_change_nothing() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.visitor().post("/reset", &[("email", ADA)]).await;
     let links = [app.link(ADA, "/verify/").await, app.link(ADA, "/reset/").await];
-    ada.get("/account").await; // the message is gone
+    ada.get("/account").await; // shows the flash message, which deletes it
     let all = pick(
         "SELECT (SELECT group_concat(hex(id) || hex(family) || user_id || data) FROM sessions)
          || (SELECT group_concat(email || password_hash || coalesce(verified_at, 0)) FROM users)
@@ -138,7 +138,7 @@ async fn reading_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn trace_is_not_spoken() {
+async fn trace_requests_are_refused() {
     let app = TestApp::release().await;
     for path in ["/", "/login", "/nowhere"] {
         let request = app.client.req(Method::Trace, path).header(header("X-Secret", "mirror"));
@@ -149,7 +149,7 @@ async fn trace_is_not_spoken() {
 }
 
 #[rocket::async_test]
-async fn in_release_there_is_no_tool_of_the_developer() {
+async fn a_release_site_has_no_developer_tools() {
     let app = TestApp::release().await;
     for path in ["/dev/mailbox", "/dev/mailbox/1", "/metrics", "/.git/config", "/Rocket.toml"] {
         app.visitor().get(path).await.assert_status(404);

@@ -1,4 +1,4 @@
-//! `deploy/backup.sh`, whatever the names.
+//! `deploy/backup.sh` with all kinds of file names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::servers::{find, has};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/backup.sh");
 
-/// How many it leaves.
+/// The number of backups that the script keeps.
 const KEPT: usize = 14;
 
 /// Names that a shell, `rm`, `find` or SQLite could take for something else.
@@ -35,7 +35,7 @@ const NAMES: [&str; 16] = [
 
 fn back_up(dir: &Path, database: &Path, directory: &Path) -> Output {
     let mut script = Command::new("sh");
-    // A relative name is one in this folder, wherever else it might be found.
+    // A relative name must be resolved in this folder even if `CDPATH` is set.
     script.arg(SCRIPT).arg(database).arg(directory).current_dir(dir).env("CDPATH", "/tmp:/");
     script.output().unwrap()
 }
@@ -61,7 +61,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// So many earlier backups in `directory`, the newest last.
+/// Makes `count` earlier backups in `directory`, the newest last.
 fn earlier(directory: &Path, count: usize) -> Vec<PathBuf> {
     let name = |day| directory.join(format!("login-2025-01-{day:02}T031500.db"));
     let earlier: Vec<_> = (1..=count).map(name).collect();
@@ -70,7 +70,7 @@ fn earlier(directory: &Path, count: usize) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_backup_is_made_and_the_oldest_go_whatever_the_names_are() {
+fn a_backup_is_made_and_only_the_oldest_are_deleted_under_any_name() {
     if !has(find("sqlite3").is_some(), "sqlite3") {
         return;
     }
@@ -84,7 +84,7 @@ fn a_backup_is_made_and_the_oldest_go_whatever_the_names_are() {
             fs::create_dir(&directory).unwrap();
             let earlier = earlier(&directory, KEPT + 3);
 
-            // What the parts of a name that fell apart, or a pattern, would hit.
+            // Files that the script would hit if it split a name or took it for a pattern.
             let mut strangers: Vec<PathBuf> = name
                 .split_whitespace()
                 .chain(["a", "login-2025-01-01T031500.db"])
@@ -118,7 +118,7 @@ fn a_backup_is_made_and_the_oldest_go_whatever_the_names_are() {
 }
 
 #[test]
-fn a_backup_that_fails_deletes_nothing_and_leaves_nothing() {
+fn a_failed_backup_deletes_nothing_and_leaves_nothing_behind() {
     if !has(find("sqlite3").is_some(), "sqlite3") {
         return;
     }

@@ -23,7 +23,7 @@ async fn assert_refused(app: &TestApp, answer: &Answer, what: &str) {
 }
 
 #[rocket::async_test]
-async fn each_field_missing_or_empty() {
+async fn a_missing_or_empty_field_is_refused() {
     let app = TestApp::new().await;
     for form in FORMS {
         for field in ["email", "password"] {
@@ -39,7 +39,7 @@ async fn each_field_missing_or_empty() {
 }
 
 #[rocket::async_test]
-async fn each_field_of_a_megabyte() {
+async fn a_field_of_a_megabyte_is_refused() {
     let app = TestApp::new().await;
     for form in FORMS {
         for field in FIELDS {
@@ -51,7 +51,7 @@ async fn each_field_of_a_megabyte() {
 }
 
 #[rocket::async_test]
-async fn each_field_longer_than_it_may_be() {
+async fn a_field_longer_than_its_limit_is_refused() {
     let app = TestApp::new().await;
     for (field, value) in
         [("email", format!("{}%40example.org", "a".repeat(9_000))), ("password", "a".repeat(9_000))]
@@ -65,7 +65,7 @@ async fn each_field_longer_than_it_may_be() {
 }
 
 #[rocket::async_test]
-async fn each_field_with_nul_or_bytes_that_are_no_text() {
+async fn a_field_with_nul_or_invalid_utf8_is_refused() {
     let app = TestApp::new().await;
     for form in FORMS {
         for field in ["email", "password"] {
@@ -90,7 +90,7 @@ async fn each_field_with_nul_or_bytes_that_are_no_text() {
 }
 
 #[rocket::async_test]
-async fn each_field_twice() {
+async fn a_field_sent_twice_is_refused() {
     let app = TestApp::new().await;
     for form in FORMS {
         for field in FIELDS {
@@ -121,7 +121,7 @@ async fn nested_names_are_not_mistaken_for_fields() {
 }
 
 #[rocket::async_test]
-async fn a_body_that_is_no_form() {
+async fn a_body_that_is_not_a_form_is_refused() {
     let app = TestApp::new().await;
     let json = r#"{"email":"ada@example.org","password":"correct horse battery"}"#;
     let multipart = "--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\nada@example.org\r\n\
@@ -148,7 +148,7 @@ async fn a_body_that_is_no_form() {
 }
 
 #[rocket::async_test]
-async fn odd_percent_signs_and_thousands_of_fields() {
+async fn stray_percent_signs_and_thousands_of_fields_are_refused() {
     let app = TestApp::new().await;
     for sent in [
         "%",
@@ -178,7 +178,7 @@ async fn unknown_fields_change_nothing() {
 }
 
 #[rocket::async_test]
-async fn sql_in_a_field_is_text() {
+async fn sql_in_a_field_is_treated_as_text() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await.log_out().await;
     for sql in ["' OR '1'='1", "ada@example.org' --", "'; DROP TABLE users; --", "%"] {
@@ -189,7 +189,7 @@ async fn sql_in_a_field_is_text() {
 }
 
 #[rocket::async_test]
-async fn odd_paths_are_not_found_or_guarded() {
+async fn malformed_paths_show_neither_the_account_nor_a_file() {
     let app = TestApp::new().await;
     for path in [
         "//account",
@@ -214,7 +214,7 @@ async fn odd_paths_are_not_found_or_guarded() {
 }
 
 #[rocket::async_test]
-async fn headers_that_name_a_user_name_nobody() {
+async fn headers_and_queries_that_name_a_user_log_nobody_in() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
     let request = app
@@ -228,7 +228,7 @@ async fn headers_that_name_a_user_name_nobody() {
 }
 
 #[rocket::async_test]
-async fn a_body_where_none_belongs() {
+async fn a_body_that_a_route_does_not_expect_is_ignored() {
     let app = TestApp::new().await;
     for method in [Method::Get, Method::Head] {
         let request = app.client.req(method, "/login").header(ContentType::Form).body("email=a");

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::servers::program::{Program, receive, send, session_cookie};
 use crate::servers::{find, has};
 
-/// The program, as a newcomer starts it: nothing configured but the port.
+/// The program as a newcomer starts it: only the port is configured.
 fn program(dir: &TempDir) -> Command {
     crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), dir)
 }
@@ -35,7 +35,7 @@ const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "bm90IGEgc2VjcmV0OiB0aGUgZGVidWc
 
 #[cfg(unix)]
 #[test]
-fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
+fn it_starts_in_an_empty_folder_and_users_stay_logged_in_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let mut site = Program::start(program(&dir), &[KEY]);
     let registered = site.request("POST /register", None, REGISTER);
@@ -45,7 +45,7 @@ fn it_starts_in_an_empty_folder_and_remembers_everybody_over_a_restart() {
     let cookie = session_cookie(&registered);
     let (code, _) = site.terminate();
     assert_eq!(code, Some(0));
-    // Closed cleanly: nothing is left outside the file.
+    // The database is closed cleanly, so nothing is left outside the file.
     assert!(!dir.path().join("data/login.db-wal").exists());
 
     let site = Program::start(program(&dir), &[KEY]);
@@ -70,15 +70,16 @@ fn it_needs_no_temporary_folder() {
 
 #[cfg(unix)]
 #[test]
-fn whoever_closes_the_file_loses_nothing_of_a_running_site() {
+fn a_program_that_closes_the_file_loses_no_data_of_a_running_site() {
     if crate::database::socket().is_some() || !has(find("sqlite3").is_some(), "sqlite3") {
         return;
     }
 
     let dir = TempDir::new().unwrap();
     let site = Program::start(program(&dir), &[KEY]);
-    // It looks at the file by itself, and must not let go of SQLite's locks with that:
-    // the next one who closes the file takes himself for the last, and deletes its log.
+    // The readiness check opens the file by itself and must not release SQLite's locks
+    // with that. Otherwise the next program that closes the file believes that it is the
+    // last one, and deletes the log.
     assert!(site.request("GET /readyz", None, "").starts_with("HTTP/1.1 200"));
     let mut other = Command::new("sqlite3");
     let path = dir.path().join("data/login.db");
@@ -102,7 +103,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
     let mut site = Program::start(program(&dir), &[KEY, slow]);
     let mut stream = site.connect();
     send(&mut stream, "POST /register", None, REGISTER);
-    // The site answers others meanwhile; so the form has reached the hashing.
+    // The site answers other requests in the meantime, so the form has reached the hashing.
     for _ in 0..20 {
         assert!(site.request("GET /healthz", None, "").contains("ok"));
     }
@@ -116,7 +117,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_one_line() {
+fn a_wrong_configuration_stops_the_start_with_one_line() {
     let dir = TempDir::new().unwrap();
     for (variables, start) in [
         (("ROCKET_SESSION", "{idle_timout=5}"), "session.idle_timout: is not a key"),
@@ -141,7 +142,7 @@ fn a_wrong_configuration_ends_with_one_line() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Every command, but for the one that no file configures.
+/// Every command except `secret-key`, which reads no configuration.
 const COMMANDS: [&[&str]; 8] = [
     &[],
     &["serve"],
@@ -154,7 +155,7 @@ const COMMANDS: [&[&str]; 8] = [
 ];
 
 #[test]
-fn a_configuration_that_is_named_and_missing_stops_every_command() {
+fn a_missing_file_in_rocket_config_stops_every_command() {
     let dir = TempDir::new().unwrap();
     let whole = dir.path().canonicalize().unwrap().join("nowhere.toml");
     for arguments in COMMANDS {
@@ -165,11 +166,11 @@ fn a_configuration_that_is_named_and_missing_stops_every_command() {
         assert_refused(&run(&dir, arguments, &[("ROCKET_CONFIG", "")]), "ROCKET_CONFIG: names ");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    // What goes into the file that is yet to be written.
+    // A key is needed before the file is written.
     let key = run(&dir, &["secret-key"], &[("ROCKET_CONFIG", "nowhere.toml")]);
     assert_eq!(key.status.code(), Some(0), "{key:?}");
 
-    // Where Rocket looks for it: in the folders above as well.
+    // Like Rocket, the program also looks in the folders above.
     std::fs::write(dir.path().join("site.toml"), "").unwrap();
     let below = dir.path().join("below");
     std::fs::create_dir(&below).unwrap();
@@ -179,7 +180,7 @@ fn a_configuration_that_is_named_and_missing_stops_every_command() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_ends_with_its_place() {
+fn a_configuration_that_cannot_be_read_is_reported_with_file_and_line() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
     let path = path.display();
@@ -211,7 +212,7 @@ fn a_configuration_that_cannot_be_read_ends_with_its_place() {
 
 #[cfg(unix)]
 #[test]
-fn a_configuration_that_is_closed_to_us_is_named() {
+fn a_configuration_without_read_permission_is_named() {
     use std::os::unix::fs::PermissionsExt;
 
     use crate::servers::{folder, unprivileged};
@@ -220,7 +221,7 @@ fn a_configuration_that_is_closed_to_us_is_named() {
     let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
     std::fs::write(&path, "").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // The program must be where nobody is kept from running it.
+    // The program must be in a folder from which everybody may run it.
     let copied = dir.path().join("rocket-login");
     std::fs::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied).unwrap();
     std::fs::set_permissions(&copied, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -230,7 +231,7 @@ fn a_configuration_that_is_closed_to_us_is_named() {
 }
 
 #[test]
-fn rockets_own_keys_are_looked_at_before_rocket_does() {
+fn rockets_own_keys_are_checked_before_rocket_reads_them() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().canonicalize().unwrap().join("Rocket.toml");
     for (variable, value, start) in [
@@ -273,19 +274,19 @@ fn rockets_own_keys_are_looked_at_before_rocket_does() {
 }
 
 #[test]
-fn nothing_that_the_program_says_of_a_mistake_shows_a_secret() {
+fn no_error_message_of_the_program_shows_a_secret() {
     const SECRET: &str = "hunter2hunter2";
 
     let dir = TempDir::new().unwrap();
     let said = |variables: &[(&str, &str)]| {
         let mut all = String::new();
         for arguments in COMMANDS {
-            // It reads nothing of ours but the URLs that it is given.
+            // `copy` reads no configuration, only the URLs that it is given.
             if arguments.first() == Some(&"copy") {
                 continue;
             }
             let output = run(&dir, arguments, variables);
-            // What a command does not need it does not read.
+            // A command succeeds if it does not read the wrong key.
             let code = output.status.code();
             assert!(matches!(code, Some(0 | 1)), "{arguments:?}: {variables:?}: {output:?}");
             all += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
@@ -335,7 +336,7 @@ fn nothing_that_the_program_says_of_a_mistake_shows_a_secret() {
 }
 
 #[test]
-fn a_profile_of_whatever_name_ends_in_no_panic() {
+fn a_profile_of_any_name_causes_no_panic() {
     let dir = TempDir::new().unwrap();
     for profile in ["", " ", "default", "global", "rel\u{e4}se", "a.b", "[release]"] {
         let output = run(&dir, &["check", "--offline"], &[("ROCKET_PROFILE", profile)]);
@@ -344,7 +345,7 @@ fn a_profile_of_whatever_name_ends_in_no_panic() {
 }
 
 #[test]
-fn a_database_that_cannot_be_made_is_named() {
+fn a_database_that_cannot_be_created_is_named() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:file/login.db\"}}");
@@ -355,7 +356,7 @@ fn a_database_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn migrating_twice_is_migrating_once() {
+fn migrating_a_second_time_changes_nothing() {
     let dir = TempDir::new().unwrap();
     for _ in 0..2 {
         let output = run(&dir, &["migrate"], &[]);
@@ -374,7 +375,7 @@ fn migrating_needs_no_secret_key() {
 }
 
 #[test]
-fn a_secret_key_is_new_each_time_and_good_for_release() {
+fn each_secret_key_is_new_and_accepted_in_release() {
     let dir = TempDir::new().unwrap();
     let key = || {
         let output = run(&dir, &["secret-key"], &[]);
@@ -392,7 +393,7 @@ fn a_secret_key_is_new_each_time_and_good_for_release() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2() {
+fn wrong_usage_exits_with_code_2() {
     let dir = TempDir::new().unwrap();
     for arguments in [&["nonsense"] as &[_], &["serve", "nonsense"], &["--nonsense"]] {
         assert_eq!(run(&dir, arguments, &[]).status.code(), Some(2), "{arguments:?}");
@@ -412,10 +413,10 @@ fn a_request_that_cannot_be_parsed_gets_the_headers_too() {
 }
 
 #[test]
-fn slow_forms_hold_nothing_up_and_are_given_up() {
+fn slow_forms_delay_no_other_request_and_time_out() {
     let dir = TempDir::new().unwrap();
     let site = Program::start(program(&dir), &[]);
-    // More than there are database connections.
+    // Send more slow forms than there are database connections.
     let mut slow: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = site.connect();

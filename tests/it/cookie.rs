@@ -1,4 +1,4 @@
-//! The session cookie, attribute by attribute, set and removed.
+//! The attributes of the session cookie when it is set and when it is removed.
 
 use rocket::figment::Figment;
 
@@ -6,7 +6,7 @@ use crate::support::{Answer, TestApp};
 
 const SECURE: &str = "__Host-session";
 
-/// The answers that set and remove the cookie.
+/// Returns the answers that set and that remove the cookie.
 async fn set_and_removed(app: &TestApp) -> (Answer, Answer) {
     let visitor = app.visitor();
     let set = visitor.register("ada@example.org").await;
@@ -15,7 +15,7 @@ async fn set_and_removed(app: &TestApp) -> (Answer, Answer) {
 }
 
 #[rocket::async_test]
-async fn in_debug_it_is_named_session_and_works_over_http() {
+async fn in_debug_the_cookie_is_named_session_and_works_over_http() {
     let (set, removed) = set_and_removed(&TestApp::new().await).await;
     assert_eq!(set.cookie_attributes("session"), ["HttpOnly", "Path=/", "SameSite=Lax"]);
     assert_eq!(
@@ -32,7 +32,7 @@ async fn in_debug_it_is_named_session_and_works_over_http() {
 }
 
 #[rocket::async_test]
-async fn in_release_it_belongs_to_this_host_and_to_https() {
+async fn in_release_the_cookie_is_bound_to_this_host_and_to_https() {
     let (set, removed) = set_and_removed(&TestApp::release().await).await;
     assert_eq!(set.cookie_attributes(SECURE), ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]);
     assert_eq!(
@@ -50,7 +50,7 @@ async fn in_release_it_belongs_to_this_host_and_to_https() {
 }
 
 #[rocket::async_test]
-async fn the_message_cookie_is_as_careful() {
+async fn the_flash_cookie_has_the_same_attributes_and_is_deleted_once_shown() {
     let app = TestApp::release().await;
     let visitor = app.visitor();
     let set = visitor.register("ada@example.org").await;
@@ -65,7 +65,7 @@ async fn the_message_cookie_is_as_careful() {
 }
 
 #[rocket::async_test]
-async fn it_lasts_until_the_browser_closes_unless_remembered() {
+async fn the_cookie_has_no_max_age_unless_the_user_is_remembered() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let plain = ada.log_in("ada@example.org").await;
@@ -104,7 +104,7 @@ async fn an_unremembered_cookie_is_not_sent_again() {
 }
 
 #[rocket::async_test]
-async fn its_attributes_are_configurable() {
+async fn the_cookies_attributes_are_configurable() {
     let configure = |figment: Figment| {
         figment
             .select("release")
@@ -130,7 +130,7 @@ async fn same_site_may_be_strict() {
 }
 
 #[rocket::async_test]
-async fn it_is_opaque_and_fits_a_browser() {
+async fn the_cookie_is_opaque_and_short() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     assert!(ada.session_cookie().len() < 200);
@@ -138,7 +138,7 @@ async fn it_is_opaque_and_fits_a_browser() {
 }
 
 #[rocket::async_test]
-async fn a_response_that_sets_it_is_kept_by_no_cache() {
+async fn a_response_that_sets_the_cookie_is_not_cached() {
     let app = TestApp::new().await;
     let set = app.visitor().register("ada@example.org").await;
     assert_eq!(set.header("cache-control"), Some("no-store"));

@@ -1,4 +1,4 @@
-//! A database for each test: a file, or with `TEST_POSTGRES` one of PostgreSQL's.
+//! A database for each test: a file, or one of PostgreSQL's if `TEST_POSTGRES` is set.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::servers::program;
 
-/// Those that were made, with the folders of their tests.
+/// The databases made so far, with the folders of their tests.
 static MADE: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
 
-/// Whether the tests run on PostgreSQL: the folder of its socket.
+/// The folder of PostgreSQL's socket, or `None` if the tests run on SQLite.
 pub fn socket() -> Option<String> {
     std::env::var("TEST_POSTGRES").ok()
 }
@@ -26,7 +26,7 @@ pub fn url(dir: &TempDir) -> String {
     }
 }
 
-/// `program` in the folder `dir`, with nothing configured but the database.
+/// `program` in the folder `dir`, with only the database configured.
 pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
     let mut command = program::command(program, dir);
     if socket().is_some() {
@@ -40,8 +40,8 @@ pub fn postgres_url(socket: &str, name: &str) -> String {
     format!("postgres://postgres@localhost/{name}?host={socket}")
 }
 
-/// Makes the database of `dir`, unless it is there, and drops those of tests
-/// that are over.
+/// Makes the database of `dir` unless it exists, and drops the databases of
+/// finished tests.
 fn of_test(socket: &str, dir: &Path) -> String {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, name)) = made.iter().find(|(of, _)| of == dir) {
@@ -61,7 +61,7 @@ fn of_test(socket: &str, dir: &Path) -> String {
     name
 }
 
-/// Runs statements from a test's own thread, which may be a runtime's.
+/// Runs statements on a thread of its own, because a test's thread may belong to a runtime.
 fn run(url: &str, statements: Vec<String>) {
     let url = url.to_owned();
     let done = std::thread::spawn(move || {
@@ -75,12 +75,12 @@ fn run(url: &str, statements: Vec<String>) {
     done.join().unwrap();
 }
 
-/// The text for the database that the tests run on.
+/// Returns the text for the database that the tests run on.
 pub fn pick(sqlite: &'static str, postgres: &'static str) -> &'static str {
     if socket().is_some() { postgres } else { sqlite }
 }
 
-/// So many random bytes, by the database itself.
+/// An SQL expression for `bytes` random bytes.
 pub fn random(bytes: usize) -> String {
     match socket() {
         Some(_) => format!("substr(sha256(gen_random_uuid()::text::bytea), 1, {bytes})"),
@@ -88,13 +88,13 @@ pub fn random(bytes: usize) -> String {
     }
 }
 
-/// The names of all tables, but for the databases' own.
+/// Queries for the names of all tables except the database's own.
 pub const TABLES: [&str; 2] = [
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
     "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'",
 ];
 
-/// A trigger `name` that lets every `act` on `table` fail as a full disk would.
+/// A trigger `name` that makes every `act` on `table` fail as a full disk would.
 pub fn failing(name: &str, act: &str, table: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(match socket() {
         Some(_) => format!(

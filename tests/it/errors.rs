@@ -1,4 +1,4 @@
-//! Errors are pages for people and problems for programs, without internals.
+//! Errors are pages for people and problem+json for programs, and reveal no internals.
 
 use rocket::http::{Accept, ContentType, Method, Status};
 use rocket::{get, routes};
@@ -58,7 +58,7 @@ async fn a_program_that_prefers_json_gets_a_problem() {
 }
 
 #[rocket::async_test]
-async fn a_refused_form_tells_a_program_which_field() {
+async fn a_refused_form_tells_a_program_which_fields_are_wrong() {
     let app = app().await;
     let request = app.client.post("/register").header(ContentType::Form).header(Accept::JSON);
     let problem = app.visitor().send(request.body("email=ada&password=x")).await;
@@ -68,7 +68,7 @@ async fn a_refused_form_tells_a_program_which_field() {
 }
 
 #[rocket::async_test]
-async fn only_who_prefers_json_gets_it() {
+async fn only_a_client_that_prefers_json_gets_json() {
     let app = app().await;
     for (accept, json) in [
         ("application/json", true),
@@ -86,7 +86,7 @@ async fn only_who_prefers_json_gets_it() {
 }
 
 #[rocket::async_test]
-async fn a_path_under_another_method_answers_405_and_says_which() {
+async fn a_wrong_method_gets_405_and_an_allow_header() {
     let app = app().await;
     for (method, path, allow) in [
         (Method::Put, "/login", "GET, HEAD, POST"),
@@ -104,7 +104,7 @@ async fn a_path_under_another_method_answers_405_and_says_which() {
 }
 
 #[rocket::async_test]
-async fn a_path_that_is_not_there_is_404_under_every_method() {
+async fn an_unknown_path_gets_404_with_every_method() {
     let app = app().await;
     for method in [Method::Get, Method::Post, Method::Put, Method::Delete, Method::Options] {
         for path in ["/nowhere", "/static/a/b", "/account/nowhere"] {
@@ -117,7 +117,7 @@ async fn a_path_that_is_not_there_is_404_under_every_method() {
 }
 
 #[rocket::async_test]
-async fn a_panic_tells_the_visitor_nothing_and_the_site_goes_on() {
+async fn a_panic_reveals_nothing_and_the_site_keeps_running() {
     let app = app().await;
     let ada = app.registered("ada@example.org").await;
     let page = ada.get("/boom").await;
@@ -126,7 +126,7 @@ async fn a_panic_tells_the_visitor_nothing_and_the_site_goes_on() {
 }
 
 #[rocket::async_test]
-async fn busy_says_when_to_come_back() {
+async fn a_busy_answer_has_a_retry_after_header() {
     let app = app().await;
     let page = app.visitor().get("/status/503").await;
     assert_eq!(page.header("retry-after"), Some("5"));

@@ -1,4 +1,4 @@
-//! The examples, run.
+//! Runs the examples.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -36,7 +36,7 @@ fn views_counts_each_visitors_views() {
 }
 
 #[test]
-fn views_counts_every_view_of_many_at_once() {
+fn views_counts_every_one_of_many_parallel_views() {
     let dir = TempDir::new().unwrap();
     let site = Program::start(example("views", &dir), &[]);
     let cookie = session_cookie(&site.request("GET /views", None, ""));

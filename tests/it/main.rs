@@ -1,5 +1,5 @@
-//! The site and the crate, through Rocket's local client, the public API and
-//! the binary itself.
+//! Tests of the site and the crate through Rocket's local client, the public API and
+//! the binary.
 
 mod support;
 

@@ -4,22 +4,22 @@
 //! |---|---|---|
 //! | CVE-2022-25896 passport, CVE-2018-11385 Symfony, CVE-2024-7341 Keycloak | the id was kept at log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
 //! | GHSA-j5jh-hpr4-h332 Symfony | fixation through "remember me" | `a_cookie_that_was_replaced_or_logged_out_is_worth_nothing` |
-//! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | the password again, and the old id kept | `the_password_leads_back_under_a_new_id` |
+//! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | the password again, and the old id kept | `giving_the_password_leads_back_and_renews_the_session_id` |
 //! | CVE-2026-7507 Keycloak | a session made beforehand was taken over | `a_planted_session_stays_the_planters`, `a_value_the_server_did_not_issue_is_never_adopted` |
 //! | CVE-2025-12390 Keycloak | the next user of a browser got the last one's session | `logging_in_as_somebody_else_ends_the_earlier_session`, `another_users_state_is_dropped_at_log_in` |
 //! | GHSA-9963-gmh8-vvm6 Jenkins | the old session outlived the log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
 //! | GHSA-jwhv-rgqc-fqj5 Rails | a session id in the address was accepted | `a_session_in_the_address_or_another_header_logs_nobody_in` |
-//! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_it_is_kept_by_no_cache`, `pages_are_stored_by_nobody` |
+//! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_stored_by_nobody` |
 //! | tower-sessions 0.12.0 | "create" was "save": a new id could meet a live session | `the_store_passes_the_conformance_suite` |
 //! | CVE-2011-4136, CVE-2020-13254 Django | keys of sessions shared a space with others, or had any shape | `an_empty_or_short_token_matches_nothing`, `another_cookie_of_ours_is_no_session` |
 //! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_the_cookie` |
 //! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_table_holds_nothing_that_logs_in` |
-//! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_is_good_for_its_purpose_alone` |
+//! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_works_only_for_its_own_purpose` |
 //! | Flask 3.1.0 | former keys in the wrong order | `a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew` |
 //! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_key_that_is_a_secret`, `keys_that_are_not_secret_are_recognised` |
-//! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `all_other_sessions_end_and_this_one_goes_on_under_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
+//! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `a_change_ends_all_other_sessions_and_gives_this_one_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
 //! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_out_at_once_and_stays_out`, `a_deleted_account_is_gone_at_once` |
-//! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_everything_and_starts_a_reset` |
+//! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_all_sessions_and_starts_a_reset` |
 //! | CVE-2025-24973 Concorde, CVE-2026-28275 Initiative | a token was good after the log-out | `logging_out_ends_the_session_on_the_server`, `a_log_out_finds_the_session_under_its_new_token` |
 //! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_writer_never_brings_an_ended_session_back`, `a_slow_response_does_not_put_a_replaced_token_back` |
 //! | tower-sessions 0.4.3 | expired sessions were served | `a_session_ends_when_unused_for_two_hours` |
@@ -28,11 +28,11 @@
 //! | CVE-2024-51996 Symfony | a remembered token without its user | `the_row_says_whose_it_is_and_where_it_came_from`, `a_deleted_users_sessions_are_gone` |
 //! | CVE-2015-5143, CVE-2015-5963 Django | visits and log-outs made rows | `a_visitor_who_only_reads_has_neither_cookie_nor_row`, `one_address_begins_so_many_sessions_in_an_hour` |
 //! | CVE-2016-4423 Symfony | a huge user name that was tried was stored | `what_was_tried_as_an_address_is_stored_nowhere` |
-//! | CVE-2013-1443 Django | megabytes of password were hashed | `each_field_of_a_megabyte` |
+//! | CVE-2013-1443 Django | megabytes of password were hashed | `a_field_of_a_megabyte_is_refused` |
 //! | CVE-2023-36053, CVE-2021-45115 Django | a validator took minutes | `an_address_of_a_hundred_thousand_labels_is_refused_at_once` |
 //! | CVE-2023-46695, CVE-2025-27556 Django | normalising took minutes | `thousands_of_accents_are_normalised_at_once` |
 //! | CVE-2025-14550, CVE-2026-84429 Django, CVE-2007-5712 | many headers took ever longer | `odd_cookies_are_an_anonymous_visitor` |
-//! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart without a limit | `a_body_that_is_no_form` |
+//! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart without a limit | `a_body_that_is_not_a_form_is_refused` |
 //! | CVE-2026-5766, CVE-2026-33033 Django | the limit believed the length that was claimed | `a_form_in_chunks_has_the_same_limit` |
 //! | RUSTSEC-2017-0005 cookie, RUSTSEC-2026-0009 time | a panic over a date or an age | `odd_cookies_are_an_anonymous_visitor`, `no_crate_is_as_old_as_its_hole` |
 //! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a panic, or no work, over an odd hash | `a_changed_row_is_refused_at_once`, `a_stored_hash_that_cannot_be_read_logs_nobody_in` |
@@ -49,26 +49,26 @@
 //! | GHSA-cq42-vhv7-xr7p Keycloak | a stranger locked the owner out | `tests/it/throttle.rs` |
 //! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or fold alike were one address | `anything_else_says_what_is_wrong`, `the_column_itself_knows_that_case_does_not_matter` |
 //! | CVE-2026-32700 Devise | parallel changes confirmed a stranger's address | `parallel_changes_never_confirm_an_address_whose_mail_was_not_opened` |
-//! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_link_of_another_shape_is_a_dead_one` |
+//! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_malformed_link_is_a_dead_link` |
 //! | CVE-2019-11272 Spring | the password "null" for who has none | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
-//! | CVE-2026-18963 Keycloak | a reset without the mail | `a_link_is_good_for_its_purpose_alone`, `a_reset_sets_the_password_and_logs_nobody_in` |
+//! | CVE-2026-18963 Keycloak | a reset without the mail | `a_link_works_only_for_its_own_purpose`, `a_reset_sets_the_password_and_logs_nobody_in` |
 //! | CVE-2025-22228 Spring | the end of a long password was ignored | `the_last_character_of_the_longest_password_matters` |
 //! | CVE-2014-1418, CVE-2014-0473, CVE-2026-48588 Django | private pages were cached | `pages_are_stored_by_nobody`, `the_export_holds_everything_and_no_secret` |
 //! | CVE-2024-26144 Rails, CVE-2025-48947 nextjs-auth0 | files for every cache set a cookie | `a_file_takes_no_cookie_along_even_when_one_is_due` |
 //! | CVE-2026-119346 Next.js | a cookie's value stood in another header | `a_cookies_value_is_mirrored_nowhere` |
-//! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched the check off | `no_header_changes_path_method_or_user`, `headers_that_name_a_user_name_nobody` |
-//! | CVE-2021-32637 Authelia | a path that could not be parsed was let through | `odd_paths_are_not_found_or_guarded`, `a_request_that_cannot_be_parsed_gets_the_headers_too` |
+//! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched the check off | `no_header_changes_path_method_or_user`, `headers_and_queries_that_name_a_user_log_nobody_in` |
+//! | CVE-2021-32637 Authelia | a path that could not be parsed was let through | `malformed_paths_show_neither_the_account_nor_a_file`, `a_request_that_cannot_be_parsed_gets_the_headers_too` |
 //! | CVE-2008-3909, CVE-2011-0696, CVE-2016-7401, CVE-2011-4140 Django | a forged or replayed form passed | `a_form_on_another_site_has_no_effect`, `a_private_act_without_a_log_in_is_not_replayed` |
 //! | CVE-2018-14574, CVE-2017-7233, CVE-2016-2512, CVE-2012-3442 Django, CVE-2021-32618, CVE-2021-23385, CVE-2021-23401, CVE-2023-49438 Flask | `next` led elsewhere | `nobody_is_sent_to_another_site`, `everything_else_is_refused` |
 //! | CVE-2012-4520, CVE-2011-4139 Django, CVE-2017-12161 Keycloak | `Host` stood in mailed links | `links_are_built_from_the_configured_address_and_never_from_the_request`, `a_forged_host_is_in_no_page_and_no_redirect` |
 //! | CVE-2015-5144, CVE-2021-32052, CVE-2026-53878 Django | a line break at the end passed the validator | `a_line_break_after_an_address_reaches_neither_row_nor_mail` |
 //! | CVE-2025-48432 Django | a path wrote lines into the log | `a_path_with_line_breaks_stays_on_one_line_of_the_log` |
-//! | CVE-2024-55224 vaultwarden | HTML in a name went into a mail | `names_in_a_mail_are_text`, `what_a_device_says_of_itself_is_escaped` |
-//! | CVE-2021-23336 Python | `;` separated for one and not for the other | `a_semicolon_separates_nothing`, `each_field_twice` |
+//! | CVE-2024-55224 vaultwarden | HTML in a name went into a mail | `names_in_a_mail_are_text`, `the_user_agent_header_is_escaped` |
+//! | CVE-2021-23336 Python | `;` separated for one and not for the other | `a_semicolon_separates_nothing`, `a_field_sent_twice_is_refused` |
 //! | CVE-2016-2513 Django | an account with an older, cheaper hash was refused sooner | `an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one` |
 //! | CVE-2023-30861, CVE-2026-27205 Flask | a page that only read the session went into shared caches | `what_a_session_decides_is_kept_by_no_shared_cache` |
 //! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one` |
-//! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `each_field_of_a_megabyte`, `no_crate_is_as_old_as_its_hole` |
+//! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `a_field_of_a_megabyte_is_refused`, `no_crate_is_as_old_as_its_hole` |
 //! | RUSTSEC-2026-0111 diesel | bytes that are no text, read as text | `bytes_that_are_no_text_in_a_row_panic_nowhere` |
 //! | CVE-2023-44487, RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258 h2 | floods of streams and frames | `http_2_in_clear_is_not_spoken`, `no_crate_is_as_old_as_its_hole` |
 //! | RUSTSEC-2021-0078, RUSTSEC-2021-0079 hyper | lengths were read laxly | `a_body_of_two_lengths_smuggles_no_request` |

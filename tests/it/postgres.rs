@@ -44,7 +44,7 @@ const SUITE: [&str; 15] = [
 
 /// Of these, what is about SQLite's file, its PRAGMAs or its plans.
 const OF_SQLITE: [&str; 26] = [
-    "account::verify::the_database_holds_no_token_in_clear",
+    "account::verify::the_database_holds_no_link_token_in_clear_text",
     "commands::check_looks_at_the_database_its_clock_and_its_backup",
     "commands::check_names_what_is_unsafe_and_the_mend",
     "embedding::an_application_keeps_its_own_tables_beside_ours",

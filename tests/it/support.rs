@@ -1,4 +1,4 @@
-//! A site per test, and visitors who make requests to it.
+//! A site for each test, and visitors who send requests to it.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -17,13 +17,13 @@ pub use rocket_login::testing::Answer;
 
 use crate::database::{self, pick};
 
-/// A password that the policy takes.
+/// A password that the policy accepts.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// 2026-01-01, 00:00 UTC: where each test's clock starts.
 pub const START: i64 = 1_767_225_600;
 
-/// A site with a database and a clock of its own.
+/// A site with its own database and clock.
 pub struct TestApp {
     pub client: Client,
     pub clock: Clock,
@@ -31,22 +31,22 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// In the debug profile, with a password hash that costs nothing.
+    /// Starts a site in the debug profile with a cheap password hash.
     pub async fn new() -> Self {
         Self::with(|figment| figment).await
     }
 
-    /// The same with further configuration.
+    /// Starts a site whose configuration `configure` changes.
     pub async fn with(configure: impl FnOnce(Figment) -> Figment) -> Self {
         Self::built(configure, |rocket| rocket).await
     }
 
-    /// The same in the release profile.
+    /// Starts a site in the release profile.
     pub async fn release() -> Self {
         Self::with(|figment| figment.select("release")).await
     }
 
-    /// The same with an application's own routes.
+    /// Starts a site to which `build` adds an application's own routes.
     pub async fn built(
         configure: impl FnOnce(Figment) -> Figment,
         build: impl FnOnce(Rocket<Build>) -> Rocket<Build>,
@@ -65,13 +65,13 @@ impl TestApp {
         TestApp { client, clock, dir }
     }
 
-    /// Another site on the same database, by the same clock.
+    /// Starts another site on this database with this clock.
     pub async fn twin(&self, configure: impl FnOnce(Figment) -> Figment) -> Twin {
         let client = launch(configure(figment(&self.dir)), &self.clock, |rocket| rocket).await;
         Twin { client, clock: self.clock.clone() }
     }
 
-    /// Stops the site, does something, and starts it again.
+    /// Stops the site, runs `act`, and starts the site again.
     pub async fn restarted_after(self, act: impl AsyncFnOnce()) -> Self {
         let TestApp { client, clock, dir } = self;
         client.terminate().await;
@@ -95,7 +95,7 @@ impl TestApp {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// A connection of its own, as another program would open it.
+    /// Opens a separate connection, as another program would.
     pub async fn db(&self) -> AnyConnection {
         sqlx::any::install_default_drivers();
         AnyConnection::connect(&database::url(&self.dir)).await.unwrap()
@@ -110,13 +110,13 @@ impl TestApp {
         row.try_get(0).unwrap_or_else(|_| row.get::<bool, _>(0).into())
     }
 
-    /// Waits until the query `sql` says 1: something runs in the background.
+    /// Waits for a background task: until the query `sql` returns 1.
     pub async fn until(&self, sql: &'static str) {
         self.until_after(0, sql).await;
     }
 
-    /// The same for something that waits for the clock: moves it by `seconds`
-    /// again and again.
+    /// Waits for a background task that waits for the clock: moves the clock by `seconds`
+    /// until the query `sql` returns 1.
     pub async fn until_after(&self, seconds: u64, sql: &'static str) {
         let is_so = async {
             while self.count(sql).await != 1 {
@@ -127,18 +127,18 @@ impl TestApp {
         tokio::time::timeout(Duration::from_secs(20), is_so).await.expect(sql);
     }
 
-    /// The mails of the site, the newest first.
+    /// Returns the mails of the site, the newest first.
     pub async fn mails(&self) -> Vec<Mail> {
         testing::mails(&self.client).await
     }
 
-    /// The subjects of the mails to `email`, the oldest first, up to " at ".
+    /// Returns the subjects of the mails to `email` up to " at ", the oldest first.
     pub async fn subjects(&self, email: &str) -> Vec<String> {
         let mails = self.mails().await.into_iter().rev().filter(|mail| mail.recipient == email);
         mails.map(|mail| mail.subject.split(" at ").next().unwrap().to_owned()).collect()
     }
 
-    /// The link to `path` in the newest mail to `email` that has one.
+    /// Returns the link to `path` in the newest mail to `email` that has one.
     pub async fn link(&self, email: &str, path: &str) -> String {
         let mails = self.mails().await;
         let mut mails = mails.iter().filter(|mail| mail.recipient == email);
@@ -146,7 +146,7 @@ impl TestApp {
         mail.link(path)
     }
 
-    /// How many there are, without those that the sweep has yet to clear away.
+    /// Counts the sessions without the ended ones that the sweep has yet to delete.
     pub async fn sessions(&self) -> i64 {
         self.count(
             "SELECT count(*) FROM sessions LEFT JOIN users ON users.id = user_id
@@ -160,7 +160,7 @@ impl TestApp {
     }
 }
 
-/// A site beside another one, on its database.
+/// A second site on the database of another one.
 pub struct Twin {
     client: Client,
     clock: Clock,
@@ -186,8 +186,8 @@ pub fn figment(dir: &TempDir) -> Figment {
     Figment::from(rocket::Config::debug_default())
         .select("debug")
         .merge(("databases.login.url", database::url(dir)))
-        // A test that changes a row by itself wants to see it at once; PostgreSQL tells
-        // of it a moment later.
+        // A test that changes a row itself expects to see the change at once, but
+        // PostgreSQL's notification comes a moment later.
         .merge(("session.cache", database::socket().is_none()))
         .merge(("secret_key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
         .merge(("log_level", "off"))
@@ -206,7 +206,7 @@ async fn launch(
     Client::untracked(build(rocket)).await.expect("the site starts")
 }
 
-/// Somebody with a browser and an address.
+/// A person with a browser and an address.
 pub struct Visitor<'a> {
     browser: Browser<'a>,
 }
@@ -254,7 +254,7 @@ impl Visitor<'_> {
         self.post("/logout", &[]).await
     }
 
-    /// Whether the account page is shown rather than the way to the log-in.
+    /// Returns true if the account page is shown, and false if it redirects to the log-in.
     pub async fn is_logged_in(&self) -> bool {
         let answer = self.get("/account").await;
         match answer.status {
@@ -267,7 +267,7 @@ impl Visitor<'_> {
         }
     }
 
-    /// The cookie `session`, opened by nobody.
+    /// The sealed value of the cookie `session`.
     pub fn session_cookie(&self) -> String {
         self.cookie("session").expect("a session cookie")
     }
@@ -277,7 +277,7 @@ impl Visitor<'_> {
     }
 }
 
-/// Adds so many sessions of the account of `email`, each used a second later than the one before.
+/// Adds `count` sessions to the account of `email`, each used a second after the one before.
 pub async fn many_sessions(app: &TestApp, email: &str, count: u32) {
     let (id, family, no) = (database::random(32), database::random(32), pick("0", "FALSE"));
     app.execute(AssertSqlSafe(format!(
@@ -292,7 +292,7 @@ pub async fn many_sessions(app: &TestApp, email: &str, count: u32) {
     .await;
 }
 
-/// Percent-encodes all but letters and digits.
+/// Percent-encodes everything except letters and digits.
 pub fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -7,7 +7,7 @@ use crate::support::{PASSWORD, TestApp};
 const ADA: &str = "ada@example.org";
 
 #[rocket::async_test]
-async fn the_page_tells_what_happened_with_time_device_and_address() {
+async fn the_page_lists_each_event_with_its_time_device_and_address() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.advance(60);
@@ -30,7 +30,7 @@ async fn the_page_tells_what_happened_with_time_device_and_address() {
 }
 
 #[rocket::async_test]
-async fn every_act_leaves_its_event() {
+async fn every_act_is_recorded_as_an_event() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let current = ("current_password", PASSWORD);
@@ -78,7 +78,7 @@ async fn every_act_leaves_its_event() {
 }
 
 #[rocket::async_test]
-async fn nobody_sees_what_happened_to_others() {
+async fn users_see_only_their_own_events() {
     let app = TestApp::new().await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     app.visitor().log_in_with(ADA, "wrong horse battery").await;
@@ -87,7 +87,7 @@ async fn nobody_sees_what_happened_to_others() {
 }
 
 #[rocket::async_test]
-async fn strangers_neither_fill_the_table_nor_push_out_what_the_owner_did() {
+async fn failed_log_ins_neither_fill_the_history_nor_displace_the_owners_events() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     for _ in 0..25 {
@@ -101,7 +101,7 @@ async fn strangers_neither_fill_the_table_nor_push_out_what_the_owner_did() {
 }
 
 #[rocket::async_test]
-async fn whoever_got_in_does_not_push_his_log_in_out() {
+async fn a_thief_cannot_push_their_log_in_out_of_the_history() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let thief = app.visitor();
@@ -112,7 +112,7 @@ async fn whoever_got_in_does_not_push_his_log_in_out() {
     let page = thief.get("/account/activity").await;
     page.assert_text("Logged in").assert_text("Account made");
     assert_eq!(page.body.matches("Notices changed").count(), 100);
-    // What did nothing leaves nothing.
+    // An act that changes nothing leaves no event.
     thief.post("/account/sessions/revoke-others", &[]).await;
     for _ in 0..3 {
         thief.post("/account/sessions/revoke-others", &[]).await;

@@ -1,4 +1,4 @@
-//! Where a user is logged in, and how a session is ended from elsewhere.
+//! The list of a user's devices, and the ways to end a session from another device.
 
 use rocket::futures::future::join_all;
 use rocket::http::{ContentType, Header};
@@ -29,7 +29,7 @@ async fn handle(visitor: &Visitor<'_>) -> String {
 }
 
 #[rocket::async_test]
-async fn the_page_names_each_device_with_address_and_times() {
+async fn the_page_lists_each_device_with_its_address_and_times() {
     let app = TestApp::new().await;
     app.registered(ADA).await.log_out().await;
     let firefox = log_in_from(&app, FIREFOX, "192.0.2.1").await;
@@ -48,7 +48,7 @@ async fn the_page_names_each_device_with_address_and_times() {
 }
 
 #[rocket::async_test]
-async fn what_a_device_says_of_itself_is_escaped() {
+async fn the_user_agent_header_is_escaped() {
     let app = TestApp::new().await;
     app.registered(ADA).await.log_out().await;
     let visitor = log_in_from(&app, "<script>alert(1)</script> Firefox/1", "192.0.2.1").await;
@@ -58,7 +58,7 @@ async fn what_a_device_says_of_itself_is_escaped() {
 }
 
 #[rocket::async_test]
-async fn a_device_that_is_logged_out_is_out_at_its_next_request() {
+async fn a_revoked_device_is_logged_out_at_its_next_request() {
     let app = TestApp::new().await;
     let (ada, phone) = (app.registered(ADA).await, app.visitor());
     phone.log_in_remembered(ADA).await;
@@ -73,7 +73,7 @@ async fn a_device_that_is_logged_out_is_out_at_its_next_request() {
 }
 
 #[rocket::async_test]
-async fn nobody_ends_a_session_that_is_not_his_own() {
+async fn users_can_end_only_their_own_sessions() {
     let app = TestApp::new().await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     let path = format!("/account/sessions/{}/revoke", handle(&bob).await);
@@ -86,7 +86,7 @@ async fn nobody_ends_a_session_that_is_not_his_own() {
 }
 
 #[rocket::async_test]
-async fn all_others_end_and_this_one_and_other_peoples_stay() {
+async fn ending_other_sessions_keeps_this_one_and_those_of_other_users() {
     let app = TestApp::new().await;
     let (ada, phone, tablet) = (app.registered(ADA).await, app.visitor(), app.visitor());
     phone.log_in(ADA).await;
@@ -103,10 +103,10 @@ async fn all_others_end_and_this_one_and_other_peoples_stay() {
     ada.post("/account/sessions/revoke-others", &[]).await;
     ada.get("/account/sessions").await.assert_text("No other device was logged in.");
 
-    // An end of nothing costs nobody a look-up.
+    // Ending no session costs nobody a look-up.
     assert_eq!(app.count("SELECT max(session_generation) FROM users").await, 1);
 
-    // What is left of them is no secret for long.
+    // The sweep deletes the rows of the ended sessions.
     let db = Db::fetch(app.client.rocket()).unwrap();
     sweep(db, &app.clock).await.unwrap();
     assert_eq!(app.count("SELECT count(*) FROM sessions").await, 3);
@@ -115,7 +115,7 @@ async fn all_others_end_and_this_one_and_other_peoples_stay() {
 }
 
 #[rocket::async_test]
-async fn a_session_may_end_itself() {
+async fn a_session_can_end_itself() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let path = format!("/account/sessions/{}/revoke", handle(&ada).await);
@@ -137,7 +137,7 @@ async fn an_expired_session_is_not_listed() {
 }
 
 #[rocket::async_test]
-async fn an_applications_pages_call_the_same_acts() {
+async fn an_applications_own_page_can_list_and_end_sessions() {
     use rocket::{get, routes};
     use rocket_login::{Auth, Error, User};
 
@@ -160,7 +160,7 @@ fn at_most_three(figment: rocket::figment::Figment) -> rocket::figment::Figment 
 }
 
 #[rocket::async_test]
-async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_longest() {
+async fn a_log_in_beyond_the_limit_ends_the_least_recently_used_session() {
     let app = TestApp::with(at_most_three).await;
     let bob = app.registered("bob@example.org").await;
     let first = app.registered(ADA).await;
@@ -171,7 +171,7 @@ async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_lo
     let third = app.visitor();
     third.log_in(ADA).await;
 
-    // The second is kept in memory, and the first is no longer the oldest.
+    // The second session is now in the cache, and the first is no longer the oldest.
     assert!(second.is_logged_in().await);
     app.advance(2 * 60);
     for visitor in [&third, &first] {
@@ -180,13 +180,13 @@ async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_lo
     app.advance(60);
     let fourth = app.visitor();
     fourth.log_in(ADA).await.assert_redirect("/account");
-    assert!(!second.is_logged_in().await, "a remembered one counts as well");
+    assert!(!second.is_logged_in().await, "a remembered session does not count");
     for visitor in [&first, &third, &fourth, &bob] {
         assert!(visitor.is_logged_in().await);
     }
     assert_eq!(app.count("SELECT count(*) FROM sessions WHERE user_id = 2").await, 3);
 
-    // In place of its own session a browser begins another one, and nobody else's ends.
+    // A browser that logs in again replaces its own session, so no other session ends.
     fourth.log_in(ADA).await;
     for visitor in [&first, &third, &fourth] {
         assert!(visitor.is_logged_in().await);
@@ -194,7 +194,7 @@ async fn a_log_in_beyond_the_limit_ends_the_session_that_was_not_used_for_the_lo
 }
 
 #[rocket::async_test]
-async fn log_ins_at_once_keep_to_the_limit() {
+async fn simultaneous_log_ins_keep_to_the_session_limit() {
     let app = TestApp::with(at_most_three).await;
     app.registered(ADA).await.log_out().await;
     let visitors: Vec<_> = (0..12).map(|_| app.visitor()).collect();
@@ -209,7 +209,7 @@ async fn log_ins_at_once_keep_to_the_limit() {
 }
 
 #[rocket::async_test]
-async fn an_account_with_too_many_sessions_from_before_loses_a_hundred_with_each_log_in() {
+async fn each_log_in_ends_up_to_a_hundred_sessions_beyond_the_limit() {
     let app = TestApp::with(at_most_three).await;
     let ada = app.registered(ADA).await;
     many_sessions(&app, ADA, 250).await;
@@ -222,7 +222,7 @@ async fn an_account_with_too_many_sessions_from_before_loses_a_hundred_with_each
 }
 
 #[rocket::async_test]
-async fn the_pages_show_every_session_once_and_the_present_one_first() {
+async fn the_pages_show_each_session_once_with_the_current_one_first() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.get("/account/sessions").await.assert_no_text("Page 1");
@@ -245,7 +245,7 @@ async fn the_pages_show_every_session_once_and_the_present_one_first() {
     shown.dedup();
     assert_eq!(shown.len(), 120);
 
-    // One that is on the last page can be ended as well.
+    // A session on the last page can be ended as well.
     let path = format!("/account/sessions/{}/revoke", shown[0]);
     ada.post(&path, &[]).await.assert_redirect("/account/sessions");
     assert_eq!(app.sessions().await, 120);
@@ -259,7 +259,7 @@ async fn the_pages_show_every_session_once_and_the_present_one_first() {
 }
 
 #[rocket::async_test]
-async fn a_list_of_devices_costs_the_same_whatever_their_number() {
+async fn listing_5000_devices_takes_as_many_calls_as_listing_one() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let (few, of_few) = count_calls(ada.get("/account/sessions")).await;

@@ -1,4 +1,4 @@
-//! Moving to another address.
+//! Changing the address.
 
 use rocket::futures::future::join_all;
 
@@ -12,7 +12,7 @@ async fn ask(visitor: &Visitor<'_>, email: &str) -> Answer {
 }
 
 #[rocket::async_test]
-async fn nothing_changes_before_the_link_at_the_new_address_is_used() {
+async fn the_address_changes_only_when_the_link_mailed_to_it_is_used() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await.assert_redirect("/account");
@@ -39,7 +39,7 @@ async fn nothing_changes_before_the_link_at_the_new_address_is_used() {
 }
 
 #[rocket::async_test]
-async fn the_old_address_is_told_of_the_wish_and_of_the_change() {
+async fn the_old_address_is_told_of_the_request_and_of_the_change() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -57,7 +57,7 @@ async fn the_old_address_is_told_of_the_wish_and_of_the_change() {
 }
 
 #[rocket::async_test]
-async fn the_password_and_another_address_are_required() {
+async fn a_change_needs_the_password_and_a_different_address() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     for (email, password, field) in [
@@ -76,7 +76,7 @@ async fn the_password_and_another_address_are_required() {
 }
 
 #[rocket::async_test]
-async fn only_the_case_of_an_address_may_change() {
+async fn an_address_may_change_in_case_alone() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, "Ada@Example.org").await.assert_redirect("/account");
@@ -85,7 +85,7 @@ async fn only_the_case_of_an_address_may_change() {
 }
 
 #[rocket::async_test]
-async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
+async fn a_taken_address_gets_the_same_answer_as_a_free_one_and_its_owner_a_mail() {
     let app = TestApp::new().await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     let free = ask(&ada, "bib@example.org").await;
@@ -100,7 +100,7 @@ async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
 }
 
 #[rocket::async_test]
-async fn neither_the_export_nor_an_older_link_tells_whether_an_address_is_taken() {
+async fn neither_the_export_nor_an_older_link_reveals_that_an_address_is_taken() {
     let app = TestApp::new().await;
     let (ada, _bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     ask(&ada, NEW).await;
@@ -116,7 +116,7 @@ async fn neither_the_export_nor_an_older_link_tells_whether_an_address_is_taken(
 }
 
 #[rocket::async_test]
-async fn a_former_address_is_kept_for_who_may_take_it_back() {
+async fn a_former_address_is_reserved_for_its_owner_for_a_week() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;
@@ -128,7 +128,7 @@ async fn a_former_address_is_kept_for_who_may_take_it_back() {
     assert!(!app.mails().await.iter().any(|mail| {
         mail.recipient == ADA && mail.subject.starts_with("Confirm your new address")
     }));
-    // He himself may move back, and after a week anybody may have it.
+    // Ada may move back, and after a week anybody may have the address.
     ask(&ada, ADA).await;
     let mail = &app.mails().await.into_iter().find(|mail| mail.recipient == ADA).unwrap();
     assert!(mail.subject.starts_with("Confirm your new address"), "{}", mail.subject);
@@ -137,13 +137,13 @@ async fn a_former_address_is_kept_for_who_may_take_it_back() {
 }
 
 #[rocket::async_test]
-async fn nobody_blocks_an_address_that_he_never_confirmed() {
+async fn a_former_address_that_was_never_confirmed_is_not_reserved() {
     let app = TestApp::new().await;
     let stranger = app.registered(ADA).await;
     ask(&stranger, NEW).await;
     stranger.post(&app.link(NEW, "/verify/").await, &[]).await;
     app.registered(ADA).await;
-    // And what he was mailed there does not take it back.
+    // The mail that the stranger was sent there does not take the account back.
     let link = app.link(ADA, "/not-me/").await;
     app.visitor().post(&link, &[]).await.assert_redirect("/login");
     assert_eq!(app.count("SELECT count(*) FROM users WHERE email = 'ada@example.org'").await, 1);
@@ -151,7 +151,7 @@ async fn nobody_blocks_an_address_that_he_never_confirmed() {
 }
 
 #[rocket::async_test]
-async fn an_address_that_was_taken_meanwhile_is_not_taken_over() {
+async fn a_link_fails_if_its_address_was_taken_in_the_meantime() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -175,7 +175,7 @@ async fn parallel_changes_never_confirm_an_address_whose_mail_was_not_opened() {
         join_all([ask(&ada, &own), ask(&ada, &other)]).await;
         let mails = app.mails().await;
         let mail = mails.iter().find(|mail| mail.recipient == own).unwrap();
-        // With the mail of the own address in hand, another change at once.
+        // A second change races with the link from the mail to their own address.
         let link = mail.link("/verify/");
         rocket::tokio::join!(ada.post(&link, &[]), ask(&ada, &other));
         assert_eq!(app.count("SELECT count(*) FROM users WHERE email LIKE 'victim%'").await, 0);
@@ -183,7 +183,7 @@ async fn parallel_changes_never_confirm_an_address_whose_mail_was_not_opened() {
 }
 
 #[rocket::async_test]
-async fn a_newer_wish_a_new_password_and_the_clock_end_a_link() {
+async fn a_newer_request_a_new_password_or_expiry_ends_a_link() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -204,10 +204,10 @@ async fn a_newer_wish_a_new_password_and_the_clock_end_a_link() {
     assert_eq!(app.count("SELECT count(*) FROM users WHERE email = 'ada@example.org'").await, 1);
 }
 
-// Account pre-hijacking: one makes an account, another one owns the mailbox.
+// Account pre-hijacking: an attacker makes the account, somebody else owns the mailbox.
 
 #[rocket::async_test]
-async fn a_link_to_a_new_address_asks_elsewhere_for_the_password() {
+async fn a_link_to_a_new_address_asks_another_browser_for_the_password() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -225,13 +225,13 @@ async fn a_link_to_a_new_address_asks_elsewhere_for_the_password() {
     phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
     phone.get("/login").await.assert_text("The account has the address lovelace@example.org now.");
     assert!(!phone.is_logged_in().await);
-    // It was the same person: the account goes on as it was.
+    // The same person confirmed, so the account stays as it was.
     ada.get("/account").await.assert_text(NEW);
     app.visitor().log_in(NEW).await.assert_redirect("/account");
 }
 
 #[rocket::async_test]
-async fn a_device_of_the_account_moves_it_without_the_password() {
+async fn a_known_device_confirms_a_new_address_without_the_password() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -243,7 +243,7 @@ async fn a_device_of_the_account_moves_it_without_the_password() {
 }
 
 #[rocket::async_test]
-async fn the_guesses_at_a_link_to_a_new_address_are_counted() {
+async fn password_guesses_at_a_link_to_a_new_address_are_throttled() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
@@ -276,7 +276,7 @@ async fn an_account_is_never_shared_with_the_owner_of_its_new_address() {
     for email in [ADA, NEW] {
         attacker.log_in(email).await.assert_status(422);
     }
-    // Whatever was switched off, the former address is told.
+    // The former address gets a mail even if notices were switched off.
     assert_eq!(app.mails().await[0].recipient, ADA);
     assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
 
@@ -287,7 +287,7 @@ async fn an_account_is_never_shared_with_the_owner_of_its_new_address() {
 }
 
 #[rocket::async_test]
-async fn the_present_address_is_told_when_a_former_one_takes_the_account_back() {
+async fn the_current_address_is_told_when_a_former_one_takes_the_account_back() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;
@@ -305,7 +305,7 @@ async fn the_present_address_is_told_when_a_former_one_takes_the_account_back() 
 }
 
 #[rocket::async_test]
-async fn the_present_address_is_told_when_a_former_one_locks_the_account_alone() {
+async fn the_current_address_is_told_when_a_former_one_only_locks_the_account() {
     let app = TestApp::new().await;
     let stranger = app.registered(ADA).await;
     ask(&stranger, NEW).await;
@@ -320,7 +320,7 @@ async fn the_present_address_is_told_when_a_former_one_locks_the_account_alone()
 }
 
 #[rocket::async_test]
-async fn of_a_lock_without_a_change_of_address_only_one_mail_tells() {
+async fn a_lock_without_a_change_of_address_sends_only_one_mail() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     app.visitor().log_in(ADA).await;

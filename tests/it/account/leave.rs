@@ -1,4 +1,4 @@
-//! Taking everything along, and leaving.
+//! Exporting and deleting an account.
 
 use rocket::tokio::io::AsyncReadExt;
 use rocket_login::testing::count_calls;
@@ -46,7 +46,7 @@ async fn the_export_holds_everything_and_no_secret() {
 }
 
 #[rocket::async_test]
-async fn an_export_of_thousands_of_rows_is_whole_and_read_in_pieces() {
+async fn an_export_of_thousands_of_rows_is_complete_and_read_in_batches() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let state = "a line\n    \"and\" { another }";
@@ -68,22 +68,22 @@ async fn an_export_of_thousands_of_rows_is_whole_and_read_in_pieces() {
     assert_eq!(numbers, (1..=3000).collect::<Vec<_>>());
     assert_eq!(list("sessions").len(), 3001);
     assert!(list("sessions").iter().any(|one| one["state"]["text"] == state));
-    // Of an event of a kind that is none any longer nobody knows what it says.
+    // The export leaves out events of an unknown kind.
     assert_eq!(list("history").len(), 901);
     let times: Vec<_> = list("history").iter().map(|one| one["at"].as_i64().unwrap()).collect();
     assert!(times[..900].is_sorted_by(|a, b| a > b), "not the newest first");
 
-    // 16 sessions or 100 events at a time, and a few for the rest.
+    // 16 sessions or 100 events per query, and a few queries for the rest.
     assert!(calls < 3001 / 16 + 1001 / 100 + 30, "{calls}");
 }
 
 #[rocket::async_test]
-async fn an_export_leaves_the_writer_and_the_readers_to_others_while_it_is_received() {
+async fn an_export_that_is_received_slowly_holds_no_database_connection() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     many_sessions(&app, ADA, 500).await;
 
-    // More of them than there are connections, and nobody reads any further.
+    // Begin more exports than there are connections, and read none of them any further.
     let cookie = ada.session_cookie();
     let mut begun = Vec::new();
     for _ in 0..100 {
@@ -102,7 +102,7 @@ async fn an_export_leaves_the_writer_and_the_readers_to_others_while_it_is_recei
 }
 
 #[rocket::async_test]
-async fn an_export_that_fails_midway_is_no_whole_document() {
+async fn an_export_that_fails_midway_is_not_valid_json() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     many_sessions(&app, ADA, 500).await;
@@ -131,9 +131,8 @@ async fn every_table_with_a_users_rows_is_in_the_export() {
     .fetch_all(&mut app.db().await)
     .await
     .unwrap();
-    // Whoever adds a table decides here where the export has it. A mail that
-    // waits, and what was done in the last minutes, say nothing that the history
-    // does not.
+    // If you add a table, say here which key of the export holds its rows. Waiting
+    // mails and recent acts say nothing that the history does not say.
     let known = [
         ("login_devices", "devices"),
         ("login_done", "history"),
@@ -174,7 +173,7 @@ async fn a_deleted_account_leaves_nothing_personal_in_any_table() {
     let tables: Vec<String> =
         sqlx::query_scalar(pick(TABLES[0], TABLES[1])).fetch_all(&mut db).await.unwrap();
     for table in tables.into_iter().filter(|table| table != "_sqlx_migrations") {
-        // Of bob, and of nobody else.
+        // Every row belongs to Bob.
         let query = format!("SELECT * FROM {table}");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut db).await.unwrap();
         for row in rows {
@@ -190,7 +189,7 @@ async fn a_deleted_account_leaves_nothing_personal_in_any_table() {
         }
     }
 
-    // The address is free again, and whoever takes it is somebody new.
+    // The address is free again, and its next owner starts with an empty history.
     let again = app.registered(ADA).await;
     again.get("/account/activity").await.assert_no_text("Log-in failed");
 }
@@ -207,7 +206,7 @@ async fn a_deletion_needs_the_password() {
 }
 
 #[rocket::async_test]
-async fn an_account_is_deleted_by_its_button_and_never_by_a_link() {
+async fn a_get_request_never_deletes_an_account() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.get("/account/delete").await.assert_status(200);

@@ -1,4 +1,4 @@
-//! Mails that tell the owner, and the way out in them.
+//! Notices to the owner, and the "this was not me" link in them.
 
 use crate::support::{PASSWORD, TestApp};
 
@@ -6,7 +6,7 @@ const ADA: &str = "ada@example.org";
 const NEW: &str = "another horse battery";
 
 #[rocket::async_test]
-async fn a_log_in_from_a_new_device_is_told_once() {
+async fn a_log_in_from_a_new_device_is_mailed_to_the_owner_once() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.log_out().await;
@@ -29,7 +29,7 @@ async fn a_device_of_one_account_is_new_to_another() {
     let bob = app.registered("bob@example.org").await;
     bob.log_in(ADA).await;
     assert_eq!(app.subjects(ADA).await.len(), 2);
-    // And is known to both from then on.
+    // The device is known to both accounts from then on.
     bob.log_in("bob@example.org").await;
     bob.log_in(ADA).await;
     ada.log_in(ADA).await;
@@ -50,7 +50,7 @@ async fn a_device_cookie_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn ten_failures_in_a_row_are_told_once() {
+async fn ten_failures_in_a_row_are_mailed_to_the_owner_once() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let fail = async |times| {
@@ -81,7 +81,7 @@ async fn each_notice_can_be_switched_off_and_on() {
     app.visitor().log_in(ADA).await;
     let fields = [("current_password", PASSWORD), ("new_password", NEW)];
     ada.post("/account/password", &fields).await;
-    // What is not a notice is mailed all the same.
+    // Mails that are not notices are still sent.
     app.visitor().post("/reset", &[("email", ADA)]).await;
     let fields = [("email", "b@example.org"), ("current_password", NEW)];
     ada.post("/account/email", &fields).await;
@@ -90,7 +90,7 @@ async fn each_notice_can_be_switched_off_and_on() {
         app.subjects(ADA).await,
         [
             "Confirm your address",
-            // That they are off is told all the same.
+            // The mail that says that notices are off is still sent.
             "Notices of your account",
             "Choose a new password",
             "Your account"
@@ -103,7 +103,7 @@ async fn each_notice_can_be_switched_off_and_on() {
 }
 
 #[rocket::async_test]
-async fn this_was_not_me_ends_everything_and_starts_a_reset() {
+async fn this_was_not_me_ends_all_sessions_and_starts_a_reset() {
     let app = TestApp::new().await;
     let (ada, thief) = (app.registered(ADA).await, app.visitor());
     thief.log_in(ADA).await;
@@ -125,12 +125,12 @@ async fn this_was_not_me_ends_everything_and_starts_a_reset() {
     let reset = app.link(ADA, "/reset/").await;
     owner.post(&reset, &[("new_password", NEW)]).await.assert_redirect("/login");
     owner.log_in_with(ADA, NEW).await.assert_redirect("/account");
-    // Each device is a new one again.
+    // The account has forgotten its devices, so each one is new again.
     assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
 }
 
 #[rocket::async_test]
-async fn this_was_not_me_outlasts_what_a_thief_does_first() {
+async fn this_was_not_me_still_works_after_a_thief_changes_password_and_address() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
     thief.log_in(ADA).await;
@@ -142,7 +142,7 @@ async fn this_was_not_me_outlasts_what_a_thief_does_first() {
     thief.post("/account/email", &fields).await.assert_redirect("/account");
     thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
 
-    // Each of the mails to the owner keeps its word.
+    // The link in each mail to the owner still works.
     app.visitor().get(&device).await.assert_status(200);
     let changed = app.link(ADA, "/not-me/").await;
     assert_ne!(device, changed);
@@ -155,7 +155,7 @@ async fn this_was_not_me_outlasts_what_a_thief_does_first() {
 }
 
 #[rocket::async_test]
-async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
+async fn a_thief_cannot_take_the_account_back_with_this_was_not_me() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
     thief.post(&app.link(ADA, "/verify/").await, &[]).await;
@@ -164,7 +164,7 @@ async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
     thief.post("/account/email", &fields).await;
     thief.post(&app.link("thief@example.org", "/verify/").await, &[]).await;
     let owners = app.link(ADA, "/not-me/").await;
-    // More links than one address may have, all of them at his own.
+    // The thief makes more links than one address may have, all for their own address.
     for _ in 0..21 {
         app.visitor().log_in("thief@example.org").await.assert_redirect("/account");
     }
@@ -178,7 +178,7 @@ async fn a_thief_does_not_take_the_account_back_with_this_was_not_me() {
     thief.post(&thiefs, &[]).await.assert_status(404);
     assert!(owner.is_logged_in().await);
     owner.get("/").await.assert_text(ADA);
-    // Nor are the notices still off.
+    // The notices are on again, too.
     assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
 }
 
@@ -198,7 +198,7 @@ async fn a_thiefs_link_does_not_end_the_owners() {
 }
 
 #[rocket::async_test]
-async fn switching_notices_off_is_told_and_switching_them_on_is_not() {
+async fn switching_notices_off_sends_a_mail_and_switching_them_on_does_not() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.post("/account/notices", &[("failures", "on")]).await;
@@ -211,7 +211,7 @@ async fn switching_notices_off_is_told_and_switching_them_on_is_not() {
 }
 
 #[rocket::async_test]
-async fn this_was_not_me_takes_back_a_change_of_address_that_waits() {
+async fn this_was_not_me_cancels_a_pending_change_of_address() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
     let fields = [("email", "thief@example.org"), ("current_password", PASSWORD)];
@@ -222,7 +222,7 @@ async fn this_was_not_me_takes_back_a_change_of_address_that_waits() {
 }
 
 #[rocket::async_test]
-async fn this_was_not_me_is_good_for_a_week() {
+async fn this_was_not_me_works_for_a_week() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     app.visitor().log_in(ADA).await;
@@ -236,7 +236,7 @@ async fn this_was_not_me_is_good_for_a_week() {
 }
 
 #[rocket::async_test]
-async fn a_reset_switches_notices_on_again_and_is_told() {
+async fn a_reset_switches_notices_on_again_and_is_mailed_to_the_owner() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
     thief.post("/account/notices", &[]).await;
@@ -249,7 +249,7 @@ async fn a_reset_switches_notices_on_again_and_is_told() {
     let mail = &app.mails().await[0];
     assert!(mail.subject.ends_with("has a new password"), "{}", mail.subject);
     assert!(mail.text.contains("all notices are switched on"), "{}", mail.text);
-    // And the next log-in is told, too.
+    // The next log-in sends a notice, too.
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
     assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
 }

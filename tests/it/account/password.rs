@@ -38,7 +38,7 @@ async fn a_changed_password_works_and_the_old_one_does_not() {
 }
 
 #[rocket::async_test]
-async fn all_other_sessions_end_and_this_one_goes_on_under_a_new_id() {
+async fn a_change_ends_all_other_sessions_and_gives_this_one_a_new_id() {
     let app = TestApp::new().await;
     let (ada, phone) = (app.registered(ADA).await, app.visitor());
     phone.log_in_remembered(ADA).await;
@@ -74,7 +74,7 @@ async fn the_right_current_password_is_required() {
 }
 
 #[rocket::async_test]
-async fn both_fields_are_told_what_is_wrong_at_once() {
+async fn the_errors_of_both_fields_are_shown_at_once() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let before = ada.session_cookie();
@@ -85,7 +85,7 @@ async fn both_fields_are_told_what_is_wrong_at_once() {
 }
 
 #[rocket::async_test]
-async fn of_two_changes_at_once_one_wins() {
+async fn only_one_of_several_simultaneous_changes_succeeds() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let devices = [app.visitor(), app.visitor(), app.visitor()];
@@ -97,7 +97,7 @@ async fn of_two_changes_at_once_one_wins() {
         .iter()
         .zip(passwords)
         .map(|(device, new)| async move { change(device, PASSWORD, new).await });
-    // Who comes after the winner is sent to the log-in.
+    // The devices that come after the winner are sent to the log-in.
     let answers = join_all(changes).await;
     let led_to: Vec<_> = answers.iter().map(|answer| answer.header("location")).collect();
     let won = led_to.iter().filter(|location| **location == Some("/account")).count();
@@ -120,7 +120,7 @@ async fn a_log_in_with_the_old_password_does_not_outlast_the_change() {
 }
 
 #[rocket::async_test]
-async fn a_session_that_was_ended_changes_nothing() {
+async fn an_ended_session_cannot_change_the_password() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.execute("DELETE FROM sessions").await;

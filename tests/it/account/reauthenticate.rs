@@ -1,4 +1,4 @@
-//! The password again, in front of what is sensitive.
+//! Sensitive acts ask for the password again.
 
 use rocket::{get, post, routes};
 use rocket_login::RecentLogin;
@@ -9,21 +9,21 @@ const ADA: &str = "ada@example.org";
 const TEN_MINUTES: u64 = 10 * 60;
 
 #[rocket::async_test]
-async fn a_log_in_is_recent_for_ten_minutes_to_the_second() {
+async fn a_log_in_is_recent_for_exactly_ten_minutes() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.advance(TEN_MINUTES);
     ada.get("/account/delete").await.assert_status(200);
     app.advance(1);
     ada.get("/account/delete").await.assert_redirect("/reauthenticate?next=%2Faccount%2Fdelete");
-    // Using the session, or a new token for it, is no new log-in.
+    // Neither using the session nor a new token counts as a new log-in.
     ada.with_session(async |session| session.regenerate().await.unwrap()).await;
     ada.get("/account/delete").await.assert_redirect("/reauthenticate?next=%2Faccount%2Fdelete");
     assert!(ada.is_logged_in().await);
 }
 
 #[rocket::async_test]
-async fn every_sensitive_act_asks_and_nothing_is_changed() {
+async fn every_sensitive_act_asks_for_the_password_before_it_changes_anything() {
     let app = TestApp::new().await;
     let (ada, phone) = (app.registered(ADA).await, app.visitor());
     phone.log_in(ADA).await;
@@ -53,7 +53,7 @@ async fn every_sensitive_act_asks_and_nothing_is_changed() {
 }
 
 #[rocket::async_test]
-async fn the_password_leads_back_under_a_new_id() {
+async fn giving_the_password_leads_back_and_renews_the_session_id() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.advance(TEN_MINUTES + 1);
@@ -74,7 +74,7 @@ async fn the_password_leads_back_under_a_new_id() {
 }
 
 #[rocket::async_test]
-async fn a_wrong_password_is_refused_and_the_way_is_kept() {
+async fn a_wrong_password_is_refused_and_the_return_path_is_kept() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.advance(TEN_MINUTES + 1);
@@ -90,7 +90,7 @@ async fn a_wrong_password_is_refused_and_the_way_is_kept() {
 }
 
 #[rocket::async_test]
-async fn the_way_back_never_leads_elsewhere() {
+async fn the_return_path_never_leads_to_another_site() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     for next in ["//evil.example", "https://evil.example", "/\\evil.example"] {
@@ -100,7 +100,7 @@ async fn the_way_back_never_leads_elsewhere() {
 }
 
 #[rocket::async_test]
-async fn who_is_not_logged_in_logs_in() {
+async fn a_visitor_who_is_not_logged_in_is_sent_to_the_log_in() {
     let app = TestApp::new().await;
     let visitor = app.visitor();
     visitor.get("/reauthenticate").await.assert_redirect("/login?next=%2Freauthenticate");
@@ -109,7 +109,7 @@ async fn who_is_not_logged_in_logs_in() {
 }
 
 #[rocket::async_test]
-async fn the_time_is_configured() {
+async fn the_time_limit_is_configurable() {
     let app = TestApp::with(|f| f.merge(("session.reauthenticate_after", "1m"))).await;
     let ada = app.registered(ADA).await;
     app.advance(61);
@@ -127,7 +127,7 @@ fn open(_user: RecentLogin<'_>, _box: u8) -> &'static str {
 }
 
 #[rocket::async_test]
-async fn an_applications_own_routes_ask_as_well() {
+async fn an_applications_own_routes_ask_for_the_password_as_well() {
     let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![vault, open])).await;
     let ada = app.registered(ADA).await;
     ada.get("/vault?shelf=3").await.assert_text("ada@example.org Some(3)");

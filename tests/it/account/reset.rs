@@ -1,4 +1,4 @@
-//! A new password, through a mailed link.
+//! Resetting the password with a mailed link.
 
 use rocket::futures::future::join_all;
 
@@ -14,7 +14,7 @@ async fn asked(app: &TestApp) -> String {
 }
 
 #[rocket::async_test]
-async fn the_log_in_page_shows_the_way_to_a_reset() {
+async fn the_log_in_page_links_to_the_reset() {
     let app = TestApp::new().await;
     app.visitor().get("/login").await.assert_text(r#"<a href="/reset">Forgot your password?</a>"#);
     let form = app.visitor().get("/reset").await;
@@ -37,7 +37,7 @@ async fn a_known_and_an_unknown_address_get_the_same_page() {
 }
 
 #[rocket::async_test]
-async fn a_malformed_address_is_told_so() {
+async fn a_malformed_address_gets_an_error() {
     let app = TestApp::new().await;
     for email in ["", "nobody", "müller@example.org"] {
         let answer = app.visitor().post("/reset", &[("email", email)]).await;
@@ -60,7 +60,7 @@ async fn a_reset_sets_the_password_and_logs_nobody_in() {
     assert!(!visitor.is_logged_in().await);
     visitor.log_in(ADA).await.assert_status(422);
     visitor.log_in_with(ADA, NEW).await.assert_redirect("/account");
-    // Whoever used the link reads the mail of the address.
+    // Using the link proves that the user reads the mail of the address.
     visitor.get("/account").await.assert_text(">confirmed<");
 }
 
@@ -90,7 +90,7 @@ async fn the_owner_is_told_of_a_reset() {
 }
 
 #[rocket::async_test]
-async fn a_refused_password_leaves_the_link_good() {
+async fn a_refused_password_does_not_use_up_the_link() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let link = asked(&app).await;
@@ -126,7 +126,7 @@ async fn a_reset_link_works_once_even_in_parallel() {
 }
 
 #[rocket::async_test]
-async fn a_reset_link_expires_to_the_second() {
+async fn a_reset_link_expires_after_exactly_one_hour() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let link = asked(&app).await;
@@ -144,7 +144,7 @@ async fn a_reset_link_expires_to_the_second() {
 }
 
 #[rocket::async_test]
-async fn a_newer_reset_link_a_new_password_and_a_new_address_end_it() {
+async fn a_newer_link_a_new_password_or_a_new_address_ends_a_reset_link() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let first = asked(&app).await;
@@ -166,7 +166,7 @@ async fn a_newer_reset_link_a_new_password_and_a_new_address_end_it() {
 }
 
 #[rocket::async_test]
-async fn a_dead_link_costs_no_hash() {
+async fn a_dead_link_costs_no_password_hash() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let hashes = || app.client.rocket().state::<rocket_login::Hasher>().unwrap().count();
@@ -179,7 +179,7 @@ async fn a_dead_link_costs_no_hash() {
 }
 
 #[rocket::async_test]
-async fn without_mail_a_reset_says_that_an_operator_must_help() {
+async fn the_reset_page_refers_to_the_operator_on_a_site_without_mail() {
     let app = TestApp::release().await;
     let ada = app.registered(ADA).await;
     let operator = "an operator must help";

@@ -1,4 +1,4 @@
-//! An address is confirmed by a link that was mailed to it.
+//! Confirming an address with a link that was mailed to it.
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
@@ -27,7 +27,7 @@ async fn a_sign_up_mails_a_link_that_confirms_the_address() {
 }
 
 #[rocket::async_test]
-async fn the_page_of_a_link_has_a_button_and_changes_nothing() {
+async fn opening_a_link_shows_a_button_and_changes_nothing() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let link = app.link(ADA, "/verify/").await;
@@ -42,14 +42,14 @@ async fn the_page_of_a_link_has_a_button_and_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn confirming_elsewhere_takes_the_password_and_logs_nobody_in() {
+async fn confirming_in_another_browser_needs_the_password_and_logs_nobody_in() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let (link, phone) = (app.link(ADA, "/verify/").await, app.visitor());
     phone.get(&link).await.assert_text("enter the password that you chose");
     let wrong = phone.post(&link, &[("password", "wrong horse battery")]).await;
     wrong.assert_status(422).assert_text(r#"id="password-error""#).assert_no_text("wrong horse");
-    // Left empty is not left out: nobody is logged out by a slip.
+    // An empty password is refused, unlike a missing one: a slip must not take over the account.
     phone
         .post(&link, &[("password", "")])
         .await
@@ -63,7 +63,7 @@ async fn confirming_elsewhere_takes_the_password_and_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn a_device_that_signed_up_and_logged_out_need_not_give_the_password() {
+async fn the_device_that_signed_up_confirms_without_the_password_after_log_out() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.log_out().await;
@@ -74,11 +74,11 @@ async fn a_device_that_signed_up_and_logged_out_need_not_give_the_password() {
 }
 
 #[rocket::async_test]
-async fn who_confirms_what_a_stranger_signed_up_takes_the_account_over() {
+async fn the_owner_who_confirms_a_strangers_sign_up_takes_the_account_over() {
     let app = TestApp::new().await;
     let (stranger, ada) = (app.registered(ADA).await, app.visitor());
     let link = app.link(ADA, "/verify/").await;
-    // Without a form, as a program may do.
+    // A program may send no form at all.
     ada.send(app.client.post(link)).await.assert_redirect("/login");
     ada.get("/login").await.assert_text("Choose a password for it now");
     assert!(!stranger.is_logged_in().await);
@@ -101,7 +101,7 @@ async fn a_sign_up_can_be_finished_in_another_browser_with_the_password() {
 }
 
 #[rocket::async_test]
-async fn a_sign_up_that_waits_makes_no_account_once_sign_up_is_closed() {
+async fn a_pending_sign_up_makes_no_account_after_registration_is_closed() {
     let app = TestApp::with(confirm).await;
     app.visitor().register(ADA).await;
     let link = app.link(ADA, "/verify/").await;
@@ -124,13 +124,13 @@ async fn a_link_works_once() {
 }
 
 #[rocket::async_test]
-async fn of_parallel_uses_of_a_link_one_wins() {
+async fn only_one_of_several_parallel_uses_of_a_link_takes_effect() {
     let app = TestApp::with(confirm).await;
     for (email, path) in [("ada@example.org", "/verify/"), ("bob@example.org", "/verify/")] {
         let visitor = app.visitor();
         visitor.register(email).await.assert_redirect("/register/sent");
         let link = app.link(email, path).await;
-        // The others are told what it did; of strangers, that it is dead.
+        // Later uses in the same browser show what the link did; for strangers it is dead.
         let stranger = app.visitor();
         let answers = join_all((0..8).map(|_| visitor.post(&link, &[]))).await;
         answers.iter().for_each(|answer| _ = answer.assert_redirect("/login"));
@@ -147,7 +147,7 @@ async fn of_parallel_uses_of_a_link_one_wins() {
 }
 
 #[rocket::async_test]
-async fn a_link_expires_to_the_second() {
+async fn a_link_expires_after_exactly_24_hours() {
     let app = TestApp::new().await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     app.advance(24 * HOUR - 1);
@@ -161,7 +161,7 @@ async fn a_link_expires_to_the_second() {
 }
 
 #[rocket::async_test]
-async fn a_newer_link_ends_the_older() {
+async fn a_newer_link_ends_the_older_one() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let first = app.link(ADA, "/verify/").await;
@@ -183,7 +183,7 @@ async fn a_confirmed_address_is_not_mailed_a_link_again() {
 }
 
 #[rocket::async_test]
-async fn a_link_of_another_shape_is_a_dead_one() {
+async fn a_malformed_link_is_a_dead_link() {
     let app = TestApp::new().await;
     let long = "A".repeat(3000);
     for token in ["x", "A", &"A".repeat(43), "..%2f", "%00", "%ff", &long] {
@@ -197,7 +197,7 @@ async fn a_link_of_another_shape_is_a_dead_one() {
 }
 
 #[rocket::async_test]
-async fn a_link_is_good_for_its_purpose_alone() {
+async fn a_link_works_only_for_its_own_purpose() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
@@ -211,7 +211,7 @@ async fn a_link_is_good_for_its_purpose_alone() {
 }
 
 #[rocket::async_test]
-async fn the_database_holds_no_token_in_clear() {
+async fn the_database_holds_no_link_token_in_clear_text() {
     let app = TestApp::with(confirm).await;
     let ada = app.visitor();
     ada.register(ADA).await;
@@ -249,7 +249,7 @@ async fn links_are_built_from_the_configured_address_and_never_from_the_request(
 // Registration with a confirmed address.
 
 #[rocket::async_test]
-async fn a_sign_up_that_waits_is_no_account_and_logs_nobody_in() {
+async fn a_pending_sign_up_is_no_account_and_logs_nobody_in() {
     let app = TestApp::with(confirm).await;
     let ada = app.visitor();
     ada.register(ADA).await.assert_redirect("/register/sent");
@@ -262,12 +262,12 @@ async fn a_sign_up_that_waits_is_no_account_and_logs_nobody_in() {
     assert!(!ada.is_logged_in().await);
     ada.log_in(ADA).await.assert_redirect("/account");
     ada.get("/account").await.assert_text(">confirmed<");
-    // The device signed up, so its first log-in is no news.
+    // The device signed up, so its first log-in sends no notice.
     assert_eq!(app.subjects(ADA).await, ["Confirm your address"]);
 }
 
 #[rocket::async_test]
-async fn a_sign_up_says_the_same_for_a_free_and_for_a_taken_address() {
+async fn a_sign_up_gets_the_same_answer_for_a_free_and_a_taken_address() {
     let app = TestApp::with(confirm).await;
     let ada = app.visitor();
     ada.register(ADA).await;
@@ -297,14 +297,14 @@ async fn a_password_chosen_in_another_browser_never_becomes_the_owners() {
     let (attacker, owner) = (app.visitor(), app.visitor());
     attacker.register(ADA).await.assert_redirect("/register/sent");
 
-    // The owner did not sign up, and confirms out of curiosity.
+    // The owner did not sign up, but confirms out of curiosity.
     let link = app.link(ADA, "/verify/").await;
     owner.post(&link, &[]).await.assert_redirect("/login");
     owner.get("/login").await.assert_text("Choose a password for it now");
     attacker.log_in(ADA).await.assert_status(422);
     attacker.post(&link, &[]).await.assert_status(404);
 
-    // Whoever reads the mail chooses the password.
+    // The reader of the mail chooses the password.
     owner.post("/reset", &[("email", ADA)]).await.assert_status(200);
     let reset = app.link(ADA, "/reset/").await;
     owner
@@ -316,7 +316,7 @@ async fn a_password_chosen_in_another_browser_never_becomes_the_owners() {
 }
 
 #[rocket::async_test]
-async fn of_two_who_sign_up_with_one_address_only_its_owner_gets_in() {
+async fn only_the_mailbox_owner_gets_in_when_two_sign_up_with_one_address() {
     let app = TestApp::with(confirm).await;
     let (attacker, owner) = (app.visitor(), app.visitor());
     let own = [("email", ADA), ("password", "the owner's own words")];
@@ -340,11 +340,11 @@ async fn of_two_who_sign_up_with_one_address_only_its_owner_gets_in() {
 }
 
 #[rocket::async_test]
-async fn a_forged_sign_up_cookie_is_nobodys() {
+async fn a_forged_sign_up_cookie_proves_nothing() {
     let app = TestApp::with(confirm).await;
     let (attacker, owner) = (app.visitor(), app.visitor());
     attacker.register(ADA).await;
-    // One of another sign-up, and one that nobody sealed.
+    // First the cookie of another sign-up, then one that was never sealed.
     owner.register("bob@example.org").await;
     let link = app.link(ADA, "/verify/").await;
     owner.post(&link, &[]).await.assert_redirect("/login");
@@ -360,17 +360,17 @@ async fn expired_links_are_swept() {
     let app = TestApp::with(confirm).await;
     app.visitor().register(ADA).await;
     app.advance(24 * HOUR + HOUR);
-    // The sweeper wakes as the clock moves, if it sleeps by then.
+    // The sweep wakes when the clock moves, if it is already asleep.
     app.until_after(3600, "SELECT count(*) = 0 FROM login_tokens").await;
 }
 
 #[rocket::async_test]
-async fn a_links_form_arrives_without_sec_fetch_site() {
+async fn a_links_form_is_accepted_without_sec_fetch_site() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let link = app.link(ADA, "/verify/").await;
-    // As the page's `strict-origin` lets browsers say it over http; `no-referrer` made
-    // it `null`, which is no origin of ours.
+    // Over http, browsers send this origin because of the page's `strict-origin`.
+    // `no-referrer` made it `null`, which is not our origin.
     for (origin, status) in
         [("null", 403), ("http://192.0.2.2:8000", 403), ("http://192.0.2.1:8000", 303)]
     {
