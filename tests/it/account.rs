@@ -11,8 +11,8 @@
 //! | P7, P31, P76–P78, R5, R15 right, unknown and wrong credentials | `the_right_password_logs_in`, `a_wrong_password_and_an_unknown_address_get_the_same_answer` |
 //! | P8, P37, P42 "remember me" | `who_is_remembered_comes_back_within_two_weeks` |
 //! | P9, P35, P36, P49–P51 the way back, for a GET alone | `a_visitor_comes_back_to_the_page_he_asked_for`, `a_private_act_without_a_log_in_is_not_replayed` |
-//! | P10 a wrong password says one thing and starts nothing | `a_failed_log_in_leaves_the_present_session_alone` |
-//! | P15, P16, P39, P40 log-out, twice as well | `logging_out_ends_the_session_on_the_server`, `logging_out_twice_or_as_nobody_works_alike` |
+//! | P10 a wrong password says one thing and starts nothing | `a_failed_log_in_does_not_affect_the_current_session` |
+//! | P15, P16, P39, P40 log-out, twice as well | `logging_out_ends_the_session_on_the_server`, `logging_out_without_a_session_succeeds` |
 //! | P17, P20, R7, R8 sign-up names each wrong field | `each_wrong_field_has_its_own_message` |
 //! | P19, P85 a sign-up by mail logs nobody in | `a_pending_sign_up_is_no_account_and_logs_nobody_in` |
 //! | P21, P22 settings are for the user alone | `every_route_off_the_public_list_sends_a_visitor_to_the_log_in` |

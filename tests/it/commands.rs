@@ -1,4 +1,4 @@
-//! What the operator does at the command line, while the site runs or not.
+//! The operator's commands, with and without a running site.
 
 use std::io::{Read, Write};
 use std::process::{Output, Stdio};
@@ -21,7 +21,7 @@ fn run_with(dir: &TempDir, arguments: &[&str], input: &str) -> Output {
     Running::output(command, input)
 }
 
-/// What it printed, if it went well.
+/// Runs a command that must succeed, and returns its standard output.
 #[track_caller]
 fn run(dir: &TempDir, arguments: &[&str]) -> String {
     let output = run_with(dir, arguments, "");
@@ -36,8 +36,8 @@ fn refused(dir: &TempDir, arguments: &[&str], input: &str, code: i32) -> String 
     after_database(dir, output.stderr)
 }
 
-/// What stands on standard error after the line that names the database. Wrong usage
-/// comes before that.
+/// Returns standard error without its first line, which names the database. After wrong
+/// usage there is no such line.
 #[track_caller]
 fn after_database(dir: &TempDir, said: Vec<u8>) -> String {
     let said = String::from_utf8(said).unwrap();
@@ -50,7 +50,7 @@ fn after_database(dir: &TempDir, said: Vec<u8>) -> String {
     }
 }
 
-/// The database of `dir`, as commands name it.
+/// Returns the name that commands print for the database of `dir`.
 fn place(dir: &TempDir) -> String {
     match crate::database::socket() {
         Some(socket) => {
@@ -77,7 +77,7 @@ fn is_logged_in(site: &Program, cookie: &str) -> bool {
 }
 
 #[test]
-fn an_account_is_made_with_a_password_from_standard_input() {
+fn user_add_reads_the_password_from_standard_input() {
     let dir = TempDir::new().unwrap();
     add(&dir);
     let site = site(&dir);
@@ -102,7 +102,7 @@ fn a_password_is_never_taken_from_an_argument() {
 }
 
 #[test]
-fn wrong_usage_is_told_from_failure() {
+fn wrong_usage_and_failure_have_different_exit_codes() {
     let dir = TempDir::new().unwrap();
     run(&dir, &["migrate"]);
     for arguments in [
@@ -155,7 +155,7 @@ fn accounts_and_sessions_are_listed_for_people_and_for_scripts() {
 }
 
 #[test]
-fn a_disabled_account_is_out_at_once_and_stays_out() {
+fn a_disabled_account_is_logged_out_at_once_and_cannot_log_in() {
     let dir = TempDir::new().unwrap();
     let site = site(&dir);
     let cookie = session_cookie(&site.request("POST /register", None, FORM));
@@ -165,7 +165,7 @@ fn a_disabled_account_is_out_at_once_and_stays_out() {
 
     let answer = site.request("POST /login", None, FORM);
     assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("is disabled"), "{answer}");
-    // Who does not know the password is not told.
+    // A visitor who does not know the password does not learn this.
     let wrong = site.request("POST /login", None, &FORM.replace("correct", "wrong"));
     assert!(!wrong.contains("disabled"), "{wrong}");
     site.request("POST /reset", None, "email=ada%40example.org");
@@ -191,7 +191,7 @@ fn a_reset_link_from_the_command_line_works_once() {
     let form = FORM.replace("correct", "another");
     let answer = site.request("POST /login", None, &form);
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
-    // Nobody has read a mail.
+    // The link was not mailed, so it proves nothing about the address.
     let account = site.request("GET /account", Some(&session_cookie(&answer)), "");
     assert!(account.contains("not confirmed yet"), "{account}");
     let shown: serde_json::Value =
@@ -200,11 +200,11 @@ fn a_reset_link_from_the_command_line_works_once() {
 }
 
 #[test]
-fn a_reset_link_is_a_path_where_the_sites_address_is_not_known() {
+fn a_reset_link_is_only_a_path_if_the_sites_address_is_not_configured() {
     let dir = TempDir::new().unwrap();
     add(&dir);
     let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
-    // No key: a command seals nothing.
+    // There is no key, because a command seals nothing.
     let command = command.env("ROCKET_PROFILE", "release").args(["user", "reset", ADA]);
     let output = command.output().unwrap();
     let link = String::from_utf8(output.stdout).unwrap();
@@ -251,7 +251,7 @@ fn unlocking_forgets_the_failed_log_ins() {
 }
 
 #[test]
-fn what_the_operator_did_is_in_the_history_and_named_so() {
+fn the_history_names_the_operator_for_what_the_operator_did() {
     let dir = TempDir::new().unwrap();
     let site = site(&dir);
     site.request("POST /register", None, FORM);
@@ -269,9 +269,9 @@ fn what_the_operator_did_is_in_the_history_and_named_so() {
 }
 
 #[test]
-fn the_log_has_one_line_in_a_stable_form_for_each_event() {
+fn each_event_has_one_log_line_in_a_stable_format() {
     let dir = TempDir::new().unwrap();
-    // As in release, where Rocket drops what is no warning.
+    // As in release, where Rocket logs only warnings and errors.
     let level = ("ROCKET_LOG_LEVEL", "critical");
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let site = Program::start(program, &[KEY, CHEAP, level]);
@@ -318,7 +318,7 @@ fn safe_but(changed: (&'static str, &'static str)) -> Vec<(&'static str, &'stati
 }
 
 #[test]
-fn check_names_what_is_unsafe_and_the_mend() {
+fn check_names_each_unsafe_setting() {
     let dir = TempDir::new().unwrap();
     run(&dir, &["migrate"]);
     let offline = |variables: &[(&str, &str)]| check(&dir, &["--offline"], variables);
@@ -350,7 +350,7 @@ fn check_names_what_is_unsafe_and_the_mend() {
 
 #[cfg(unix)]
 #[test]
-fn check_looks_at_the_database_its_clock_and_its_backup() {
+fn check_examines_the_database_its_clock_and_its_backup() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = TempDir::new().unwrap();
@@ -389,7 +389,7 @@ fn check_looks_at_the_database_its_clock_and_its_backup() {
 }
 
 #[test]
-fn check_asks_the_site_and_the_mail_server_themselves() {
+fn check_connects_to_the_site_and_the_mail_server() {
     let dir = TempDir::new().unwrap();
     run(&dir, &["migrate"]);
     let (code, said) = check(&dir, &[], &SAFE);
@@ -397,7 +397,7 @@ fn check_asks_the_site_and_the_mail_server_themselves() {
     assert!(said.contains("site.url: the site does not answer there"), "{said}");
     assert!(said.contains("mail.url: the server cannot be used"), "{said}");
 
-    // Over http, for want of a certificate here: the rest is as it should be.
+    // The site has no certificate here, so the check over http finds only that.
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_PROFILE", "release")]);
     let url =
@@ -408,7 +408,7 @@ fn check_asks_the_site_and_the_mail_server_themselves() {
 }
 
 #[test]
-fn refusals_are_in_the_log() {
+fn refused_requests_are_logged() {
     let dir = TempDir::new().unwrap();
     let level = ("ROCKET_LOG_LEVEL", "critical");
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -428,7 +428,7 @@ fn refusals_are_in_the_log() {
 }
 
 #[test]
-fn the_start_says_that_mail_is_off() {
+fn the_log_says_at_the_start_that_mail_is_off() {
     let dir = TempDir::new().unwrap();
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_PROFILE", "release")]);
@@ -450,7 +450,7 @@ const COMMANDS: [&[&str]; 10] = [
 ];
 
 #[test]
-fn a_command_makes_no_database_and_says_where_there_is_none() {
+fn a_command_without_a_database_creates_none_and_names_the_missing_one() {
     let dir = TempDir::new().unwrap();
     for arguments in COMMANDS {
         let error = refused(&dir, arguments, "correct horse battery\n", 1);
@@ -468,7 +468,7 @@ fn a_command_makes_no_database_and_says_where_there_is_none() {
 }
 
 #[test]
-fn a_file_that_holds_no_site_is_left_as_it_is() {
+fn a_file_that_is_not_a_sites_database_is_not_changed() {
     if crate::database::socket().is_some() {
         return;
     }
@@ -485,7 +485,7 @@ fn a_file_that_holds_no_site_is_left_as_it_is() {
     let error = refused(&dir, &["user", "list"], "", 1);
     assert!(error.starts_with("Error: databases.login.url: cannot open"), "{error}");
 
-    // Somebody else's database.
+    // The database of another program.
     std::fs::remove_file(&path).unwrap();
     in_database(&dir, "PRAGMA journal_mode = DELETE; CREATE TABLE notes (text)");
     let before = std::fs::read(&path).unwrap();
@@ -495,7 +495,7 @@ fn a_file_that_holds_no_site_is_left_as_it_is() {
     assert_eq!(std::fs::read_dir(dir.path().join("data")).unwrap().count(), 1);
 }
 
-/// Runs `sql` in the database of `dir`, as another program does.
+/// Runs `sql` in the database of `dir`, as another program would.
 fn in_database(dir: &TempDir, sql: &'static str) {
     let url = match crate::database::socket() {
         Some(_) => crate::database::url(dir),
@@ -511,7 +511,7 @@ fn in_database(dir: &TempDir, sql: &'static str) {
 }
 
 #[test]
-fn each_command_names_its_database_and_keeps_standard_output_for_its_own() {
+fn each_command_names_its_database_on_standard_error_only() {
     let dir = TempDir::new().unwrap();
     add(&dir);
     for arguments in COMMANDS.into_iter().filter(|arguments| arguments[1] != "delete") {
@@ -525,10 +525,10 @@ fn each_command_names_its_database_and_keeps_standard_output_for_its_own() {
 }
 
 #[test]
-fn commands_leave_the_schema_alone() {
+fn commands_do_not_migrate_the_schema() {
     let dir = TempDir::new().unwrap();
     add(&dir);
-    // A site of an earlier program: this one would have to migrate.
+    // This is a site of an earlier program, so this program would have to migrate.
     in_database(&dir, "DELETE FROM _sqlx_migrations WHERE version = 20261123000007");
     for arguments in COMMANDS {
         let error = refused(&dir, arguments, "correct horse battery\n", 1);
@@ -547,10 +547,10 @@ fn commands_leave_the_schema_alone() {
 }
 
 #[test]
-fn a_database_of_a_newer_program_is_left_to_it() {
+fn a_database_of_a_newer_program_is_refused() {
     let dir = TempDir::new().unwrap();
     add(&dir);
-    // An application's own migrations, whatever their numbers, are none of ours.
+    // An application's own migrations do not count, however high their numbers.
     let insert =
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          SELECT 20991231000001, 'notes', TRUE, checksum, 0 FROM _sqlx_migrations LIMIT 1";
@@ -567,8 +567,8 @@ fn a_database_of_a_newer_program_is_left_to_it() {
     }
 }
 
-/// What each command does where nobody can read what it prints: its exit code and what
-/// it says on standard error, after the line that names the database.
+/// Runs a command with `out` as its standard output. Returns its exit code and its
+/// standard error without the line that names the database.
 #[cfg(unix)]
 fn unread(dir: &TempDir, arguments: &[&str], out: Stdio) -> (Option<i32>, String) {
     let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
@@ -588,7 +588,7 @@ fn full() -> Stdio {
     std::fs::File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe whose reader has gone, like `head` when it has its lines.
+/// Returns a pipe whose reader has gone, as `head` does when it has its lines.
 #[cfg(unix)]
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -596,7 +596,7 @@ fn closed_pipe() -> Stdio {
     writer.into()
 }
 
-/// Commands that go well, in an order in which they do.
+/// Commands that succeed in this order.
 #[cfg(unix)]
 const PRINTING: [&[&str]; 16] = [
     &["--help"],
@@ -619,12 +619,12 @@ const PRINTING: [&[&str]; 16] = [
 
 #[cfg(unix)]
 #[test]
-fn a_reader_who_has_enough_ends_no_command_badly() {
+fn a_closed_pipe_makes_no_command_fail() {
     let dir = TempDir::new().unwrap();
     for arguments in PRINTING.into_iter().chain([&["user", "delete", ADA][..]]) {
         assert_eq!(unread(&dir, arguments, closed_pipe()), (Some(0), String::new()));
     }
-    // What it has found is its exit code, whoever reads it.
+    // The exit code still says what `check` has found.
     let (code, said) = unread(&dir, &["check", "--offline"], closed_pipe());
     assert_eq!((code, said.ends_with(" unsafe")), (Some(1), true), "{said}");
     assert_eq!(unread(&dir, &["user", "fly"], closed_pipe()).0, Some(2));
@@ -632,7 +632,7 @@ fn a_reader_who_has_enough_ends_no_command_badly() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_is_told_in_one_line_and_undoes_nothing() {
+fn a_full_disk_at_output_is_reported_in_one_line_and_undoes_nothing() {
     let dir = TempDir::new().unwrap();
     let start = "Error: standard output cannot be written: ";
     for arguments in PRINTING {
@@ -650,7 +650,7 @@ fn a_full_disk_is_told_in_one_line_and_undoes_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_command_that_can_say_nothing_at_all_does_its_work() {
+fn a_command_without_any_output_still_does_its_work() {
     let dir = TempDir::new().unwrap();
     add(&dir);
     for arguments in [&["user", "disable", ADA][..], &["user", "list"], &["user", "fly"]] {
@@ -663,10 +663,10 @@ fn a_command_that_can_say_nothing_at_all_does_its_work() {
     assert!(!run(&dir, &["user", "show", ADA, "--json"]).contains("\"disabled_at\": null"));
 }
 
-/// A database of a site that is stopped, with an account in it.
+/// Makes the database of a stopped site with one account.
 fn stopped() -> Option<TempDir> {
     if crate::database::socket().is_some() {
-        return None; // `postgres.rs` has what is its own
+        return None; // `postgres.rs` tests copies of PostgreSQL
     }
     let dir = TempDir::new().unwrap();
     add(&dir);
@@ -676,28 +676,28 @@ fn stopped() -> Option<TempDir> {
 const COPY: [&str; 5] = ["copy", "--from", "sqlite:data/login.db", "--to", "sqlite:new/login.db"];
 
 #[test]
-fn a_site_that_runs_is_not_copied() {
+fn a_running_site_is_not_copied() {
     let Some(dir) = stopped() else { return };
     let running = site(&dir);
-    // It has the file open, whether or not anybody has come yet.
+    // A site has the file open even before its first request.
     for _ in 0..2 {
         let error = refused(&dir, &COPY, "", 1);
         let problem = format!("Error: --from: {} is in use by another program", place(&dir));
         assert!(error.starts_with(&problem) && error.contains("stop the site"), "{error}");
         assert!(!dir.path().join("new").exists());
-        // And it goes on.
+        // The site keeps running.
         let form = "email=bob%40example.org&password=correct+horse+battery";
         let answer = running.request("POST /register", None, form);
         assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
         assert!(running.request("GET /readyz", None, "").ends_with("ok"));
     }
-    drop(running); // killed: what is in the log is copied as well
+    drop(running); // killed, so the log must be copied as well
     let said = run(&dir, &COPY);
     assert!(said.contains("users: 2 rows, the same in both"), "{said}");
 }
 
 #[test]
-fn a_copy_names_what_it_leaves_behind() {
+fn a_copy_names_the_tables_and_columns_that_it_leaves_behind() {
     let Some(dir) = stopped() else { return };
     in_database(
         &dir,
@@ -719,7 +719,7 @@ fn a_copy_names_what_it_leaves_behind() {
 }
 
 #[test]
-fn a_copy_knows_one_file_by_two_paths_and_another_programs_schema() {
+fn a_copy_refuses_a_file_onto_itself_and_another_programs_schema() {
     let Some(dir) = stopped() else { return };
     let to =
         |to: &str| refused(&dir, &["copy", "--from", "sqlite:data/login.db", "--to", to], "", 1);

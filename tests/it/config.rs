@@ -1,4 +1,4 @@
-//! What stops the start, in one line that names the key and the mend.
+//! A wrong configuration stops the start with one line that names the key and the fix.
 
 use rocket::figment::Figment;
 use rocket_login::config::Config;
@@ -24,13 +24,13 @@ fn release() -> Figment {
 }
 
 #[test]
-fn the_defaults_are_taken() {
+fn the_defaults_are_valid() {
     Config::from_figment(&debug()).unwrap();
     Config::from_figment(&release()).unwrap();
 }
 
 #[test]
-fn an_unknown_key_is_named_with_those_there_are() {
+fn an_unknown_key_is_reported_with_the_known_keys() {
     let error = refused(debug().merge(("session.idle_timout", 5)));
     assert!(error.starts_with("session.idle_timout: is not a key"), "{error}");
     assert!(error.contains("idle_timeout"), "{error}");
@@ -42,7 +42,7 @@ fn an_unknown_key_is_named_with_those_there_are() {
 }
 
 #[test]
-fn a_table_outside_a_profile_is_noticed() {
+fn a_table_outside_a_profile_is_refused() {
     use rocket::figment::providers::{Format, Toml};
     let toml = Toml::string("[session]\nidle_timeout = 5").nested();
     let error = refused(debug().merge(toml));
@@ -50,7 +50,7 @@ fn a_table_outside_a_profile_is_noticed() {
 }
 
 #[test]
-fn a_value_of_another_kind_says_what_to_write() {
+fn the_error_for_a_wrong_type_says_what_to_write() {
     for (key, value, expected) in [
         ("session.idle_timeout", "1w", "session.idle_timeout: "),
         ("session.idle_timeout", "-5", "session.idle_timeout: "),
@@ -74,7 +74,7 @@ fn a_value_of_another_kind_says_what_to_write() {
 }
 
 #[test]
-fn a_number_out_of_range_says_the_range() {
+fn the_error_for_a_number_out_of_range_states_the_range() {
     for (key, value, range) in [
         ("password.min_length", 7, "8 to 128"),
         ("password.min_length", 129, "8 to 128"),
@@ -94,7 +94,7 @@ fn a_number_out_of_range_says_the_range() {
 }
 
 #[test]
-fn the_clocks_must_fit_each_other() {
+fn an_idle_timeout_must_not_exceed_its_absolute_timeout() {
     let error = refused(debug().merge(("session.idle_timeout", "25h")));
     assert!(error.starts_with("session.idle_timeout: is longer than session.absolute_timeout"));
     let error = refused(debug().merge(("session.remember_absolute_timeout", "13d")));
@@ -126,7 +126,7 @@ fn unsafe_cookies_are_refused() {
 }
 
 #[test]
-fn release_needs_a_key_that_is_a_secret() {
+fn release_needs_a_secret_key_that_is_not_published() {
     let none = rocket::Config::release_default();
     let error =
         refused(Figment::from(none).select("release").merge(("databases.login.url", "sqlite:x")));
@@ -145,7 +145,7 @@ fn release_needs_a_key_that_is_a_secret() {
 }
 
 #[test]
-fn a_former_key_must_have_been_a_secret() {
+fn a_previous_key_must_not_be_a_published_one() {
     for key in ["A".repeat(43) + "=", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=".into()] {
         let error = refused(release().merge(("session.previous_keys", [key])));
         assert_eq!(error, "session.previous_keys: holds a key that is not secret; remove it");
@@ -153,7 +153,7 @@ fn a_former_key_must_have_been_a_secret() {
 }
 
 #[test]
-fn a_key_that_is_none_is_not_repeated() {
+fn an_invalid_key_is_not_repeated_in_the_error() {
     for key in ["secret_key", "session.previous_keys"] {
         let figment = match key {
             "secret_key" => debug().merge((key, "hunter2hunter2")),
@@ -166,7 +166,7 @@ fn a_key_that_is_none_is_not_repeated() {
 }
 
 #[test]
-fn a_database_we_do_not_speak_never_becomes_a_file() {
+fn an_unsupported_database_url_is_refused_and_never_opened_as_a_file() {
     for (url, problem) in [
         ("mysql://root:hunter2@localhost/x", "has the unknown scheme \"mysql\""),
         ("sqlite3:x.db", "has the unknown scheme \"sqlite3\""),
@@ -185,7 +185,7 @@ fn a_database_we_do_not_speak_never_becomes_a_file() {
 }
 
 #[test]
-fn an_origin_is_scheme_and_host() {
+fn a_trusted_origin_must_be_a_scheme_and_a_host() {
     for origin in
         ["example.org", "https://", "https://example.org/", "https://*.example.org", "null"]
     {
@@ -235,7 +235,7 @@ fn mail_in_release_needs_a_sender_and_the_sites_address() {
 }
 
 #[test]
-fn a_mail_server_is_named_without_giving_its_password_away() {
+fn the_error_for_a_mail_url_does_not_show_its_password() {
     for (url, problem) in [
         ("mail.example.org", "is not a URL"),
         ("http://u:hunter2@mail.example.org", "has an unknown scheme"),
@@ -254,7 +254,7 @@ fn a_mail_server_is_named_without_giving_its_password_away() {
 }
 
 #[test]
-fn a_password_in_a_url_is_percent_encoded_and_the_message_says_how() {
+fn the_error_for_an_unencoded_url_password_says_how_to_encode_it() {
     for (character, code) in [('/', "%2F"), ('?', "%3F"), ('#', "%23")] {
         for password in ["hun2{}hun2", "{}hun2", "hun2{}", "{}{}", "12{}34", "h@n2{}hun2", "a=b{}c"]
         {
@@ -286,7 +286,7 @@ fn a_password_in_a_url_is_percent_encoded_and_the_message_says_how() {
 }
 
 #[test]
-fn an_address_elsewhere_in_a_url_is_no_password() {
+fn an_at_sign_elsewhere_in_a_url_is_not_mistaken_for_a_password() {
     use rocket_login::config::{DatabaseConfig, MailConfig};
 
     for url in [
@@ -308,8 +308,7 @@ fn an_address_elsewhere_in_a_url_is_no_password() {
     }
 }
 
-/// What stands where a secret is expected, with a mistake in it or as a mistake; `{}` is
-/// the secret.
+/// Wrong values for a secret, and wrong places to write one; `{}` is the secret.
 const SHAPES: [&str; 29] = [
     "{}",
     "{}:x",
@@ -342,7 +341,7 @@ const SHAPES: [&str; 29] = [
     "ada:{}@h/y",
 ];
 
-/// Where a secret stands, where one was meant to stand, and the tables around it.
+/// Keys that hold a secret, misspellings of them, and the tables around them.
 const PLACES: [&str; 20] = [
     "secret_key",
     "session.previous_keys",
@@ -367,7 +366,7 @@ const PLACES: [&str; 20] = [
 ];
 
 #[test]
-fn no_message_shows_what_may_be_a_secret() {
+fn no_configuration_error_shows_a_possible_secret() {
     use rocket::figment::value::{Dict, Value};
 
     const SECRET: &str = "hunter2hunter2";
@@ -393,11 +392,11 @@ fn no_message_shows_what_may_be_a_secret() {
                 .into_iter()
                 .flat_map(|value| [value.clone(), table(value)])
             {
-                // Of these only a password is one, in what was meant for another key.
+                // The values of these keys are secret only if they look like a URL with a password.
                 let text = value.as_str().unwrap_or_default();
                 let is_secret = match key {
                     "mail.from" => text.contains("://"),
-                    // A list stands for a table's values in their order, and a number is one.
+                    // serde takes a list for a table's values in their order, and a number may be one.
                     "session" | "password" => !text.is_empty(),
                     key => !key.starts_with("site.") || text.contains('@'),
                 };
@@ -424,7 +423,7 @@ fn no_message_shows_what_may_be_a_secret() {
 }
 
 #[test]
-fn a_connection_to_the_mail_server_is_encrypted_unless_it_stays_on_the_machine() {
+fn a_mail_connection_is_encrypted_unless_it_stays_on_the_machine() {
     use rocket_login::config::{MailConfig, MailTls};
     for (url, host, port, tls) in [
         ("smtps://mail.example.org", "mail.example.org", 465, MailTls::Implicit),
@@ -446,7 +445,7 @@ fn a_connection_to_the_mail_server_is_encrypted_unless_it_stays_on_the_machine()
 }
 
 #[test]
-fn limits_have_bounds() {
+fn throttle_limits_have_bounds() {
     for (key, value, range) in [
         ("throttle.failure_limit", 101, "1 to 100"),
         ("throttle.failures", 101, "1 to 100"),
@@ -466,7 +465,7 @@ fn limits_have_bounds() {
 }
 
 #[test]
-fn a_pepper_is_a_key_and_is_not_repeated() {
+fn a_pepper_must_be_a_key_and_is_not_repeated_in_the_error() {
     for key in ["hunter2", "", &"A".repeat(43), &("A".repeat(43) + "=")] {
         let error = refused(debug().merge(("password.peppers", [key])));
         assert!(error.starts_with("password.peppers"), "{error}");
@@ -486,7 +485,7 @@ fn breached_passwords_are_looked_up_over_https() {
 }
 
 #[test]
-fn a_links_life_is_bounded() {
+fn the_lifetime_of_a_link_is_bounded() {
     for key in ["accounts.reset_lifetime", "accounts.verify_lifetime"] {
         for value in ["0", "31d"] {
             let error = refused(debug().merge((key, value)));
@@ -500,7 +499,7 @@ fn a_links_life_is_bounded() {
 }
 
 #[test]
-fn what_is_weak_or_without_effect_is_warned_of() {
+fn weak_or_ineffective_settings_cause_a_warning() {
     let warnings = |figment: Figment| Config::from_figment(&figment).unwrap().warnings().join("\n");
     assert_eq!(warnings(debug()), "");
     assert!(warnings(release()).contains("below OWASP's minimum"));
@@ -522,7 +521,7 @@ fn what_is_weak_or_without_effect_is_warned_of() {
 }
 
 #[rocket::async_test]
-async fn insecure_cookies_in_release_start_with_the_plain_name() {
+async fn insecure_cookies_in_release_have_the_plain_name() {
     let app = TestApp::with(|f| f.select("release").merge(("session.secure", false))).await;
     let ada = app.registered("ada@example.org").await;
     assert!(ada.has_cookie("session"));
@@ -530,7 +529,7 @@ async fn insecure_cookies_in_release_start_with_the_plain_name() {
 }
 
 #[rocket::async_test]
-async fn a_mistake_stops_the_ignition() {
+async fn a_wrong_key_stops_the_ignition() {
     let dir = TempDir::new().unwrap();
     let rocket = rocket::custom(figment(&dir).merge(("session.idle_timout", 5)));
     let error = rocket.attach(rocket_login::stage()).ignite().await.unwrap_err();
@@ -538,9 +537,9 @@ async fn a_mistake_stops_the_ignition() {
 }
 
 #[test]
-fn an_address_of_postgresql_says_what_it_means_and_repeats_no_password() {
+fn a_postgresql_url_refuses_unknown_parameters_and_hides_its_password() {
     let refused_url = |url: &str| refused(debug().merge(("databases.login.url", url)));
-    // Passed over, these would connect without looking at the certificate.
+    // If these were ignored, the site would connect without checking the certificate.
     for parameter in ["sslmod=verify-full", "pasword=hunter2", "target_session_attrs=any"] {
         let error = refused_url(&format!("postgres://u:hunter2@localhost/x?{parameter}"));
         let key = parameter.split('=').next().unwrap();
@@ -563,7 +562,7 @@ fn an_address_of_postgresql_says_what_it_means_and_repeats_no_password() {
 }
 
 #[test]
-fn two_databases_of_one_machine_are_told_apart() {
+fn two_databases_on_one_machine_are_told_apart() {
     use rocket_login::config::DatabaseConfig;
 
     let parse = |url: &str| DatabaseConfig::parse(url).unwrap();

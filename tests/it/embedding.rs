@@ -1,4 +1,4 @@
-//! In somebody else's application.
+//! The crate inside another application.
 
 use std::collections::HashMap;
 use std::fs;
@@ -76,7 +76,7 @@ fn redirect(flash: Flash<'_>) -> rocket::response::Redirect {
     rocket::response::Redirect::to("/show")
 }
 
-/// A guard that sends everybody on to the next route.
+/// A guard that forwards every request to the next route.
 struct Nobody;
 
 #[rocket::async_trait]
@@ -108,7 +108,7 @@ async fn launch(
 }
 
 #[rocket::async_test]
-async fn sessions_alone_bring_no_pages() {
+async fn the_sessions_stage_mounts_no_pages() {
     let (client, _dir) =
         launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![count])).await;
     let visitor = Browser::new(&client);
@@ -123,7 +123,7 @@ async fn sessions_alone_bring_no_pages() {
 }
 
 #[rocket::async_test]
-async fn sessions_and_login_may_both_be_attached_in_either_order() {
+async fn sessions_and_login_can_be_attached_in_either_order() {
     for login_first in [true, false] {
         let (client, dir) = launch(
             |f| f,
@@ -142,7 +142,7 @@ async fn sessions_and_login_may_both_be_attached_in_either_order() {
         assert_eq!(ada.get("/count").await.body, "2");
         ada.get("/notes").await.assert_text("ada@example.org");
 
-        // The site's own keys are read all the same.
+        // The login stage still reads its own keys.
         let closed = figment(&dir).merge(("accounts.registration", "closed"));
         let rocket =
             rocket::custom(closed).attach(rocket_login::sessions()).attach(rocket_login::stage());
@@ -152,7 +152,7 @@ async fn sessions_and_login_may_both_be_attached_in_either_order() {
 }
 
 #[rocket::async_test]
-async fn the_pages_can_be_under_a_path_of_their_own() {
+async fn the_pages_can_be_mounted_under_a_path() {
     let (client, _dir) = launch(
         |f| f,
         |r| r.attach(rocket_login::stage_at("/auth")).mount("/", routes![front, notes]),
@@ -164,7 +164,7 @@ async fn the_pages_can_be_under_a_path_of_their_own() {
     ada.get("/notes").await.assert_redirect("/auth/login?next=%2Fnotes");
     ada.get("/auth/account").await.assert_redirect("/auth/login?next=%2Fauth%2Faccount");
 
-    // Every link and form stays under the path, and leads somewhere.
+    // Every link and form stays under the path and leads to a route.
     for page in ["/auth", "/auth/login?next=%2Fnotes", "/auth/register", "/auth/logout", "/auth/x"]
     {
         let page = ada.get(page).await;
@@ -190,7 +190,7 @@ async fn the_pages_can_be_under_a_path_of_their_own() {
 }
 
 #[rocket::async_test]
-async fn an_applications_own_front_page_and_catcher_come_first() {
+async fn an_applications_own_front_page_and_catcher_take_precedence() {
     let (client, _dir) = launch(
         |f| f,
         |r| {
@@ -202,12 +202,12 @@ async fn an_applications_own_front_page_and_catcher_come_first() {
     visitor.get("/").await.assert_text("the application's own front page");
     visitor.get("/nowhere").await.assert_status(404).assert_text("the application's own 404");
     visitor.get("/login").await.assert_status(200);
-    // The way to the log-in is ours all the same.
+    // The redirect to the log-in is still ours.
     visitor.get("/account").await.assert_redirect("/login?next=%2Faccount");
 }
 
 #[rocket::async_test]
-async fn login_needs_more_than_sessions() {
+async fn login_guards_without_the_login_stage_stop_the_launch() {
     #[get("/act")]
     fn act(_auth: Auth<'_>) {}
 
@@ -220,7 +220,7 @@ async fn login_needs_more_than_sessions() {
 }
 
 #[rocket::async_test]
-async fn sessions_alone_say_when_to_come_back() {
+async fn the_sessions_stage_sends_retry_after_with_503() {
     let (client, dir) =
         launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![count])).await;
     let visitor = Browser::new(&client);
@@ -232,7 +232,7 @@ async fn sessions_alone_say_when_to_come_back() {
 }
 
 #[rocket::async_test]
-async fn sessions_alone_leave_an_applications_own_tables_of_configuration() {
+async fn the_sessions_stage_ignores_an_applications_own_configuration_tables() {
     let foreign = |f: Figment| {
         f.merge(("site.title", "Notes")).merge(("mail.host", "localhost")).merge(("password.x", 1))
     };
@@ -247,7 +247,7 @@ async fn sessions_alone_leave_an_applications_own_tables_of_configuration() {
 }
 
 #[rocket::async_test]
-async fn an_application_adds_filters_of_its_own() {
+async fn an_application_can_add_its_own_template_filters() {
     fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
         Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
     }
@@ -264,7 +264,7 @@ async fn an_application_adds_filters_of_its_own() {
 }
 
 #[rocket::async_test]
-async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
+async fn a_template_of_the_same_name_replaces_only_ours() {
     let own = TempDir::new().unwrap();
     let template = r#"{% extends "base" %}{% import "macros" as macros %}
         {% block title %}Own{% endblock %}
@@ -300,7 +300,7 @@ async fn a_template_of_the_same_name_replaces_ours_and_the_rest_stay() {
 type Build = fn(rocket::Rocket<rocket::Build>) -> rocket::Rocket<rocket::Build>;
 
 #[rocket::async_test]
-async fn an_application_renders_its_own_templates_beside_ours() {
+async fn an_application_can_render_its_own_templates_beside_ours() {
     fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
         Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
     }
@@ -339,7 +339,7 @@ async fn an_application_renders_its_own_templates_beside_ours() {
 }
 
 #[rocket::async_test]
-async fn an_edited_template_shows_without_a_restart_in_debug() {
+async fn an_edited_template_takes_effect_without_a_restart_in_debug_only() {
     for (profile, shows) in [("debug", true), ("release", false)] {
         let own = TempDir::new().unwrap();
         let write = |file: &str, text: &str| fs::write(own.path().join(file), text).unwrap();
@@ -354,7 +354,7 @@ async fn an_edited_template_shows_without_a_restart_in_debug() {
         write("login.html.tera", "{% extends \"base\" %}{% block content %}second{% endblock %}");
         visitor.get("/login").await.assert_text(if shows { "second" } else { "first" });
 
-        // A new one, one that is broken, and one that is gone.
+        // A new template, a broken one, and a deleted one.
         write("logout.html.tera", "leave");
         let text = if shows { "leave" } else { "Log out" };
         visitor.get("/logout").await.assert_text(text);
@@ -368,7 +368,7 @@ async fn an_edited_template_shows_without_a_restart_in_debug() {
 }
 
 #[rocket::async_test]
-async fn an_edited_mail_is_sent_without_a_restart_in_debug() {
+async fn an_edited_mail_takes_effect_without_a_restart_in_debug() {
     let own = TempDir::new().unwrap();
     fs::create_dir(own.path().join("mail")).unwrap();
     let file = own.path().join("mail/reset.txt.tera");
@@ -388,7 +388,7 @@ async fn an_edited_mail_is_sent_without_a_restart_in_debug() {
 }
 
 #[rocket::async_test]
-async fn a_page_that_cannot_be_rendered_is_an_error_and_nothing_more() {
+async fn a_page_that_cannot_be_rendered_becomes_an_error_page() {
     #[get("/missing")]
     fn missing() -> Rendered {
         Rendered::new("no/such/page", context! {})
@@ -414,7 +414,7 @@ async fn a_page_that_cannot_be_rendered_is_an_error_and_nothing_more() {
 }
 
 #[rocket::async_test]
-async fn a_template_that_cannot_be_used_stops_the_launch() {
+async fn a_broken_template_stops_the_launch() {
     for text in ["{% broken", "{% extends \"nothing\" %}"] {
         let own = TempDir::new().unwrap();
         fs::write(own.path().join("page.html.tera"), text).unwrap();
@@ -426,7 +426,7 @@ async fn a_template_that_cannot_be_used_stops_the_launch() {
 }
 
 #[rocket::async_test]
-async fn an_applications_own_words_and_look_of_a_mail_replace_ours() {
+async fn an_applications_own_mail_text_and_layout_replace_ours() {
     let own = TempDir::new().unwrap();
     fs::create_dir(own.path().join("mail")).unwrap();
     let words = "Subject: Hello from {{ site }}\n\nA & B\n\nGo on:\n{{ link }}\n";
@@ -450,14 +450,14 @@ async fn an_applications_own_words_and_look_of_a_mail_replace_ours() {
     assert!(mail.html.contains("<p>A &amp; B"), "{}", mail.html);
     ada.post(&mail.link("/auth/verify/"), &[]).await.assert_redirect("/auth/account");
 
-    // The others are ours.
+    // The other mails stay ours.
     ada.post("/auth/reset", &[("email", "ada@example.org")]).await.assert_status(200);
     let mail = testing::mails(&client).await.remove(0);
     assert_eq!(mail.subject, "Choose a new password at notes.example");
 }
 
 #[rocket::async_test]
-async fn a_mail_that_cannot_be_written_out_stops_the_launch() {
+async fn a_broken_mail_template_stops_the_launch() {
     for (name, text) in [
         ("reset.txt.tera", "Subject: Reset\n\n{{ lnik }}"),
         ("reset.txt.tera", "No subject"),
@@ -474,7 +474,7 @@ async fn a_mail_that_cannot_be_written_out_stops_the_launch() {
 }
 
 #[rocket::async_test]
-async fn without_a_directory_of_templates_the_built_in_ones_serve() {
+async fn the_built_in_templates_serve_with_an_empty_template_directory() {
     let own = TempDir::new().unwrap();
     let (client, _dir) =
         launch(|f| f.merge(("template_dir", own.path())), |r| r.attach(rocket_login::stage()))
@@ -483,7 +483,7 @@ async fn without_a_directory_of_templates_the_built_in_ones_serve() {
 }
 
 #[rocket::async_test]
-async fn a_directory_of_templates_that_is_not_there_stops_the_launch() {
+async fn a_missing_template_directory_stops_the_launch() {
     let dir = TempDir::new().unwrap();
     let figment = figment(&dir).merge(("template_dir", dir.path().join("nowhere")));
     let error = rocket::custom(figment).attach(rocket_login::stage()).ignite().await.unwrap_err();
@@ -491,7 +491,7 @@ async fn a_directory_of_templates_that_is_not_there_stops_the_launch() {
 }
 
 #[rocket::async_test]
-async fn an_application_keeps_its_own_tables_beside_ours() {
+async fn an_application_can_keep_its_own_tables_beside_ours() {
     let own = TempDir::new().unwrap();
     let sql = "CREATE TABLE notes (user_id INTEGER REFERENCES users (id) ON DELETE CASCADE) STRICT";
     fs::write(own.path().join("1_notes.sql"), sql).unwrap();
@@ -518,14 +518,14 @@ async fn an_application_keeps_its_own_tables_beside_ours() {
     sql::query("INSERT INTO notes SELECT id FROM users").execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
 
-    // And ours once more, beside theirs.
+    // The site starts again beside the application's migrations.
     client.terminate().await;
     let rocket = rocket::custom(figment(&dir)).attach(rocket_login::stage());
     rocket.ignite().await.expect("it starts again");
 }
 
 #[rocket::async_test]
-async fn a_message_waits_for_the_page_that_shows_it() {
+async fn a_flash_message_waits_for_the_page_that_shows_it() {
     let (client, _dir) = launch(
         |f| f,
         |r| {
@@ -549,30 +549,30 @@ async fn a_message_waits_for_the_page_that_shows_it() {
     let visitor = Browser::new(&client);
     visitor.post("/message", &[]).await.assert_status(200);
 
-    // A parallel reader of the session, a failure and a redirect leave it.
+    // A parallel request that does not show the message, a failure and a redirect keep it.
     visitor.get("/count").await.assert_status(200);
     visitor.get("/fail").await.assert_status(500);
     visitor.get("/redirect").await.assert_redirect("/show");
     assert_eq!(visitor.get("/show").await.body, r#"Some("saved")"#);
     assert_eq!(visitor.get("/show").await.body, "None");
 
-    // A route that forwards has not shown it.
+    // A route that forwards has not shown the message.
     visitor.post("/message", &[]).await;
     assert_eq!(visitor.get("/forward").await.body, r#"forwarded Some("saved")"#);
     assert_eq!(visitor.get("/show").await.body, "None");
 
-    // Nor has one that was not found; and a newer message comes first.
+    // Neither has a 404. A newer message replaces the one shown.
     visitor.post("/message", &[]).await;
     visitor.get("/take-and-miss").await.assert_status(404);
     visitor.get("/take-and-set").await.assert_text("saved");
     assert_eq!(visitor.get("/show").await.body, format!("Some({:?})", "ü".repeat(500)));
 
-    // No session was needed.
+    // A message needs no session.
     assert_eq!(Browser::new(&client).post("/message", &[]).await.set_cookie("session"), None);
 }
 
 #[rocket::async_test]
-async fn a_message_cannot_be_planted() {
+async fn a_flash_message_cannot_be_planted() {
     let (client, _dir) =
         launch(|f| f, |r| r.attach(rocket_login::sessions()).mount("/", routes![show])).await;
     let visitor = Browser::new(&client);
@@ -581,7 +581,7 @@ async fn a_message_cannot_be_planted() {
 }
 
 #[rocket::async_test]
-async fn a_forgotten_stage_is_noticed_for_messages_too() {
+async fn a_flash_guard_without_a_stage_stops_the_launch() {
     let dir = TempDir::new().unwrap();
     let rocket = rocket::custom(figment(&dir)).mount("/", routes![show]);
     let error = rocket.ignite().await.unwrap_err();
@@ -590,7 +590,7 @@ async fn a_forgotten_stage_is_noticed_for_messages_too() {
 
 #[cfg(feature = "prometheus")]
 #[rocket::async_test]
-async fn prometheus_takes_no_token_that_can_be_guessed() {
+async fn the_metrics_endpoint_refuses_a_guessable_token() {
     for token in ["", "short"] {
         let dir = TempDir::new().unwrap();
         let rocket = rocket::custom(figment(&dir)).attach(rocket_login::stage());
@@ -602,7 +602,7 @@ async fn prometheus_takes_no_token_that_can_be_guessed() {
 
 #[cfg(feature = "prometheus")]
 #[rocket::async_test]
-async fn prometheus_reads_what_happened_to_sessions() {
+async fn the_metrics_count_what_happened_to_sessions() {
     let (client, _dir) = launch(
         |f| f,
         |r| {

@@ -1,4 +1,4 @@
-//! The README's filter for fail2ban, in fail2ban itself, on the program's own log.
+//! Runs fail2ban itself with the documented filter on the program's own log.
 
 use std::fs;
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::servers::{find, has};
 const TROUBLE: [&str; 4] =
     ["log_in_failed", "reauthentication_failed", "link_refused", "throttled"];
 
-/// What somebody sends who wants another address banned.
+/// A forged log line, sent by an attacker who wants another address banned.
 const FORGED: &str = "Warning: security: time=2026-01-01T00:00:00Z event=throttled ip=6.6.6.6 \
                       user=1 email=-";
 
-/// The addresses that come from the README's filter as fail2ban reads it, one for each line of
-/// `log` that it matches.
+/// Returns the addresses that fail2ban finds with the documented filter, one for each line
+/// of `log` that matches.
 fn banned(log: &str, options: &[&str]) -> Vec<String> {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name);
@@ -28,17 +28,17 @@ fn banned(log: &str, options: &[&str]) -> Vec<String> {
     fs::write(path("log"), log).unwrap();
 
     let mut command = Command::new(find("fail2ban-regex").unwrap());
-    // Names in its output would be looked up.
+    // Do not look up host names.
     command.args(options).args(["--usedns=no", "-o", "ip"]);
-    // It takes what has a blank in its name for an expression.
+    // fail2ban takes a name with a blank in it for an expression.
     let done = command.args(["log", "./filter.conf"]).current_dir(dir.path()).output().unwrap();
     let said = String::from_utf8(done.stdout).unwrap();
     assert!(!said.contains("ERROR"), "{said}");
     said.lines().map(str::to_owned).collect()
 }
 
-/// What the program logs when it is used, well, badly, and by somebody who would like
-/// to write lines of the log.
+/// Returns the program's log of ordinary use, of failures, and of attempts to forge log
+/// lines.
 fn log(level: &str) -> String {
     let dir = TempDir::new().unwrap();
     let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -67,7 +67,7 @@ fn log(level: &str) -> String {
         while from(address, "/login", None, wrong).starts_with("HTTP/1.1 422") {}
     }
 
-    // Lines that are about nobody to be banned, or that nobody but an attacker has written.
+    // Requests whose log lines must ban nobody: harmless ones and forgeries.
     let line_of_forgery = FORGED.replace(' ', "%20");
     for path in ["/login", "/nowhere", "/reset/token"] {
         from("198.51.100.1", &format!("{path}?{line_of_forgery}"), None, right);
@@ -80,7 +80,7 @@ fn log(level: &str) -> String {
 }
 
 #[test]
-fn fail2ban_bans_by_the_filter_in_the_readme_in_every_form_of_the_log() {
+fn the_documented_fail2ban_filter_matches_every_log_format() {
     if !has(find("fail2ban-regex").is_some(), "fail2ban") {
         return;
     }
@@ -111,7 +111,7 @@ fn fail2ban_bans_by_the_filter_in_the_readme_in_every_form_of_the_log() {
             vec![("a file", all(&|line| line.to_owned()), &[])];
         if level == "normal" {
             forms.push(("Docker's json-file", all(&docker), &[]));
-            // From the journal fail2ban has the time apart, and cuts nothing out of the line.
+            // fail2ban gets the time of a journal entry separately and cuts nothing out of the line.
             let journal = all(&|line| format!("1767225600 www rocket-login[812]: {line}"));
             forms.push(("the journal", journal, &["-d", "^EPOCH"]));
             let syslog = all(&|line| format!("Jan  1 00:00:00 www rocket-login[812]: {line}"));
@@ -124,13 +124,13 @@ fn fail2ban_bans_by_the_filter_in_the_readme_in_every_form_of_the_log() {
 }
 
 #[test]
-fn fail2ban_bans_nobody_for_lines_that_somebody_else_has_written() {
+fn the_documented_fail2ban_filter_ignores_forged_lines() {
     if !has(find("fail2ban-regex").is_some(), "fail2ban") {
         return;
     }
 
     let lines = [
-        // As a proxy logs what it was asked for, and by what.
+        // Lines in a proxy's log, with the forgery in the path or the user agent.
         format!("203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] \"GET /{FORGED} HTTP/1.1\" 404 0"),
         format!(
             "203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 0 \"{FORGED}\""
@@ -138,12 +138,12 @@ fn fail2ban_bans_nobody_for_lines_that_somebody_else_has_written() {
         format!("GET /?{FORGED} text/html:"),
         format!("   >> {FORGED}"),
         format!("{{\"log\":\"GET /{FORGED}\\n\",\"time\":\"2026-01-01T00:00:00.1Z\"}}"),
-        // Whom it would be about is not known.
+        // A line without an address.
         FORGED.replace("6.6.6.6", "-"),
         FORGED.replace("throttled", "logged_in"),
         FORGED.replace("throttled", "denied"),
     ];
-    // And one that is ours, to show that they are read.
+    // One genuine line shows that the log is read.
     let ours = FORGED.replace("6.6.6.6", "203.0.113.7");
     assert_eq!(banned(&[&lines.join("\n"), "\n", &ours, "\n"].concat(), &[]), ["203.0.113.7"]);
 }

@@ -1,4 +1,4 @@
-//! A mail server that says what a test wants it to.
+//! A mail server that answers as a test tells it to.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use rocket::tokio::time;
 
-/// What the server does at a step.
+/// The server's reaction to a command.
 pub enum Act {
-    /// What a server usually says.
+    /// Sends the usual answer.
     Usual,
-    /// These bytes, whatever they are.
+    /// Sends these bytes.
     Say(Vec<u8>),
-    /// These bytes, again and again.
+    /// Sends these bytes again and again.
     Flood(&'static [u8]),
-    /// A byte now and then.
+    /// Sends these bytes slowly, one at a time.
     Drip(&'static [u8]),
-    /// Nothing, until the test is over or [`FakeServer::relent`] is called.
+    /// Sends nothing until the test is over or [`FakeServer::relent`] is called.
     Silence,
-    /// Silence, and then what is usual.
+    /// Is silent like [`Act::Silence`], and then sends the usual answer.
     Later,
-    /// It closes the connection.
+    /// Closes the connection.
     Close,
 }
 
@@ -30,7 +30,7 @@ pub fn say(text: &str) -> Act {
     Act::Say(text.as_bytes().to_vec())
 }
 
-/// What it has heard, and where it waits.
+/// The server's record of connections, commands and mails, and the signals to it.
 #[derive(Default)]
 struct State {
     connections: AtomicUsize,
@@ -42,15 +42,16 @@ struct State {
 
 type Script = Arc<dyn Fn(&str, usize) -> Act + Send + Sync>;
 
-/// It runs until it is dropped.
+/// A running server, which stops when it is dropped.
 pub struct FakeServer {
     pub port: u16,
     state: Arc<State>,
 }
 
 impl FakeServer {
-    /// `script` says what it does at each command (`CONNECT` is the greeting, `.` the end of
-    /// a mail) of the connection of a number, from 1 on.
+    /// Starts a server on 127.0.0.1. `script` decides on each command of each connection;
+    /// `CONNECT` stands for the greeting and `.` for the end of a mail. Connections are
+    /// numbered from 1.
     pub fn start(script: impl Fn(&str, usize) -> Act + Send + Sync + 'static) -> Self {
         Self::bound("127.0.0.1", script)
     }
@@ -73,19 +74,19 @@ impl FakeServer {
                 stream.set_nonblocking(false).unwrap();
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let (script, state) = (script.clone(), shared.clone());
-                // It ends when the client has had enough.
+                // The thread ends when the client closes the connection.
                 std::thread::spawn(move || Talk { stream, script, state, number }.hold());
             }
         });
         FakeServer { port, state }
     }
 
-    /// Where it is, for `mail.url`.
+    /// The server's address for `mail.url`.
     pub fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// Whoever it keeps waiting is answered, or the connection closed.
+    /// Ends every silence: answers the clients that wait, or closes their connections.
     pub fn relent(&self) {
         self.state.relents.store(true, Ordering::SeqCst);
     }
@@ -101,17 +102,17 @@ impl FakeServer {
         heard.filter(|command| command.starts_with(start)).cloned().collect()
     }
 
-    /// The mails that it has taken: recipient and text.
+    /// The mails that the server has accepted, each with its recipient and text.
     pub fn mails(&self) -> Vec<(String, String)> {
         self.state.mails.lock().unwrap().clone()
     }
 
-    /// Those to `recipient`.
+    /// The number of accepted mails to `recipient`.
     pub fn mails_to(&self, recipient: &str) -> usize {
         self.mails().iter().filter(|(to, _)| to == recipient).count()
     }
 
-    /// Waits until it has heard `start` so often.
+    /// Waits until the server has received `count` commands that begin with `start`.
     pub async fn until(&self, start: &str, count: usize) {
         let waiting = async {
             while self.commands(start).len() < count {
@@ -122,7 +123,7 @@ impl FakeServer {
         assert!(waited.is_ok(), "{start}: {:?}", self.state.commands.lock().unwrap());
     }
 
-    /// Waits until it has taken a mail to `recipient`.
+    /// Waits until the server has accepted a mail to `recipient`.
     pub async fn until_mail(&self, recipient: &str) {
         let waiting = async {
             while self.mails_to(recipient) == 0 {
@@ -180,7 +181,7 @@ impl Talk {
         }
     }
 
-    /// Reads a mail, if the client begins one. Whether the talk goes on.
+    /// Reads a mail and answers it. Returns true if the connection stays open.
     fn take(&mut self, reader: &mut impl BufRead, recipient: &str) -> bool {
         let (mut text, mut line) = (String::new(), String::new());
         loop {
@@ -194,7 +195,7 @@ impl Talk {
         let end = format!(". {recipient}");
         self.state.commands.lock().unwrap().push((self.number, end.clone()));
         let before = self.state.mails.lock().unwrap().len();
-        // It is the server's before it says so.
+        // A real server has stored the mail before it says so.
         self.state.mails.lock().unwrap().push((recipient.to_owned(), text));
         let goes_on = self.act(&end, "250 2.0.0 taken\r\n");
         let is_refused =
@@ -205,7 +206,7 @@ impl Talk {
         goes_on
     }
 
-    /// Does what the script says. Whether the talk goes on.
+    /// Does what the script says. Returns true if the connection stays open.
     fn act(&mut self, command: &str, usual: &str) -> bool {
         let act = (self.script)(command, self.number);
         match act {
@@ -234,7 +235,7 @@ impl Talk {
                 self.stream.write_all(usual.as_bytes()).is_ok()
             }
             Act::Close => {
-                // Without a reset, which would take away what was said before.
+                // Avoid a reset, which would discard what was sent before.
                 let _ = self.stream.shutdown(std::net::Shutdown::Write);
                 let _ = self.stream.set_read_timeout(Some(Duration::from_millis(200)));
                 let _ = self.stream.read(&mut [0; 4096]);

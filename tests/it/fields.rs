@@ -1,4 +1,4 @@
-//! What holds for every field and every page, whatever the text.
+//! Rules for all fields and all pages.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn inputs(page: &str) -> impl Iterator<Item = &str> {
 }
 
 #[rocket::async_test]
-async fn no_field_for_a_password_or_an_address_is_corrected_by_a_phone() {
+async fn password_and_address_fields_switch_off_autocorrection() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let verify = app.link(ADA, "/verify/").await;
@@ -42,17 +42,18 @@ async fn no_field_for_a_password_or_an_address_is_corrected_by_a_phone() {
     }
     app.advance(11 * 60);
     look("/reauthenticate", &ada.get("/reauthenticate").await.body);
-    // Register, log in, verify, reset, two for a change, one each for the three others.
+    // One each on register, log-in, verify and reset, two for a change of the password, and
+    // one each on the three other pages.
     assert_eq!(passwords, 9);
 
-    // No template has such a field of its own making.
+    // No template writes such a field without the macro.
     for (path, text) in templates() {
         let own = inputs(&text).find(|input| input.contains("type=\"password\""));
         assert_eq!(own, None, "{path}");
     }
 }
 
-/// Path and text of each of our templates for pages.
+/// Returns the path and the text of each page template.
 fn templates() -> Vec<(String, String)> {
     let files = fs::read_dir("templates").unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.is_file());
@@ -63,7 +64,7 @@ fn templates() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_style_names_no_side_by_left_or_right() {
+fn the_style_sheet_uses_only_logical_properties() {
     let style = fs::read_to_string("static/style.css").unwrap();
     let declarations: Vec<_> = style
         .lines()
@@ -76,7 +77,7 @@ fn the_style_names_no_side_by_left_or_right() {
         let is_of_a_line = name == "line-height";
         let physical = words.iter().find(|word| sides.contains(word));
         assert!(physical.is_none() || is_of_a_line, "{name}: {value}");
-        // Four values go round by the compass.
+        // With four values, the second is the right side and the fourth is the left side.
         if ["margin", "padding", "inset", "border-width"].contains(&name) {
             let value = value.replace(", ", ",");
             let values: Vec<&str> = value.split_whitespace().collect();

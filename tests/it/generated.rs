@@ -1,6 +1,6 @@
-//! Ten thousand bad inputs over all forms, cookies and headers.
+//! Ten thousand bad inputs in all forms, cookies and headers.
 //!
-//! Made from a seed, so that a failure comes again: `SEED=… cargo test`.
+//! They are generated from a seed, so a failure can be repeated: `SEED=… cargo test`.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::database::pick;
 use crate::servers::client::Random;
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
 
-/// How many times each kind. Forms cost the most: what they do is on the disk.
+/// The number of inputs of each kind. Forms cost the most, because they write to the disk.
 const ROUNDS: usize = 2_000;
 
 const OWNER: &str = "ada@example.org";
 
-/// The fields of each form. Whoever adds a form adds it here.
+/// The fields of each form. If you add a form, add it here.
 const FORMS: [(&str, &[&str]); 16] = [
     ("/register", &["email", "password", "next"]),
     ("/login", &["email", "password", "remember", "next"]),
@@ -68,7 +68,7 @@ const HEADERS: [&str; 22] = [
 
 const COOKIES: [&str; 4] = ["session", "session-flash", "session-device", "session-sign-up"];
 
-/// What has made some program stumble before. `<xss` must never be markup.
+/// Texts that have made programs fail before. `<xss` must never become markup.
 const NOISE: [&str; 34] = [
     "",
     "\0",
@@ -115,7 +115,7 @@ impl Random {
         choices[self.below(choices.len())]
     }
 
-    /// Noise, letters and strange characters; now and then a lot of it.
+    /// Returns noise, letters and strange characters, and sometimes a very long text.
     fn text(&mut self) -> String {
         if self.one_in(40) {
             let length = self.below(9_000);
@@ -132,13 +132,13 @@ impl Random {
         (0..pieces).map(|_| piece(self)).collect()
     }
 
-    /// A token of the right shape, or nearly.
+    /// Returns a token of the right shape, or nearly.
     fn token(&mut self) -> String {
         let length = self.pick(&[43, 43, 43, 42, 44, 1, 64, 300]);
         (0..length).map(|_| char::from(self.pick(b"abcdefghijkXYZ0189-_"))).collect()
     }
 
-    /// A value for `field` that must not be good for anything.
+    /// Returns an invalid value for `field`.
     fn value(&mut self, field: &str) -> String {
         match field {
             "email" if self.one_in(3) => self.pick(&[OWNER, "eve@example.org"]).to_owned(),
@@ -146,7 +146,7 @@ impl Random {
                 let text = format!("{}@{}", self.text(), self.pick(&["example.org", "b", "b.c\0"]));
                 if Email::parse(&text).is_ok() { format!("{text},") } else { text }
             }
-            // Any wrong one, but no new one that could be taken.
+            // A password is always wrong, and never acceptable as a new one.
             name if name.ends_with("password") => {
                 let text = self.text();
                 let policy = PasswordConfig::default();
@@ -159,7 +159,7 @@ impl Random {
         }
     }
 
-    /// Replaces, inserts, removes or doubles bytes somewhere.
+    /// Replaces, inserts, removes or doubles some bytes.
     fn damage(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);
@@ -184,7 +184,7 @@ impl Random {
     }
 }
 
-/// The site, the generator, and somebody with an account to lose.
+/// The site, the generator, and a user whose account must stay as it is.
 struct Attack<'a> {
     app: &'a TestApp,
     owner: &'a Visitor<'a>,
@@ -196,7 +196,7 @@ struct Attack<'a> {
 }
 
 impl<'a> Attack<'a> {
-    /// A form with its fields in any order, some missing, some doubled.
+    /// Returns a form with its fields in any order, some missing and some doubled.
     fn body(&mut self, fields: &[&str]) -> Vec<u8> {
         let random = &mut self.random;
         let mut pairs = Vec::new();
@@ -220,7 +220,7 @@ impl<'a> Attack<'a> {
         (route, self.random.path(route), self.body(fields))
     }
 
-    /// As the owner of the account, or as a stranger.
+    /// Returns the browser of the account's owner or of a stranger.
     fn browser(&mut self) -> Visitor<'a> {
         let visitor = self.app.visitor();
         if self.random.one_in(2) {
@@ -229,7 +229,7 @@ impl<'a> Attack<'a> {
         visitor
     }
 
-    /// Pages for people cost ten times what answers for programs cost.
+    /// Asks more often for JSON, because a page costs ten times as much.
     fn accept(&mut self, request: LocalRequest<'a>) -> LocalRequest<'a> {
         let kind = if self.random.one_in(3) { "text/html" } else { "application/json" };
         request.header(Header::new("Accept", kind))
@@ -250,7 +250,7 @@ impl<'a> Attack<'a> {
         answer
     }
 
-    /// A form that ended the owner's session did what it is for.
+    /// Returns false if a form has ended the owner's session, as log-out does.
     async fn is_logged_in(&mut self) -> bool {
         let sql = "SELECT count(*) FROM sessions";
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut self.db).await.unwrap() == 1
@@ -282,7 +282,7 @@ impl<'a> Attack<'a> {
         assert!(!is_page || !answer.body.contains("<xss"), "{what}: markup in\n{}", answer.body);
     }
 
-    /// Fields with values that are wrong, each of them encoded as it should be.
+    /// Sends correctly encoded forms with wrong values.
     async fn fields(&mut self) {
         let (route, path, body) = self.form();
         let visitor = self.browser();
@@ -290,13 +290,13 @@ impl<'a> Attack<'a> {
         let request = self.accept(request);
         let what = format!("{route} {}", String::from_utf8_lossy(&body));
         let answer = self.send(&visitor, request, &what).await;
-        // A stranger is sent to the log-in; whose form was taken, elsewhere.
+        // A refusal redirects a stranger to the log-in, and an accepted form redirects elsewhere.
         let is_taken = answer.header("location").is_some_and(|to| !to.starts_with("/login"));
         let is_refused = ["/register", "/login", "/account/password", "/account/email"];
         assert!(!is_taken || !is_refused.contains(&route), "SEED={} {what}", self.seed);
     }
 
-    /// Bodies that are no forms any more, under types that may be none.
+    /// Sends damaged forms with all kinds of content types.
     async fn bodies(&mut self) {
         let (route, path, mut body) = self.form();
         self.random.damage(&mut body);
@@ -312,7 +312,7 @@ impl<'a> Attack<'a> {
         let request = self.accept(request.body(&body));
         let what = format!("{route} {kind} {}", String::from_utf8_lossy(&body));
         let answer = self.send(&visitor, request, &what).await;
-        // Damage can mend: then it was a sign-up like any other.
+        // Damage can make a form valid by chance. Then this was an ordinary sign-up.
         if route == "/register" && answer.status.code == 303 {
             self.signed_up += 1;
         }
@@ -334,7 +334,7 @@ impl<'a> Attack<'a> {
             }
             let name = match self.random.below(6) {
                 0 => self.random.text(),
-                // The owner's own cookie must stay what is tested elsewhere.
+                // A request with the owner's undamaged session cookie would be legitimate.
                 _ if value == self.owner.session_cookie() => self.random.pick(&COOKIES[1..]).into(),
                 _ => self.random.pick(&COOKIES).into(),
             };
@@ -385,7 +385,7 @@ async fn ten_thousand_bad_inputs_break_nothing_and_store_nothing() {
     }
     let (sent, signed_up) = (attack.sent, attack.signed_up);
     assert!(sent >= 10_000, "{sent}");
-    // Rows that are written behind an answer.
+    // Some rows are written after the answer.
     rocket::tokio::time::sleep(Duration::from_millis(50)).await;
 
     let none = [
@@ -415,7 +415,7 @@ async fn ten_thousand_bad_inputs_break_nothing_and_store_nothing() {
 }
 
 #[rocket::async_test]
-async fn every_form_is_among_those_that_are_attacked() {
+async fn the_generator_attacks_every_form() {
     let app = TestApp::new().await;
     for route in app.client.rocket().routes().filter(|route| route.method == Method::Post) {
         let path = route.uri.path();

@@ -1,4 +1,4 @@
-//! When more passwords come than can be hashed.
+//! Password hashing under load.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use rocket_login::Hasher;
 use crate::support::{PASSWORD, TestApp};
 
 #[rocket::async_test]
-async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
-    // One worker, and a password that takes it a good part of a second.
+async fn an_overloaded_hasher_answers_503_and_pages_stay_fast() {
+    // There is one worker, and a password takes it a good part of a second.
     let app = TestApp::with(|figment| {
         figment
             .merge(("throttle.enabled", false))
@@ -46,15 +46,15 @@ async fn who_cannot_be_served_soon_is_told_so_and_pages_go_on() {
         assert_eq!(answer.header("retry-after"), Some("5"));
     }
 
-    // Who finds the queue full does not wait at all.
+    // A request that finds the queue full does not wait at all.
     let at_once = refused.iter().filter(|(_, after)| *after < Duration::from_secs(2)).count();
     assert!(at_once >= 100 - 64 - served.len() - 1, "{at_once} of {} at once", refused.len());
-    // Nobody waits longer than two seconds and the hash that is under way.
+    // No request waits longer than two seconds plus the hash that is in progress.
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 #[rocket::async_test]
-async fn a_short_rush_is_served_whole() {
+async fn a_short_burst_of_log_ins_is_served_completely() {
     let app = TestApp::with(|figment| figment.merge(("throttle.enabled", false))).await;
     let visitors: Vec<_> = (0..100).map(|_| app.visitor()).collect();
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
@@ -63,7 +63,7 @@ async fn a_short_rush_is_served_whole() {
 }
 
 #[rocket::async_test]
-async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
+async fn a_log_in_costs_one_hash_for_every_address() {
     let app = TestApp::new().await;
     let hasher: &Hasher = app.client.rocket().state().unwrap();
     app.registered("ada@example.org").await;
@@ -86,18 +86,18 @@ async fn a_log_in_costs_one_hash_whoever_is_asked_for() {
 
     app.visitor().log_in("ada@example.org").await.assert_status(303);
     assert_eq!(hasher.count(), 8);
-    // A taken address and a free one cost the same as well. (With the account's own password
-    // a sign-up is a log-in.)
+    // A sign-up costs one hash for a taken address, too. With the account's own password it
+    // would be a log-in.
     let fields = [("email", "ada@example.org"), ("password", "another horse battery")];
     app.visitor().post("/register", &fields).await.assert_status(422);
     assert_eq!(hasher.count(), 9);
 }
 
-/// Memory in KiB, and passes.
+/// The memory in KiB and the number of passes.
 type Parameters = (u32, u32);
 
-/// Before and after a change of the configuration, and what a refusal takes from
-/// then on.
+/// The parameters before and after a change of the configuration, and the work of a
+/// refusal from then on.
 const CHANGES: [(Parameters, Parameters, u64); 6] = [
     ((64, 1), (64, 3), 192),
     ((64, 3), (64, 1), 192),
@@ -108,7 +108,7 @@ const CHANGES: [(Parameters, Parameters, u64); 6] = [
 ];
 
 #[rocket::async_test]
-async fn a_refused_log_in_takes_the_same_work_after_a_change_of_the_parameters() {
+async fn refused_log_ins_take_equal_work_after_a_change_of_hash_parameters() {
     let hashed_with = |(memory, passes): Parameters| {
         move |f: Figment| {
             f.merge(("password.memory_kib", memory)).merge(("password.iterations", passes))
@@ -127,23 +127,23 @@ async fn a_refused_log_in_takes_the_same_work_after_a_change_of_the_parameters()
             hasher.effort() - effort
         };
 
-        // The costliest hash is seen at the first attempt on it.
+        // The site learns the costliest parameters from the first attempt on such a hash.
         assert_eq!(effort("old@example.org").await, expected, "{before:?} {after:?}");
         for email in ["old@example.org", "new@example.org", "unknown@example.org", "none"] {
             assert_eq!(effort(email).await, expected, "{email}, {before:?} {after:?}");
         }
-        // Nor does an account stand out whose hash cannot be read.
+        // An unreadable hash takes equal work, too.
         app.execute("UPDATE users SET password_hash = 'x' WHERE email = 'new@example.org'").await;
         assert_eq!(effort("new@example.org").await, expected, "{before:?} {after:?}");
 
-        // The right password brings its hash up to date.
+        // A log-in with the right password renews its hash.
         app.visitor().log_in("old@example.org").await.assert_redirect("/account");
         assert_eq!(effort("old@example.org").await, expected);
     }
 }
 
 #[rocket::async_test]
-async fn a_log_in_with_a_password_that_is_changed_meanwhile_is_refused() {
+async fn a_log_in_is_refused_if_the_password_changes_in_the_meantime() {
     let slow = |figment: Figment| {
         figment.merge(("password.memory_kib", 65_536)).merge(("password.iterations", 10))
     };
@@ -165,8 +165,8 @@ async fn a_log_in_with_a_password_that_is_changed_meanwhile_is_refused() {
 }
 
 #[rocket::async_test]
-async fn one_address_takes_no_more_than_half_of_the_places() {
-    // One worker with 64 places, and a password that takes it some 5 ms.
+async fn one_ip_address_takes_at_most_about_half_of_the_hash_queue() {
+    // There is one worker with a queue of 64 places, and a password takes it some 5 ms.
     let app = TestApp::with(|figment| {
         figment
             .merge(("throttle.enabled", false))
@@ -182,7 +182,7 @@ async fn one_address_takes_no_more_than_half_of_the_places() {
     let (flood, other) = join(flood, status("192.0.2.2")).await;
     assert_eq!(other, 422);
     let served = flood.iter().filter(|status| **status == 422).count();
-    // Half of the places, and those that became free while the flood came in.
+    // These are half of the places and those that became free during the flood.
     assert!((1..100).contains(&served), "{served}");
     assert!(flood.iter().all(|status| matches!(status, 422 | 503)), "{flood:?}");
 }

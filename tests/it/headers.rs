@@ -7,7 +7,7 @@ use rocket::{Build, Responder, Rocket, get, routes};
 
 use crate::support::{Answer, TestApp, header};
 
-/// Ours, and what an application might want instead. Rocket's own defaults are among it.
+/// Our headers with values that an application might prefer, among them Rocket's defaults.
 const LOOSER: [(&str, &str); 8] = [
     ("Content-Security-Policy", "default-src 'self' data: https://fonts.example"),
     ("X-Content-Type-Options", "none"),
@@ -36,7 +36,7 @@ fn loose(which: usize) -> Loose {
     Loose { page: "loose", header: Header::new(name, value) }
 }
 
-/// Loosens everything on all pages below `/plain`.
+/// Loosens all headers of the pages below `/plain`.
 fn loosening() -> AdHoc {
     AdHoc::on_response("Looser", |request, response| {
         Box::pin(async move {
@@ -72,7 +72,7 @@ fn assert_secure(answer: &Answer, what: &str) {
     assert_eq!(answer.header("access-control-allow-origin"), None, "{what}");
 }
 
-/// An answer of every kind: pages, redirects, files, refusals and errors.
+/// Returns answers of every kind: pages, redirects, files, refusals and errors.
 async fn answers(app: &TestApp) -> Vec<(String, Answer)> {
     let mut answers = Vec::new();
     let visitor = app.visitor();
@@ -113,7 +113,7 @@ async fn answers(app: &TestApp) -> Vec<(String, Answer)> {
 }
 
 #[rocket::async_test]
-async fn every_response_carries_them() {
+async fn every_response_has_the_security_headers() {
     let app = TestApp::new().await;
     for (what, answer) in answers(&app).await {
         assert_secure(&answer, &what);
@@ -122,7 +122,7 @@ async fn every_response_carries_them() {
 }
 
 #[rocket::async_test]
-async fn in_release_every_response_asks_for_https() {
+async fn in_release_every_response_has_an_hsts_header() {
     let app = TestApp::release().await;
     for (what, answer) in answers(&app).await {
         assert_secure(&answer, &what);
@@ -132,7 +132,7 @@ async fn in_release_every_response_asks_for_https() {
 }
 
 #[rocket::async_test]
-async fn pages_are_stored_by_nobody() {
+async fn pages_are_never_cached() {
     let app = TestApp::new().await;
     for (what, answer) in answers(&app).await {
         if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
@@ -142,7 +142,7 @@ async fn pages_are_stored_by_nobody() {
 }
 
 #[rocket::async_test]
-async fn static_files_are_kept_by_their_version_and_set_no_cookie() {
+async fn versioned_static_files_are_cached_and_set_no_cookie() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let page = ada.get("/login").await;
@@ -170,7 +170,7 @@ async fn static_files_are_kept_by_their_version_and_set_no_cookie() {
 }
 
 #[rocket::async_test]
-async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+async fn pages_have_no_inline_code_and_no_external_resources() {
     let app = TestApp::new().await;
     for (what, answer) in answers(&app).await {
         for inline in [
@@ -191,7 +191,7 @@ async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 }
 
 #[rocket::async_test]
-async fn what_a_route_has_set_stays_and_the_rest_is_ours() {
+async fn a_header_set_by_a_route_stays_and_the_others_are_ours() {
     for app in [
         TestApp::built(|f| f, |r| r.mount("/", routes![plain, loose])).await,
         TestApp::built(|f| f.select("release"), |r| r.mount("/", routes![plain, loose])).await,
@@ -205,7 +205,7 @@ async fn what_a_route_has_set_stays_and_the_rest_is_ours() {
                 let lower = name.to_ascii_lowercase();
                 let is_framed = set == "X-Frame-Options" && name == "Content-Security-Policy";
                 let ours = strict.header(&lower).map(|value| match is_framed {
-                    // Or nobody would look at what the route has said.
+                    // `frame-ancestors` overrides X-Frame-Options, so it must agree with the route.
                     true => value.replace("frame-ancestors 'none'", "frame-ancestors 'self'"),
                     false => value.to_owned(),
                 });
@@ -217,7 +217,7 @@ async fn what_a_route_has_set_stays_and_the_rest_is_ours() {
 }
 
 #[rocket::async_test]
-async fn what_a_fairing_of_the_application_has_set_stays() {
+async fn a_header_set_by_an_applications_fairing_stays() {
     let before = |rocket: Rocket<Build>| {
         rocket.attach(loosening()).attach(rocket_login::stage()).mount("/", routes![plain])
     };
@@ -238,7 +238,7 @@ async fn what_a_fairing_of_the_application_has_set_stays() {
 }
 
 #[rocket::async_test]
-async fn an_application_keeps_a_shield_of_its_own() {
+async fn an_application_can_attach_its_own_shield() {
     let shield = AdHoc::on_ignite("Shield", |rocket| async {
         let hsts = Hsts::Enable(rocket::time::Duration::days(365));
         let shield = Shield::new().enable(Frame::SameOrigin).enable(Referrer::Origin).enable(hsts);
@@ -258,7 +258,7 @@ async fn an_application_keeps_a_shield_of_its_own() {
 }
 
 #[rocket::async_test]
-async fn nobody_loosens_the_referrer_of_a_path_that_is_a_secret() {
+async fn a_fairing_cannot_loosen_the_referrer_policy_of_a_secret_path() {
     let unsafe_url = AdHoc::on_response("Referrer", |_, response| {
         Box::pin(async move {
             response.set_header(Header::new("Referrer-Policy", "unsafe-url"));

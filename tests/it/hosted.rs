@@ -1,5 +1,5 @@
-//! PostgreSQL as hosters make it: encodings, collations, roles, schemas, and changes of which
-//! no trigger tells.
+//! PostgreSQL as hosters set it up: encodings, collations, roles, schemas, and changes that
+//! bypass the triggers.
 
 use std::time::{Duration, Instant};
 
@@ -35,12 +35,12 @@ fn url(cluster: &Cluster, role: &str, name: &str) -> String {
     format!("postgres://{role}@localhost/{name}?host={}", cluster.socket().display())
 }
 
-/// An instance that reads each session anew.
+/// Starts an instance without the session cache.
 async fn site(url: String) -> TestApp {
     TestApp::with(|f| f.merge(("databases.login.url", url)).merge(("session.cache", false))).await
 }
 
-/// Starts the site on `url`, which must stop with one line.
+/// Runs `migrate` on `url`, which must fail with one line, and returns that line.
 fn refusal(url: &str) -> String {
     let dir = TempDir::new().unwrap();
     let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -52,7 +52,7 @@ fn refusal(url: &str) -> String {
     said
 }
 
-/// Signs up, logs in and out: that all is well.
+/// Asserts that the site works: signs up, uses the session, logs out and in.
 async fn assert_works(app: &TestApp, email: &str) {
     let ada = app.registered(email).await;
     assert!(ada.is_logged_in().await);
@@ -67,13 +67,13 @@ async fn assert_works(app: &TestApp, email: &str) {
     assert_taken(app, &email.to_uppercase()).await;
 }
 
-/// Whoever does not know its password cannot sign up with the address.
+/// Asserts that a visitor without the password cannot sign up with `email`.
 async fn assert_taken(app: &TestApp, email: &str) {
     let fields = [("email", email), ("password", "another horse battery")];
     app.visitor().post("/register", &fields).await.assert_status(422);
 }
 
-/// Does `change`, after which the session is dead.
+/// Makes `change` and asserts that the session ends within a second.
 async fn assert_told(cluster: &Cluster, ada: &Visitor<'_>, change: &str) {
     until_kept(cluster, ada).await;
     cluster.sql("site", change);
@@ -82,7 +82,7 @@ async fn assert_told(cluster: &Cluster, ada: &Visitor<'_>, change: &str) {
 }
 
 #[rocket::async_test]
-async fn a_change_that_no_trigger_tells_of_is_not_missed_for_longer_than_a_second() {
+async fn a_change_that_bypasses_the_triggers_is_noticed_within_a_second() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let past_triggers = |change: &str| {
@@ -110,7 +110,7 @@ async fn a_change_that_no_trigger_tells_of_is_not_missed_for_longer_than_a_secon
              EXECUTE definition;
          END $do$"
             .into(),
-        // Nobody looks at the foreign keys: the rows of sessions stay.
+        // Foreign keys are not enforced here, so the rows of sessions stay.
         replica("DELETE FROM users"),
     ];
     app.registered(ADA).await;
@@ -123,7 +123,7 @@ async fn a_change_that_no_trigger_tells_of_is_not_missed_for_longer_than_a_secon
 }
 
 #[rocket::async_test]
-async fn while_a_trigger_is_switched_off_nothing_is_believed() {
+async fn the_cache_is_not_used_while_a_trigger_is_disabled() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -149,7 +149,7 @@ async fn while_a_trigger_is_switched_off_nothing_is_believed() {
 }
 
 #[rocket::async_test]
-async fn what_logical_replication_changes_is_told_as_well() {
+async fn a_change_by_logical_replication_ends_the_session_as_well() {
     if !is_installed() {
         return;
     }
@@ -190,14 +190,14 @@ async fn what_logical_replication_changes_is_told_as_well() {
         cluster.sql("source", "UPDATE users SET disabled_at = NULL");
         until("SELECT disabled_at IS NULL FROM users").await;
     }
-    // The server stops only when nothing is replicated any more.
+    // The server cannot stop while it replicates.
     cluster.sql("site", "ALTER SUBSCRIPTION logins DISABLE");
     cluster.sql("site", "ALTER SUBSCRIPTION logins SET (slot_name = NONE)");
     cluster.sql("site", "DROP SUBSCRIPTION logins");
 }
 
-/// A way to the server on which notifications are lost, as behind a pooler that hands out a
-/// connection for each transaction.
+/// Starts a proxy to the server that loses notifications, as a pooler does that assigns a
+/// connection to each transaction. Returns its port.
 async fn deaf(cluster: &Cluster) -> u16 {
     let socket = cluster.socket().join(".s.PGSQL.5432");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -226,7 +226,7 @@ async fn deaf(cluster: &Cluster) -> u16 {
 }
 
 #[rocket::async_test]
-async fn a_connection_that_answers_and_is_told_nothing_is_not_believed() {
+async fn the_cache_is_not_used_if_notifications_do_not_arrive() {
     let Some(cluster) = cluster() else { return };
     let port = deaf(&cluster).await;
     let url = format!("postgres://postgres@127.0.0.1:{port}/site?sslmode=disable");
@@ -240,7 +240,7 @@ async fn a_connection_that_answers_and_is_told_nothing_is_not_believed() {
     assert!(!ada.is_logged_in().await);
 }
 
-/// A cluster with a role `site` that owns the database `hosted`.
+/// Starts a cluster with a role `site` that owns the database `hosted`.
 fn hosted() -> Option<Cluster> {
     let cluster = cluster()?;
     cluster.sql("postgres", "CREATE ROLE site LOGIN");
@@ -249,7 +249,7 @@ fn hosted() -> Option<Cluster> {
 }
 
 #[rocket::async_test]
-async fn whatever_a_role_or_a_database_has_set_the_site_works_as_it_should() {
+async fn the_site_works_with_all_kinds_of_role_and_database_settings() {
     let Some(cluster) = hosted() else { return };
     for (number, whose) in ["ROLE site", "DATABASE hosted"].into_iter().enumerate() {
         for setting in [
@@ -276,7 +276,7 @@ async fn whatever_a_role_or_a_database_has_set_the_site_works_as_it_should() {
         let app = site(url(&cluster, "site", "hosted")).await;
         assert_works(&app, &format!("ada{number}@example.org")).await;
 
-        // No connection that waits in the pool is gone when it is wanted.
+        // Connections that idle in the pool stay open.
         let ada = app.registered(&format!("bob{number}@example.org")).await;
         join_all((0..4).map(|_| ada.get("/account/sessions"))).await;
         sleep(Duration::from_millis(500)).await;
@@ -301,7 +301,7 @@ async fn whatever_a_role_or_a_database_has_set_the_site_works_as_it_should() {
 }
 
 #[rocket::async_test]
-async fn what_commits_more_strictly_than_the_site_asks_for_stays() {
+async fn a_stricter_synchronous_commit_is_kept() {
     let Some(cluster) = hosted() else { return };
     cluster.sql("postgres", "ALTER ROLE site SET synchronous_commit = remote_apply");
     let app = site(url(&cluster, "site", "hosted")).await;
@@ -312,7 +312,7 @@ async fn what_commits_more_strictly_than_the_site_asks_for_stays() {
 }
 
 #[rocket::async_test]
-async fn a_session_in_the_role_of_a_replica_is_refused() {
+async fn session_replication_role_replica_is_refused_at_the_start() {
     let Some(cluster) = cluster() else { return };
     cluster.sql("postgres", "ALTER ROLE postgres SET session_replication_role = replica");
     let said = refusal(&cluster.url("site"));
@@ -320,7 +320,7 @@ async fn a_session_in_the_role_of_a_replica_is_refused() {
 }
 
 #[rocket::async_test]
-async fn a_database_that_cannot_keep_every_letter_is_refused_and_one_that_does_is_not() {
+async fn a_database_is_refused_if_its_encoding_cannot_hold_every_letter() {
     let Some(cluster) = cluster() else { return };
     for encoding in ["LATIN1", "EUC_JP", "SQL_ASCII"] {
         cluster.sql(
@@ -338,9 +338,9 @@ async fn a_database_that_cannot_keep_every_letter_is_refused_and_one_that_does_i
 }
 
 #[rocket::async_test]
-async fn addresses_are_told_apart_alike_under_every_collation() {
+async fn addresses_are_compared_alike_under_every_collation() {
     let Some(cluster) = cluster() else { return };
-    // Where the small letter of I is another one than i.
+    // In Turkish the lower case of I is not i.
     cluster.sql(
         "postgres",
         "CREATE DATABASE turkish LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' ENCODING 'UTF8'
@@ -357,12 +357,12 @@ async fn addresses_are_told_apart_alike_under_every_collation() {
 }
 
 #[rocket::async_test]
-async fn a_role_that_may_only_read_and_write_rows_runs_the_site() {
+async fn the_site_runs_with_a_role_that_may_only_read_and_write_rows() {
     let Some(cluster) = hosted() else { return };
     let owner = url(&cluster, "site", "hosted");
     cluster.sql("postgres", "CREATE ROLE app LOGIN");
     let user = url(&cluster, "app", "hosted");
-    // Nothing is there yet, and it may not make it.
+    // There are no tables yet, and the role may not create them.
     let said = refusal(&user);
     assert!(said.contains("permission denied for schema public"), "{said}");
     assert!(said.contains("run `rocket-login migrate` as the role that owns the tables"), "{said}");
@@ -377,7 +377,7 @@ async fn a_role_that_may_only_read_and_write_rows_runs_the_site() {
 }
 
 #[rocket::async_test]
-async fn a_schema_that_comes_before_the_tables_does_not_hide_them() {
+async fn an_earlier_schema_in_the_search_path_does_not_hide_the_tables() {
     let Some(cluster) = hosted() else { return };
     let hosted = url(&cluster, "site", "hosted");
     let as_owner = |sql: &str| cluster.sql("hosted", &format!("SET ROLE site; {sql}"));
@@ -385,20 +385,21 @@ async fn a_schema_that_comes_before_the_tables_does_not_hide_them() {
     let app = site(hosted.clone()).await;
     app.registered(ADA).await;
 
-    // `"$user", public` finds it from now on. What is there is used, if nothing is to be made.
+    // The search path `"$user", public` now finds this schema first. The site still uses the
+    // tables in `public` if there is nothing to migrate.
     as_owner("CREATE SCHEMA site");
     let app = site(hosted.clone()).await;
     app.visitor().log_in(ADA).await.assert_redirect("/account");
     as_owner("DELETE FROM _sqlx_migrations WHERE version > 20261128000000");
     let said = refusal(&hosted);
     assert!(said.contains("the tables are in the schema public"), "{said}");
-    // With migrations of somebody else's in it, too.
+    // The refusal stays if the schema has another program's migrations.
     as_owner("CREATE TABLE site._sqlx_migrations AS SELECT * FROM public._sqlx_migrations LIMIT 0");
     let said = refusal(&hosted);
     assert!(said.contains("add ?options=-c%20search_path%3Dpublic to the URL"), "{said}");
     assert_eq!(cluster.sql("hosted", "SELECT to_regclass('site.users')"), "");
 
-    // In a schema of their own they see nothing of another site's.
+    // A site in its own schema sees nothing of the other site.
     as_owner("DROP TABLE site._sqlx_migrations");
     let other = site(format!("{hosted}&options=-c%20search_path%3Dsite")).await;
     assert_works(&other, ADA).await;
@@ -406,7 +407,7 @@ async fn a_schema_that_comes_before_the_tables_does_not_hide_them() {
 }
 
 #[rocket::async_test]
-async fn rows_that_a_policy_hides_log_nobody_out() {
+async fn row_level_security_stops_the_site_and_logs_nobody_out() {
     let Some(cluster) = hosted() else { return };
     let hosted = url(&cluster, "site", "hosted");
     let app = site(hosted.clone()).await;
@@ -423,7 +424,7 @@ async fn rows_that_a_policy_hides_log_nobody_out() {
 }
 
 #[rocket::async_test]
-async fn a_pooler_that_takes_no_transactions_is_refused_with_a_line() {
+async fn a_pooler_in_statement_mode_is_refused_with_one_line() {
     if !is_installed_with("pgbouncer") {
         return;
     }
@@ -439,7 +440,7 @@ async fn a_pooler_that_takes_no_transactions_is_refused_with_a_line() {
 }
 
 #[rocket::async_test]
-async fn behind_a_pooler_a_log_out_is_on_disk_as_well() {
+async fn a_log_out_behind_a_pooler_is_on_disk() {
     if !is_installed_with("pgbouncer") {
         return;
     }
@@ -457,7 +458,7 @@ async fn behind_a_pooler_a_log_out_is_on_disk_as_well() {
     let row = tx.postgres().unwrap().fetch_one("SELECT current_setting('synchronous_commit')");
     assert_eq!(row.await.unwrap().get::<String, _>(0), "on");
     tx.commit().await.unwrap();
-    // It is set for the transaction alone: the pooler hands the connection to others.
+    // The setting is local to the transaction, because the pooler gives the connection to others.
     let options: PgConnectOptions = url.parse().unwrap();
     let mut other = options.extra_float_digits(None).connect().await.unwrap();
     let row = other.fetch_one("SELECT current_setting('synchronous_commit')").await.unwrap();

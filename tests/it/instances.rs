@@ -1,5 +1,5 @@
-//! Several instances as real processes, on one PostgreSQL: restarted one after
-//! the other behind a balancer, and killed under load.
+//! Several instances as real processes on one PostgreSQL, restarted one after
+//! the other behind a load balancer, and killed under load.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -17,10 +17,10 @@ use crate::servers::{
 
 const PASSWORD: &str = "correct+horse+battery";
 
-/// How long the history goes on, in seconds, unless `HISTORY_SECONDS` says more.
+/// The length of the history in seconds, unless `HISTORY_SECONDS` sets another one.
 const SHORT: u64 = 14;
 
-/// Three instances, each on a port of its own.
+/// Several instances, each on its own port.
 struct Instances {
     dir: TempDir,
     url: String,
@@ -51,14 +51,14 @@ impl Instances {
             ("ROCKET_SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
             ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
             ("ROCKET_THROTTLE", "{enabled=false}"),
-            // What is kept is another matter: tests/torture/history.rs. Tests log in to one
-            // account again and again, and the first session is to stay.
+            // tests/torture/history.rs tests the cache. These tests log in to one account
+            // again and again, so a low limit would end the first session.
             ("ROCKET_SESSION", "{cache=false,account_limit=10000}"),
         ];
         *self.running[number].lock().unwrap() = Some(Program::start(command, &variables));
     }
 
-    /// `SIGKILL`: nothing is finished, nothing is said.
+    /// Kills an instance with `SIGKILL`, so it finishes nothing.
     fn kill(&self, number: usize) {
         self.running[number].lock().unwrap().take();
     }
@@ -119,7 +119,7 @@ fn a_rolling_restart_behind_a_balancer_fails_no_request() {
             });
         }
 
-        // Whatever fails, the others must learn that it is over.
+        // If anything fails here, the workers must still stop.
         let restarts = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 0..4 {
                 std::thread::sleep(Duration::from_millis(500));
@@ -127,7 +127,7 @@ fn a_rolling_restart_behind_a_balancer_fails_no_request() {
                 let mut program = instances.running[number].lock().unwrap().take().unwrap();
                 let (code, took) = program.terminate();
                 assert_eq!(code, Some(0));
-                assert!(took >= Duration::from_secs(1), "it did not wait: {took:?}");
+                assert!(took >= Duration::from_secs(1), "it stopped without draining: {took:?}");
                 drop(program);
                 instances.resume(number);
             }
@@ -140,7 +140,7 @@ fn a_rolling_restart_behind_a_balancer_fails_no_request() {
 }
 
 #[test]
-fn an_instance_that_is_about_to_stop_says_so_first() {
+fn a_stopping_instance_is_not_ready_but_still_serves() {
     let dir = TempDir::new().unwrap();
     let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     command.env("ROCKET_SITE", "{drain=2}");
@@ -151,9 +151,12 @@ fn an_instance_that_is_about_to_stop_says_so_first() {
         let stopped = scope.spawn(|| site.terminate());
         let start = Instant::now();
         while status(&ask(port, "GET /readyz", None, "").unwrap()) != 503 {
-            assert!(start.elapsed() < Duration::from_secs(1), "it says that it is ready");
+            assert!(
+                start.elapsed() < Duration::from_secs(1),
+                "a stopping instance says that it is ready"
+            );
         }
-        // And serves all the same.
+        // It still serves pages.
         assert_eq!(status(&ask(port, "GET /login", None, "").unwrap()), 200);
         assert_eq!(status(&ask(port, "GET /healthz", None, "").unwrap()), 200);
         let (code, took) = stopped.join().unwrap();
@@ -162,7 +165,7 @@ fn an_instance_that_is_about_to_stop_says_so_first() {
     });
 }
 
-/// One act on a session, from when to when, and what came of it.
+/// One act on a session with its start, its end and its outcome.
 struct Act {
     session: usize,
     kind: Kind,
@@ -180,19 +183,19 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// It was logged in, or is logged out now.
+    /// The session was logged in, or the log-out was acknowledged.
     Yes,
-    /// It was not logged in.
+    /// The session was not logged in.
     No,
-    /// Nobody can tell: an outage, or no answer at all.
+    /// The state is unknown, because of an outage or a missing answer.
     Unknown,
 }
 
-/// What everybody has done.
+/// The record of all acts.
 #[derive(Default)]
 struct History {
     acts: Mutex<Vec<Act>>,
-    /// The sessions that there are or were: whose, and the cookie.
+    /// All sessions so far, each with its user's address and its cookie.
     sessions: Mutex<Vec<(String, String)>>,
 }
 
@@ -202,7 +205,7 @@ impl History {
         self.acts.lock().unwrap().push(act);
     }
 
-    /// Uses the session at an instance, and looks whose page comes.
+    /// Uses the session at an instance and asserts that the page is its user's.
     fn use_session(&self, session: usize, port: u16) {
         let (email, cookie) = self.sessions.lock().unwrap()[session].clone();
         let start = Instant::now();
@@ -219,8 +222,8 @@ impl History {
         self.record(session, Kind::Use, start, result);
     }
 
-    /// No session is used after its acknowledged end, and none that was
-    /// acknowledged is lost before.
+    /// Asserts that no session is used after its acknowledged end, and that no
+    /// acknowledged session is lost before its end. Returns the number of each outcome.
     fn check(&self) -> HashMap<&'static str, usize> {
         let acts = self.acts.lock().unwrap();
         let mut seen = HashMap::new();
@@ -256,14 +259,14 @@ impl History {
 }
 
 #[test]
-fn no_session_outlives_its_end_and_none_is_lost_while_everything_is_killed() {
+fn sessions_end_when_ended_and_survive_while_sites_and_server_are_killed() {
     if !is_installed() {
         return;
     }
 
     let seconds = std::env::var("HISTORY_SECONDS").ok().and_then(|text| text.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(SHORT));
-    // What is acknowledged must outlast a crash of the server.
+    // Acknowledged commits must survive a crash of the server, so `fsync` stays on.
     let mut cluster =
         Cluster::with(&["listen_addresses=", "wal_level=minimal", "max_wal_senders=0"]);
     let instances = Instances::start(&cluster, 3, "0s");
@@ -279,7 +282,7 @@ fn no_session_outlives_its_end_and_none_is_lost_while_everything_is_killed() {
             let (history, over, ports) = (&history, &over, &instances.ports);
             scope.spawn(move || visit(number, history, over, ports));
         }
-        // Others who hold the same cookies, and go on with them.
+        // These threads go on using the visitors' cookies.
         for seed in 10..12 {
             let (history, over, ports) = (&history, &over, &instances.ports);
             scope.spawn(move || {
@@ -289,7 +292,7 @@ fn no_session_outlives_its_end_and_none_is_lost_while_everything_is_killed() {
                     if count == 0 {
                         continue;
                     }
-                    // A late one, which may just have ended.
+                    // Pick a recent session, which may just have ended.
                     let session = count - 1 - random.below(count.min(8));
                     history.use_session(session, ports[random.below(3)]);
                 }
@@ -337,7 +340,7 @@ fn no_session_outlives_its_end_and_none_is_lost_while_everything_is_killed() {
     }
 }
 
-/// One person: logs in, looks around, and logs out, each at another instance.
+/// Acts as one person, who logs in, looks around and logs out, each at a random instance.
 fn visit(number: u64, history: &History, over: &AtomicBool, ports: &[u16]) {
     let mut random = Random(number + 1);
     let email = format!("user{number}@example.org");

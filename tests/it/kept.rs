@@ -1,5 +1,4 @@
-//! Sessions that were read are kept until they change, and writes that come together
-//! share a commit.
+//! The cache keeps sessions until they change, and simultaneous writes share a commit.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ async fn fill(session: &Session, size: usize) -> Result<(), Error> {
     session.set("much", "x".repeat(size)).await
 }
 
-/// A change that takes what a change should not, while a worker's thread is lent out.
+/// A change function that blocks for a long time, as a change function should not.
 #[post("/slow")]
 async fn slow(session: &Session) -> Result<(), Error> {
     let slow = |_: Option<u32>| {
@@ -52,15 +51,15 @@ fn pages(rocket: Rocket<Build>) -> Rocket<Build> {
     rocket.mount("/", routes![count, fill, counted, slow])
 }
 
-/// How many commits SQLite's log has seen: a counter in the header of its index. Read
-/// by another process, since closing the file here would drop SQLite's locks.
+/// Returns the number of commits in SQLite's log from the header of its index. Another
+/// process reads it, because closing the file here would drop SQLite's locks.
 fn commits(app: &TestApp) -> u32 {
     let shm = app.dir.path().join("login.db-shm");
     let header = Command::new("cat").arg(shm).output().unwrap().stdout;
     u32::from_ne_bytes(header[8..12].try_into().unwrap())
 }
 
-/// Every reader there is.
+/// Takes all read connections.
 async fn all_readers(app: &TestApp) -> Vec<rocket_login::Connection> {
     let db = Db::fetch(app.client.rocket()).unwrap();
     let mut readers = Vec::new();
@@ -72,21 +71,22 @@ async fn all_readers(app: &TestApp) -> Vec<rocket_login::Connection> {
 
 #[cfg(unix)]
 #[rocket::async_test]
-async fn a_page_asks_the_database_only_for_what_has_changed() {
+async fn a_page_reads_a_session_only_if_the_database_has_changed() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let bob = app.registered("bob@example.org").await;
-    // During a commit, as of the mail that has been sent, nothing would be kept.
+    // Take the writer, because nothing is cached while another commit runs, such as that
+    // of the sent mail.
     let writer = Db::fetch(app.client.rocket()).unwrap().write().await.unwrap();
     assert!(ada.is_logged_in().await);
 
-    // Nobody else can read meanwhile.
+    // Now no request can read the database.
     let readers = all_readers(&app).await;
     assert!(ada.is_logged_in().await);
     bob.get("/account").await.assert_status(503);
     drop((readers, writer));
 
-    // Somebody else changes something: it is read anew.
+    // After another program's change, the session is read again.
     app.execute("UPDATE users SET email = 'bea@example.org' WHERE email = 'ada@example.org'").await;
     ada.get("/account").await.assert_text("bea@example.org");
     app.execute("DELETE FROM sessions").await;
@@ -94,7 +94,7 @@ async fn a_page_asks_the_database_only_for_what_has_changed() {
 }
 
 #[rocket::async_test]
-async fn what_is_kept_expires_by_the_clock() {
+async fn a_cached_session_expires_by_the_clock() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     assert!(ada.is_logged_in().await);
@@ -103,7 +103,7 @@ async fn what_is_kept_expires_by_the_clock() {
 }
 
 #[rocket::async_test]
-async fn without_the_cache_everything_is_read() {
+async fn every_session_is_read_if_the_cache_is_off() {
     let app = TestApp::with(|f: Figment| f.merge(("session.cache", false))).await;
     let ada = app.registered(ADA).await;
     assert!(ada.is_logged_in().await);
@@ -112,7 +112,7 @@ async fn without_the_cache_everything_is_read() {
 }
 
 #[rocket::async_test]
-async fn nothing_is_believed_of_a_file_that_is_not_there() {
+async fn the_cache_is_not_used_while_the_database_file_is_missing() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     assert!(ada.is_logged_in().await);
@@ -125,7 +125,7 @@ async fn nothing_is_believed_of_a_file_that_is_not_there() {
 }
 
 #[rocket::async_test]
-async fn a_locked_file_keeps_no_write_waiting_for_long() {
+async fn writes_fail_soon_while_the_file_is_locked() {
     let app = TestApp::built(|f| f, pages).await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
     let mut other = app.db().await;
@@ -137,12 +137,12 @@ async fn a_locked_file_keeps_no_write_waiting_for_long() {
     };
     let (first, rest) = tokio::join!(ada.post("/count", &[]), later);
     assert!(rest.iter().chain([&first]).all(|answer| answer.status.code == 503));
-    // In rounds of 64, one after the other, the last would wait for a dozen seconds.
+    // If each round of 64 waited for the lock, the last one would take a dozen seconds.
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }
 
 #[rocket::async_test]
-async fn a_change_that_takes_long_stops_nobody_else() {
+async fn a_slow_change_function_blocks_nobody_else() {
     let app = TestApp::built(|f| f, pages).await;
     let ada = app.registered(ADA).await;
     let others = join_all((0..8).map(async |n| app.registered(&format!("u{n}@example.org")).await));
@@ -151,7 +151,7 @@ async fn a_change_that_takes_long_stops_nobody_else() {
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let is_over = over.clone();
-    // Another task, with the same threads.
+    // Another task on the same threads.
     let timer = tokio::spawn(async move {
         let mut worst = Duration::ZERO;
         while !is_over.load(Ordering::SeqCst) {
@@ -161,7 +161,7 @@ async fn a_change_that_takes_long_stops_nobody_else() {
         }
         worst
     });
-    // The first one's round waits for the lock; the others gather for the next.
+    // The first round waits for the lock, and the other writes gather for the next one.
     let writes = async {
         let rest = async {
             sleep(Duration::from_millis(50)).await;
@@ -177,7 +177,7 @@ async fn a_change_that_takes_long_stops_nobody_else() {
         slow
     };
     let (slow, worst) = (writes.await, timer.await.unwrap());
-    // It fails with its round rather than keep the writer.
+    // The slow change fails with its round, so that it does not occupy the writer.
     slow.assert_status(503);
     assert!(worst < Duration::from_secs(1), "{worst:?}");
     ada.post("/count", &[]).await.assert_text("1");
@@ -185,10 +185,10 @@ async fn a_change_that_takes_long_stops_nobody_else() {
 
 #[cfg(unix)]
 #[rocket::async_test]
-async fn writes_that_come_together_share_a_commit() {
+async fn simultaneous_writes_share_a_commit() {
     let app = TestApp::built(|f| f, pages).await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
-    // While somebody else has the lock, they gather.
+    // The writes gather while another program has the lock.
     let mut other = app.db().await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let before = commits(&app);
@@ -205,17 +205,17 @@ async fn writes_that_come_together_share_a_commit() {
     counts.sort_unstable();
     assert_eq!(counts, (1..=10).flat_map(|n| [n, n]).collect::<Vec<_>>());
     let commits = commits(&app) - before;
-    // The registrations' mails make some as well.
+    // The registrations' mails make some commits as well.
     assert!((1..=8).contains(&commits), "{commits} commits");
     ada.get("/counted").await.assert_text("10");
     bob.get("/counted").await.assert_text("10");
 }
 
 #[rocket::async_test]
-async fn one_that_may_not_be_written_disturbs_no_other() {
+async fn a_refused_write_does_not_disturb_the_others_in_its_commit() {
     let app = TestApp::built(|f| f, pages).await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
-    // Ended elsewhere, which her request does not know yet.
+    // This session ends elsewhere while its request runs.
     let gone = app.registered("gone@example.org").await;
     for round in 0..5 {
         let all = join_all([
@@ -240,13 +240,13 @@ async fn one_that_may_not_be_written_disturbs_no_other() {
     assert!(!gone.is_logged_in().await);
 }
 
-/// An instance that keeps what it has read.
+/// Starts an instance with the cache.
 pub async fn instance(cluster: &Cluster) -> TestApp {
     let url = cluster.url("site");
     TestApp::built(|f| f.merge(("databases.login.url", url)), pages).await
 }
 
-/// Waits until the visitor's pages come while nobody can read the table.
+/// Waits until the visitor's page comes from the cache: while the table cannot be read.
 pub async fn until_kept(cluster: &Cluster, visitor: &Visitor<'_>) {
     let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
     let start = Instant::now();
@@ -263,7 +263,7 @@ pub async fn until_kept(cluster: &Cluster, visitor: &Visitor<'_>) {
     }
 }
 
-/// How long the visitor's session is still taken for one.
+/// Waits until the visitor's session is no longer accepted, and returns how long it took.
 pub async fn until_dead(visitor: &Visitor<'_>) -> Duration {
     let start = Instant::now();
     while visitor.is_logged_in().await {
@@ -273,7 +273,7 @@ pub async fn until_dead(visitor: &Visitor<'_>) -> Duration {
 }
 
 #[rocket::async_test]
-async fn what_ends_on_another_instance_is_dead_within_a_second() {
+async fn a_session_that_ends_on_another_instance_is_dead_within_a_second() {
     let Some(cluster) = cluster() else { return };
     let (one, two) = (instance(&cluster).await, instance(&cluster).await);
     for act in 0..5 {
@@ -299,7 +299,7 @@ async fn what_ends_on_another_instance_is_dead_within_a_second() {
             }
             _ => drop(cluster.sql("site", "UPDATE sessions SET expires_at = 1")),
         }
-        // Where it was ended, at once.
+        // The instance that ended the session refuses it at once.
         assert!(act > 0 || !ada.is_logged_in().await);
         until_dead(&there).await;
         until_dead(&ada).await;
@@ -307,7 +307,7 @@ async fn what_ends_on_another_instance_is_dead_within_a_second() {
 }
 
 #[rocket::async_test]
-async fn what_is_written_on_another_instance_is_seen_within_a_second() {
+async fn a_write_on_another_instance_is_seen_within_a_second() {
     let Some(cluster) = cluster() else { return };
     let (one, two) = (instance(&cluster).await, instance(&cluster).await);
     let ada = one.registered(ADA).await;
@@ -320,7 +320,7 @@ async fn what_is_written_on_another_instance_is_seen_within_a_second() {
         while there.get("/counted").await.body != n.to_string() {
             assert!(start.elapsed() < Duration::from_secs(1), "an old state is shown");
         }
-        // A write sees everything, whatever is kept.
+        // A write reads the row itself and not the cache.
     }
     there.post("/count", &[]).await.assert_text("11");
     cluster.sql("site", "UPDATE users SET email = 'bea@example.org'");
@@ -331,13 +331,13 @@ async fn what_is_written_on_another_instance_is_seen_within_a_second() {
 }
 
 #[rocket::async_test]
-async fn what_an_instance_has_written_itself_it_does_not_read_anew() {
+async fn an_instance_does_not_read_its_own_write_again() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
     until_kept(&cluster, &ada).await;
     ada.post("/count", &[]).await.assert_text("1");
-    // By then the server has told everybody.
+    // The server has sent all notifications by then.
     sleep(Duration::from_millis(300)).await;
     let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
     let mut tx = other.begin().await.unwrap();
@@ -347,7 +347,7 @@ async fn what_an_instance_has_written_itself_it_does_not_read_anew() {
 }
 
 #[rocket::async_test]
-async fn what_a_trigger_of_somebody_elses_changes_is_seen_as_well() {
+async fn a_change_by_an_applications_own_trigger_is_seen_as_well() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);
@@ -368,7 +368,7 @@ async fn what_a_trigger_of_somebody_elses_changes_is_seen_as_well() {
     }
 }
 
-/// Waits until the server is asked again.
+/// Waits until the site reaches the server again.
 async fn until_answered(visitor: &Visitor<'_>) {
     let start = Instant::now();
     while visitor.get("/account").await.status.code == 503 {
@@ -377,7 +377,7 @@ async fn until_answered(visitor: &Visitor<'_>) {
 }
 
 #[rocket::async_test]
-async fn nothing_is_believed_when_postgresql_is_silent_or_gone() {
+async fn the_cache_is_not_used_while_postgresql_is_silent_or_gone() {
     let Some(mut cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -392,7 +392,7 @@ async fn nothing_is_believed_when_postgresql_is_silent_or_gone() {
     assert!(shown < Duration::from_secs(1), "{shown:?}");
     until_answered(&ada).await;
 
-    // What ended meanwhile stays ended.
+    // A session that ended during the outage stays ended.
     until_kept(&cluster, &ada).await;
     cluster.stop(Stop::Fast);
     cluster.resume();
@@ -405,29 +405,30 @@ async fn nothing_is_believed_when_postgresql_is_silent_or_gone() {
 }
 
 #[rocket::async_test]
-async fn a_session_that_two_instances_use_does_not_idle() {
+async fn a_session_used_on_two_instances_does_not_time_out() {
     let Some(cluster) = cluster() else { return };
     let (one, two) = (instance(&cluster).await, instance(&cluster).await);
     let ada = one.registered(ADA).await;
     let there = same_browser(&two, &ada);
     until_kept(&cluster, &ada).await;
     until_kept(&cluster, &there).await;
-    // A minute later she comes to the one, and from then on to the other alone.
+    // After a minute, Ada uses the first instance, and from then on only the second one.
     one.advance(90);
     two.advance(90);
     assert!(ada.is_logged_in().await);
     for _ in 0..11 {
         two.advance(10 * 60);
-        // What the one has written is found out by the first page, and mended by the next.
+        // The first page notices the other instance's write, and the next one extends the
+        // session.
         assert!(there.is_logged_in().await);
         assert!(there.is_logged_in().await);
     }
     two.advance(15 * 60);
-    assert!(there.is_logged_in().await, "used a quarter of an hour ago");
+    assert!(there.is_logged_in().await, "the session was used a quarter of an hour ago");
 }
 
 #[rocket::async_test]
-async fn a_row_that_somebody_holds_keeps_no_other_write_waiting() {
+async fn a_locked_row_delays_no_other_write() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let (ada, bob) = (app.registered(ADA).await, app.registered("bob@example.org").await);

@@ -1,4 +1,4 @@
-//! What the tests leave behind: nothing, however they were started and however they end.
+//! The tests leave no process behind, no matter how they were started and how they end.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::servers::{Running, clean, free_port, signal, status_line};
 
-/// Set in a test that another test has started.
+/// This variable is set in a test that another test has started.
 const NESTED: &str = "TEST_NESTED";
 
-/// A server that has started what `script` starts, by `$SLEEP`, which does not notice its end;
-/// `number` tells them from others. There are `count` of them, the server included.
+/// Starts a server that runs `script`, which starts processes with `$SLEEP`. They do not notice
+/// the server's end. `number` identifies them; there are `count` of them with the server.
 fn server(number: u32, script: &str, count: usize) -> Running {
     let mut command = clean("bash");
     command.args(["-c", &format!("SLEEP='sleep {number}'; {script} exec $SLEEP")]);
@@ -21,15 +21,15 @@ fn server(number: u32, script: &str, count: usize) -> Running {
     server
 }
 
-/// One that stays in the group, one that does not, and one whose parent has ended.
+/// One process in the server's group, one in its own group, and one whose parent has ended.
 const WORKERS: &str = "$SLEEP & setsid $SLEEP & ($SLEEP &);";
 
-/// A number of seconds that no other test waits for.
+/// Returns a number of seconds that no other test sleeps for.
 fn unique() -> u32 {
     1_000_000_000 + u32::from(free_port()) * 10_000 + std::process::id() % 10_000
 }
 
-/// The processes that `server` has started, and itself.
+/// Returns the ids of the server `number` and of the processes that it has started.
 fn processes(number: u32) -> Vec<u32> {
     let line = format!("sleep\0{number}\0").into_bytes();
     let all = fs::read_dir("/proc").unwrap().flatten();
@@ -47,7 +47,8 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// The test `name` of this file, for a process of its own, after `script` of a shell.
+/// Returns a command that runs the test `name` of this file in its own process, after the
+/// shell commands `script`.
 fn nested(name: &str, script: &str) -> Command {
     let mut shell = clean("bash");
     shell.args(["-c", &format!("{script}\nexec \"$@\""), "bash"]);
@@ -60,7 +61,7 @@ fn is_nested() -> bool {
     std::env::var_os(NESTED).is_some()
 }
 
-/// What a nested test says after `key`.
+/// Returns the text after `key` in the output of a nested test.
 fn said(running: &mut Running, key: &str) -> String {
     let lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
     let said =
@@ -69,12 +70,12 @@ fn said(running: &mut Running, key: &str) -> String {
 }
 
 #[test]
-fn a_server_that_is_dropped_ends_with_all_that_it_has_started() {
+fn a_dropped_server_ends_with_all_processes_that_it_has_started() {
     let number = unique();
     drop(server(number, WORKERS, 4));
     assert_eq!(processes(number).len(), 0);
 
-    // One that has ended before, and has left them behind.
+    // A server that was killed and has left processes behind.
     let mut server = server(number, "$SLEEP & ($SLEEP &);", 3);
     signal("KILL", server.id());
     server.wait();
@@ -84,7 +85,7 @@ fn a_server_that_is_dropped_ends_with_all_that_it_has_started() {
 }
 
 #[test]
-fn a_server_ends_when_the_test_that_has_started_it_is_killed() {
+fn a_server_ends_when_the_test_that_started_it_is_killed() {
     if is_nested() {
         let number = unique();
         let server = server(number, WORKERS, 4);
@@ -94,22 +95,22 @@ fn a_server_ends_when_the_test_that_has_started_it_is_killed() {
     }
 
     for name in ["KILL", "INT", "TERM", "HUP"] {
-        let mut test = nested("a_server_ends_when_the_test_that_has_started_it_is_killed", "");
+        let mut test = nested("a_server_ends_when_the_test_that_started_it_is_killed", "");
         test.stdout(Stdio::piped());
         let mut test = Running::spawn(test);
         let number = said(&mut test, "number=").parse().unwrap();
         assert_eq!(processes(number).len(), 4);
         signal(name, test.id());
         assert!(!test.wait().success());
-        // Not by the end of `test`, which would end them as well.
+        // They must end before `test` is dropped, which would end them as well.
         until("they have ended", || processes(number).is_empty());
     }
 }
 
 #[test]
-fn a_server_has_neither_descriptors_nor_ignored_signals_of_those_who_started_the_test() {
+fn a_server_inherits_neither_descriptors_nor_ignored_signals() {
     if is_nested() {
-        // Two that were let through, which Rust's library does not close.
+        // The two descriptors are open here, because Rust's library does not close them.
         assert!(["7", "19"].iter().all(|open| Path::new("/proc/self/fd").join(open).exists()));
         let mut command = clean("sleep");
         command.arg(unique().to_string());
@@ -130,21 +131,21 @@ fn a_server_has_neither_descriptors_nor_ignored_signals_of_those_who_started_the
     }
 
     let script = "exec 7</proc/self/stat 19</proc/self/stat; trap '' HUP INT QUIT TERM USR1";
-    let name = "a_server_has_neither_descriptors_nor_ignored_signals_of_those_who_started_the_test";
+    let name = "a_server_inherits_neither_descriptors_nor_ignored_signals";
     let done = Running::output(nested(name, script), "");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
-fn what_was_not_run_is_said_with_the_names_of_the_tests() {
+fn skipped_tests_are_reported_by_name() {
     if is_nested() {
         crate::servers::has(false, "a tool that is nowhere");
         crate::servers::has(true, "a tool that is there");
         return;
     }
 
-    let name = "what_was_not_run_is_said_with_the_names_of_the_tests";
+    let name = "skipped_tests_are_reported_by_name";
     let run = |ci: &str| {
         let mut test = clean("env");
         test.args(["-u", "CI", ci, &format!("{NESTED}=yes")]).arg(std::env::current_exe().unwrap());
@@ -163,7 +164,7 @@ fn what_was_not_run_is_said_with_the_names_of_the_tests() {
         )
     );
 
-    // Where everything is to be run, it is a failure.
+    // In CI, a skipped test is a failure.
     let (is_ok, [said, _]) = run("CI=true");
     assert!(!is_ok && said.contains("needs a tool that is nowhere"), "{said}");
 }

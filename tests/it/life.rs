@@ -1,4 +1,4 @@
-//! How a session begins, goes on and ends, by an application's hand.
+//! An application starts, changes and ends a session.
 
 use rocket::figment::Figment;
 use rocket::tokio::{self, sync::Notify};
@@ -14,14 +14,14 @@ use crate::support::{START, TestApp};
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
-/// A visitor with a session that holds `a`.
+/// Returns a visitor whose session holds `a`.
 async fn visitor(app: &TestApp) -> Browser<'_> {
     let visitor = Browser::new(&app.client);
     visitor.with_session(async |session| session.set("a", 1).await.unwrap()).await;
     visitor
 }
 
-/// Another browser with the same cookies.
+/// Returns another browser with the session cookie of `browser`.
 fn twin<'a>(app: &'a TestApp, browser: &Browser<'_>) -> Browser<'a> {
     let twin = Browser::new(&app.client);
     twin.set_cookie("session", browser.cookie("session").unwrap());
@@ -41,7 +41,7 @@ async fn the_store_passes_the_conformance_suite() {
 }
 
 #[rocket::async_test]
-async fn regenerate_gives_a_new_token_and_keeps_the_rest() {
+async fn regenerate_gives_a_new_token_and_keeps_everything_else() {
     let app = TestApp::new().await;
     let ada = Browser::new(&app.client);
     ada.sign_in("ada@example.org").await;
@@ -56,7 +56,7 @@ async fn regenerate_gives_a_new_token_and_keeps_the_rest() {
         let handle = session.handle();
         session.regenerate().await.unwrap();
         assert_eq!(session.handle(), handle);
-        // It goes on under its new id.
+        // The session goes on under its new id.
         session.set("b", 2).await.unwrap();
     })
     .await;
@@ -68,7 +68,7 @@ async fn regenerate_gives_a_new_token_and_keeps_the_rest() {
 }
 
 #[rocket::async_test]
-async fn of_two_regenerations_at_once_one_wins() {
+async fn only_one_of_two_simultaneous_regenerations_succeeds() {
     let app = TestApp::new().await;
     let visitor = visitor(&app).await;
     let other = twin(&app, &visitor);
@@ -93,7 +93,7 @@ async fn a_log_out_finds_the_session_under_its_new_token() {
     let ada = Browser::new(&app.client);
     ada.sign_in("ada@example.org").await;
     let other = twin(&app, &ada);
-    // One request has loaded the session, another gives it a new token.
+    // One request has loaded the session when another one gives it a new token.
     ada.with_session(async |session| {
         other.with_session(async |session| session.regenerate().await.unwrap()).await;
         session.destroy().await.unwrap();
@@ -109,7 +109,7 @@ async fn regenerate(session: &Session) {
 }
 
 #[rocket::async_test]
-async fn a_renewed_cookie_lives_as_long_as_its_row_at_any_moment() {
+async fn a_regenerated_cookie_lives_exactly_as_long_as_its_row() {
     let app = TestApp::built(|f| f, |r| r.mount("/", routes![regenerate])).await;
     let ada = app.registered("ada@example.org").await;
     ada.log_in_remembered("ada@example.org").await;
@@ -120,7 +120,7 @@ async fn a_renewed_cookie_lives_as_long_as_its_row_at_any_moment() {
     assert!(answer.cookie_attributes("session").contains(&expected.as_str()), "{expected}");
 }
 
-/// Lets a test know that a request has begun, and a request go on.
+/// Tells a test that a request has begun, and lets the request go on.
 #[derive(Default)]
 struct Gate {
     begun: Notify,
@@ -134,11 +134,11 @@ async fn slow(_session: &Session, gate: &State<Gate>) {
 }
 
 #[rocket::async_test]
-async fn a_slow_response_does_not_put_a_replaced_token_back() {
+async fn a_slow_response_does_not_restore_a_replaced_token() {
     const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const NEW: &str = "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 
-    // The key is rotated, so each response seals its token anew.
+    // The key is rotated, so each response seals its token again.
     let old = TestApp::new().await;
     let cookie = old.registered("ada@example.org").await.session_cookie();
     let url = database::url(&old.dir);
@@ -163,7 +163,7 @@ async fn a_slow_response_does_not_put_a_replaced_token_back() {
 }
 
 #[rocket::async_test]
-async fn destroy_ends_it_for_every_browser_that_has_the_cookie() {
+async fn destroy_ends_the_session_in_every_browser_with_its_cookie() {
     let app = TestApp::new().await;
     let visitor = visitor(&app).await;
     let other = twin(&app, &visitor);
@@ -171,7 +171,7 @@ async fn destroy_ends_it_for_every_browser_that_has_the_cookie() {
     assert_eq!(visitor.cookie("session"), None);
     assert_eq!((a(&other).await, app.sessions().await), (None, 0));
 
-    // What comes after is another session.
+    // A value that is set afterwards starts another session.
     visitor
         .with_session(async |session| {
             session.set("a", 2).await.unwrap();
@@ -184,7 +184,7 @@ async fn destroy_ends_it_for_every_browser_that_has_the_cookie() {
 }
 
 #[rocket::async_test]
-async fn everything_says_so_when_the_session_has_ended_meanwhile() {
+async fn every_act_fails_if_the_session_has_ended_in_the_meantime() {
     let app = TestApp::new().await;
     let visitor = visitor(&app).await;
     let other = twin(&app, &visitor);
@@ -207,7 +207,7 @@ async fn everything_says_so_when_the_session_has_ended_meanwhile() {
                 assert!(error.is_ended(), "{number}: {error}");
                 assert_eq!(error.status().code, 409);
             }
-            // Ending it once more is no error.
+            // Ending an ended session is not an error.
             session.destroy().await.unwrap();
         })
         .await;
@@ -230,13 +230,13 @@ async fn reload_sees_what_others_have_written() {
 }
 
 #[rocket::async_test]
-async fn touch_moves_the_idle_clock_at_once() {
+async fn touch_extends_the_idle_timeout_at_once() {
     let app = TestApp::new().await;
     let visitor = visitor(&app).await;
     app.advance(30);
     visitor
         .with_session(async |session| {
-            // Too soon to be written by itself.
+            // It is too soon for the automatic write.
             assert_eq!(session.expires_at(), Some(START + 2 * HOUR as i64));
             session.touch().await.unwrap();
             assert_eq!(session.expires_at(), Some(START + 30 + 2 * HOUR as i64));
@@ -258,7 +258,7 @@ async fn remembering_can_be_switched_on_and_off() {
     app.advance(13 * DAY);
     ada.get("/account").await.assert_status(200);
 
-    // The absolute clock goes on: 24 hours are long over.
+    // The absolute timeout counts from the log-in, so its 24 hours are over.
     ada.with_session(async |session| session.set_remember(false).await.unwrap()).await;
     ada.get("/account").await.assert_status(303);
 }
@@ -279,7 +279,7 @@ async fn a_session_knows_whether_it_is_new() {
 }
 
 #[rocket::async_test]
-async fn without_a_session_there_is_nothing_to_do() {
+async fn every_act_without_a_session_succeeds_and_does_nothing() {
     let app = TestApp::new().await;
     let visitor = Browser::new(&app.client);
     visitor
@@ -298,7 +298,7 @@ async fn without_a_session_there_is_nothing_to_do() {
 }
 
 #[rocket::async_test]
-async fn the_handle_is_stable_and_no_secret() {
+async fn the_handle_is_stable_and_not_a_secret() {
     let app = TestApp::new().await;
     let visitor = visitor(&app).await;
     let handle = async || visitor.with_session(async |session| session.handle().unwrap()).await;
@@ -330,12 +330,12 @@ async fn a_session_prints_neither_token_nor_state() {
 }
 
 #[rocket::async_test]
-async fn a_browser_is_signed_in_without_the_form() {
+async fn sign_in_logs_a_test_browser_in_without_the_form() {
     let app = TestApp::new().await;
     let ada = Browser::new(&app.client);
     ada.sign_in("ada@example.org").await;
     ada.get("/account").await.assert_status(200).assert_text("ada@example.org");
-    // Again, and as somebody else: as a log-in would.
+    // Like a log-in, it can be repeated, also as another user.
     ada.sign_in("ADA@example.org").await;
     ada.sign_in("bob@example.org").await;
     ada.get("/account").await.assert_text("bob@example.org");

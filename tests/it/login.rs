@@ -103,7 +103,7 @@ async fn logging_in_as_somebody_else_ends_the_earlier_session() {
 }
 
 #[rocket::async_test]
-async fn logging_in_again_gives_a_new_token_and_ends_the_old() {
+async fn logging_in_again_gives_a_new_token_and_voids_the_old_one() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let before = ada.session_cookie();
@@ -116,7 +116,7 @@ async fn logging_in_again_gives_a_new_token_and_ends_the_old() {
 }
 
 #[rocket::async_test]
-async fn a_failed_log_in_leaves_the_present_session_alone() {
+async fn a_failed_log_in_does_not_affect_the_current_session() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let fields = [("email", "bob@example.org"), ("password", PASSWORD)];
@@ -125,7 +125,7 @@ async fn a_failed_log_in_leaves_the_present_session_alone() {
 }
 
 #[rocket::async_test]
-async fn many_log_ins_of_one_user_at_once_make_as_many_sessions() {
+async fn fifty_simultaneous_log_ins_of_one_user_make_fifty_sessions() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await.log_out().await;
     let visitors: Vec<_> = (0..50).map(|_| app.visitor()).collect();
@@ -162,7 +162,7 @@ async fn a_hash_with_other_parameters_is_renewed_at_the_next_log_in() {
 }
 
 #[rocket::async_test]
-async fn a_stored_hash_that_cannot_be_read_logs_nobody_in() {
+async fn an_unreadable_stored_hash_logs_nobody_in() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
     for sql in [
@@ -177,7 +177,7 @@ async fn a_stored_hash_that_cannot_be_read_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn everybody_stays_logged_in_over_a_restart() {
+async fn users_stay_logged_in_after_a_restart() {
     let app = TestApp::new().await;
     let cookie = app.registered("ada@example.org").await.session_cookie();
     let app = app.restarted(|figment| figment).await;
@@ -187,7 +187,7 @@ async fn everybody_stays_logged_in_over_a_restart() {
 }
 
 #[rocket::async_test]
-async fn the_front_page_shows_the_way_in_or_who_is_in() {
+async fn the_front_page_shows_the_log_in_link_or_the_users_address() {
     let app = TestApp::new().await;
     let visitor = app.visitor();
     let front = visitor.get("/").await;

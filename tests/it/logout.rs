@@ -17,7 +17,7 @@ async fn logging_out_ends_the_session_on_the_server() {
 }
 
 #[rocket::async_test]
-async fn logging_out_clears_what_the_browser_kept() {
+async fn logging_out_clears_the_browsers_storage() {
     let app = TestApp::new().await;
     let answer = app.registered("ada@example.org").await.log_out().await;
     assert_eq!(answer.header("clear-site-data"), Some(r#""storage""#));
@@ -25,7 +25,7 @@ async fn logging_out_clears_what_the_browser_kept() {
 }
 
 #[rocket::async_test]
-async fn logging_out_twice_or_as_nobody_works_alike() {
+async fn logging_out_without_a_session_succeeds() {
     let app = TestApp::new().await;
     let visitor = app.visitor();
     visitor.log_out().await.assert_redirect("/");
@@ -33,7 +33,7 @@ async fn logging_out_twice_or_as_nobody_works_alike() {
 }
 
 #[rocket::async_test]
-async fn a_link_to_the_log_out_page_changes_nothing() {
+async fn opening_the_log_out_page_logs_nobody_out() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let page = ada.get("/logout").await;
@@ -43,7 +43,7 @@ async fn a_link_to_the_log_out_page_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn only_the_session_that_logs_out_ends() {
+async fn logging_out_ends_only_this_session() {
     let app = TestApp::new().await;
     let one = app.registered("ada@example.org").await;
     let other = app.visitor();

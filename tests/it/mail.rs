@@ -1,4 +1,4 @@
-//! Mails through a real mail server: each arrives, and arrives once.
+//! Mails through a real mail server, where each one must arrive exactly once.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ fn header<'m>(mail: &'m Value, name: &str) -> &'m str {
 }
 
 #[rocket::async_test]
-async fn a_mail_has_a_part_in_text_and_one_in_html() {
+async fn a_mail_has_a_text_part_and_an_html_part() {
     if !is_installed() {
         return;
     }
@@ -65,7 +65,7 @@ async fn a_mail_has_a_part_in_text_and_one_in_html() {
 }
 
 #[rocket::async_test]
-async fn in_release_nothing_is_left_of_a_mail_that_was_sent() {
+async fn in_release_a_sent_mail_is_deleted() {
     if !is_installed() {
         return;
     }
@@ -77,7 +77,7 @@ async fn in_release_nothing_is_left_of_a_mail_that_was_sent() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_waits_tells_a_reader_of_the_database_nothing() {
+async fn a_waiting_mail_is_encrypted_in_the_database() {
     let app = TestApp::with(released(free_port())).await;
     app.registered(ADA).await;
     app.until("SELECT attempts = 1 FROM login_mails").await;
@@ -96,7 +96,7 @@ async fn a_page_does_not_wait_for_a_mail_server_that_never_answers() {
     for i in 0..5 {
         app.registered(&format!("user{i}@example.org")).await;
     }
-    // The server would have been given ten seconds for its first word.
+    // The site would wait ten seconds for the server's greeting.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
@@ -110,7 +110,7 @@ async fn mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back() {
     for i in 0..3 {
         app.registered(&format!("user{i}@example.org")).await;
     }
-    // It tries, and tries again after growing pauses.
+    // The site tries again after growing pauses.
     app.until("SELECT max(attempts) = 1 FROM login_mails").await;
     app.until_after(1, "SELECT min(attempts) >= 2 FROM login_mails").await;
     assert_eq!(app.count("SELECT count(*) FROM login_mails").await, 3);
@@ -125,7 +125,7 @@ async fn mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_is_refused_for_now_is_tried_again_and_holds_up_no_other() {
+async fn a_temporarily_refused_mail_is_retried_and_delays_no_other() {
     if !is_installed() {
         return;
     }
@@ -141,7 +141,7 @@ async fn a_mail_that_is_refused_for_now_is_tried_again_and_holds_up_no_other() {
 }
 
 #[rocket::async_test]
-async fn a_mail_to_a_mailbox_that_is_not_there_is_given_up() {
+async fn a_mail_to_a_missing_mailbox_is_dropped() {
     if !is_installed() {
         return;
     }
@@ -153,7 +153,7 @@ async fn a_mail_to_a_mailbox_that_is_not_there_is_given_up() {
 }
 
 #[rocket::async_test]
-async fn a_refusal_that_may_be_of_us_loses_no_mail_and_holds_up_no_other() {
+async fn a_refusal_that_may_concern_the_site_loses_and_delays_no_mail() {
     if !is_installed() {
         return;
     }
@@ -171,7 +171,7 @@ async fn a_refusal_that_may_be_of_us_loses_no_mail_and_holds_up_no_other() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_a_newer_link_has_ended_is_not_sent() {
+async fn a_mail_with_an_outdated_link_is_not_sent() {
     if !is_installed() {
         return;
     }
@@ -191,7 +191,7 @@ async fn a_mail_that_a_newer_link_has_ended_is_not_sent() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_was_sent_is_not_sent_again_when_that_could_not_be_stored() {
+async fn a_sent_mail_is_not_sent_again_if_its_deletion_fails() {
     if !is_installed() {
         return;
     }
@@ -210,7 +210,7 @@ async fn a_mail_that_was_sent_is_not_sent_again_when_that_could_not_be_stored() 
 }
 
 #[rocket::async_test]
-async fn a_mail_that_is_being_sent_at_the_shutdown_is_sent_once() {
+async fn a_mail_in_transit_at_the_shutdown_is_sent_once() {
     if !is_installed() {
         return;
     }
@@ -226,7 +226,7 @@ async fn a_mail_that_is_being_sent_at_the_shutdown_is_sent_once() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_comes_too_late_is_given_up() {
+async fn a_mail_that_waits_for_a_day_is_dropped() {
     let app = TestApp::with(released(free_port())).await;
     app.registered(ADA).await;
     app.until("SELECT attempts = 1 FROM login_mails").await;
@@ -236,7 +236,7 @@ async fn a_mail_that_comes_too_late_is_given_up() {
 }
 
 #[rocket::async_test]
-async fn of_several_sites_on_one_database_one_sends_a_mail() {
+async fn only_one_of_several_sites_on_one_database_sends_a_mail() {
     if !is_installed() {
         return;
     }
@@ -261,7 +261,7 @@ async fn a_sender_that_died_is_replaced_after_a_minute() {
     if !is_installed() {
         return;
     }
-    // It takes the mail, and is stopped while the server keeps it waiting.
+    // The site begins to send the mail and is stopped while it waits for the server.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let app = TestApp::with(released(silent.local_addr().unwrap().port())).await;
     app.registered(ADA).await;
@@ -276,7 +276,7 @@ async fn a_sender_that_died_is_replaced_after_a_minute() {
 }
 
 #[rocket::async_test]
-async fn a_rolled_back_sign_up_mails_nothing() {
+async fn a_rolled_back_sign_up_sends_no_mail() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let fields = [("email", "ADA@example.org"), ("password", "another horse battery")];
@@ -288,7 +288,7 @@ async fn a_rolled_back_sign_up_mails_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_changed_secret_key_drops_what_waits_and_stops_nothing() {
+async fn a_changed_secret_key_drops_waiting_mails_and_sends_new_ones() {
     if !is_installed() {
         return;
     }
@@ -303,7 +303,7 @@ async fn a_changed_secret_key_drops_what_waits_and_stops_nothing() {
     assert_eq!(server.until("text", 1).await[0]["to"][0], "bob@example.org");
 }
 
-// The program itself, with a server that is not so easy to talk to.
+// The program itself, with a mail server that requires TLS or a log-in.
 
 const KEY: (&str, &str) = ("ROCKET_SECRET_KEY", "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=");
 const REGISTER: &str = "email=ada%40example.org&password=correct+horse+battery";
@@ -327,7 +327,7 @@ pub fn register(site: &Program) {
 }
 
 #[rocket::async_test]
-async fn killed_between_commit_and_send_a_mail_arrives_once() {
+async fn a_mail_arrives_once_if_the_site_is_killed_before_it_is_sent() {
     if !is_installed() {
         return;
     }
@@ -347,7 +347,8 @@ async fn killed_between_commit_and_send_a_mail_arrives_once() {
     assert_eq!(server.mails().len(), 1);
 }
 
-/// A certificate of the mail server, which the site is told to trust or not.
+/// Makes a certificate for the mail server and returns the paths of the certificate and
+/// the key.
 pub fn certificate(dir: &TempDir) -> (String, String) {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
@@ -375,14 +376,14 @@ async fn mails_and_passwords_go_through_starttls() {
 }
 
 #[rocket::async_test]
-async fn nothing_is_sent_to_a_server_that_cannot_show_who_it_is() {
+async fn no_mail_is_sent_to_a_server_with_an_untrusted_certificate() {
     if !is_installed() {
         return;
     }
     let dir = TempDir::new().unwrap();
     let (certificate, key) = certificate(&dir);
     let server = SmtpServer::start(&["--certificate", &certificate, "--key", &key]);
-    // Another authority than the server's own.
+    // The site trusts only another certificate.
     let other = TempDir::new().unwrap();
     let (trusted, _) = self::certificate(&other);
     let url = format!("smtp://localhost:{}?tls=required", server.port);

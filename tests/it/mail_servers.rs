@@ -1,4 +1,4 @@
-//! Mail servers as they are: hostile, slow, strict, and with their own idea of text.
+//! Hostile, slow, strict and unusual mail servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::servers::free_port;
 use crate::servers::status_line;
 use crate::support::{TestApp, figment};
 
-/// At which command, and what the server does there.
+/// A command, and what the server does there.
 type Case = (&'static str, fn() -> Act);
 
 const FIRST: &str = "first@example.org";
@@ -36,7 +36,7 @@ async fn settle() {
 
 const RIGHT: Act = Act::Usual;
 
-/// A server that acts as `act` says at `step` until it is told to be nice.
+/// Starts a server that does `act` at `step` until the flag is set.
 fn hostile(step: &'static str, act: fn() -> Act) -> (FakeServer, Arc<AtomicBool>) {
     let is_nice = Arc::new(AtomicBool::new(false));
     let nice = is_nice.clone();
@@ -47,14 +47,14 @@ fn hostile(step: &'static str, act: fn() -> Act) -> (FakeServer, Arc<AtomicBool>
     (server, is_nice)
 }
 
-/// The memory of this process that is in use, in KiB.
+/// Returns the resident memory of this process in KiB.
 fn memory() -> u64 {
     let line = status_line(std::process::id(), "VmRSS");
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 #[rocket::async_test]
-async fn a_hostile_answer_is_an_outage_and_costs_neither_mails_nor_memory() {
+async fn a_hostile_answer_is_an_outage_and_costs_no_mail_and_little_memory() {
     let cases: [Case; 21] = [
         ("CONNECT", || Act::Flood(b"x")),
         ("CONNECT", || Act::Flood(b"220-more\r\n")),
@@ -85,7 +85,7 @@ async fn a_hostile_answer_is_an_outage_and_costs_neither_mails_nor_memory() {
         app.registered(FIRST).await;
         app.registered(SECOND).await;
         app.until("SELECT max(attempts) >= 1 FROM login_mails").await;
-        // The clock stands still: whatever is tried again now, is so without a pause.
+        // The clock stands still, so a retry now would be one without a pause.
         settle().await;
         assert!(server.connections() <= 3, "case {number}: {}", server.connections());
         assert_eq!(server.mails().len(), 0, "case {number}");
@@ -95,13 +95,13 @@ async fn a_hostile_answer_is_an_outage_and_costs_neither_mails_nor_memory() {
         app.until_after(5, "SELECT count(*) = 0 FROM login_mails").await;
         assert_eq!((server.mails_to(FIRST), server.mails_to(SECOND)), (1, 1), "case {number}");
     }
-    // Megabytes were offered each time; the rest is the sites' own.
+    // Each server offered megabytes; the sites themselves use the rest.
     let grown = memory().saturating_sub(before);
     assert!(grown < 200 << 10, "{grown} KiB");
 }
 
 #[rocket::async_test]
-async fn what_a_server_may_answer_in_its_own_way_does_no_harm() {
+async fn unusual_but_allowed_answers_do_no_harm() {
     // The first of them made lettre 0.11.23 panic (RUSTSEC-2026-0562).
     let cases: [Case; 8] = [
         ("EHLO", || say("250-fake\r\n250-   \r\n250-\t\r\n250 8BITMIME\r\n")),
@@ -123,7 +123,7 @@ async fn what_a_server_may_answer_in_its_own_way_does_no_harm() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_the_server_refuses_or_drops_holds_up_no_other() {
+async fn a_mail_that_the_server_refuses_or_drops_delays_no_other() {
     let cases: [Case; 15] = [
         ("RCPT TO:<first", || say("450 4.2.0 greylisted\r\n")),
         ("RCPT TO:<first", || say("421 4.3.0 not this one\r\n")),
@@ -147,12 +147,12 @@ async fn a_mail_that_the_server_refuses_or_drops_holds_up_no_other() {
         app.registered(FIRST).await;
         server.until(step, 1).await;
         app.registered(SECOND).await;
-        // The clock stands still: it waits for nobody.
+        // The clock stands still, so the second mail did not wait for a retry.
         server.until_mail(SECOND).await;
         app.until("SELECT count(*) = 1 FROM login_mails").await;
         assert!(server.commands(step).len() <= 1, "case {number}: {:?}", server.commands(step));
 
-        // It is kept, or was taken in spite of the answer.
+        // The mail was kept, or the server took it in spite of the answer.
         is_nice.store(true, Ordering::SeqCst);
         server.relent();
         app.until_after(5, "SELECT count(*) = 0 FROM login_mails").await;
@@ -162,7 +162,7 @@ async fn a_mail_that_the_server_refuses_or_drops_holds_up_no_other() {
 }
 
 #[rocket::async_test]
-async fn a_mail_that_the_server_thinks_over_for_minutes_is_not_sent_twice() {
+async fn a_mail_that_is_acknowledged_minutes_later_is_not_sent_twice() {
     let server = FakeServer::start(|command, _| match command {
         ". first@example.org" => Act::Later,
         _ => RIGHT,
@@ -182,8 +182,8 @@ async fn a_mail_that_the_server_thinks_over_for_minutes_is_not_sent_twice() {
 }
 
 #[rocket::async_test]
-async fn recipients_that_are_slow_leave_a_place_for_a_new_mail() {
-    // Each is put off at first, and takes for ever from then on.
+async fn slow_recipients_do_not_delay_a_new_mail() {
+    // Each recipient is deferred at first, and never answered from then on.
     let server =
         FakeServer::start(|command, connection| match command.starts_with("RCPT TO:<slow") {
             true if connection <= 6 => say("451 4.3.0 later\r\n"),
@@ -198,7 +198,7 @@ async fn recipients_that_are_slow_leave_a_place_for_a_new_mail() {
     app.advance(10);
     server.until("RCPT TO:<slow", 8).await;
     settle().await;
-    assert_eq!(server.commands("RCPT TO:<slow").len(), 8, "two of six are tried again");
+    assert_eq!(server.commands("RCPT TO:<slow").len(), 8, "not two of six are tried again");
     let start = Instant::now();
     for i in 0..3 {
         app.registered(&format!("user{i}@example.org")).await;
@@ -209,8 +209,8 @@ async fn recipients_that_are_slow_leave_a_place_for_a_new_mail() {
 }
 
 #[rocket::async_test]
-async fn a_connection_that_has_carried_enough_mails_is_replaced_at_once() {
-    // One mail for each connection; the next one is refused, or the server gone.
+async fn a_connection_at_the_servers_limit_of_mails_is_replaced_at_once() {
+    // The server takes one mail per connection. Then it refuses the next one or hangs up.
     for refusal in [|| say("421 4.7.0 too many mails\r\n"), || Act::Close] {
         let carried = std::sync::Mutex::new(std::collections::HashSet::new());
         let server = FakeServer::start(move |command, connection| {
@@ -218,7 +218,7 @@ async fn a_connection_that_has_carried_enough_mails_is_replaced_at_once() {
                 command.starts_with("MAIL") && !carried.lock().unwrap().insert(connection);
             if is_second { refusal() } else { RIGHT }
         });
-        // All are due at once.
+        // All mails are due at once.
         let app = TestApp::with(through(format!("smtp://127.0.0.1:{}", free_port()))).await;
         for i in 0..8 {
             app.registered(&format!("user{i}@example.org")).await;
@@ -230,7 +230,7 @@ async fn a_connection_that_has_carried_enough_mails_is_replaced_at_once() {
 }
 
 #[rocket::async_test]
-async fn several_mails_go_over_one_connection_which_is_ended_when_none_is_left() {
+async fn mails_share_a_connection_that_is_closed_when_none_is_left() {
     let server = FakeServer::start(|_, _| RIGHT);
     let app = TestApp::with(through(format!("smtp://127.0.0.1:{}", free_port()))).await;
     for i in 0..12 {
@@ -244,7 +244,7 @@ async fn several_mails_go_over_one_connection_which_is_ended_when_none_is_left()
 }
 
 #[rocket::async_test]
-async fn the_site_calls_itself_by_its_own_name_or_by_its_address() {
+async fn the_site_introduces_itself_by_its_own_name_or_its_address() {
     for (origin, name) in [
         ("https://example.org", "EHLO example.org"),
         ("https://login.xn--bcher-kva.example:8443", "EHLO login.xn--bcher-kva.example"),
@@ -270,7 +270,7 @@ async fn the_site_calls_itself_by_its_own_name_or_by_its_address() {
 }
 
 #[rocket::async_test]
-async fn letters_outside_ascii_are_sent_as_each_server_takes_them() {
+async fn letters_outside_ascii_are_sent_in_a_form_that_every_server_accepts() {
     let server = FakeServer::start(|_, _| RIGHT);
     let from = ("mail.from", "\"Büro, Abteilung Ä\" <buero@bücher.example>");
     let port = free_port();
@@ -280,7 +280,7 @@ async fn letters_outside_ascii_are_sent_as_each_server_takes_them() {
         app.registered(&format!("{name}@example.org")).await;
     }
     app.until("SELECT max(attempts) >= 1 FROM login_mails").await;
-    // Nobody can sign up so. Who writes into the database, can.
+    // Sign-up refuses such addresses, but an application can write them to the database.
     for (old, new) in [("domain", "jorg@bücher.example"), ("both", "jörg@bücher.example")] {
         let sql = format!(
             "UPDATE login_mails SET recipient = '{new}' WHERE recipient = '{old}@example.org'"
@@ -304,7 +304,7 @@ async fn letters_outside_ascii_are_sent_as_each_server_takes_them() {
 }
 
 #[rocket::async_test]
-async fn a_log_in_is_found_in_whichever_way_the_server_offers_it() {
+async fn every_way_to_offer_a_log_in_is_understood() {
     for offer in [
         "250-fake\r\n250 AUTH PLAIN LOGIN\r\n",
         "250-fake\r\n250 auth login plain\r\n",
@@ -329,7 +329,7 @@ async fn a_log_in_is_found_in_whichever_way_the_server_offers_it() {
 }
 
 #[rocket::async_test]
-async fn a_server_that_offers_no_log_in_or_garbage_for_tls_is_an_outage() {
+async fn a_server_with_no_known_log_in_or_broken_tls_is_an_outage() {
     for offer in ["250-fake\r\n250 AUTH CRAM-MD5 \u{1}\r\n", "250-fake\r\n250 STARTTLS\r\n"] {
         for garbage in
             [&b"220 go\r\n250 injected\r\n"[..], b"220 go\r\n", b"454 not now\r\n", b"\x16\x03\x01"]
@@ -351,7 +351,7 @@ async fn a_server_that_offers_no_log_in_or_garbage_for_tls_is_an_outage() {
     }
 }
 
-// `check` asks the server as a mail would.
+// `check` talks to the server as the sender of a mail does.
 
 fn check(url: &str) -> (Option<i32>, String) {
     let dir = TempDir::new().unwrap();
@@ -370,7 +370,7 @@ fn check(url: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn check_goes_as_far_as_a_mail_and_sends_none() {
+fn check_talks_to_the_mail_server_but_sends_no_mail() {
     let server = FakeServer::start(|_, _| RIGHT);
     let (_, said) = check(&server.url());
     assert!(!said.contains("mail.url"), "{said}");
@@ -388,7 +388,7 @@ fn check_goes_as_far_as_a_mail_and_sends_none() {
 }
 
 #[test]
-fn check_says_what_keeps_every_mail_from_being_taken_and_does_not_die() {
+fn check_says_why_the_mail_server_refuses_every_mail() {
     let cases: [(&str, &str, &str); 9] = [
         ("CONNECT", "554 5.7.1 go away\r\n", "go away"),
         ("EHLO", "250-fake\r\n250-  \r\n550 x\r\n", "several codes"),

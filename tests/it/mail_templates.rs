@@ -1,4 +1,4 @@
-//! Templates of mails as editors and people leave them.
+//! Mail templates with the quirks of editors and the mistakes of people.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::support::{TestApp, figment};
 const ADA: &str = "ada@example.org";
 const WORDS: &str = "Subject: Welcome to {{ site }}\n\nHello.\n\nGo on:\n{{ link }}\n";
 
-/// A directory of templates whose mail `verify` says `words`.
+/// Makes a directory of templates whose mail `verify` is `words`.
 fn own(words: &str) -> TempDir {
     let own = TempDir::new().unwrap();
     fs::create_dir(own.path().join("mail")).unwrap();
@@ -31,7 +31,7 @@ fn with(own: &Path) -> impl FnOnce(Figment) -> Figment {
     move |figment| figment.merge(("template_dir", own)).merge(("site.url", "https://notes.example"))
 }
 
-/// The mail that somebody gets who signs up.
+/// Returns the mail to a new user.
 async fn written(words: &str) -> Mail {
     let own = own(words);
     let app = TestApp::with(with(own.path())).await;
@@ -40,7 +40,7 @@ async fn written(words: &str) -> Mail {
 }
 
 #[rocket::async_test]
-async fn line_ends_and_blanks_change_nothing_about_a_mail() {
+async fn line_ends_and_blanks_in_a_template_do_not_change_the_mail() {
     let link = |mail: &Mail| mail.link("/verify/");
     let plain = written(WORDS).await;
     assert!(plain.html.contains("class=\"button\""), "{}", plain.html);
@@ -57,7 +57,7 @@ async fn line_ends_and_blanks_change_nothing_about_a_mail() {
     ] {
         let mail = written(&words).await;
         assert_eq!(mail.subject, "Welcome to notes.example", "{how}");
-        // The links differ, and nothing else.
+        // Only the links may differ.
         let same = |text: &str, mail: &Mail| {
             let path = link(mail);
             text.replace(&path, "LINK").replace(&path.replace('/', "&#x2F;"), "LINK")
@@ -69,7 +69,7 @@ async fn line_ends_and_blanks_change_nothing_about_a_mail() {
 }
 
 #[rocket::async_test]
-async fn a_subject_with_a_control_character_or_without_words_stops_the_launch() {
+async fn an_empty_subject_or_one_with_a_control_character_stops_the_launch() {
     for subject in ["Hello\rBcc: eve@example.org", "Hello\tthere", "Hello\u{7f}", "a\u{85}b", ""] {
         let (own, dir) =
             (own(&format!("Subject: {subject}\n\n{{{{ link }}}}\n")), TempDir::new().unwrap());
@@ -81,7 +81,7 @@ async fn a_subject_with_a_control_character_or_without_words_stops_the_launch() 
 }
 
 #[rocket::async_test]
-async fn a_subject_that_cannot_be_sent_makes_one_mail_wait_and_no_other() {
+async fn a_subject_that_cannot_be_sent_delays_only_its_own_mail() {
     if !is_installed() {
         return;
     }
@@ -100,7 +100,7 @@ async fn a_subject_that_cannot_be_sent_makes_one_mail_wait_and_no_other() {
     assert_eq!(server.until("text", 1).await[0]["to"][0], ADA);
     app.until("SELECT count(*) = 1 FROM login_mails").await;
 
-    // After growing pauses, so seldom, and not for ever.
+    // The pauses between retries grow, and the retries end.
     for _ in 0..60 {
         app.advance(60);
         rocket::tokio::time::sleep(Duration::from_millis(10)).await;
@@ -111,7 +111,7 @@ async fn a_subject_that_cannot_be_sent_makes_one_mail_wait_and_no_other() {
 }
 
 #[rocket::async_test]
-async fn a_panic_over_one_mail_makes_it_wait_and_no_other() {
+async fn a_panic_over_one_mail_delays_only_that_mail() {
     fn explode(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
         assert_ne!(value, "panic@example.org");
         Ok(value.clone())

@@ -1,4 +1,4 @@
-//! The schema.
+//! The migrations and the schema.
 
 use rocket::futures::future::join_all;
 use rocket_login::Pools;
@@ -10,13 +10,13 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use crate::database::{self, pick};
 use crate::support::TestApp;
 
-/// As `sqlx migrate run` reads them.
+/// Reads the migrations as `sqlx migrate run` does.
 async fn migrator() -> Migrator {
     Migrator::new(std::path::Path::new("migrations")).await.unwrap()
 }
 
 #[rocket::async_test]
-async fn starting_twice_migrates_once() {
+async fn a_second_start_applies_no_migration_again() {
     let app = TestApp::new().await;
     let applied = app.count("SELECT count(*) FROM _sqlx_migrations").await;
     let app = app.restarted(|figment| figment).await;
@@ -24,7 +24,7 @@ async fn starting_twice_migrates_once() {
 }
 
 #[rocket::async_test]
-async fn the_command_line_tool_may_come_after() {
+async fn sqlx_migrate_can_run_after_the_site() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     migrator().await.run(&mut app.db().await).await.unwrap();
@@ -32,7 +32,7 @@ async fn the_command_line_tool_may_come_after() {
 }
 
 #[rocket::async_test]
-async fn the_command_line_tool_may_come_before() {
+async fn sqlx_migrate_can_run_before_the_site() {
     let app = TestApp::new().await;
     let path = app.dir.path().join("login.db");
     let app = app
@@ -48,18 +48,18 @@ async fn the_command_line_tool_may_come_before() {
 }
 
 #[rocket::async_test]
-async fn several_sites_may_start_on_an_empty_file_at_once() {
+async fn several_sites_can_start_on_an_empty_file_at_once() {
     let dir = tempfile::TempDir::new().unwrap();
     let starts = (0..5).map(|_| {
         rocket::custom(crate::support::figment(&dir)).attach(rocket_login::stage()).ignite()
     });
     for ignited in join_all(starts).await {
-        ignited.expect("each of them starts");
+        ignited.expect("every site starts");
     }
 }
 
 #[rocket::async_test]
-async fn an_applications_own_migrations_are_left_alone() {
+async fn an_applications_own_migrations_are_ignored() {
     let app = TestApp::new().await;
     app.execute(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -80,7 +80,7 @@ async fn every_table_is_strict() {
 }
 
 #[rocket::async_test]
-async fn the_column_itself_knows_that_case_does_not_matter() {
+async fn the_email_column_is_unique_regardless_of_case() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
     let insert =
@@ -108,7 +108,7 @@ async fn every_look_up_has_an_index() {
     ] {
         for row in sqlx::query(sql).fetch_all(&mut app.db().await).await.unwrap() {
             let step: String = row.get("detail");
-            // That one holds nobody else.
+            // This partial index holds only the users to sweep.
             let is_short = step.contains("users_has_ended_sessions_idx");
             assert!(!step.starts_with("SCAN") || is_short, "{sql}: {step}");
         }
@@ -116,7 +116,7 @@ async fn every_look_up_has_an_index() {
 }
 
 #[rocket::async_test]
-async fn a_few_sessions_of_an_export_are_not_looked_for_among_all_of_the_users() {
+async fn an_export_looks_its_sessions_up_by_family() {
     let app = TestApp::new().await;
     let plan = "EXPLAIN QUERY PLAN SELECT data FROM sessions WHERE expires_at > 0 AND family IN (x'01', x'02')
                 AND (user_id IS NULL OR generation >= (SELECT session_generation FROM users
@@ -127,7 +127,7 @@ async fn a_few_sessions_of_an_export_are_not_looked_for_among_all_of_the_users()
 }
 
 #[rocket::async_test]
-async fn the_file_is_set_up_for_safety() {
+async fn the_file_has_a_write_ahead_log_and_incremental_vacuum() {
     let app = TestApp::new().await;
     let mut db = app.db().await;
     let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut db).await.unwrap().get(0);
@@ -138,7 +138,7 @@ async fn the_file_is_set_up_for_safety() {
 
 #[cfg(unix)]
 #[rocket::async_test]
-async fn nobody_else_can_read_the_file() {
+async fn only_the_owner_can_read_the_database_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let app = TestApp::with(|figment| {
@@ -155,7 +155,7 @@ async fn nobody_else_can_read_the_file() {
 
 #[cfg(unix)]
 #[rocket::async_test]
-async fn a_file_that_another_tool_made_is_closed_to_others_as_well() {
+async fn a_file_made_by_another_tool_loses_read_permission_for_others() {
     use std::os::unix::fs::PermissionsExt;
 
     let app = TestApp::new().await;
@@ -167,7 +167,7 @@ async fn a_file_that_another_tool_made_is_closed_to_others_as_well() {
 }
 
 #[rocket::async_test]
-async fn a_table_of_the_applications_stops_the_start_and_says_what_to_do() {
+async fn an_applications_table_of_the_same_name_stops_the_start_with_a_fix() {
     sqlx::any::install_default_drivers();
     for table in ["users", "sessions", "login_events"] {
         let dir = tempfile::TempDir::new().unwrap();
@@ -185,7 +185,7 @@ async fn a_table_of_the_applications_stops_the_start_and_says_what_to_do() {
             assert!(!refused.contains(['\n', '\t']), "{refused}");
         }
 
-        // Nothing of ours, that of earlier migrations included.
+        // No migration has created a table, not even an earlier one.
         let tables = pick(database::TABLES[0], database::TABLES[1]);
         let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut theirs).await.unwrap();
         assert_eq!(tables, [table]);

@@ -1,4 +1,4 @@
-//! The `Cookie` header as other applications on the same host leave it.
+//! `Cookie` headers with the cookies of other applications on the same host.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::servers::program::{Program, receive, session_cookie};
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, header};
 
-/// What a browser brings besides, before and after ours.
+/// Foreign cookies that a browser may send before or after ours.
 fn strange_cookies() -> Vec<String> {
     let long = "x".repeat(20_000);
     [
@@ -53,13 +53,13 @@ fn strange_cookies() -> Vec<String> {
     .collect()
 }
 
-/// Asks for `path` with these very cookies.
+/// Requests `path` with exactly these cookies.
 async fn get(app: &TestApp, path: &str, cookies: &str) -> Answer {
     let request = app.client.get(path.to_owned());
     app.visitor().send(request.header(Header::new("Cookie", cookies.to_owned()))).await
 }
 
-/// All cookies of `visitor`, as a browser would send them.
+/// Returns all cookies of `visitor` as a browser would send them.
 fn all(visitor: &Visitor<'_>) -> String {
     let names = ["session", "session-flash", "session-device", "session-sign-up"];
     let pairs = names.into_iter().filter_map(|name| Some((name, visitor.cookie(name)?)));
@@ -69,7 +69,7 @@ fn all(visitor: &Visitor<'_>) -> String {
 }
 
 #[rocket::async_test]
-async fn a_good_session_is_found_among_strangers() {
+async fn a_valid_session_is_found_among_foreign_cookies() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let own = all(&ada);
@@ -80,20 +80,21 @@ async fn a_good_session_is_found_among_strangers() {
             let account = get(&app, "/account", &cookies).await;
             account.assert_status(200).assert_text("ada@example.org");
         }
-        // Alone they are nobody's, and no error; nothing is removed, so nothing loops.
+        // Alone they make an anonymous visitor and no error. No cookie is removed, so nothing
+        // loops.
         let nobody = get(&app, "/account", &strange).await;
         nobody.assert_redirect("/login?next=%2Faccount");
         assert_eq!(nobody.header("set-cookie"), None, "{strange}");
     }
 
-    // Over several lines, as some proxies hand them on.
+    // Some proxies pass cookies on in several lines.
     let request = app.client.get("/account").header(header("Cookie", "session=x"));
     let lines = request.header(Header::new("Cookie", own)).header(header("Cookie", "a=%ff"));
     app.visitor().send(lines).await.assert_status(200);
 }
 
 #[rocket::async_test]
-async fn of_several_sessions_the_one_that_lives_counts() {
+async fn the_live_session_counts_among_several_session_cookies() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let ended = ada.session_cookie();
@@ -117,11 +118,11 @@ async fn of_several_sessions_the_one_that_lives_counts() {
         }
     }
 
-    // Quoted, as some libraries write it.
+    // Some libraries quote the value.
     let quoted = format!("session=\"{}\"", crate::support::encode(&good));
     get(&app, "/account", &quoted).await.assert_status(200);
 
-    // After the log-out the others are still there, and ended.
+    // After the log-out the other cookies are still there, and their sessions have ended.
     let cookies = format!("{}; {}", pair(&ended), pair(&good));
     let request = app.client.post("/logout").header(Header::new("Cookie", cookies.clone()));
     let left = app.visitor().send(request).await;
@@ -132,7 +133,7 @@ async fn of_several_sessions_the_one_that_lives_counts() {
 }
 
 #[rocket::async_test]
-async fn sessions_without_end_are_not_all_looked_up() {
+async fn at_most_eight_session_cookies_are_looked_up() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let good = ada.session_cookie();
@@ -151,11 +152,11 @@ async fn sessions_without_end_are_not_all_looked_up() {
 }
 
 #[rocket::async_test]
-async fn a_name_that_only_decodes_to_ours_is_not_ours() {
+async fn a_percent_encoded_cookie_name_is_not_ours() {
     let app = TestApp::release().await;
     let mallory = app.registered("mallory@example.org").await;
     let planted = crate::support::encode(&mallory.cookie("__Host-session").unwrap());
-    // The browser lets a sibling domain set it: it has no prefix.
+    // A browser lets a sibling domain set this cookie, because its name has no prefix.
     for name in ["__Host%2Dsession", "%5F_Host-session", "%5f%5fHost%2dsession"] {
         let cookies = format!("{name}={planted}");
         get(&app, "/account", &cookies).await.assert_redirect("/login?next=%2Faccount");
@@ -164,7 +165,7 @@ async fn a_name_that_only_decodes_to_ours_is_not_ours() {
 }
 
 #[rocket::async_test]
-async fn a_message_is_shown_once_among_strangers() {
+async fn a_flash_message_is_shown_once_among_foreign_cookies() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let own = all(&ada);
@@ -175,7 +176,7 @@ async fn a_message_is_shown_once_among_strangers() {
         assert!(page.cookie_attributes("session-flash").contains(&"Max-Age=0"));
     }
 
-    // Theirs stay, and neither show nor are removed with every page.
+    // Foreign cookies stay. They show no message, and pages do not remove them.
     let session = format!("session={}", crate::support::encode(&ada.session_cookie()));
     let page = get(&app, "/account", &format!("{strange}; {session}")).await;
     page.assert_status(200).assert_no_text("Welcome!");
@@ -183,7 +184,7 @@ async fn a_message_is_shown_once_among_strangers() {
 }
 
 #[rocket::async_test]
-async fn a_device_and_a_sign_up_are_known_among_strangers() {
+async fn a_device_and_a_sign_up_are_recognised_among_foreign_cookies() {
     let app = TestApp::with(|figment| figment.merge(("accounts.registration", "confirm"))).await;
     let ada = app.visitor();
     ada.register("ada@example.org").await.assert_redirect("/register/sent");
@@ -193,7 +194,7 @@ async fn a_device_and_a_sign_up_are_known_among_strangers() {
         let request = app.client.post(path.to_owned()).header(ContentType::Form);
         ada.send(request.header(Header::new("Cookie", cookies)).body(body)).await
     };
-    // The browser that signed up: its password goes on.
+    // The browser is recognised as the one that signed up, so its password stays valid.
     let cookies = format!("{}; {strange}", all(&ada));
     post(&link, cookies, String::new()).await.assert_redirect("/login");
     let body = format!("email=ada%40example.org&password={}", PASSWORD.replace(' ', "+"));
@@ -207,7 +208,7 @@ async fn a_device_and_a_sign_up_are_known_among_strangers() {
 
 #[cfg(unix)]
 #[test]
-fn the_program_finds_its_session_among_strangers() {
+fn the_program_finds_its_session_among_foreign_cookies() {
     let dir = TempDir::new().unwrap();
     let key = ("ROCKET_SECRET_KEY", "bm90IGEgc2VjcmV0OiB0aGUgZGVidWcga2V5IQAAAAA=");
     let program = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -235,7 +236,7 @@ fn the_program_finds_its_session_among_strangers() {
         assert!(answer.starts_with("HTTP/1.1 303"), "{strange}: {answer}");
     }
 
-    // Bytes that are no text: Rocket drops their line, and no other.
+    // Rocket drops a line with invalid UTF-8, but no other line.
     let bytes = [b"a=\xfc; ", own.as_bytes()].concat();
     let answer = ask(&[&bytes]);
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");

@@ -1,4 +1,4 @@
-//! When the database does not answer: 503, the cookie stays, nothing is
+//! If the database does not answer, pages are 503, the cookie stays, and nothing is
 //! reported as done.
 
 use std::fs;
@@ -25,7 +25,7 @@ fn private(_user: &User) -> &'static str {
 }
 
 #[rocket::async_test]
-async fn a_dead_database_is_503_and_not_anonymous() {
+async fn a_database_outage_is_503_and_never_an_anonymous_page() {
     let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![optional, private])).await;
     let ada = app.registered("ada@example.org").await;
     app.execute("ALTER TABLE sessions RENAME TO elsewhere").await;
@@ -41,7 +41,7 @@ async fn a_dead_database_is_503_and_not_anonymous() {
 }
 
 #[rocket::async_test]
-async fn pages_without_a_session_go_on_working() {
+async fn pages_without_a_session_work_during_an_outage() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     app.execute("ALTER TABLE sessions RENAME TO elsewhere").await;
@@ -78,7 +78,7 @@ async fn a_log_in_that_cannot_be_stored_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_database_file_that_is_gone_takes_no_writes() {
+async fn a_missing_database_file_stops_writes() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     ada.get("/readyz").await.assert_status(200).assert_text("ok");
@@ -96,15 +96,15 @@ async fn a_database_file_that_is_gone_takes_no_writes() {
 }
 
 #[rocket::async_test]
-async fn a_look_at_the_database_serves_all_who_ask_within_a_second() {
+async fn one_readiness_check_answers_all_requests_within_a_second() {
     let app = TestApp::new().await;
     let ask = || async { app.visitor().get("/readyz").await.status.code };
     let ask_often = || join_all((0..50).map(|_| ask()));
     assert_eq!(ask().await, 200);
-    // From here on every look fails, and takes half a second.
+    // From here on every check fails and takes half a second.
     let db = Db::fetch(app.client.rocket()).unwrap();
     let writer = db.write().await.unwrap();
-    assert_eq!(ask_often().await, [200; 50], "somebody looks before the second is over");
+    assert_eq!(ask_often().await, [200; 50], "a check ran before the second was over");
     app.advance(1);
     assert_eq!(ask_often().await, [503; 50]);
 
@@ -116,7 +116,7 @@ async fn a_look_at_the_database_serves_all_who_ask_within_a_second() {
 }
 
 #[rocket::async_test]
-async fn a_log_that_is_gone_takes_no_writes() {
+async fn a_missing_log_stops_writes() {
     for name in ["login.db-wal", "login.db-shm"] {
         let app = TestApp::new().await;
         let ada = app.registered("ada@example.org").await;
@@ -132,10 +132,10 @@ async fn a_log_that_is_gone_takes_no_writes() {
 }
 
 #[rocket::async_test]
-async fn a_write_that_sqlite_rolls_back_by_itself_stops_no_other() {
+async fn a_rollback_by_sqlite_itself_affects_no_later_write() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
-    // As it does when the disk is full.
+    // SQLite also does this when the disk is full.
     let full = "CREATE TRIGGER full BEFORE DELETE ON sessions
                 BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END";
     app.execute(full).await;
@@ -152,8 +152,8 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     app.visitor().get("/readyz").await.assert_status(503);
-    // Nor is it read: a new connection to it would tear the older ones down,
-    // and the process with them.
+    // The new file is not opened either: a new connection to it would crash the
+    // older ones, and the process with them.
     for _ in 0..20 {
         app.visitor().log_in("ada@example.org").await.assert_status(503);
         app.advance(1);
@@ -166,7 +166,7 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
     file.write_all(&[7; 100]).unwrap();
     app.visitor().get("/readyz").await.assert_status(503);
 
-    // All but its first page.
+    // Everything except the first page is ruined.
     let app = TestApp::new().await;
     app.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
     let path = app.dir.path().join("login.db");
@@ -177,7 +177,7 @@ async fn a_replaced_or_ruined_database_file_is_not_ready() {
 }
 
 #[rocket::async_test]
-async fn a_locked_file_stops_writes_and_not_reads() {
+async fn a_locked_file_stops_writes_but_not_reads() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     app.advance(60);
@@ -195,7 +195,7 @@ async fn a_locked_file_stops_writes_and_not_reads() {
 }
 
 #[rocket::async_test]
-async fn a_write_transaction_has_the_lock_from_its_start() {
+async fn a_write_transaction_holds_the_lock_from_its_start() {
     let app = TestApp::new().await;
     let db = Db::fetch(app.client.rocket()).unwrap();
     let tx = db.write().await.unwrap();

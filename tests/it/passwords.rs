@@ -1,4 +1,4 @@
-//! What may become somebody's password.
+//! The password policy, the pepper, and the look-up of breached passwords.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ async fn common_passwords_are_refused_at_change_and_at_reset_as_well() {
 }
 
 #[rocket::async_test]
-async fn what_the_address_and_the_site_are_called_is_no_password() {
+async fn a_password_made_of_the_address_or_the_sites_name_is_refused_everywhere() {
     let app = TestApp::with(|f| f.merge(("site.url", "https://analytical-engine.example"))).await;
     for password in [
         ADA,
@@ -98,7 +98,7 @@ async fn no_kind_of_character_is_required() {
 }
 
 #[rocket::async_test]
-async fn the_meter_judges_as_the_site_does() {
+async fn the_strength_meter_agrees_with_the_password_policy() {
     let app = TestApp::new().await;
     let judge = async |password: &str| {
         let fields = [("email", ADA), ("password", password)];
@@ -134,7 +134,7 @@ async fn hash(app: &TestApp) -> String {
 }
 
 #[rocket::async_test]
-async fn a_pepper_comes_with_the_next_log_in_and_can_be_changed() {
+async fn a_pepper_is_applied_at_the_next_log_in_and_can_be_rotated() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     assert!(!hash(&app).await.contains("keyid"));
@@ -144,7 +144,7 @@ async fn a_pepper_comes_with_the_next_log_in_and_can_be_changed() {
     let first = hash(&app).await;
     assert!(first.contains("keyid="), "{first}");
 
-    // Rotated: the older one still opens, and the hash is made anew.
+    // After a rotation the older pepper still verifies, and the hash is renewed.
     let app = app.restarted(|f| f.merge(("password.peppers", [TWO, ONE]))).await;
     app.visitor().log_in(ADA).await.assert_redirect("/account");
     let second = hash(&app).await;
@@ -153,7 +153,7 @@ async fn a_pepper_comes_with_the_next_log_in_and_can_be_changed() {
     let app = app.restarted(|f| f.merge(("password.peppers", [TWO]))).await;
     app.visitor().log_in(ADA).await.assert_redirect("/account");
 
-    // Without it the hash is worth nothing, and nothing breaks.
+    // Without the pepper the hash is worthless, but nothing breaks.
     let app = app.restarted(|f| f).await;
     app.visitor().log_in(ADA).await.assert_status(422);
     app.visitor().log_in("bob@example.org").await.assert_status(422);
@@ -162,7 +162,7 @@ async fn a_pepper_comes_with_the_next_log_in_and_can_be_changed() {
 }
 
 #[rocket::async_test]
-async fn a_log_in_costs_the_same_with_a_pepper() {
+async fn a_log_in_with_a_pepper_costs_one_hash_for_every_address() {
     let app = TestApp::with(|f| f.merge(("password.peppers", [ONE]))).await;
     app.registered(ADA).await;
     let hasher: &rocket_login::Hasher = app.client.rocket().state().unwrap();
@@ -175,7 +175,7 @@ async fn a_log_in_costs_the_same_with_a_pepper() {
 
 // Breached passwords.
 
-/// What the service was asked, and how long it takes for an answer.
+/// A fake breach service with the ranges it was asked for and its response time.
 struct Service {
     asked: Mutex<Vec<String>>,
     takes: Duration,
@@ -194,7 +194,7 @@ const BREACHED: &str = "breached horse battery";
 const BREACHED_REST: &str = "64BD8ED383DA2FC6155B94940F3F872A4C9";
 
 impl Service {
-    /// On a port of its own.
+    /// Starts the service on its own port.
     async fn start(takes: Duration) -> (Arc<Self>, String) {
         let port = crate::servers::free_port();
         let figment = rocket::figment::Figment::from(rocket::Config::debug_default())
@@ -216,7 +216,7 @@ impl Service {
 }
 
 #[rocket::async_test]
-async fn a_breached_password_is_refused_where_the_look_up_is_configured() {
+async fn a_breached_password_is_refused_if_the_look_up_is_configured() {
     let (service, url) = Service::start(Duration::ZERO).await;
     let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
     let answer = register(&app, BREACHED).await;
@@ -235,7 +235,7 @@ async fn a_breached_password_is_refused_where_the_look_up_is_configured() {
     let answer = ada.post(&link, &[("new_password", BREACHED)]).await;
     answer.assert_status(422).assert_text("new_password-error");
     answer.assert_text("was in a data breach elsewhere");
-    // The link is still good.
+    // The link is still valid.
     let fields = [("new_password", "another horse battery")];
     ada.post(&link, &fields).await.assert_redirect("/login");
 
@@ -244,7 +244,7 @@ async fn a_breached_password_is_refused_where_the_look_up_is_configured() {
 }
 
 #[rocket::async_test]
-async fn a_service_that_does_not_answer_keeps_nobody_out() {
+async fn an_unreachable_breach_service_keeps_nobody_out() {
     let nowhere = format!("http://127.0.0.1:{}", crate::servers::free_port());
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
@@ -262,7 +262,7 @@ async fn sign_up(app: &TestApp, from: &str, email: &str, password: &str) -> Answ
 }
 
 #[rocket::async_test]
-async fn a_sign_up_that_is_refused_anyway_asks_the_service_nothing() {
+async fn a_sign_up_refused_for_another_reason_does_not_ask_the_breach_service() {
     let (service, url) = Service::start(Duration::ZERO).await;
     let app =
         TestApp::with(|f| f.merge(("password.breached_url", &url)).merge(("throttle.sign_ups", 3)))
@@ -291,7 +291,7 @@ async fn a_sign_up_that_is_refused_anyway_asks_the_service_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_change_that_is_refused_anyway_asks_the_service_nothing() {
+async fn a_change_refused_for_another_reason_does_not_ask_the_breach_service() {
     let app = TestApp::new().await;
     let (service, url) = Service::start(Duration::ZERO).await;
     let ada = app.registered(ADA).await;
@@ -326,7 +326,7 @@ async fn a_change_that_is_refused_anyway_asks_the_service_nothing() {
 }
 
 #[rocket::async_test]
-async fn thirty_strangers_at_once_make_no_breached_password_pass() {
+async fn no_breached_password_passes_during_thirty_parallel_look_ups() {
     let (service, url) = Service::start(Duration::from_millis(600)).await;
     let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
     let people: Vec<(String, String)> =
@@ -340,7 +340,7 @@ async fn thirty_strangers_at_once_make_no_breached_password_pass() {
 }
 
 #[rocket::async_test]
-async fn one_address_keeps_nobody_else_waiting_for_the_service() {
+async fn one_ip_address_does_not_delay_others_at_the_breach_service() {
     let (_service, url) = Service::start(Duration::from_millis(300)).await;
     let app = TestApp::with(|f| f.merge(("password.breached_url", url))).await;
     let start = Instant::now();
@@ -358,7 +358,7 @@ async fn one_address_keeps_nobody_else_waiting_for_the_service() {
 }
 
 #[rocket::async_test]
-async fn a_breached_password_is_no_mail_to_its_address() {
+async fn a_sign_up_with_a_breached_password_does_not_count_as_a_mail() {
     let (_service, url) = Service::start(Duration::ZERO).await;
     let app = TestApp::with(|f| {
         f.merge(("password.breached_url", url))
@@ -373,10 +373,10 @@ async fn a_breached_password_is_no_mail_to_its_address() {
     sign_up(&app, HERE, ADA, PASSWORD).await.assert_status(429);
 }
 
-// The present password.
+// The current password.
 
 #[rocket::async_test]
-async fn the_present_password_is_no_new_one() {
+async fn the_current_password_is_refused_as_a_new_one() {
     let app = TestApp::new().await;
     let visitor = app.visitor();
     let (composed, decomposed) = ("caf\u{e9} au lait, chaud", "cafe\u{301} au lait, chaud");
@@ -392,7 +392,7 @@ async fn the_present_password_is_no_new_one() {
         answer.assert_status(422).assert_text("new_password-error");
         answer.assert_text("the password that the account has already");
     }
-    // Whether it is, is told to nobody who does not know it.
+    // A visitor who does not know the current password does not learn that the new one equals it.
     let fields = [("current_password", "wrong horse battery"), ("new_password", composed)];
     let answer = visitor.post("/account/password", &fields).await;
     answer.assert_status(422).assert_no_text("has already");
@@ -409,7 +409,7 @@ async fn the_present_password_is_no_new_one() {
     assert_eq!(hash(&app).await, before);
     assert!(phone.is_logged_in().await);
 
-    // The link is as good as before, for another one.
+    // The link still works with another password.
     let hasher: &rocket_login::Hasher = app.client.rocket().state().unwrap();
     let count = hasher.count();
     let fields = [("new_password", "another horse battery")];

@@ -2,26 +2,26 @@
 //!
 //! | hole | what went wrong | the test that shows we do not have it |
 //! |---|---|---|
-//! | CVE-2022-25896 passport, CVE-2018-11385 Symfony, CVE-2024-7341 Keycloak | the id was kept at log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
+//! | CVE-2022-25896 passport, CVE-2018-11385 Symfony, CVE-2024-7341 Keycloak | the id was kept at log-in | `logging_in_again_gives_a_new_token_and_voids_the_old_one` |
 //! | GHSA-j5jh-hpr4-h332 Symfony | fixation through "remember me" | `a_cookie_that_was_replaced_or_logged_out_is_worth_nothing` |
 //! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | the password again, and the old id kept | `giving_the_password_leads_back_and_renews_the_session_id` |
 //! | CVE-2026-7507 Keycloak | a session made beforehand was taken over | `a_planted_session_stays_the_planters`, `a_value_the_server_did_not_issue_is_never_adopted` |
 //! | CVE-2025-12390 Keycloak | the next user of a browser got the last one's session | `logging_in_as_somebody_else_ends_the_earlier_session`, `another_users_state_is_dropped_at_log_in` |
-//! | GHSA-9963-gmh8-vvm6 Jenkins | the old session outlived the log-in | `logging_in_again_gives_a_new_token_and_ends_the_old` |
+//! | GHSA-9963-gmh8-vvm6 Jenkins | the old session outlived the log-in | `logging_in_again_gives_a_new_token_and_voids_the_old_one` |
 //! | GHSA-jwhv-rgqc-fqj5 Rails | a session id in the address was accepted | `a_session_in_the_address_or_another_header_logs_nobody_in` |
-//! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_stored_by_nobody` |
+//! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_never_cached` |
 //! | tower-sessions 0.12.0 | "create" was "save": a new id could meet a live session | `the_store_passes_the_conformance_suite` |
 //! | CVE-2011-4136, CVE-2020-13254 Django | keys of sessions shared a space with others, or had any shape | `an_empty_or_short_token_matches_nothing`, `another_cookie_of_ours_is_no_session` |
 //! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_the_cookie` |
 //! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_table_holds_nothing_that_logs_in` |
 //! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_works_only_for_its_own_purpose` |
 //! | Flask 3.1.0 | former keys in the wrong order | `a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew` |
-//! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_key_that_is_a_secret`, `keys_that_are_not_secret_are_recognised` |
+//! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_secret_key_that_is_not_published`, `keys_that_are_not_secret_are_recognised` |
 //! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `a_change_ends_all_other_sessions_and_gives_this_one_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
-//! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_out_at_once_and_stays_out`, `a_deleted_account_is_gone_at_once` |
+//! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_logged_out_at_once_and_cannot_log_in`, `a_deleted_account_is_gone_at_once` |
 //! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_all_sessions_and_starts_a_reset` |
 //! | CVE-2025-24973 Concorde, CVE-2026-28275 Initiative | a token was good after the log-out | `logging_out_ends_the_session_on_the_server`, `a_log_out_finds_the_session_under_its_new_token` |
-//! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_writer_never_brings_an_ended_session_back`, `a_slow_response_does_not_put_a_replaced_token_back` |
+//! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_writer_never_brings_an_ended_session_back`, `a_slow_response_does_not_restore_a_replaced_token` |
 //! | tower-sessions 0.4.3 | expired sessions were served | `a_session_ends_when_unused_for_two_hours` |
 //! | CVE-2015-3982 Django | an empty key that many shared | `an_empty_or_short_token_matches_nothing` |
 //! | CVE-2014-0482, CVE-2007-0405 Django | the user before stayed in force | `logging_in_as_somebody_else_ends_the_earlier_session` |
@@ -35,10 +35,10 @@
 //! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart without a limit | `a_body_that_is_not_a_form_is_refused` |
 //! | CVE-2026-5766, CVE-2026-33033 Django | the limit believed the length that was claimed | `a_form_in_chunks_has_the_same_limit` |
 //! | RUSTSEC-2017-0005 cookie, RUSTSEC-2026-0009 time | a panic over a date or an age | `odd_cookies_are_an_anonymous_visitor`, `no_crate_is_as_old_as_its_hole` |
-//! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a panic, or no work, over an odd hash | `a_changed_row_is_refused_at_once`, `a_stored_hash_that_cannot_be_read_logs_nobody_in` |
+//! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a panic, or no work, over an odd hash | `a_changed_row_is_refused_at_once`, `an_unreadable_stored_hash_logs_nobody_in` |
 //! | Kratos `hash_limits.go` | a stored hash asked for any cost | `a_changed_row_is_refused_at_once` |
-//! | Keycloak #28477, Gitea #14702, woogles #235 | many hashes at once took all memory | `who_cannot_be_served_soon_is_told_so_and_pages_go_on`, `memory_grows_for_one_hash_only` |
-//! | CVE-2024-39329, CVE-2025-13473 Django, GHSA-3533-rvpc-6x56 Spring, Kratos #832, Authelia #949 | no hash for an unknown or unusable account | `a_log_in_costs_one_hash_whoever_is_asked_for`, `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
+//! | Keycloak #28477, Gitea #14702, woogles #235 | many hashes at once took all memory | `an_overloaded_hasher_answers_503_and_pages_stay_fast`, `memory_grows_for_one_hash_only` |
+//! | CVE-2024-39329, CVE-2025-13473 Django, GHSA-3533-rvpc-6x56 Spring, Kratos #832, Authelia #949 | no hash for an unknown or unusable account | `a_log_in_costs_one_hash_for_every_address`, `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
 //! | Keycloak #51887 | an empty password was answered faster where there is an account | `an_empty_password_costs_the_same_for_every_address` |
 //! | Keycloak #26625, vaultwarden | a mail in the request's path told who has an account | `a_page_does_not_wait_for_a_mail_server_that_never_answers` |
 //! | CVE-2024-45231 Django | a mail that failed changed the status | `mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back` |
@@ -47,13 +47,13 @@
 //! | GHSA-jc8m-cxhj-668x Sorcery | a lock did not come a second time | `tests/it/throttle.rs` |
 //! | GHSA-85v8-vx4w-q684, CVE-2026-9798, CVE-2026-16103 Keycloak, CVE-2026-43914 vaultwarden | a second way in was not counted | `tests/it/throttle.rs` |
 //! | GHSA-cq42-vhv7-xr7p Keycloak | a stranger locked the owner out | `tests/it/throttle.rs` |
-//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or fold alike were one address | `anything_else_says_what_is_wrong`, `the_column_itself_knows_that_case_does_not_matter` |
+//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or fold alike were one address | `anything_else_says_what_is_wrong`, `the_email_column_is_unique_regardless_of_case` |
 //! | CVE-2026-32700 Devise | parallel changes confirmed a stranger's address | `parallel_changes_never_confirm_an_address_whose_mail_was_not_opened` |
 //! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_malformed_link_is_a_dead_link` |
 //! | CVE-2019-11272 Spring | the password "null" for who has none | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
 //! | CVE-2026-18963 Keycloak | a reset without the mail | `a_link_works_only_for_its_own_purpose`, `a_reset_sets_the_password_and_logs_nobody_in` |
 //! | CVE-2025-22228 Spring | the end of a long password was ignored | `the_last_character_of_the_longest_password_matters` |
-//! | CVE-2014-1418, CVE-2014-0473, CVE-2026-48588 Django | private pages were cached | `pages_are_stored_by_nobody`, `the_export_holds_everything_and_no_secret` |
+//! | CVE-2014-1418, CVE-2014-0473, CVE-2026-48588 Django | private pages were cached | `pages_are_never_cached`, `the_export_holds_everything_and_no_secret` |
 //! | CVE-2024-26144 Rails, CVE-2025-48947 nextjs-auth0 | files for every cache set a cookie | `a_file_takes_no_cookie_along_even_when_one_is_due` |
 //! | CVE-2026-119346 Next.js | a cookie's value stood in another header | `a_cookies_value_is_mirrored_nowhere` |
 //! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched the check off | `no_header_changes_path_method_or_user`, `headers_and_queries_that_name_a_user_log_nobody_in` |

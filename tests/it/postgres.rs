@@ -45,26 +45,26 @@ const SUITE: [&str; 15] = [
 /// Of these, what is about SQLite's file, its PRAGMAs or its plans.
 const OF_SQLITE: [&str; 26] = [
     "account::verify::the_database_holds_no_link_token_in_clear_text",
-    "commands::check_looks_at_the_database_its_clock_and_its_backup",
-    "commands::check_names_what_is_unsafe_and_the_mend",
-    "embedding::an_application_keeps_its_own_tables_beside_ours",
-    "embedding::sessions_alone_say_when_to_come_back",
-    "migrations::a_few_sessions_of_an_export_are_not_looked_for_among_all_of_the_users",
-    "migrations::a_file_that_another_tool_made_is_closed_to_others_as_well",
-    "migrations::an_applications_own_migrations_are_left_alone",
+    "commands::check_examines_the_database_its_clock_and_its_backup",
+    "commands::check_names_each_unsafe_setting",
+    "embedding::an_application_can_keep_its_own_tables_beside_ours",
+    "embedding::the_sessions_stage_sends_retry_after_with_503",
+    "migrations::an_export_looks_its_sessions_up_by_family",
+    "migrations::a_file_made_by_another_tool_loses_read_permission_for_others",
+    "migrations::an_applications_own_migrations_are_ignored",
     "migrations::every_look_up_has_an_index",
     "migrations::every_table_is_strict",
-    "migrations::nobody_else_can_read_the_file",
-    "migrations::the_command_line_tool_may_come_after",
-    "migrations::the_command_line_tool_may_come_before",
-    "migrations::the_file_is_set_up_for_safety",
-    "outage::a_database_file_that_is_gone_takes_no_writes",
-    "outage::a_log_that_is_gone_takes_no_writes",
-    "outage::a_look_at_the_database_serves_all_who_ask_within_a_second",
-    "outage::a_locked_file_stops_writes_and_not_reads",
+    "migrations::only_the_owner_can_read_the_database_file",
+    "migrations::sqlx_migrate_can_run_after_the_site",
+    "migrations::sqlx_migrate_can_run_before_the_site",
+    "migrations::the_file_has_a_write_ahead_log_and_incremental_vacuum",
+    "outage::a_missing_database_file_stops_writes",
+    "outage::a_missing_log_stops_writes",
+    "outage::one_readiness_check_answers_all_requests_within_a_second",
+    "outage::a_locked_file_stops_writes_but_not_reads",
     "outage::a_replaced_or_ruined_database_file_is_not_ready",
-    "outage::a_write_that_sqlite_rolls_back_by_itself_stops_no_other",
-    "outage::a_write_transaction_has_the_lock_from_its_start",
+    "outage::a_rollback_by_sqlite_itself_affects_no_later_write",
+    "outage::a_write_transaction_holds_the_lock_from_its_start",
     "refusals::a_result_tells_a_refusal_from_an_outage",
     "session::a_sweep_survives_a_locked_file",
     "state::a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on",
@@ -1101,7 +1101,7 @@ fn prometheus_reads_how_many_connections_there_are() {
 
     let cluster = Cluster::start();
     let mut test = Command::new(std::env::current_exe().unwrap());
-    test.args(["--exact", "embedding::prometheus_reads_what_happened_to_sessions"]);
+    test.args(["--exact", "embedding::the_metrics_count_what_happened_to_sessions"]);
     let done = test.env("TEST_POSTGRES", cluster.socket()).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success() && said.contains("1 passed"), "{said}");

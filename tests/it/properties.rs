@@ -1,4 +1,4 @@
-//! Laws that hold for every input, not only for those somebody thought of.
+//! Properties that hold for every input, checked with generated ones.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::support::encode;
 
-/// Texts of pieces that a parser may stumble over, with anything in between.
+/// Generates texts from pieces that may confuse a parser, mixed with arbitrary characters.
 fn pieces(pieces: &[&'static str]) -> impl Strategy<Value = String> + use<> {
     let piece = prop_oneof![
         4 => select(pieces.to_vec()).prop_map(String::from),
@@ -53,7 +53,7 @@ fn next() -> impl Strategy<Value = String> {
         "ä",
         "[::1]",
     ]);
-    // Most texts begin with no `/`, and would all be refused for that.
+    // Otherwise most texts would be refused because they do not begin with `/`.
     (select(vec!["", "/"]), free).prop_map(|(start, text)| format!("{start}{text}"))
 }
 
@@ -99,7 +99,7 @@ fn address() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What nobody would doubt.
+/// Generates unquestionably valid addresses.
 fn plain_address() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_+]{1,10}([.-][A-Za-z0-9_+]{1,10}){0,2}@([A-Za-z0-9]{1,10}\\.){1,3}[A-Za-z]{2,8}"
 }
@@ -113,14 +113,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_024))]
 
     #[test]
-    fn a_taken_next_stays_on_this_site(text in next()) {
+    fn an_accepted_next_path_stays_on_this_site(text in next()) {
         let Some(taken) = ReturnTo::parse(&text) else { return Ok(()) };
         let taken = taken.to_string();
         prop_assert_eq!(&taken, &text);
         prop_assert!(text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic()));
 
-        // As a browser reads it, from a page of ours; and so it does once more
-        // when something in between has decoded it.
+        // A browser on our page resolves the path, and so does one that gets it
+        // from a proxy that has decoded it.
         let page = Url::parse("https://site.example/login?next=x").unwrap();
         let path = text.split(['?', '#']).next().unwrap();
         let decoded = rocket::http::RawStr::new(path).percent_decode().unwrap();
@@ -132,23 +132,23 @@ proptest! {
     }
 
     #[test]
-    fn a_plain_path_is_taken(text in "(/[a-z0-9_~-]{1,8}){1,5}(\\?[a-z]{1,5}=[a-z0-9%20]{0})?") {
+    fn a_plain_path_is_accepted(text in "(/[a-z0-9_~-]{1,8}){1,5}(\\?[a-z]{1,5}=[a-z0-9%20]{0})?") {
         prop_assert!(ReturnTo::parse(&text).is_some());
     }
 
     #[test]
-    fn a_taken_address_is_ascii_and_reads_as_itself(text in address()) {
+    fn an_accepted_address_is_ascii_and_parses_to_itself(text in address()) {
         let Ok(email) = Email::parse(&text) else { return Ok(()) };
         prop_assert_eq!(email.as_str(), text.trim());
         prop_assert!((3..=254).contains(&email.as_str().len()));
         prop_assert!(email.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
         prop_assert_eq!(Email::parse(email.as_str()), Ok(email.clone()));
-        // What is taken can be written to.
+        // Mail can be sent to an accepted address.
         prop_assert!(email.as_str().parse::<lettre::Address>().is_ok(), "{}", email);
     }
 
     #[test]
-    fn an_address_is_one_whatever_its_case(text in address()) {
+    fn an_accepted_address_is_also_accepted_in_any_case(text in address()) {
         let Ok(email) = Email::parse(&text) else { return Ok(()) };
         for other in [email.as_str().to_uppercase(), email.as_str().to_lowercase()] {
             let other = Email::parse(&other).unwrap();
@@ -157,12 +157,12 @@ proptest! {
     }
 
     #[test]
-    fn a_plain_address_is_taken(text in plain_address()) {
+    fn a_plain_address_is_accepted(text in plain_address()) {
         prop_assert!(Email::parse(&text).is_ok());
     }
 
     #[test]
-    fn any_mail_url_is_read_or_refused_in_one_line(
+    fn every_mail_url_is_accepted_or_refused_with_one_line(
         text in pieces(&[
             "smtp:", "smtps:", "//", "/", "user", ":", "@", "mail.example.org", "localhost",
             "127.0.0.1", "[::1]", "[", ":25", ":0", ":99999", "?", "tls=", "tls=none", "&", "#",
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mail_url_says_where_as_whom_and_never_in_clear(
+    fn a_mail_url_with_a_password_never_allows_an_unencrypted_connection(
         scheme in select(vec!["smtp", "smtps"]),
         user in "\\PC{1,12}",
         password in "\\PC{1,12}",
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn both_forms_of_a_password_are_judged_alike(text in prop_oneof!["\\PC{0,140}", any::<String>()]) {
+    fn both_unicode_forms_of_a_password_are_judged_alike(text in prop_oneof!["\\PC{0,140}", any::<String>()]) {
         let policy = PasswordConfig::default();
         let judge = |text: &str| NewPassword::parse(text, &policy, &["ada@example.org"]).map(drop);
         let (composed, decomposed): (String, String) = (text.nfc().collect(), text.nfd().collect());
@@ -236,11 +236,11 @@ proptest! {
 }
 
 proptest! {
-    // Each of these reads a whole configuration.
+    // Each case reads a whole configuration, so there are fewer.
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_value_of_a_key_is_taken_or_refused_in_one_line(
+    fn every_value_of_a_key_is_accepted_or_refused_with_one_line(
         key in select(vec![
             "session.idle_timeout", "session.cookie_name", "session.cookie_path",
             "session.cookie_domain", "session.previous_keys", "site.url", "site.trusted_origins",
