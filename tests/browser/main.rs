@@ -1,4 +1,4 @@
-//! The site as a person meets it: in Chromium.
+//! The site in a real browser, Chromium.
 
 #[path = "../servers/mod.rs"]
 mod servers;
@@ -40,7 +40,7 @@ async fn a_person_signs_up_logs_out_and_logs_in() {
 }
 
 #[rocket::async_test]
-async fn a_wrong_password_keeps_the_address_and_can_be_mended() {
+async fn a_wrong_password_keeps_the_address_and_can_be_corrected() {
     run(async |_, browser| {
         browser.register("ada@example.org").await;
         browser.log_out().await;
@@ -56,7 +56,7 @@ async fn a_wrong_password_keeps_the_address_and_can_be_mended() {
         let password = browser.find("input[name=password]").await;
         assert_eq!(password.value().await.unwrap().as_deref(), Some(""));
 
-        // The password has the focus: typing goes on at once.
+        // The password has the focus, so the user can type at once.
         let focused = browser.driver.active_element().await.unwrap();
         assert_eq!(focused.attr("name").await.unwrap().as_deref(), Some("password"));
         focused.send_keys(PASSWORD).await.unwrap();
@@ -83,7 +83,7 @@ async fn the_back_button_after_log_out_shows_nothing_private() {
 }
 
 #[rocket::async_test]
-async fn who_is_remembered_comes_back_tomorrow_and_others_do_not() {
+async fn only_a_remembered_user_is_still_logged_in_after_the_browser_restarts() {
     run(async |site, browser| {
         browser.register("ada@example.org").await;
         for (remember, comes_back) in [(true, true), (false, false)] {
@@ -111,7 +111,7 @@ async fn who_is_remembered_comes_back_tomorrow_and_others_do_not() {
 }
 
 #[rocket::async_test]
-async fn the_keyboard_is_enough() {
+async fn the_site_can_be_used_with_the_keyboard_alone() {
     run(async |_, browser| {
         let press = async |key: Key| {
             browser.driver.action_chain().send_keys(key).perform().await.unwrap();
@@ -123,7 +123,7 @@ async fn the_keyboard_is_enough() {
             for _ in 0..20 {
                 press(Key::Tab).await;
                 if browser.exists(&format!("{css}:focus")).await {
-                    // What has the focus shows it.
+                    // The focused element has a visible outline.
                     let outline = browser
                         .evaluate("return getComputedStyle(document.activeElement).outlineStyle");
                     assert_eq!(outline.await, "solid", "{css}");
@@ -170,7 +170,7 @@ async fn the_keyboard_is_enough() {
 }
 
 #[rocket::async_test]
-async fn without_script_everything_works_and_nothing_is_promised() {
+async fn the_site_works_without_javascript_and_hides_what_needs_it() {
     let mut caps = ChromeCapabilities::new();
     let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
     caps.add_experimental_option("prefs", preferences).unwrap();
@@ -190,7 +190,7 @@ async fn without_script_everything_works_and_nothing_is_promised() {
 }
 
 #[rocket::async_test]
-async fn the_password_can_be_shown_and_is_sent_hidden() {
+async fn the_password_can_be_shown_and_is_hidden_again_on_submit() {
     run(async |_, browser| {
         browser.open("/register").await;
         browser.fill("email", "ada@example.org").await;
@@ -200,14 +200,14 @@ async fn the_password_can_be_shown_and_is_sent_hidden() {
         button.click().await.unwrap();
         let shown = browser.find("input[name=password][type=text]").await;
         assert_eq!(button.attr("aria-label").await.unwrap().as_deref(), Some("Hide password"));
-        // An ordinary text field would be corrected, and sent to a spelling service.
+        // Otherwise the browser would correct the text field and send it to a spelling service.
         for (name, off) in
             [("autocapitalize", "none"), ("autocorrect", "off"), ("spellcheck", "false")]
         {
             assert_eq!(shown.attr(name).await.unwrap().as_deref(), Some(off), "{name}");
         }
 
-        // Whether the browser may refuse to submit or not, the field is hidden again by then.
+        // The field is hidden again by the time of the `submit` event.
         browser.evaluate("document.forms[0].addEventListener('submit', (e) => {
             e.preventDefault(); document.title = document.querySelector('[name=password]').type; })").await;
         browser.submit().await;
@@ -221,13 +221,13 @@ async fn a_double_click_sends_a_form_once() {
     run(async |_, browser| {
         browser.open("/register").await;
         browser.fill("email", "ada@example.org").await;
-        // What the browser itself refuses is not under way.
+        // A form that the browser itself refuses is not being sent.
         browser.fill("password", "short").await;
         browser.submit().await;
         assert!(!browser.exists("button[aria-disabled]").await);
 
         browser.fill("password", PASSWORD).await;
-        // The test refuses what is not held back: it may be sent again.
+        // The test's listener cancels the first submit, so the form may be sent again.
         let clicks = "let held = 0;
             addEventListener('submit', (e) => { held += e.defaultPrevented; e.preventDefault(); });
             const button = document.querySelector('.card button[type=submit]');
@@ -245,7 +245,7 @@ async fn a_double_click_sends_a_form_once() {
         browser.wait_for_path("/account").await;
         assert!(browser.text().await.contains("Welcome! Your account is ready."));
 
-        // Back again, as the browser has kept the page: the form can be sent.
+        // The browser has kept the page for the back button, and its form can be sent again.
         browser.driver.back().await.unwrap();
         browser.wait_for_path("/register").await;
         assert!(!browser.exists("button[aria-disabled]").await);
@@ -253,7 +253,7 @@ async fn a_double_click_sends_a_form_once() {
     .await;
 }
 
-/// A page of somebody else, on another port: another origin on the same site.
+/// An attacker's page on another port, which is another origin on the same site.
 #[get("/<page>")]
 fn attack(page: &str, site: &State<String>) -> RawHtml<String> {
     let fields = "<input name=email value=eve@example.org>\
@@ -287,14 +287,14 @@ async fn a_form_on_another_port_can_neither_log_in_nor_out() {
         attack("register").await;
         assert!(browser.is_logged_in().await);
         assert!(browser.text().await.contains("ada@example.org"));
-        // The other page itself is not ours to complain about.
+        // Discard the browser's complaints about the attacker's page.
         browser.driver.browser_log().await.unwrap();
     })
     .await;
 }
 
 #[rocket::async_test]
-async fn two_browsers_have_two_sessions() {
+async fn logging_out_in_one_browser_does_not_log_the_other_one_out() {
     run_two(async |one, other| {
         one.log_out().await;
         assert!(other.is_logged_in().await);
@@ -304,7 +304,7 @@ async fn two_browsers_have_two_sessions() {
 }
 
 #[rocket::async_test]
-async fn the_meter_follows_what_is_typed() {
+async fn the_strength_meter_follows_the_typed_password() {
     run(async |_, browser| {
         browser.open("/register").await;
         browser.fill("email", "ada@example.org").await;
@@ -319,7 +319,7 @@ async fn the_meter_follows_what_is_typed() {
 }
 
 #[rocket::async_test]
-async fn the_meter_follows_the_address_and_shows_nothing_about_another_text() {
+async fn the_strength_meter_follows_the_address_and_shows_no_outdated_result() {
     run(async |_, browser| {
         browser.open("/register").await;
         browser.fill("email", "ada@example.org").await;
@@ -330,7 +330,7 @@ async fn the_meter_follows_the_address_and_shows_nothing_about_another_text() {
         browser.fill("email", "ada@example.org").await;
         browser.find(".strength[data-score='4']").await;
 
-        // The site cannot judge this one.
+        // The site does not answer for this password.
         browser.evaluate("window.fetch = async () => new Response('', { status: 503 })").await;
         browser.fill("password", "short").await;
         browser.find(".strength:empty").await;
@@ -338,7 +338,8 @@ async fn the_meter_follows_the_address_and_shows_nothing_about_another_text() {
     .await;
 }
 
-/// What is wrong with a field, as it is shown, and as a screen reader hears it.
+/// Returns the number of errors shown at a field, the number that a screen reader reads, and
+/// `aria-invalid`.
 async fn error_of(browser: &Browser, name: &str) -> Value {
     let field = format!("document.querySelector('[name={name}]')");
     browser
@@ -353,11 +354,11 @@ async fn error_of(browser: &Browser, name: &str) -> Value {
 }
 
 #[rocket::async_test]
-async fn an_error_goes_once_its_field_is_changed_and_contradicts_no_meter() {
+async fn an_error_disappears_when_its_field_is_changed() {
     run(async |_, browser| {
         let is_wrong = json!([1, 1, "true"]);
         let is_settled = json!([0, 0, null]);
-        // The browser would stop some of them itself.
+        // Otherwise the browser itself would refuse some of the forms.
         let submit_anyway = async || {
             browser.evaluate("document.querySelector('main form').noValidate = true").await;
             browser.submit().await;
@@ -367,13 +368,13 @@ async fn an_error_goes_once_its_field_is_changed_and_contradicts_no_meter() {
             browser.fill(name, "correct horse battery staple").await;
             browser.find(".strength[data-score='4']").await;
             assert_eq!(error_of(browser, name).await, is_settled, "{name}");
-            // The hint is still heard.
+            // A screen reader still reads the hint.
             let about =
                 browser.find(&format!("[name={name}]")).await.attr("aria-describedby").await;
             assert_eq!(about.unwrap(), Some(format!("{name}-hint")));
         };
 
-        // At sign-up. What was not changed keeps its error.
+        // At sign-up, an unchanged field keeps its error.
         browser.open("/register").await;
         browser.fill("email", "no address").await;
         browser.fill("password", "password1234").await;
@@ -384,7 +385,7 @@ async fn an_error_goes_once_its_field_is_changed_and_contradicts_no_meter() {
         browser.fill("email", "ada@example.org").await;
         assert_eq!(error_of(browser, "email").await, is_settled);
 
-        // One that is wrong for the address's sake, and another address.
+        // A password that is wrong because of the address, and then another address.
         browser.open("/register").await;
         browser.fill("email", "correct.horse.battery@example.org").await;
         browser.fill("password", "correct.horse.battery").await;
@@ -412,7 +413,7 @@ async fn an_error_goes_once_its_field_is_changed_and_contradicts_no_meter() {
         browser.find("#new_password-error").await;
         type_a_good_one("new_password").await;
 
-        // Where the form as a whole was wrong, what it said stays to be read.
+        // If the form as a whole was wrong, its message stays.
         browser.log_out().await;
         browser.open("/login").await;
         browser.fill("email", "ada@example.org").await;
@@ -446,7 +447,7 @@ async fn a_changed_password_logs_the_other_browser_out_at_its_next_click() {
 }
 
 #[rocket::async_test]
-async fn a_device_is_logged_out_from_the_devices_page() {
+async fn a_device_can_be_logged_out_on_the_devices_page() {
     run_two(async |browser, other| {
         browser.open("/account").await;
         browser.find("a[href='/account/sessions']").await.click().await.unwrap();
@@ -464,7 +465,7 @@ async fn a_device_is_logged_out_from_the_devices_page() {
 }
 
 #[rocket::async_test]
-async fn a_forgotten_password_is_reset_through_the_mailbox() {
+async fn a_forgotten_password_can_be_reset_by_mail() {
     run(async |_, browser| {
         browser.register("ada@example.org").await;
         browser.log_out().await;
@@ -476,7 +477,7 @@ async fn a_forgotten_password_is_reset_through_the_mailbox() {
 
         browser.open("/dev/mailbox").await;
         browser.find("a[href^='/reset/']").await.click().await.unwrap();
-        // The page keeps its path to itself, and its form works all the same.
+        // The page's Referrer-Policy hides its path, and its form still works.
         browser.fill("new_password", "another horse battery").await;
         browser.submit().await;
         browser.wait_for_path("/login").await;
@@ -495,7 +496,7 @@ async fn a_forgotten_password_is_reset_through_the_mailbox() {
 }
 
 #[rocket::async_test]
-async fn an_address_is_changed_and_an_account_deleted_with_the_password_asked_again() {
+async fn changing_the_address_and_deleting_the_account_work_in_a_browser() {
     run(async |site, browser| {
         browser.register("ada@example.org").await;
         browser.open("/account/email").await;
@@ -525,7 +526,7 @@ async fn an_address_is_changed_and_an_account_deleted_with_the_password_asked_ag
     .await;
 }
 
-/// Brings the browser to each page and each state of it, and looks at it.
+/// Opens every page in each of its states, and calls `look`.
 async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str)) {
     let long =
         format!("{}@{}.example.org", "ada-lovelace-".repeat(4), "a-long-department-name".repeat(2));
@@ -579,7 +580,7 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     browser.find("#new_password-error").await;
     look("a refused password").await;
 
-    // Another device, which is known by then, and its mail.
+    // Log in from another device, so that there are two devices and a notice.
     site.log_in(&long, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1").await;
     for path in ["/account/sessions", "/account/activity"] {
         browser.open(path).await;
@@ -624,7 +625,7 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     look("/reauthenticate").await;
 }
 
-/// No page is wider than its window of so many pixels, whichever way its text runs.
+/// Asserts that no page is wider than a window of `width` pixels, in both text directions.
 async fn assert_fits(width: u32, is_phone: bool) {
     run(async |site, browser| {
         let screen =
@@ -639,7 +640,7 @@ async fn assert_fits(width: u32, is_phone: bool) {
                 );
                 let size = browser.evaluate(&script).await;
                 assert_eq!(size, json!([0, width]), "{what}, {direction}");
-                // "Show" stands at the end of its field, over no text.
+                // "Show" is at the end of its field and covers no text.
                 let misplaced = browser.evaluate(
                     "return [...document.querySelectorAll('.reveal')].filter(row => {
                          const field = row.querySelector('input').getBoundingClientRect();
@@ -653,8 +654,8 @@ async fn assert_fits(width: u32, is_phone: bool) {
                 assert_eq!(misplaced.await, json!([]), "{what}, {direction}");
             }
 
-            // A finger is 24 pixels wide at the least (WCAG 2.2, 2.5.8); links in a
-            // sentence are exempt there, not here.
+            // A target is at least 24 pixels wide and high (WCAG 2.2, 2.5.8). We do not use
+            // the exemption for links in a sentence.
             let small = browser.evaluate(
                 "return [...document.querySelectorAll('a:not(.skip), button, input:not([type=hidden])')]
                      .filter(e => { const r = e.getBoundingClientRect(); return r.height < 24 || r.width < 24; })
@@ -696,16 +697,16 @@ async fn assert_accessible(scheme: &str) {
 }
 
 #[rocket::async_test]
-async fn axe_finds_nothing_in_light() {
+async fn axe_finds_no_violation_in_light_mode() {
     assert_accessible("light").await;
 }
 
 #[rocket::async_test]
-async fn axe_finds_nothing_in_dark() {
+async fn axe_finds_no_violation_in_dark_mode() {
     assert_accessible("dark").await;
 }
 
-/// Not a test: pictures of every page and state for a person to look at.
+/// Not a test: takes pictures of every page and state for a person to look at.
 #[rocket::async_test]
 #[ignore = "writes pictures to target/pictures: `just pictures`"]
 async fn pictures() {
@@ -730,7 +731,7 @@ async fn pictures() {
 }
 
 #[test]
-fn all_of_it_again_on_two_instances_behind_a_balancer() {
+fn all_browser_tests_pass_on_two_instances_behind_a_balancer() {
     let is_nested = std::env::var_os("TEST_POSTGRES").is_some();
     if is_nested || !support::is_installed() || !servers::is_installed_with("nginx") {
         return;

@@ -1,4 +1,4 @@
-//! A running site and a real browser per test.
+//! A running site and a real browser for each test.
 
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -25,10 +25,10 @@ use crate::servers::{self, Running, clean, find, has};
 
 pub const PASSWORD: &str = "correct horse battery";
 
-/// How long a page may take to come: far longer than it does.
+/// The time limit for a page, far longer than pages take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A site on a port of its own.
+/// A site on its own port.
 pub struct Site {
     pub url: String,
     pub clock: Clock,
@@ -54,8 +54,8 @@ impl Site {
         Site { url, clock, _dir: dir, _balancer: None }
     }
 
-    /// Two instances on one PostgreSQL, and nginx in front that asks them by
-    /// turns.
+    /// Starts two instances on one PostgreSQL, and an nginx in front that alternates
+    /// between them.
     async fn start_two(socket: &str, figment: Figment, dir: TempDir, clock: Clock) -> Self {
         let name = dir.path().file_name().unwrap().to_string_lossy().replace('.', "_");
         let address = |name: &str| format!("postgres://postgres@localhost/{name}?host={socket}");
@@ -84,7 +84,7 @@ impl Site {
         Site { url, clock, _dir: dir, _balancer: Some(balancer) }
     }
 
-    /// Logs in from a device that is no browser of the test's.
+    /// Logs in from a device that is not one of the test's browsers.
     pub async fn log_in(&self, email: &str, agent: &str) {
         let port = self.url.rsplit(':').next().unwrap();
         let body = format!("email={email}&password={}", PASSWORD.replace(' ', "+"));
@@ -102,7 +102,7 @@ impl Site {
     }
 }
 
-/// An nginx that hands requests to the instances by turns.
+/// Starts an nginx that alternates between the instances.
 fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
     let dir = dir.display();
     let servers: Vec<_> =
@@ -136,7 +136,7 @@ fn balance(dir: &Path, port: u16, instances: &[String]) -> Running {
     Running::start(nginx)
 }
 
-/// Serves `rocket` until the test ends; its address.
+/// Serves `rocket` until the test ends, and returns its address.
 pub async fn serve(rocket: Rocket<Build>) -> String {
     let (started, port) = oneshot::channel();
     let started = std::sync::Mutex::new(Some(started));
@@ -153,7 +153,7 @@ pub fn quiet(figment: Figment) -> Figment {
     figment.merge(("port", 0)).merge(("log_level", "off")).merge(("shutdown.ctrlc", false))
 }
 
-/// A browser with a profile of its own.
+/// A browser with its own profile.
 pub struct Browser {
     pub driver: WebDriver,
     pub site: String,
@@ -167,7 +167,7 @@ struct Chromedriver {
 
 impl Chromedriver {
     fn start() -> Self {
-        // It looks for a free port and takes it later: another one may be faster.
+        // Another process may take the free port before chromedriver does.
         for _ in 0..10 {
             let mut command = clean("chromedriver");
             command.arg(format!("--port={}", servers::free_port())).stdout(Stdio::piped());
@@ -184,12 +184,12 @@ impl Chromedriver {
     }
 }
 
-/// Runs `test` on a fresh site in a fresh browser, if there is one to run.
+/// Runs `test` on a new site in a new browser, if Chromium is installed.
 pub async fn run(test: impl AsyncFnOnce(&Site, &Browser)) {
     run_with(ChromeCapabilities::new(), test).await;
 }
 
-/// The same with other settings of the browser.
+/// Runs `test` as [`run`] does, in a browser with the settings `caps`.
 pub async fn run_with(caps: ChromeCapabilities, test: impl AsyncFnOnce(&Site, &Browser)) {
     if !is_installed() {
         return;
@@ -199,7 +199,7 @@ pub async fn run_with(caps: ChromeCapabilities, test: impl AsyncFnOnce(&Site, &B
     in_browser(&site, profile.path(), caps, async |browser| test(&site, browser).await).await;
 }
 
-/// The same with two browsers, both logged in as ada@example.org.
+/// Runs `test` with two browsers that are both logged in as ada@example.org.
 pub async fn run_two(test: impl AsyncFnOnce(&Browser, &Browser)) {
     run(async |site, one| {
         one.register("ada@example.org").await;
@@ -213,8 +213,8 @@ pub async fn run_two(test: impl AsyncFnOnce(&Browser, &Browser)) {
     .await;
 }
 
-/// Opens a browser on `profile`, closes it whatever happens, and fails on
-/// anything it complained of.
+/// Opens a browser on `profile` for `test`, always closes it, and fails if the browser
+/// has logged a complaint.
 pub async fn in_browser(
     site: &Site,
     profile: &Path,
@@ -285,7 +285,7 @@ impl Browser {
         }
     }
 
-    /// Waits for an element that `css` selects and gives it back.
+    /// Waits for an element that `css` selects and returns it.
     pub async fn find(&self, css: &str) -> WebElement {
         let query = self.driver.query(By::Css(css.to_owned()));
         query.wait(PATIENCE, Duration::from_millis(20)).first().await.unwrap_or_else(|error| {
@@ -297,7 +297,7 @@ impl Browser {
         !self.driver.find_all(By::Css(css.to_owned())).await.unwrap().is_empty()
     }
 
-    /// What a person can read.
+    /// Returns the text of the page that a person can read.
     pub async fn text(&self) -> String {
         self.find("body").await.text().await.unwrap()
     }
@@ -340,7 +340,7 @@ impl Browser {
         self.path().await == "/account"
     }
 
-    /// A command of the Chrome DevTools Protocol.
+    /// Sends a command of the Chrome DevTools Protocol.
     pub async fn devtools(&self, method: &str, parameters: serde_json::Value) -> serde_json::Value {
         self.driver.cdp().send_raw(method, parameters).await.unwrap()
     }
@@ -349,8 +349,8 @@ impl Browser {
         self.driver.execute(script, vec![]).await.unwrap().json().clone()
     }
 
-    /// Fails on errors in the console and on violations of the content
-    /// security policy. That a refused form answers 4xx is no complaint.
+    /// Fails on errors in the console and on violations of the content security
+    /// policy. A refused form's 4xx status is not a complaint.
     pub async fn assert_no_complaint(&self) {
         let entries = self.driver.browser_log().await.unwrap();
         let complaints: Vec<_> = entries
@@ -363,13 +363,13 @@ impl Browser {
     }
 }
 
-/// Whether a test with a browser can run. In CI it must; elsewhere a line says that it was
-/// not.
+/// Returns true if tests with a browser can run. In CI they must. Elsewhere, a line reports
+/// that they did not.
 pub fn is_installed() -> bool {
     ["chromium", "chromedriver"].into_iter().all(|program| has(find(program).is_some(), program))
 }
 
-/// axe-core, if `npm ci` has put it beside these tests.
+/// Returns axe-core, if `npm ci` has installed it beside these tests.
 pub fn axe() -> Option<String> {
     let file = PathBuf::from("tests/browser/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(file).ok();

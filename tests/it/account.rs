@@ -9,8 +9,8 @@
 //! | P1, P68, P69, R1 the log-in page leads to sign-up and reset | `the_log_in_page_links_to_the_reset` |
 //! | P2 re-authentication: address given, no sign-up offered | `giving_the_password_leads_back_and_renews_the_session_id` |
 //! | P7, P31, P76–P78, R5, R15 right, unknown and wrong credentials | `the_right_password_logs_in`, `a_wrong_password_and_an_unknown_address_get_the_same_answer` |
-//! | P8, P37, P42 "remember me" | `who_is_remembered_comes_back_within_two_weeks` |
-//! | P9, P35, P36, P49–P51 the way back, for a GET alone | `a_visitor_comes_back_to_the_page_he_asked_for`, `a_private_act_without_a_log_in_is_not_replayed` |
+//! | P8, P37, P42 "remember me" | `a_remembered_user_stays_logged_in_for_two_weeks_without_a_visit` |
+//! | P9, P35, P36, P49–P51 the way back, for a GET alone | `a_log_in_leads_back_to_the_requested_page`, `a_private_act_without_a_log_in_is_not_replayed` |
 //! | P10 a wrong password says one thing and starts nothing | `a_failed_log_in_does_not_affect_the_current_session` |
 //! | P15, P16, P39, P40 log-out, twice as well | `logging_out_ends_the_session_on_the_server`, `logging_out_without_a_session_succeeds` |
 //! | P17, P20, R7, R8 sign-up names each wrong field | `each_wrong_field_has_its_own_message` |
@@ -23,10 +23,10 @@
 //! | P27, P64–P67, P87, R30–R33 invalid new addresses | `a_change_needs_the_password_and_a_different_address` |
 //! | P28, P29, P89, P90 a link changes the address once | `the_address_changes_only_when_the_link_mailed_to_it_is_used`, `a_malformed_link_is_a_dead_link` |
 //! | P32, P34 another user's log-in wipes the state | `another_users_state_is_dropped_at_log_in` |
-//! | P33 the same user's log-in keeps it | `the_visitors_state_is_kept_at_log_in` |
-//! | P41, P43, P101–P103 a cookie with and without a valid session | `a_cookie_we_did_not_seal_is_an_anonymous_visitor` |
+//! | P33 the same user's log-in keeps it | `a_visitors_state_is_kept_at_log_in` |
+//! | P41, P43, P101–P103 a cookie with and without a valid session | `a_cookie_that_we_did_not_seal_makes_an_anonymous_visitor` |
 //! | P44, P100 a new token is no new log-in | `a_log_in_is_recent_for_exactly_ten_minutes` |
-//! | P70, P84, R32 a taken address, in any case | `a_taken_address_is_refused_whatever_its_case` |
+//! | P70, P84, R32 a taken address, in any case | `a_taken_address_is_refused_in_any_case` |
 //! | P81–P83 the form of an address | `each_wrong_field_has_its_own_message` |
 //! | P88, P99, P111, R20 only a hash is stored, bound to user and address | `the_database_holds_no_link_token_in_clear_text` |
 //! | P91 the address has changed in the meantime | `a_newer_link_a_new_password_or_a_new_address_ends_a_reset_link` |

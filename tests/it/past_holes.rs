@@ -1,89 +1,91 @@
-//! What went wrong in other systems, and the test that shows it is not so here.
+//! Security holes of other systems, and the tests that show that we do not have them.
 //!
 //! | hole | what went wrong | the test that shows we do not have it |
 //! |---|---|---|
 //! | CVE-2022-25896 passport, CVE-2018-11385 Symfony, CVE-2024-7341 Keycloak | the id was kept at log-in | `logging_in_again_gives_a_new_token_and_voids_the_old_one` |
-//! | GHSA-j5jh-hpr4-h332 Symfony | fixation through "remember me" | `a_cookie_that_was_replaced_or_logged_out_is_worth_nothing` |
-//! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | the password again, and the old id kept | `giving_the_password_leads_back_and_renews_the_session_id` |
-//! | CVE-2026-7507 Keycloak | a session made beforehand was taken over | `a_planted_session_stays_the_planters`, `a_value_the_server_did_not_issue_is_never_adopted` |
+//! | GHSA-j5jh-hpr4-h332 Symfony | fixation through "remember me" | `a_replaced_or_logged_out_cookie_is_void` |
+//! | CVE-2023-46733 Symfony, GHSA-c9h6-v78w-52wj Keycloak | re-authentication kept the old id | `giving_the_password_leads_back_and_renews_the_session_id` |
+//! | CVE-2026-7507 Keycloak | a session made beforehand was taken over | `a_session_planted_before_the_log_in_does_not_become_the_users`, `a_token_that_the_server_did_not_issue_is_never_adopted` |
 //! | CVE-2025-12390 Keycloak | the next user of a browser got the last one's session | `logging_in_as_somebody_else_ends_the_earlier_session`, `another_users_state_is_dropped_at_log_in` |
-//! | GHSA-9963-gmh8-vvm6 Jenkins | the old session outlived the log-in | `logging_in_again_gives_a_new_token_and_voids_the_old_one` |
+//! | GHSA-9963-gmh8-vvm6 Jenkins | the old session survived the log-in | `logging_in_again_gives_a_new_token_and_voids_the_old_one` |
 //! | GHSA-jwhv-rgqc-fqj5 Rails | a session id in the address was accepted | `a_session_in_the_address_or_another_header_logs_nobody_in` |
 //! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_never_cached` |
-//! | tower-sessions 0.12.0 | "create" was "save": a new id could meet a live session | `the_store_passes_the_conformance_suite` |
-//! | CVE-2011-4136, CVE-2020-13254 Django | keys of sessions shared a space with others, or had any shape | `an_empty_or_short_token_matches_nothing`, `another_cookie_of_ours_is_no_session` |
+//! | tower-sessions 0.12.0 | "create" was "save", so a new id could overwrite a live session | `the_store_passes_the_conformance_suite` |
+//! | CVE-2011-4136, CVE-2020-13254 Django | session keys shared a namespace with others, or had any form | `an_empty_or_short_token_matches_nothing`, `our_session_cookie_is_not_accepted_under_another_name` |
 //! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_the_cookie` |
-//! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_table_holds_nothing_that_logs_in` |
-//! | CVE-2026-6873 Django | what was signed for one purpose served another | `another_cookie_of_ours_is_no_session`, `a_link_works_only_for_its_own_purpose` |
-//! | Flask 3.1.0 | former keys in the wrong order | `a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew` |
+//! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_session_table_holds_nothing_that_logs_in` |
+//! | CVE-2026-6873 Django | a value signed for one purpose was accepted for another | `our_session_cookie_is_not_accepted_under_another_name`, `a_link_works_only_for_its_own_purpose` |
+//! | Flask 3.1.0 | previous keys were used in the wrong order | `a_previous_secret_key_still_opens_a_cookie_which_is_then_resealed` |
 //! | Rocket's guide, GO-2026-4801 Kratos | a known key in production | `release_needs_a_secret_key_that_is_not_published`, `keys_that_are_not_secret_are_recognised` |
-//! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions outlived a new password | `a_change_ends_all_other_sessions_and_gives_this_one_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
-//! | CVE-2021-25979 Apostrophe | sessions outlived the account's end | `a_disabled_account_is_logged_out_at_once_and_cannot_log_in`, `a_deleted_account_is_gone_at_once` |
-//! | CVE-2026-56750 Gitea | theft of a remembered token noticed, the thief's session kept | `this_was_not_me_ends_all_sessions_and_starts_a_reset` |
-//! | CVE-2025-24973 Concorde, CVE-2026-28275 Initiative | a token was good after the log-out | `logging_out_ends_the_session_on_the_server`, `a_log_out_finds_the_session_under_its_new_token` |
-//! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_writer_never_brings_an_ended_session_back`, `a_slow_response_does_not_restore_a_replaced_token` |
+//! | CVE-2026-43911 vaultwarden, CVE-2021-41268 Symfony, CVE-2026-27575 Vikunja, CVE-2025-71335 Flowise, CVE-2021-25970 Camaleon | sessions survived a new password | `a_change_ends_all_other_sessions_and_gives_this_one_a_new_id`, `a_reset_ends_every_session_of_the_user_and_of_nobody_else` |
+//! | CVE-2021-25979 Apostrophe | sessions survived the end of the account | `a_disabled_account_is_logged_out_at_once_and_cannot_log_in`, `a_deleted_account_is_gone_at_once` |
+//! | CVE-2026-56750 Gitea | the theft of a remembered token was noticed, but the thief's session was kept | `this_was_not_me_ends_all_sessions_and_starts_a_reset` |
+//! | CVE-2025-24973 Concorde, CVE-2026-28275 Initiative | a token still worked after the log-out | `logging_out_ends_the_session_on_the_server`, `a_log_out_finds_the_session_under_its_new_token` |
+//! | rack-session 2.1.1, connect-redis #328, beaker #9, express-session #935 | a slow request wrote an ended session back | `a_slow_write_never_restores_an_ended_session`, `a_slow_response_does_not_restore_a_replaced_token` |
 //! | tower-sessions 0.4.3 | expired sessions were served | `a_session_ends_when_unused_for_two_hours` |
-//! | CVE-2015-3982 Django | an empty key that many shared | `an_empty_or_short_token_matches_nothing` |
-//! | CVE-2014-0482, CVE-2007-0405 Django | the user before stayed in force | `logging_in_as_somebody_else_ends_the_earlier_session` |
-//! | CVE-2024-51996 Symfony | a remembered token without its user | `the_row_says_whose_it_is_and_where_it_came_from`, `a_deleted_users_sessions_are_gone` |
-//! | CVE-2015-5143, CVE-2015-5963 Django | visits and log-outs made rows | `a_visitor_who_only_reads_has_neither_cookie_nor_row`, `one_address_begins_so_many_sessions_in_an_hour` |
-//! | CVE-2016-4423 Symfony | a huge user name that was tried was stored | `what_was_tried_as_an_address_is_stored_nowhere` |
+//! | CVE-2015-3982 Django | many visitors shared an empty key | `an_empty_or_short_token_matches_nothing` |
+//! | CVE-2014-0482, CVE-2007-0405 Django | the previous user stayed logged in | `logging_in_as_somebody_else_ends_the_earlier_session` |
+//! | CVE-2024-51996 Symfony | a remembered token was not bound to its user | `a_session_row_records_its_user_address_and_browser`, `deleting_a_user_by_sql_deletes_their_sessions` |
+//! | CVE-2015-5143, CVE-2015-5963 Django | visits and log-outs created rows | `a_visitor_who_only_reads_has_neither_cookie_nor_row`, `the_visitor_limit_bounds_new_sessions_per_network_and_hour` |
+//! | CVE-2016-4423 Symfony | a huge user name from a failed log-in was stored | `an_invalid_address_is_not_stored_anywhere` |
 //! | CVE-2013-1443 Django | megabytes of password were hashed | `a_field_of_a_megabyte_is_refused` |
-//! | CVE-2023-36053, CVE-2021-45115 Django | a validator took minutes | `an_address_of_a_hundred_thousand_labels_is_refused_at_once` |
-//! | CVE-2023-46695, CVE-2025-27556 Django | normalising took minutes | `thousands_of_accents_are_normalised_at_once` |
-//! | CVE-2025-14550, CVE-2026-84429 Django, CVE-2007-5712 | many headers took ever longer | `odd_cookies_are_an_anonymous_visitor` |
-//! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart without a limit | `a_body_that_is_not_a_form_is_refused` |
-//! | CVE-2026-5766, CVE-2026-33033 Django | the limit believed the length that was claimed | `a_form_in_chunks_has_the_same_limit` |
-//! | RUSTSEC-2017-0005 cookie, RUSTSEC-2026-0009 time | a panic over a date or an age | `odd_cookies_are_an_anonymous_visitor`, `no_crate_is_as_old_as_its_hole` |
-//! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a panic, or no work, over an odd hash | `a_changed_row_is_refused_at_once`, `an_unreadable_stored_hash_logs_nobody_in` |
-//! | Kratos `hash_limits.go` | a stored hash asked for any cost | `a_changed_row_is_refused_at_once` |
-//! | Keycloak #28477, Gitea #14702, woogles #235 | many hashes at once took all memory | `an_overloaded_hasher_answers_503_and_pages_stay_fast`, `memory_grows_for_one_hash_only` |
-//! | CVE-2024-39329, CVE-2025-13473 Django, GHSA-3533-rvpc-6x56 Spring, Kratos #832, Authelia #949 | no hash for an unknown or unusable account | `a_log_in_costs_one_hash_for_every_address`, `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
-//! | Keycloak #51887 | an empty password was answered faster where there is an account | `an_empty_password_costs_the_same_for_every_address` |
-//! | Keycloak #26625, vaultwarden | a mail in the request's path told who has an account | `a_page_does_not_wait_for_a_mail_server_that_never_answers` |
-//! | CVE-2024-45231 Django | a mail that failed changed the status | `mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back` |
-//! | CVE-2018-6188 Django, CVE-2021-21424 Symfony, GHSA-vmf9-6pcv-xr87 authentik | another text for a disabled account | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
+//! | CVE-2023-36053, CVE-2021-45115 Django | a validator took minutes | `an_address_with_a_hundred_thousand_labels_is_refused_quickly` |
+//! | CVE-2023-46695, CVE-2025-27556 Django | normalising took minutes | `thousands_of_accents_are_normalised_quickly` |
+//! | CVE-2025-14550, CVE-2026-84429 Django, CVE-2007-5712 | many headers took quadratic time | `malformed_cookies_make_an_anonymous_visitor` |
+//! | CVE-2023-25577 Werkzeug, CVE-2023-30798, CVE-2024-47874 Starlette | multipart forms had no limit | `a_body_that_is_not_a_form_is_refused` |
+//! | CVE-2026-5766, CVE-2026-33033 Django | the limit trusted the declared length | `a_chunked_form_has_the_same_size_limit` |
+//! | RUSTSEC-2017-0005 cookie, RUSTSEC-2026-0009 time | a date or an age caused a panic | `malformed_cookies_make_an_anonymous_visitor`, `no_dependency_has_a_version_with_a_known_hole` |
+//! | RUSTSEC-2026-0199 bcrypt, GHSA-wx54-3278-m5g4 Spring | a malformed hash caused a panic or skipped the work | `a_changed_row_is_refused_at_once`, `an_unreadable_stored_hash_logs_nobody_in` |
+//! | Kratos `hash_limits.go` | a stored hash could demand any cost | `a_changed_row_is_refused_at_once` |
+//! | Keycloak #28477, Gitea #14702, woogles #235 | many simultaneous hashes exhausted the memory | `an_overloaded_hasher_answers_503_and_pages_stay_fast`, `memory_grows_for_one_hash_only` |
+//! | CVE-2024-39329, CVE-2025-13473 Django, GHSA-3533-rvpc-6x56 Spring, Kratos #832, Authelia #949 | no hash was computed for an unknown or unusable account | `a_log_in_costs_one_hash_for_every_address`, `a_log_in_to_a_disabled_or_void_account_costs_one_hash` |
+//! | Keycloak #51887 | an empty password was answered faster for a known address | `an_empty_password_costs_equal_work_for_every_address` |
+//! | Keycloak #26625, vaultwarden | sending a mail during the request revealed who has an account | `a_page_does_not_wait_for_a_mail_server_that_never_answers` |
+//! | CVE-2024-45231 Django | a failed mail changed the status | `mails_wait_while_the_server_is_down_and_arrive_once_when_it_is_back` |
+//! | CVE-2018-6188 Django, CVE-2021-21424 Symfony, GHSA-vmf9-6pcv-xr87 authentik | a disabled account got another text | `a_log_in_to_a_disabled_or_void_account_costs_one_hash` |
 //! | CVE-2019-5421 Devise, CVE-2024-4629 Keycloak | parallel attempts passed the counter | `tests/it/throttle.rs` |
-//! | GHSA-jc8m-cxhj-668x Sorcery | a lock did not come a second time | `tests/it/throttle.rs` |
-//! | GHSA-85v8-vx4w-q684, CVE-2026-9798, CVE-2026-16103 Keycloak, CVE-2026-43914 vaultwarden | a second way in was not counted | `tests/it/throttle.rs` |
+//! | GHSA-jc8m-cxhj-668x Sorcery | an account was locked only once | `tests/it/throttle.rs` |
+//! | GHSA-85v8-vx4w-q684, CVE-2026-9798, CVE-2026-16103 Keycloak, CVE-2026-43914 vaultwarden | a second way to log in was not counted | `tests/it/throttle.rs` |
 //! | GHSA-cq42-vhv7-xr7p Keycloak | a stranger locked the owner out | `tests/it/throttle.rs` |
-//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or fold alike were one address | `anything_else_says_what_is_wrong`, `the_email_column_is_unique_regardless_of_case` |
+//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or case-fold alike made one address | `anything_else_says_what_is_wrong`, `the_email_column_is_unique_regardless_of_case` |
 //! | CVE-2026-32700 Devise | parallel changes confirmed a stranger's address | `parallel_changes_never_confirm_an_address_whose_mail_was_not_opened` |
 //! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_malformed_link_is_a_dead_link` |
-//! | CVE-2019-11272 Spring | the password "null" for who has none | `a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well` |
-//! | CVE-2026-18963 Keycloak | a reset without the mail | `a_link_works_only_for_its_own_purpose`, `a_reset_sets_the_password_and_logs_nobody_in` |
+//! | CVE-2019-11272 Spring | an account without a password had the password "null" | `a_log_in_to_a_disabled_or_void_account_costs_one_hash` |
+//! | CVE-2026-18963 Keycloak | a reset was possible without the mail | `a_link_works_only_for_its_own_purpose`, `a_reset_sets_the_password_and_logs_nobody_in` |
 //! | CVE-2025-22228 Spring | the end of a long password was ignored | `the_last_character_of_the_longest_password_matters` |
 //! | CVE-2014-1418, CVE-2014-0473, CVE-2026-48588 Django | private pages were cached | `pages_are_never_cached`, `the_export_holds_everything_and_no_secret` |
-//! | CVE-2024-26144 Rails, CVE-2025-48947 nextjs-auth0 | files for every cache set a cookie | `a_file_takes_no_cookie_along_even_when_one_is_due` |
-//! | CVE-2026-119346 Next.js | a cookie's value stood in another header | `a_cookies_value_is_mirrored_nowhere` |
-//! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched the check off | `no_header_changes_path_method_or_user`, `headers_and_queries_that_name_a_user_log_nobody_in` |
-//! | CVE-2021-32637 Authelia | a path that could not be parsed was let through | `malformed_paths_show_neither_the_account_nor_a_file`, `a_request_that_cannot_be_parsed_gets_the_headers_too` |
+//! | CVE-2024-26144 Rails, CVE-2025-48947 nextjs-auth0 | publicly cached files set a cookie | `a_static_file_never_sets_a_cookie_even_when_one_is_due` |
+//! | CVE-2026-119346 Next.js | a cookie's value appeared in another header | `a_cookies_value_appears_in_no_page_and_no_other_header` |
+//! | CVE-2025-29927 Next.js, CVE-2026-3902, CVE-2015-0219 Django | a header switched a check off | `no_header_changes_path_method_or_user`, `headers_and_queries_that_name_a_user_log_nobody_in` |
+//! | CVE-2021-32637 Authelia | a path that could not be parsed was allowed | `malformed_paths_show_neither_the_account_nor_a_file`, `a_request_that_cannot_be_parsed_gets_the_headers_too` |
 //! | CVE-2008-3909, CVE-2011-0696, CVE-2016-7401, CVE-2011-4140 Django | a forged or replayed form passed | `a_form_on_another_site_has_no_effect`, `a_private_act_without_a_log_in_is_not_replayed` |
-//! | CVE-2018-14574, CVE-2017-7233, CVE-2016-2512, CVE-2012-3442 Django, CVE-2021-32618, CVE-2021-23385, CVE-2021-23401, CVE-2023-49438 Flask | `next` led elsewhere | `nobody_is_sent_to_another_site`, `everything_else_is_refused` |
-//! | CVE-2012-4520, CVE-2011-4139 Django, CVE-2017-12161 Keycloak | `Host` stood in mailed links | `links_are_built_from_the_configured_address_and_never_from_the_request`, `a_forged_host_is_in_no_page_and_no_redirect` |
-//! | CVE-2015-5144, CVE-2021-32052, CVE-2026-53878 Django | a line break at the end passed the validator | `a_line_break_after_an_address_reaches_neither_row_nor_mail` |
-//! | CVE-2025-48432 Django | a path wrote lines into the log | `a_path_with_line_breaks_stays_on_one_line_of_the_log` |
-//! | CVE-2024-55224 vaultwarden | HTML in a name went into a mail | `names_in_a_mail_are_text`, `the_user_agent_header_is_escaped` |
-//! | CVE-2021-23336 Python | `;` separated for one and not for the other | `a_semicolon_separates_nothing`, `a_field_sent_twice_is_refused` |
-//! | CVE-2016-2513 Django | an account with an older, cheaper hash was refused sooner | `an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one` |
-//! | CVE-2023-30861, CVE-2026-27205 Flask | a page that only read the session went into shared caches | `what_a_session_decides_is_kept_by_no_shared_cache` |
+//! | CVE-2018-14574, CVE-2017-7233, CVE-2016-2512, CVE-2012-3442 Django, CVE-2021-32618, CVE-2021-23385, CVE-2021-23401, CVE-2023-49438 Flask | `next` led to another site | `nobody_is_sent_to_another_site`, `everything_else_is_refused` |
+//! | CVE-2012-4520, CVE-2011-4139 Django, CVE-2017-12161 Keycloak | `Host` appeared in mailed links | `links_are_built_from_the_configured_address_and_never_from_the_request`, `a_forged_host_appears_in_no_page_and_no_redirect` |
+//! | CVE-2015-5144, CVE-2021-32052, CVE-2026-53878 Django | a line break at the end passed the validator | `a_line_break_after_an_address_never_reaches_the_database_or_a_mail` |
+//! | CVE-2025-48432 Django | a path forged lines of the log | `a_path_with_line_breaks_stays_on_one_line_of_the_log` |
+//! | CVE-2024-55224 vaultwarden | HTML in a name reached a mail | `names_in_a_mail_are_escaped`, `the_user_agent_header_is_escaped` |
+//! | CVE-2021-23336 Python | one parser separated fields at `;` and another did not | `a_semicolon_separates_nothing`, `a_field_sent_twice_is_refused` |
+//! | CVE-2016-2513 Django | an account with an older, cheaper hash was refused faster | `a_known_address_with_an_old_hash_is_refused_no_faster_than_an_unknown` |
+//! | CVE-2023-30861, CVE-2026-27205 Flask | a page that only read the session went into shared caches | `pages_that_depend_on_the_session_stay_out_of_shared_caches` |
 //! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one` |
-//! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `a_field_of_a_megabyte_is_refused`, `no_crate_is_as_old_as_its_hole` |
-//! | RUSTSEC-2026-0111 diesel | bytes that are no text, read as text | `bytes_that_are_no_text_in_a_row_panic_nowhere` |
-//! | CVE-2023-44487, RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258 h2 | floods of streams and frames | `http_2_in_clear_is_not_spoken`, `no_crate_is_as_old_as_its_hole` |
-//! | RUSTSEC-2021-0078, RUSTSEC-2021-0079 hyper | lengths were read laxly | `a_body_of_two_lengths_smuggles_no_request` |
-//! | RUSTSEC-2022-0090 SQLite, RUSTSEC-2023-0096 aes-gcm, RUSTSEC-2020-0028, RUSTSEC-2021-0044 Rocket, RUSTSEC-2026-0098, -0099, -0104 rustls-webpki | fixed in later versions | `no_crate_is_as_old_as_its_hole` |
+//! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `a_field_of_a_megabyte_is_refused`, `no_dependency_has_a_version_with_a_known_hole` |
+//! | RUSTSEC-2026-0111 diesel | invalid UTF-8 was read as text | `invalid_utf8_in_a_row_causes_no_panic` |
+//! | CVE-2023-44487, RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258 h2 | floods of streams and frames | `unencrypted_http_2_is_not_supported`, `no_dependency_has_a_version_with_a_known_hole` |
+//! | RUSTSEC-2021-0078, RUSTSEC-2021-0079 hyper | lengths were parsed laxly | `a_body_with_two_lengths_smuggles_no_request` |
+//! | RUSTSEC-2022-0090 SQLite, RUSTSEC-2023-0096 aes-gcm, RUSTSEC-2020-0028, RUSTSEC-2021-0044 Rocket, RUSTSEC-2026-0098, -0099, -0104 rustls-webpki | various, fixed in later versions | `no_dependency_has_a_version_with_a_known_hole` |
 //!
 //! Left out, and why:
 //!
 //! - CVE-2022-24895, CVE-2018-11406 Symfony: tokens in forms that outlive a log-in. Ours have none.
-//! - GHSA-xc85-32mf-xpv8 Rack, RUSTSEC-2022-0018 totp-rs: a comparison that takes its time. Ours is
-//!   `subtle`'s, for hashes of passwords; tokens are looked up by their hash. A clock shows neither.
-//! - solana-private-channels #247: a hash that is given up when its client hangs up. Rocket's local
-//!   client does not hang up; the queue's own bounds are in `tests/it/hashing.rs`.
-//! - RUSTSEC-2026-0178 to -0180 postgres-protocol: there is no PostgreSQL here.
+//! - GHSA-xc85-32mf-xpv8 Rack, RUSTSEC-2022-0018 totp-rs: a comparison that is not constant-time.
+//!   We compare password hashes with `subtle` and look tokens up by their hash. No clock can measure
+//!   either.
+//! - solana-private-channels #247: a hash is abandoned when its client hangs up. Rocket's local
+//!   client does not hang up; `tests/it/hashing.rs` tests the bounds of the queue.
+//! - RUSTSEC-2026-0178 to -0180 postgres-protocol: sqlx has its own client for PostgreSQL, so the
+//!   crate is not in the graph.
 //! - RUSTSEC-2026-0097 rand: tokens and salts come from `getrandom`.
-//! - RUSTSEC-2023-0034 h2: as above, it is not in the graph.
+//! - RUSTSEC-2023-0034 h2: the crate is not in the graph.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -103,19 +105,19 @@ use crate::support::{Answer, PASSWORD, TestApp, encode, header};
 
 const ADA: &str = "ada@example.org";
 
-/// The key that the tests' sites seal cookies with.
+/// The key with which the tests' sites seal cookies.
 fn key() -> Key {
     Key::derive_from(&(0..32).collect::<Vec<u8>>())
 }
 
-/// `value` as the session cookie, sealed as the site does.
+/// Seals `value` as a session cookie, as the site does.
 fn sealed(value: &str) -> String {
     let mut jar = CookieJar::new();
     jar.private_mut(&key()).add(("session", value.to_owned()));
     jar.get("session").unwrap().value().to_owned()
 }
 
-/// The token inside a session cookie.
+/// Returns the token inside a session cookie.
 fn opened(value: &str) -> String {
     let jar = CookieJar::new();
     let cookie = Cookie::new("session", value.to_owned());
@@ -126,8 +128,8 @@ fn program(dir: &TempDir, variables: &[(&str, &str)]) -> Program {
     Program::start(command(env!("CARGO_BIN_EXE_rocket-login"), dir), variables)
 }
 
-/// What comes back for `request`, byte by byte as it stands, on a connection
-/// that it does not end.
+/// Sends the bytes of `request` on a connection that stays open, and returns
+/// the answer.
 fn raw(site: &Program, request: &[u8]) -> Vec<u8> {
     let mut stream = site.connect();
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -164,13 +166,13 @@ async fn a_session_in_the_address_or_another_header_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn a_cookies_value_is_mirrored_nowhere() {
+async fn a_cookies_value_appears_in_no_page_and_no_other_header() {
     let app = TestApp::new().await;
     let ada = app.visitor();
     let registered = ada.register(ADA).await;
     let lines =
         registered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-    // As they stand there, decoded, and opened.
+    // The cookies as they are, decoded, and opened.
     let mut secrets = vec![opened(&ada.session_cookie())];
     for (_, line) in lines {
         let value = line.split_once('=').unwrap().1.split(';').next().unwrap();
@@ -225,7 +227,7 @@ async fn an_empty_or_short_token_matches_nothing() {
         app.visitor().post(path, &[("new_password", PASSWORD)]).await.assert_status(404);
     }
 
-    // The table takes no such key either, whoever writes it.
+    // The table refuses such keys as well, even from another program.
     for sql in [
         pick("UPDATE sessions SET id = x''", "UPDATE sessions SET id = ''"),
         "UPDATE sessions SET id = NULL",
@@ -239,13 +241,13 @@ async fn an_empty_or_short_token_matches_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_file_takes_no_cookie_along_even_when_one_is_due() {
+async fn a_static_file_never_sets_a_cookie_even_when_one_is_due() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.get("/account").await;
     ada.log_in_remembered(ADA).await.assert_status(303);
     app.advance(24 * 60 * 60);
-    // Both the renewed cookie and the message wait for a page.
+    // Both the renewed cookie and the removal of the message wait for a page.
     for path in ["/static/style.css", "/static/reveal.js", "/favicon.ico", "/static/nothing"] {
         assert_eq!(ada.get(path).await.header("set-cookie"), None, "{path}");
     }
@@ -254,7 +256,7 @@ async fn a_file_takes_no_cookie_along_even_when_one_is_due() {
 }
 
 #[rocket::async_test]
-async fn bytes_that_are_no_text_in_a_row_panic_nowhere() {
+async fn invalid_utf8_in_a_row_causes_no_panic() {
     let dir = TempDir::new().unwrap();
     let site = program(&dir, &[]);
     let [ada, bob] = ["ada", "bob"].map(|name| {
@@ -274,7 +276,7 @@ async fn bytes_that_are_no_text_in_a_row_panic_nowhere() {
     .unwrap();
 
     for path in ["/", "/account", "/account/sessions", "/account/activity", "/account/export"] {
-        // Refused with a page, where the row is read; and only to its owner.
+        // Only the owner gets an error page, and only from pages that read the row.
         let answer = site.request(&format!("GET {path}"), Some(&ada), "");
         assert!(answer.starts_with("HTTP/1.1 200") || answer.contains("</html>"), "{answer}");
         assert!(!answer.to_lowercase().contains("utf-8 sequence"), "{answer}");
@@ -285,14 +287,14 @@ async fn bytes_that_are_no_text_in_a_row_panic_nowhere() {
     site.until_output("a statement failed").await;
     assert!(!site.output().contains("panicked"), "{}", site.output());
 
-    // The address cannot be such bytes at all.
+    // The database refuses an address of such bytes.
     let sql = "UPDATE users SET email = CAST(x'ff41ff' AS TEXT) WHERE id = 1";
     let error = sqlx::query(sql).execute(&mut db).await.unwrap_err().to_string();
     assert!(error.contains("users_email_ascii"), "{error}");
 }
 
 #[test]
-fn an_address_of_a_hundred_thousand_labels_is_refused_at_once() {
+fn an_address_with_a_hundred_thousand_labels_is_refused_quickly() {
     let start = Instant::now();
     for many in [
         format!("ada@{}org", "a.".repeat(100_000)),
@@ -301,7 +303,7 @@ fn an_address_of_a_hundred_thousand_labels_is_refused_at_once() {
     ] {
         assert_eq!(Email::parse(&many), Err(EmailError::TooLong));
     }
-    // The longest that is looked at label by label.
+    // The longest address whose labels are examined one by one.
     for _ in 0..1_000 {
         let _ = Email::parse(&format!("ada@{}!", "a.".repeat(120)));
     }
@@ -309,10 +311,10 @@ fn an_address_of_a_hundred_thousand_labels_is_refused_at_once() {
 }
 
 #[rocket::async_test]
-async fn thousands_of_accents_are_normalised_at_once() {
+async fn thousands_of_accents_are_normalised_quickly() {
     let app = TestApp::new().await;
     let start = Instant::now();
-    // Marks in an order that normalisation has to sort: as many as fit a form.
+    // As many marks as fit a form, in an order that normalisation has to sort.
     let accents: String = "\u{301}\u{323}\u{345}\u{327}".chars().cycle().take(1_200).collect();
     let fields = [("email", ADA), ("password", accents.as_str())];
     for form in ["/login", "/register"] {
@@ -323,7 +325,7 @@ async fn thousands_of_accents_are_normalised_at_once() {
 }
 
 #[rocket::async_test]
-async fn a_line_break_after_an_address_reaches_neither_row_nor_mail() {
+async fn a_line_break_after_an_address_never_reaches_the_database_or_a_mail() {
     let app = TestApp::new().await;
     let fields = [("email", "ada@example.org\r\n"), ("password", PASSWORD)];
     app.visitor().post("/register", &fields).await.assert_status(303);
@@ -343,7 +345,7 @@ async fn a_line_break_after_an_address_reaches_neither_row_nor_mail() {
 }
 
 #[rocket::async_test]
-async fn what_was_tried_as_an_address_is_stored_nowhere() {
+async fn an_invalid_address_is_not_stored_anywhere() {
     let app = TestApp::new().await;
     let tried = format!("{}@example.org", "zyxwvut".repeat(1_200));
     for path in ["/login", "/register", "/reset"] {
@@ -362,7 +364,7 @@ async fn what_was_tried_as_an_address_is_stored_nowhere() {
 #[rocket::async_test]
 async fn the_last_character_of_the_longest_password_matters() {
     let app = TestApp::new().await;
-    // Past 72 bytes, where bcrypt stops to read, and in letters of four bytes.
+    // bcrypt ignores everything after 72 bytes. The second password has letters of four bytes.
     for (email, start) in [(ADA, "a long tail"), ("bob@example.org", "🐎🔋📎 so long")] {
         let long: String = start.chars().cycle().take(127).collect();
         let fields = [("email", email), ("password", &format!("{long}x"))];
@@ -375,7 +377,7 @@ async fn the_last_character_of_the_longest_password_matters() {
 }
 
 #[rocket::async_test]
-async fn a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well() {
+async fn a_log_in_to_a_disabled_or_void_account_costs_one_hash() {
     let app = TestApp::new().await;
     let hasher: &Hasher = app.client.rocket().state().unwrap();
     for email in ["disabled@example.org", "void@example.org"] {
@@ -395,14 +397,14 @@ async fn a_log_in_costs_one_hash_for_an_account_that_nobody_can_use_as_well() {
         bodies.push(answer.body.replace(email, "…"));
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));
-    // No word stands for a void password.
+    // No text equals a void password.
     for word in ["null", "None", "!", "*"] {
         app.visitor().log_in_with("void@example.org", word).await.assert_status(422);
     }
 }
 
 #[rocket::async_test]
-async fn an_empty_password_costs_the_same_for_every_address() {
+async fn an_empty_password_costs_equal_work_for_every_address() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let hasher: &Hasher = app.client.rocket().state().unwrap();
@@ -420,7 +422,7 @@ async fn an_empty_password_costs_the_same_for_every_address() {
 }
 
 #[rocket::async_test]
-async fn a_forged_host_is_in_no_page_and_no_redirect() {
+async fn a_forged_host_appears_in_no_page_and_no_redirect() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let assert_clean = |answer: &Answer, path: &str| {
@@ -453,7 +455,7 @@ async fn a_semicolon_separates_nothing() {
     app.registered(ADA).await.log_out().await;
     let body = "email=ada%40example.org;password=correct+horse+battery";
     app.visitor().post_raw("/login", body).await.assert_status(422).assert_text("password-error");
-    // What a cache that splits here would take for a `next` of its own.
+    // A cache that splits at `;` would see a second `next` here.
     let form = app.visitor().get("/login?x=1;next=/notes").await;
     form.assert_status(200).assert_no_text("notes");
 
@@ -480,7 +482,7 @@ async fn no_header_changes_path_method_or_user() {
         app.visitor().send(request).await.assert_redirect("/login?next=%2Faccount");
     }
     for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
-        // A link that claims to be a form, and a form that claims to be a link.
+        // A GET that claims to be a POST, and a POST that claims to be a GET.
         ada.send(app.client.get("/logout").header(header(name, "POST"))).await.assert_status(200);
         let request = app.client.post("/logout").header(header(name, "GET"));
         ada.send(request.header(header("Sec-Fetch-Site", "cross-site"))).await.assert_status(403);
@@ -489,7 +491,7 @@ async fn no_header_changes_path_method_or_user() {
 }
 
 #[rocket::async_test]
-async fn names_in_a_mail_are_text() {
+async fn names_in_a_mail_are_escaped() {
     let app = TestApp::new().await;
     let email = "o'neil&co@example.org";
     app.registered(email).await;
@@ -531,7 +533,7 @@ async fn a_path_with_line_breaks_stays_on_one_line_of_the_log() {
 }
 
 #[test]
-fn a_form_in_chunks_has_the_same_limit() {
+fn a_chunked_form_has_the_same_size_limit() {
     let dir = TempDir::new().unwrap();
     let site = program(&dir, &[]);
     let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -546,7 +548,7 @@ fn a_form_in_chunks_has_the_same_limit() {
 }
 
 #[test]
-fn a_body_of_two_lengths_smuggles_no_request() {
+fn a_body_with_two_lengths_smuggles_no_request() {
     let dir = TempDir::new().unwrap();
     let site = program(&dir, &[]);
     let hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -569,10 +571,10 @@ fn a_body_of_two_lengths_smuggles_no_request() {
 }
 
 #[test]
-fn http_2_in_clear_is_not_spoken() {
+fn unencrypted_http_2_is_not_supported() {
     let dir = TempDir::new().unwrap();
     let site = program(&dir, &[]);
-    // The preface and an empty SETTINGS frame. Who speaks it answers with a frame.
+    // The preface and an empty SETTINGS frame. A server of HTTP/2 would answer with a frame.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let answer = raw(&site, preface);
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
@@ -583,7 +585,7 @@ fn http_2_in_clear_is_not_spoken() {
 }
 
 #[test]
-fn odd_cookies_are_an_anonymous_visitor() {
+fn malformed_cookies_make_an_anonymous_visitor() {
     let dir = TempDir::new().unwrap();
     let site = program(&dir, &[]);
     let flood = "a=b; ".repeat(5_000);
@@ -602,7 +604,7 @@ fn odd_cookies_are_an_anonymous_visitor() {
     assert!(site.request("GET /readyz", None, "").ends_with("ok"));
 }
 
-/// Pages of an application, which say nothing about caches themselves.
+/// The pages of an application, which set no caching headers themselves.
 #[get("/mine")]
 fn mine(user: &User) -> String {
     user.email.to_string()
@@ -619,7 +621,7 @@ fn state(session: &Session) -> &'static str {
 }
 
 #[rocket::async_test]
-async fn what_a_session_decides_is_kept_by_no_shared_cache() {
+async fn pages_that_depend_on_the_session_stay_out_of_shared_caches() {
     let build =
         |rocket: rocket::Rocket<rocket::Build>| rocket.mount("/", routes![mine, perhaps, state]);
     let app = TestApp::built(|figment| figment, build).await;
@@ -636,10 +638,10 @@ async fn what_a_session_decides_is_kept_by_no_shared_cache() {
 }
 
 #[rocket::async_test]
-async fn an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one() {
+async fn a_known_address_with_an_old_hash_is_refused_no_faster_than_an_unknown() {
     use rocket_login::Password;
 
-    // The operator has raised the cost; nobody has logged in since.
+    // The operator has raised the cost, and the user has not logged in since.
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let hash: String = sqlx::query_scalar("SELECT password_hash FROM users")
@@ -663,7 +665,7 @@ async fn an_account_with_an_older_hash_is_refused_no_faster_than_an_unknown_one(
 }
 
 #[test]
-fn no_crate_is_as_old_as_its_hole() {
+fn no_dependency_has_a_version_with_a_known_hole() {
     let lock = include_str!("../../Cargo.lock");
     let versions = |name: &str| -> Vec<[u64; 3]> {
         let name = format!("name = \"{name}\"\nversion = \"");
@@ -687,7 +689,7 @@ fn no_crate_is_as_old_as_its_hole() {
         assert!(!versions.is_empty(), "{name} is not in the graph");
         assert!(versions.iter().all(|version| *version >= fixed), "{name}: {versions:?}");
     }
-    // Not in the graph at all, so their holes are none of ours.
+    // These crates are not in the graph, so their holes do not concern us.
     for name in
         ["h2", "bcrypt", "nano-id", "totp-rs", "diesel", "tokio-postgres", "postgres-protocol"]
     {

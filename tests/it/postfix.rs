@@ -1,4 +1,4 @@
-//! Debian's Postfix, as it is installed and as it is hardened.
+//! Debian's Postfix with its default settings and with hardened ones.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -17,22 +17,22 @@ use crate::support::TestApp;
 
 const ADA: &str = "ada@example.org";
 
-/// A Postfix of the test's own, which keeps each mail for `example.org` in a file.
+/// The test's own Postfix, which stores each mail for `example.org` in a file.
 struct Postfix {
     dir: TempDir,
     _master: Running,
-    /// Where it takes mails; with TLS from the first byte at `tls_port`.
+    /// The port for plain SMTP. `tls_port` is the one for implicit TLS.
     port: u16,
     tls_port: u16,
 }
 
 impl Postfix {
-    /// `settings`: further lines of its `main.cf`.
+    /// Starts Postfix with `settings` as further lines of its `main.cf`.
     fn start(settings: &str) -> Self {
-        // Wherever the others are: it takes no blank in a name.
+        // Postfix allows no blank in a path, so do not use `TMPDIR`.
         let dir = TempDir::new_in("/tmp").unwrap();
         let path = |name: &str| dir.path().join(name);
-        // Its parts run as several users, whatever the umask.
+        // Its processes run as several users, so the modes must not depend on the umask.
         let open = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
@@ -44,7 +44,7 @@ impl Postfix {
         chown(path("data"), Some(user("postfix")), None).unwrap();
         chown(path("mail"), Some(user("nobody")), None).unwrap();
         certificate(&dir);
-        // As `ssl-cert` makes it, for whatever the machine is called.
+        // A certificate like the one that `ssl-cert` makes for the machine's name.
         let own = rcgen::generate_simple_self_signed(["vm".to_owned()]).unwrap();
         fs::write(path("own.pem"), own.cert.pem()).unwrap();
         fs::write(path("own-key.pem"), own.signing_key.serialize_pem()).unwrap();
@@ -74,7 +74,7 @@ impl Postfix {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// The mails that it has delivered, as they are.
+    /// Returns the source of the mails that it has delivered.
     fn mails(&self) -> Vec<String> {
         let files = fs::read_dir(self.dir.path().join("mail/all/new"));
         let files = files.into_iter().flatten().flatten();
@@ -122,16 +122,16 @@ fn user(name: &str) -> u32 {
     entry.unwrap().split(':').nth(1).unwrap().parse().unwrap()
 }
 
-/// Whether the tests with Postfix can run. It wants to be started by root.
+/// Returns true if the tests with Postfix can run. Only root can start it.
 fn is_installed() -> bool {
     let is_there = find("postfix").is_some() && PathBuf::from("/usr/lib/postfix/sbin").is_dir();
     servers::has(is_there && servers::is_root(), "Postfix, as root")
 }
 
-/// As Debian's package sets it up, with a certificate that the machine has made itself.
+/// The setting of Debian's package, which has a self-signed certificate.
 const INSTALLED: &str = "smtpd_tls_security_level = may";
 
-/// What guides to a safe Postfix add, as far as it works without a name server.
+/// The settings that hardening guides recommend, except those that need a name server.
 const HARDENED: &str = "
 smtpd_tls_security_level = encrypt
 smtpd_helo_required = yes
@@ -152,7 +152,7 @@ header_size_limit = 4096
 smtpd_timeout = 10s";
 
 #[rocket::async_test]
-async fn postfix_takes_our_mails_as_it_is_installed_and_hardened() {
+async fn a_default_and_a_hardened_postfix_accept_our_mails() {
     if !is_installed() {
         return;
     }
@@ -176,12 +176,12 @@ async fn postfix_takes_our_mails_as_it_is_installed_and_hardened() {
 }
 
 #[rocket::async_test]
-async fn postfix_that_limits_us_gets_each_mail_once_in_time() {
+async fn a_postfix_with_rate_limits_gets_each_mail_once() {
     if !is_installed() {
         return;
     }
     for limit in ["smtpd_client_connection_rate_limit = 2", "smtpd_client_message_rate_limit = 2"] {
-        // Postfix spares the networks that it trusts.
+        // By default, Postfix does not limit the networks that it trusts.
         let server = Postfix::start(&format!(
             "{limit}\nanvil_rate_time_unit = 2s\nsmtpd_client_event_limit_exceptions ="
         ));
@@ -204,7 +204,7 @@ async fn postfix_that_limits_us_gets_each_mail_once_in_time() {
 }
 
 #[rocket::async_test]
-async fn postfix_that_knows_no_such_mailbox_makes_us_give_the_mail_up() {
+async fn a_mail_to_a_mailbox_that_postfix_does_not_know_is_dropped() {
     if !is_installed() {
         return;
     }
@@ -217,7 +217,7 @@ async fn postfix_that_knows_no_such_mailbox_makes_us_give_the_mail_up() {
 }
 
 #[rocket::async_test]
-async fn postfix_takes_mails_with_tls_from_the_first_byte() {
+async fn postfix_accepts_mails_over_implicit_tls_and_starttls() {
     if !is_installed() {
         return;
     }
@@ -241,11 +241,12 @@ smtpd_tls_key_file = DIR/key.pem",
 }
 
 #[test]
-fn check_finds_that_postfix_would_relay_for_others_but_not_for_us() {
+fn check_reports_that_postfix_does_not_relay_for_this_site() {
     if !is_installed() {
         return;
     }
-    // As installed on another machine: it takes mail for its own domains alone.
+    // With the second setting, Postfix treats us as another machine, from which it accepts
+    // only mail to its own domains.
     for (networks, is_found) in [("127.0.0.0/8 [::1]/128", false), ("192.0.2.1/32", true)] {
         let server = Postfix::start(&format!("{INSTALLED}\nmynetworks = {networks}"));
         let dir = TempDir::new().unwrap();

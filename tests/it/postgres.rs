@@ -1,5 +1,5 @@
-//! The same site on PostgreSQL: the suite once more, several instances on one
-//! database, and a server that fails.
+//! The site on PostgreSQL: the whole suite, several instances on one database,
+//! and a failing server.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::support::{PASSWORD, TestApp, Visitor};
 
 const ADA: &str = "ada@example.org";
 
-/// What runs on PostgreSQL as well: everything that is about what is stored.
+/// The tests that also run on PostgreSQL: all that concern stored data.
 const SUITE: [&str; 15] = [
     "account::",
     "alike::",
@@ -42,7 +42,7 @@ const SUITE: [&str; 15] = [
     "migrations::",
 ];
 
-/// Of these, what is about SQLite's file, its PRAGMAs or its plans.
+/// The tests among them that concern SQLite's file, its PRAGMAs or its plans.
 const OF_SQLITE: [&str; 26] = [
     "account::verify::the_database_holds_no_link_token_in_clear_text",
     "commands::check_examines_the_database_its_clock_and_its_backup",
@@ -65,15 +65,15 @@ const OF_SQLITE: [&str; 26] = [
     "outage::a_replaced_or_ruined_database_file_is_not_ready",
     "outage::a_rollback_by_sqlite_itself_affects_no_later_write",
     "outage::a_write_transaction_holds_the_lock_from_its_start",
-    "refusals::a_result_tells_a_refusal_from_an_outage",
+    "refusals::a_result_guard_distinguishes_a_refusal_from_an_outage",
     "session::a_sweep_survives_a_locked_file",
-    "state::a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on",
-    "state::a_write_that_changes_nothing_writes_nothing",
-    "throttle::the_table_holds_no_address_and_is_swept",
+    "state::an_unreadable_row_is_deleted_and_the_visitor_starts_a_new_session",
+    "state::a_write_without_a_change_does_not_reach_the_database",
+    "throttle::the_throttle_table_holds_no_plain_address_and_is_swept",
 ];
 
 #[test]
-fn the_suite_passes_on_postgresql_as_well() {
+fn the_suite_passes_on_postgresql() {
     if !is_installed() {
         return;
     }
@@ -92,19 +92,20 @@ fn the_suite_passes_on_postgresql_as_well() {
     assert!(passed > 250, "{passed}");
 }
 
-/// An instance on the database `site` of the cluster.
+/// Starts an instance on the database `site` of the cluster.
 async fn instance(cluster: &Cluster) -> TestApp {
     instance_with(cluster, |figment| figment).await
 }
 
 async fn instance_with(cluster: &Cluster, configure: impl FnOnce(Figment) -> Figment) -> TestApp {
     let url = cluster.url("site");
-    // What another instance has changed is to be seen at once, but where it is about that.
+    // Without the cache, the changes of another instance are seen at once. tests/it/kept.rs
+    // tests the cache.
     let figment = |figment: Figment| figment.merge(("session.cache", false));
     TestApp::with(|f| configure(figment(f).merge(("databases.login.url", url)))).await
 }
 
-/// A cluster with an empty database, if there can be one.
+/// Starts a cluster with an empty database, if PostgreSQL is installed.
 pub fn cluster() -> Option<Cluster> {
     is_installed().then(|| with_database(Cluster::start()))
 }
@@ -114,7 +115,7 @@ fn with_database(cluster: Cluster) -> Cluster {
     cluster
 }
 
-/// A visitor of `app` with the session of `other`, as behind a balancer.
+/// Returns a visitor of `app` with the session of `other`, as behind a load balancer.
 pub fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
     let visitor = app.visitor();
     visitor.set_cookie("session", other.session_cookie());
@@ -122,7 +123,7 @@ pub fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
 }
 
 #[rocket::async_test]
-async fn ten_instances_that_start_at_once_migrate_once() {
+async fn ten_simultaneous_starts_apply_each_migration_once() {
     let Some(cluster) = cluster() else { return };
     let starts = join_all((0..10).map(|_| instance(&cluster))).await;
     let applied = cluster.sql("site", "SELECT count(*) FROM _sqlx_migrations WHERE success");
@@ -133,7 +134,7 @@ async fn ten_instances_that_start_at_once_migrate_once() {
 }
 
 #[rocket::async_test]
-async fn the_command_line_tool_may_come_before_and_after() {
+async fn sqlx_migrate_can_run_before_and_after_the_site_on_postgresql() {
     let Some(cluster) = cluster() else { return };
     let migrator = Migrator::new(std::path::Path::new("migrations/postgres")).await.unwrap();
     let mut db = PgConnection::connect(&cluster.url("site")).await.unwrap();
@@ -145,7 +146,7 @@ async fn the_command_line_tool_may_come_before_and_after() {
 }
 
 #[rocket::async_test]
-async fn the_tool_itself_migrates_an_empty_database() {
+async fn sqlx_cli_itself_migrates_an_empty_database() {
     let is_there = find("sqlx").is_some_and(|sqlx| {
         let mut info = Command::new(sqlx);
         info.args(["migrate", "info", "--database-url", "postgres://127.0.0.1:1/none"]);
@@ -168,7 +169,7 @@ async fn the_tool_itself_migrates_an_empty_database() {
 }
 
 #[rocket::async_test]
-async fn a_schema_keeps_ours_apart_from_tables_of_the_same_name() {
+async fn a_schema_separates_our_tables_from_others_of_the_same_name() {
     let Some(cluster) = cluster() else { return };
     let sql = |sql: &str| cluster.sql("site", sql);
     sql("CREATE TABLE users (name TEXT); CREATE TABLE sessions (name TEXT); CREATE SCHEMA login");
@@ -186,18 +187,18 @@ async fn a_schema_keeps_ours_apart_from_tables_of_the_same_name() {
     // The application's tables refer to ours.
     sql("CREATE TABLE notes (user_id BIGINT REFERENCES login.users (id) ON DELETE CASCADE);
          INSERT INTO notes SELECT id FROM login.users");
-    // What somebody else changes is told, although he looks in another schema.
+    // Another program's change is noticed although its search path is another one.
     assert!(ada.is_logged_in().await);
     sleep(Duration::from_millis(500)).await;
     assert!(ada.is_logged_in().await);
     sql("DELETE FROM login.sessions");
     let start = Instant::now();
     while ada.is_logged_in().await {
-        assert!(start.elapsed() < Duration::from_secs(2), "nobody was told");
+        assert!(start.elapsed() < Duration::from_secs(2), "the session is still alive");
         sleep(Duration::from_millis(20)).await;
     }
 
-    // It starts again, and the account goes with all that refers to it.
+    // The site starts again, and deleting an account deletes all rows that refer to it.
     let figment = |f: Figment| f.merge(("databases.login.url", url.clone()));
     let app = app.restarted(figment).await;
     app.visitor().log_in(ADA).await.assert_redirect("/account");
@@ -266,7 +267,7 @@ async fn every_look_up_has_an_index_on_postgresql() {
 }
 
 #[rocket::async_test]
-async fn the_server_gives_up_what_nobody_waits_for() {
+async fn each_connection_has_time_limits_at_the_server() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let db: &rocket_login::Db = rocket_login::Database::fetch(app.client.rocket()).unwrap();
@@ -284,7 +285,7 @@ async fn the_server_gives_up_what_nobody_waits_for() {
 }
 
 #[rocket::async_test]
-async fn what_ends_on_one_instance_has_ended_on_all() {
+async fn a_session_that_ends_on_one_instance_has_ended_on_all() {
     let Some(cluster) = cluster() else { return };
     let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
     let ada = apps[0].registered(ADA).await;
@@ -297,7 +298,7 @@ async fn what_ends_on_one_instance_has_ended_on_all() {
         assert!(!visitor.is_logged_in().await);
     }
 
-    // And by a new password, chosen on another one.
+    // A new password on one instance ends the sessions on the others.
     let (phone, laptop) = (apps[1].visitor(), apps[2].visitor());
     phone.log_in(ADA).await.assert_redirect("/account");
     laptop.log_in(ADA).await.assert_redirect("/account");
@@ -316,7 +317,7 @@ async fn attempts_on_several_instances_are_counted_together() {
         let body = "email=ada%40example.org&password=wrong+horse+battery";
         app.visitor().post_from(app, "192.0.2.1", "/login", body).await.status.code
     };
-    // Ten are free, and forty more may be under way; that is all, wherever they come.
+    // Ten guesses are free, and forty more may be in progress, on all instances together.
     let guesses = join_all((0..240).map(|number| guess(&apps[number % 3]))).await;
     assert!(guesses.iter().all(|status| matches!(status, 422 | 429)), "{guesses:?}");
     let looked_at = guesses.iter().filter(|status| **status == 422).count();
@@ -327,7 +328,7 @@ async fn attempts_on_several_instances_are_counted_together() {
 }
 
 #[rocket::async_test]
-async fn instances_that_sweep_at_once_sweep_each_row_once() {
+async fn simultaneous_sweeps_delete_each_row_once() {
     let Some(cluster) = cluster() else { return };
     let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
     cluster.sql(
@@ -340,7 +341,7 @@ async fn instances_that_sweep_at_once_sweep_each_row_once() {
         rocket_login::sweep(db, &app.clock).await.unwrap()
     });
     let swept: u64 = join_all(sweeps).await.iter().sum();
-    // Whoever finds another one at it leaves it to that one.
+    // An instance that finds another one sweeping leaves the sweep to it.
     let left: u64 = cluster.sql("site", "SELECT count(*) FROM sessions").parse().unwrap();
     assert_eq!(swept + left, 1_500);
     let db: &rocket_login::Db = rocket_login::Database::fetch(apps[0].client.rocket()).unwrap();
@@ -365,14 +366,14 @@ async fn the_operators_commands_work_on_postgresql_beside_the_site() {
     assert_eq!(run(&["session", "revoke", "--all"]).0, Some(0));
     assert!(!ada.is_logged_in().await);
 
-    // What is unsafe about the server: a superuser, and commits that are not on disk.
+    // `check` finds what is unsafe about the server: a superuser, and `fsync` off.
     let (code, said) = run(&["check", "--offline"]);
     assert!(code == Some(1) && said.contains("logs in as a superuser"), "{said}");
     assert!(said.contains("set fsync to on"), "{said}");
 }
 
 #[rocket::async_test]
-async fn of_a_links_uses_on_several_instances_one_wins() {
+async fn a_link_used_on_several_instances_at_once_works_once() {
     let Some(cluster) = cluster() else { return };
     let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
     for round in 0..5 {
@@ -393,7 +394,7 @@ async fn of_a_links_uses_on_several_instances_one_wins() {
 }
 
 #[rocket::async_test]
-async fn of_sign_ups_on_several_instances_one_gets_the_address() {
+async fn only_one_of_several_instances_signs_an_address_up() {
     let Some(cluster) = cluster() else { return };
     let apps = [instance(&cluster).await, instance(&cluster).await, instance(&cluster).await];
     for round in 0..5 {
@@ -401,7 +402,7 @@ async fn of_sign_ups_on_several_instances_one_gets_the_address() {
         let sign_ups = (0..9).map(|number| {
             let visitor = apps[number % 3].visitor();
             let email = if number % 2 == 0 { email.clone() } else { email.to_uppercase() };
-            // With one password for all, the others would be log-ins.
+            // If all had one password, the others would be log-ins.
             let password = format!("password number {number}");
             async move {
                 let fields = [("email", &*email), ("password", &*password)];
@@ -415,7 +416,7 @@ async fn of_sign_ups_on_several_instances_one_gets_the_address() {
 }
 
 #[rocket::async_test]
-async fn a_mistaken_address_of_a_server_stops_the_start_with_one_line() {
+async fn a_wrong_server_address_stops_the_start_with_one_line() {
     let Some(cluster) = cluster() else { return };
     let dir = TempDir::new().unwrap();
     for (url, problem) in [
@@ -436,8 +437,8 @@ async fn a_mistaken_address_of_a_server_stops_the_start_with_one_line() {
     }
 }
 
-/// Asks again and again until `is_over`, and says what each was answered and how
-/// long that took.
+/// Sends requests while `outage` returns true. Returns the status and the duration of each
+/// one.
 async fn asked_during(
     app: &TestApp,
     ada: &Visitor<'_>,
@@ -447,13 +448,13 @@ async fn asked_during(
     while outage() {
         let start = Instant::now();
         let reading = same_browser(app, ada);
-        // This page always asks the database.
+        // This page always reads the database.
         let answer = reading.get("/account/sessions").await;
         answers.push((answer.status.code, start.elapsed()));
         match answer.status.code {
             503 => {
                 assert!(answer.header("retry-after").is_some());
-                // Nobody is logged out by an outage.
+                // An outage logs nobody out.
                 assert_eq!(answer.header("set-cookie"), None);
             }
             status => assert_eq!(status, 200),
@@ -463,24 +464,24 @@ async fn asked_during(
     answers
 }
 
-/// Everything works again, without a restart of ours, and nothing is lost.
+/// Asserts that everything works again without a restart of the site, and nothing is lost.
 async fn assert_recovered(app: &TestApp, ada: &Visitor<'_>) {
     let start = Instant::now();
     while app.visitor().get("/readyz").await.status.code != 200 {
         app.advance(1);
-        assert!(start.elapsed() < Duration::from_secs(5), "it is not ready");
+        assert!(start.elapsed() < Duration::from_secs(5), "the site is not ready");
         sleep(Duration::from_millis(20)).await;
     }
     assert!(ada.is_logged_in().await);
     app.visitor().log_in(ADA).await.assert_redirect("/account");
 }
 
-/// The longest an answer may take: the pool's and the statements' time, and the
-/// machine's own.
+/// The longest time that an answer may take: the time limits of the pool and of a
+/// statement, and some for the machine.
 const LONGEST: Duration = Duration::from_millis(4_500);
 
 #[rocket::async_test]
-async fn a_restart_of_the_server_costs_what_is_asked_meanwhile() {
+async fn a_restart_of_postgresql_fails_only_the_requests_during_it() {
     let Some(mut cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -499,7 +500,7 @@ async fn a_restart_of_the_server_costs_what_is_asked_meanwhile() {
 }
 
 #[rocket::async_test]
-async fn a_server_that_is_frozen_holds_nobody_up_for_long() {
+async fn a_frozen_server_delays_no_request_for_long() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -524,7 +525,7 @@ async fn killed_connections_are_replaced() {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'",
         );
         let mut once = 0;
-        // Those that were in use a moment ago fail once each, at most.
+        // Each connection fails at most once.
         let answers = asked_during(&app, &ada, || {
             once += 1;
             once <= 20
@@ -538,7 +539,7 @@ async fn killed_connections_are_replaced() {
 }
 
 #[rocket::async_test]
-async fn a_server_that_only_reads_takes_no_writes_and_logs_nobody_out() {
+async fn a_read_only_server_refuses_writes_and_logs_nobody_out() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -566,16 +567,16 @@ async fn a_server_that_only_reads_takes_no_writes_and_logs_nobody_out() {
 }
 
 #[rocket::async_test]
-async fn a_server_that_has_become_a_standby_is_not_believed() {
+async fn a_server_that_has_become_a_standby_is_not_used() {
     let Some(mut cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
     cluster.stop(Stop::Fast);
-    // It would still know a session that has ended on the other one since.
+    // A standby might still have a session that has since ended on the new primary.
     let signal = cluster.data().join("standby.signal");
     write(&signal, "");
     cluster.resume();
-    // The first may fail for its old connection alone.
+    // The first request may fail only because of its old connection, so send ten.
     for _ in 0..10 {
         ada.get("/account").await.assert_status(503);
     }
@@ -593,7 +594,7 @@ async fn a_server_that_has_become_a_standby_is_not_believed() {
 }
 
 #[rocket::async_test]
-async fn two_sign_ups_by_mail_for_one_address_wait_for_each_other() {
+async fn parallel_sign_ups_by_mail_leave_one_link_per_address() {
     let Some(cluster) = cluster() else { return };
     let confirm = |f: Figment| f.merge(("accounts.registration", "confirm"));
     let apps = [instance_with(&cluster, confirm).await, instance_with(&cluster, confirm).await];
@@ -601,7 +602,7 @@ async fn two_sign_ups_by_mail_for_one_address_wait_for_each_other() {
         let email = format!("ada{round}@example.org");
         let sign_ups = (0..8).map(|number| {
             let (visitor, email) = (apps[number % 2].visitor(), email.clone());
-            // With one password for all, the others would be log-ins.
+            // If all had one password, the others would be log-ins.
             let password = format!("password number {number}");
             async move {
                 let fields = [("email", &*email), ("password", &*password)];
@@ -616,7 +617,7 @@ async fn two_sign_ups_by_mail_for_one_address_wait_for_each_other() {
 }
 
 #[rocket::async_test]
-async fn a_row_that_somebody_else_has_locked_is_not_waited_for_for_long() {
+async fn a_row_locked_by_another_program_is_not_awaited_for_long() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     let ada = app.registered(ADA).await;
@@ -644,7 +645,7 @@ async fn the_servers_certificate_is_checked() {
     write(path("server.crt"), &made.cert.pem());
     write(path("other.crt"), &other.cert.pem());
     write(path("server.key"), &made.signing_key.serialize_pem());
-    // The server takes no key that others may read.
+    // The server refuses a key that others can read.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path("server.key"), mode).unwrap();
     let port = crate::servers::free_port();
@@ -679,7 +680,7 @@ async fn the_servers_certificate_is_checked() {
     drop(cluster);
 }
 
-/// A pooler before the database `site`, and its address there.
+/// Starts a pooler in front of the database `site`, and returns it with its address.
 pub async fn pooler(cluster: &Cluster, mode: &str) -> (Running, String) {
     let socket = cluster.socket().display();
     let settings = cluster.socket().join("pgbouncer.ini");
@@ -693,14 +694,14 @@ pub async fn pooler(cluster: &Cluster, mode: &str) -> (Running, String) {
     pooler.arg("-q").arg(&settings);
     let mut pooler = Running::start(pooler);
     while !cluster.socket().join(".s.PGSQL.6432").exists() {
-        assert!(!pooler.has_ended(), "it has ended");
+        assert!(!pooler.has_ended(), "the pooler has ended");
         sleep(Duration::from_millis(10)).await;
     }
     (pooler, format!("postgres://postgres@localhost:6432/site?host={socket}"))
 }
 
 #[rocket::async_test]
-async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
+async fn the_site_works_behind_a_transaction_pooler() {
     if !is_installed_with("pgbouncer") {
         return;
     }
@@ -712,7 +713,7 @@ async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
     };
     let app = TestApp::with(behind).await;
     let ada = app.registered(ADA).await;
-    // More at once than the pooler has connections, and than ours.
+    // More requests at once than the pooler or the site has connections.
     for _ in 0..5 {
         let visitors: Vec<_> = (0..20).map(|_| app.visitor()).collect();
         let log_ins = join_all(visitors.iter().map(|visitor| visitor.log_in(ADA))).await;
@@ -724,7 +725,8 @@ async fn behind_a_pooler_that_gives_a_connection_per_transaction_all_is_well() {
     assert_eq!(cluster.sql("site", "SELECT count(*) FROM sessions"), "1");
 }
 
-/// A site on a file, stopped, with something in every table.
+/// Makes the file of a stopped site with rows in every table. Returns its folder and Ada's
+/// session cookie.
 async fn lived_in() -> (TempDir, String) {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
@@ -736,13 +738,13 @@ async fn lived_in() -> (TempDir, String) {
     app.visitor().log_in_with(ADA, "wrong horse battery").await.assert_status(422);
     app.visitor().post("/reset", &[("email", "user1@example.org")]).await.assert_status(200);
     ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
-    // Its number is given to nobody else.
+    // The copy must not give the number of a deleted user to another one.
     app.execute("PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 6").await;
     let cookie = ada.session_cookie();
     (stop(app).await, cookie)
 }
 
-/// Stops a site, and keeps its folder.
+/// Stops a site and keeps its folder.
 async fn stop(app: TestApp) -> TempDir {
     let TestApp { client, dir, .. } = app;
     client.terminate().await;
@@ -770,7 +772,7 @@ fn file(dir: &TempDir) -> String {
 }
 
 #[rocket::async_test]
-async fn a_site_is_copied_and_everybody_stays_logged_in() {
+async fn users_stay_logged_in_after_a_copy_to_postgresql_and_back() {
     let Some(cluster) = cluster() else { return };
     let (old, cookie) = lived_in().await;
     let (done, said) = copy(&file(&old), &cluster.url("site"));
@@ -794,7 +796,7 @@ async fn a_site_is_copied_and_everybody_stays_logged_in() {
     moved.registered("new@example.org").await;
     assert_eq!(cluster.sql("site", "SELECT max(id) FROM users"), "7");
 
-    // And back into a file.
+    // Copy it back into a file.
     let dir = TempDir::new().unwrap();
     let back = format!("sqlite:{}", dir.path().join("back.db").display());
     let (done, said) = copy(&cluster.url("site"), &back);
@@ -810,7 +812,7 @@ async fn a_site_is_copied_and_everybody_stays_logged_in() {
 }
 
 #[rocket::async_test]
-async fn a_copy_that_was_killed_is_finished_by_the_next() {
+async fn the_next_copy_completes_a_killed_one() {
     let Some(cluster) = cluster() else { return };
     let (old, _) = lived_in().await;
     let mut db = sqlx::SqliteConnection::connect(&file(&old)).await.unwrap();
@@ -839,17 +841,17 @@ async fn a_copy_that_was_killed_is_finished_by_the_next() {
     }
     drop(killed);
     let before = copied();
-    assert!(before < 60_000, "it was too fast to be killed");
+    assert!(before < 60_000, "the copy was too fast to be killed");
     let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(done && said.contains("sessions: 60005 rows"), "{said}");
 
-    // Again: nothing is left to do, and nothing is doubled.
+    // A third copy has nothing left to do and doubles nothing.
     let (done, said) = copy(&file(&old), &cluster.url("site"));
     assert!(done && said.contains("sessions: 60005 rows"), "{said}");
 }
 
 #[rocket::async_test]
-async fn a_copy_never_mixes_two_sites() {
+async fn a_copy_never_merges_two_sites() {
     let Some(cluster) = cluster() else { return };
     let (old, _) = lived_in().await;
     let other = instance(&cluster).await;
@@ -870,17 +872,17 @@ async fn a_copy_never_mixes_two_sites() {
 }
 
 #[rocket::async_test]
-async fn a_server_is_closed_to_sites_for_as_long_as_it_is_copied() {
+async fn no_site_can_start_on_a_server_while_it_is_copied() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
     app.registered(ADA).await;
-    // It says that it is there when nobody has come for long, and by itself.
+    // A site without requests also holds its lock.
     let sessions =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'";
     assert_ne!(cluster.sql("site", sessions), "0");
     stop(app).await;
 
-    // Its target is held up: the copy waits for its turn to migrate there.
+    // Block the target, so that the copy waits to migrate it.
     cluster.sql("postgres", "CREATE DATABASE other");
     let mut held = PgConnection::connect(&cluster.url("other")).await.unwrap();
     let hold = sqlx::raw_sql(
@@ -898,7 +900,7 @@ async fn a_server_is_closed_to_sites_for_as_long_as_it_is_copied() {
                   WHERE mode = 'ShareLock' AND granted AND relation = 'users'::regclass";
     let start = Instant::now();
     while cluster.sql("site", locked) == "0" {
-        assert!(start.elapsed() < Duration::from_secs(20), "it locks nothing");
+        assert!(start.elapsed() < Duration::from_secs(20), "the copy locks nothing");
         sleep(Duration::from_millis(10)).await;
     }
     let write = "SET lock_timeout = '50ms'; DELETE FROM sessions";
@@ -909,14 +911,14 @@ async fn a_server_is_closed_to_sites_for_as_long_as_it_is_copied() {
     drop(copying);
     drop(held);
     while cluster.sql("site", locked) != "0" {
-        assert!(start.elapsed() < Duration::from_secs(60), "it stays locked");
+        assert!(start.elapsed() < Duration::from_secs(60), "the table stays locked");
         sleep(Duration::from_millis(10)).await;
     }
     instance(&cluster).await.visitor().log_in(ADA).await.assert_redirect("/account");
 }
 
 #[rocket::async_test]
-async fn a_copy_from_postgresql_names_what_it_leaves_behind() {
+async fn a_copy_from_postgresql_names_the_tables_that_it_leaves_behind() {
     let Some(cluster) = cluster() else { return };
     stop(instance(&cluster).await).await;
     for sql in [
@@ -938,7 +940,7 @@ async fn a_copy_from_postgresql_names_what_it_leaves_behind() {
 }
 
 #[rocket::async_test]
-async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
+async fn a_connection_that_receives_nothing_any_more_is_discarded() {
     let Some(cluster) = cluster() else { return };
     let wire = Wire::to(&cluster).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
@@ -947,11 +949,12 @@ async fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
     };
     let app = instance_with(&cluster, few).await;
     let ada = app.registered(ADA).await;
-    // This page reads a table each time. The account page reads nothing as long as what is
-    // known of the session is believed, so it may be answered on no connection at all.
+    // This page reads a table each time. The account page reads nothing while the session is
+    // in the cache, so it may need no connection at all.
     let ask = || ada.get("/account/sessions");
     join_all((0..8).map(|_| ask())).await;
-    // Not closed: nobody hears anything. As a firewall does that forgets a connection.
+    // The connections stay open, but nothing arrives any more, as behind a firewall that has
+    // forgotten them.
     wire.cut();
     let answers = join_all((0..8).map(|_| ask())).await;
     assert!(answers.iter().any(|answer| answer.status.code == 503));
@@ -1014,13 +1017,13 @@ async fn assert_not_drained(ada: &Visitor<'_>) {
 }
 
 #[rocket::async_test]
-async fn a_probe_that_is_given_up_leaves_no_transaction_open() {
+async fn an_abandoned_readiness_check_leaves_no_transaction_open() {
     let Some(cluster) = cluster() else { return };
     let wire = Wire::to(&cluster).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
     let app = TestApp::with(|f| f.merge(("databases.login.url", url))).await;
     app.visitor().get("/readyz").await.assert_status(200);
-    // Back in the pool, so that no new one has to be made.
+    // Wait until the connection is back in the pool, so that no new one is opened.
     sleep(Duration::from_millis(200)).await;
     wire.slow_down(Duration::from_millis(400));
     app.advance(1);
@@ -1036,7 +1039,7 @@ async fn a_probe_that_is_given_up_leaves_no_transaction_open() {
     assert_eq!(cluster.sql("site", open), "0");
 }
 
-/// What is between the site and the server: it can be slow, and it can be cut.
+/// A proxy between the site and the server that can be slowed down and cut.
 struct Wire {
     port: u16,
     state: watch::Sender<(u32, Duration)>,
@@ -1063,7 +1066,7 @@ impl Wire {
         self.state.send_modify(|state| state.1 = delay);
     }
 
-    /// Those who are connected hear nothing any more; who comes later does.
+    /// Silences the present connections without closing them. New ones work.
     fn cut(&self) {
         self.state.send_modify(|state| state.0 += 1);
     }
@@ -1091,10 +1094,10 @@ async fn carry(
     }
 }
 
-/// In a process of its own: there is one recorder in each.
+/// Runs in its own process, because a process has only one metrics recorder.
 #[cfg(feature = "prometheus")]
 #[test]
-fn prometheus_reads_how_many_connections_there_are() {
+fn the_metrics_count_the_connections() {
     if !is_installed() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Who is not logged in, in an application with routes of every kind beside.
+//! Refusals in an application that has all kinds of other routes beside ours.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ fn sell(_user: RecentLogin<'_>) {}
 #[post("/send")]
 fn send(_user: &User) {}
 
-/// For guests too, but only with a number.
+/// A page for guests as well, but only with a number.
 #[get("/<id>", rank = 5)]
 fn number(id: u32, user: Option<&User>) -> String {
     format!("{id} {}", user.is_some())
@@ -54,7 +54,7 @@ fn posted() -> &'static str {
     "posted somewhere"
 }
 
-/// A page of one segment, or no such page.
+/// A page that exists or not, with a path of one segment.
 #[get("/<page>", rank = 15)]
 fn page(page: &str) -> Option<&'static str> {
     (page == "about").then_some("about us")
@@ -77,7 +77,7 @@ fn own(status: Status, _: &Request<'_>) -> String {
 
 type Attach = fn(Rocket<Build>, &TempDir) -> Rocket<Build>;
 
-/// Everything that may come after a route and would answer in its place.
+/// The routes and catchers that might answer in place of a refusal.
 const NEIGHBOURS: [(&str, Attach); 9] = [
     ("nothing", |rocket, _| rocket),
     ("files", with_files),
@@ -110,7 +110,7 @@ async fn json(app: &TestApp, method: Method, path: &str) -> Answer {
 }
 
 #[rocket::async_test]
-async fn a_visitor_is_sent_to_the_log_in_whatever_else_is_mounted() {
+async fn a_visitor_is_sent_to_the_log_in_whichever_other_routes_are_mounted() {
     for (beside, attach) in NEIGHBOURS {
         let (app, _dir) = app_beside(attach).await;
         let ours = ["/account", "/account/export", "/account/delete", "/reauthenticate"];
@@ -132,7 +132,7 @@ async fn a_visitor_is_sent_to_the_log_in_whatever_else_is_mounted() {
             assert_eq!(json(&app, Method::Post, path).await.status, Status::Unauthorized);
         }
 
-        // What anybody may see goes on as it was.
+        // Public pages still work.
         app.visitor().get("/7").await.assert_text("7 false");
         let missing = app.visitor().get("/missing.png").await;
         assert_eq!(missing.header("location"), None, "{beside}");
@@ -145,7 +145,7 @@ async fn a_visitor_is_sent_to_the_log_in_whatever_else_is_mounted() {
 }
 
 #[rocket::async_test]
-async fn an_old_log_in_is_asked_for_the_password_whatever_else_is_mounted() {
+async fn an_old_log_in_is_asked_for_the_password_whichever_routes_are_mounted() {
     for (beside, attach) in NEIGHBOURS {
         let (app, _dir) = app_beside(attach).await;
         let ada = app.registered("ada@example.org").await;
@@ -156,7 +156,7 @@ async fn an_old_log_in_is_asked_for_the_password_whatever_else_is_mounted() {
             assert_eq!(answer.header("location"), Some(&*location), "{beside}: {path}");
         }
 
-        // From a form to the page that it stands on, and never to a catch-all.
+        // A refused form leads back to the page that it is on, and never to a catch-all.
         for (form, page) in [
             ("/items/1/sell", "/items/1"),
             ("/account/sessions/x/revoke", "/account/sessions"),
@@ -189,7 +189,7 @@ fn sold_out(number: &str) -> Result<String, Status> {
 }
 
 #[rocket::async_test]
-async fn a_second_route_is_for_guests_whatever_else_is_mounted() {
+async fn a_second_route_for_guests_works_whichever_other_routes_are_mounted() {
     for (beside, attach) in NEIGHBOURS {
         let dir = TempDir::new().unwrap();
         let build = |rocket: Rocket<Build>| {
@@ -200,7 +200,7 @@ async fn a_second_route_is_for_guests_whatever_else_is_mounted() {
         let guest = app.visitor();
         assert_eq!(guest.get("/private").await.body, "for guests", "{beside}");
         assert_eq!(guest.get("/items/1").await.body, "sold out", "{beside}");
-        // That it says no is its answer.
+        // A 404 by the second route is its answer.
         guest.get("/items/2").await.assert_status(404);
         guest.get("/sensitive").await.assert_redirect("/login?next=%2Fsensitive");
 
@@ -212,7 +212,7 @@ async fn a_second_route_is_for_guests_whatever_else_is_mounted() {
 }
 
 #[rocket::async_test]
-async fn a_second_route_that_is_not_asked_is_no_route_for_guests() {
+async fn a_route_that_does_not_match_the_request_is_no_route_for_guests() {
     #[get("/private?as=guest", rank = 2)]
     fn by_query() -> &'static str {
         "by query"
@@ -236,7 +236,7 @@ async fn a_second_route_that_is_not_asked_is_no_route_for_guests() {
 }
 
 #[rocket::async_test]
-async fn a_result_tells_a_refusal_from_an_outage() {
+async fn a_result_guard_distinguishes_a_refusal_from_an_outage() {
     #[get("/whatever")]
     fn whatever(user: Result<&User, &Error>) -> String {
         match user {
@@ -254,7 +254,7 @@ async fn a_result_tells_a_refusal_from_an_outage() {
     assert_eq!(ada.get("/whatever").await.body, "false 503");
 }
 
-/// What browsers and programs send with a request, and whether nobody goes there.
+/// The headers of browsers and programs, each with true if the request is a program's.
 const CLIENTS: [(&[(&str, &str)], bool); 17] = [
     (&[], false),
     (&[("Accept", "*/*")], false),
@@ -264,7 +264,7 @@ const CLIENTS: [(&[(&str, &str)], bool); 17] = [
     (&[("Sec-Fetch-Dest", "document")], false),
     (&[("Accept", "application/json")], true),
     (&[("Accept", "application/json"), ("Sec-Fetch-Mode", "navigate")], true),
-    // fetch(), with and without an Accept of its own, XMLHttpRequest, <img>, <script>.
+    // fetch() with and without its own Accept, XMLHttpRequest, <img>, <script>.
     (&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")], true),
     (&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty"), ("Accept", "*/*")], true),
     (&[("Sec-Fetch-Mode", "same-origin"), ("Accept", "text/html")], true),
@@ -277,7 +277,7 @@ const CLIENTS: [(&[(&str, &str)], bool); 17] = [
 ];
 
 #[rocket::async_test]
-async fn a_script_is_told_401_and_a_person_the_way_to_the_log_in() {
+async fn a_script_gets_401_and_a_person_is_redirected_to_the_log_in() {
     for (beside, attach) in [NEIGHBOURS[0], NEIGHBOURS[5]] {
         let (app, _dir) = app_beside(attach).await;
         let (guest, ada) = (app.visitor(), app.registered("ada@example.org").await);

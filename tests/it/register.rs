@@ -55,7 +55,7 @@ async fn each_wrong_field_has_its_own_message() {
 }
 
 #[rocket::async_test]
-async fn a_taken_address_is_refused_whatever_its_case() {
+async fn a_taken_address_is_refused_in_any_case() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
     for taken in ["ada@example.org", "ADA@EXAMPLE.ORG", " Ada@Example.org "] {
@@ -67,7 +67,7 @@ async fn a_taken_address_is_refused_whatever_its_case() {
 }
 
 #[rocket::async_test]
-async fn many_sign_ups_of_one_address_at_once_make_one_account() {
+async fn many_simultaneous_sign_ups_of_one_address_make_one_account() {
     let app = TestApp::new().await;
     for round in 0..5 {
         let emails: Vec<_> = (0..20)
@@ -80,7 +80,7 @@ async fn many_sign_ups_of_one_address_at_once_make_one_account() {
             })
             .collect();
         let visitors: Vec<_> = emails.iter().map(|_| app.visitor()).collect();
-        // Each with a password of their own: with the account's it would be a log-in.
+        // Each sign-up has its own password. With the account's password it would be a log-in.
         let answers =
             visitors.iter().zip(&emails).enumerate().map(async |(i, (visitor, email))| {
                 let password = format!("password number {i}");
@@ -105,7 +105,7 @@ async fn the_password_is_stored_as_an_argon2id_hash() {
 }
 
 #[rocket::async_test]
-async fn a_sign_up_takes_the_place_of_whoever_was_logged_in() {
+async fn a_sign_up_ends_the_session_of_the_user_who_was_logged_in() {
     let app = TestApp::new().await;
     let visitor = app.registered("ada@example.org").await;
     let before = visitor.session_cookie();
@@ -118,7 +118,7 @@ async fn a_sign_up_takes_the_place_of_whoever_was_logged_in() {
 }
 
 #[rocket::async_test]
-async fn where_sign_up_is_closed_there_is_no_link_and_no_way() {
+async fn closed_registration_has_no_links_and_refuses_sign_ups() {
     let app = TestApp::with(|figment| figment.merge(("accounts.registration", "closed"))).await;
     let visitor = app.visitor();
     visitor.get("/register").await.assert_status(403).assert_text("Sign-up is closed");
@@ -134,7 +134,7 @@ async fn where_sign_up_is_closed_there_is_no_link_and_no_way() {
 }
 
 #[rocket::async_test]
-async fn a_wrong_password_alone_has_the_focus() {
+async fn the_password_field_has_the_focus_if_only_it_is_wrong() {
     let app = TestApp::new().await;
     let fields = [("email", "ada@example.org"), ("password", "x")];
     let refused = app.visitor().post("/register", &fields).await;
@@ -154,7 +154,7 @@ async fn length_is_counted_in_code_points_from_12_to_128() {
 }
 
 #[rocket::async_test]
-async fn what_is_typed_is_shown_as_text() {
+async fn typed_text_is_escaped() {
     let app = TestApp::new().await;
     let fields = [("email", r#""><script>alert(1)</script>"#), ("password", PASSWORD)];
     let refused = app.visitor().post("/register", &fields).await;

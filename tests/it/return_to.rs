@@ -1,9 +1,9 @@
-//! Where a visitor goes after logging in.
+//! The page that a visitor sees after the log-in.
 
 use crate::support::{PASSWORD, TestApp};
 
 #[rocket::async_test]
-async fn a_visitor_comes_back_to_the_page_he_asked_for() {
+async fn a_log_in_leads_back_to_the_requested_page() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await.log_out().await;
     let visitor = app.visitor();
@@ -19,7 +19,7 @@ async fn a_visitor_comes_back_to_the_page_he_asked_for() {
 }
 
 #[rocket::async_test]
-async fn a_refused_form_remembers_the_way() {
+async fn a_refused_form_keeps_the_return_path() {
     let app = TestApp::new().await;
     for page in ["/login", "/register"] {
         let fields = [("email", "ada@example.org"), ("password", "x"), ("next", "/notes")];

@@ -1,4 +1,4 @@
-//! What holds for every route, read from the route table.
+//! Rules for all routes, checked against the route table.
 
 use rocket::http::Method;
 use rocket::{get, routes};
@@ -6,8 +6,8 @@ use rocket_login::{Auth, Session, User};
 
 use crate::support::{TestApp, figment};
 
-/// The routes that anybody may use without being logged in. Whoever adds one
-/// decides that here.
+/// The routes that need no log-in. If you add a route, decide here whether it is
+/// public.
 const PUBLIC: [(Method, &str); 26] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
@@ -82,14 +82,14 @@ fn act(_auth: Auth<'_>) {}
 
 #[get("/both")]
 fn both(user: Option<&User>, session: &Session, again: Option<&User>) -> String {
-    // One session, loaded once: the guards hand out the same user.
+    // The session is loaded once, so all guards return one user.
     let users = [user, session.user(), again].map(|user| user.map(std::ptr::from_ref));
     let is_one = users.iter().all(|user| *user == users[0]);
     format!("{} {is_one}", user.is_some())
 }
 
 #[rocket::async_test]
-async fn an_applications_own_routes_use_the_guards() {
+async fn an_applications_own_routes_can_use_the_guards() {
     let app =
         TestApp::built(|f| f, |rocket| rocket.mount("/", routes![private, public, both])).await;
     let visitor = app.visitor();

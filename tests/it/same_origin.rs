@@ -1,4 +1,4 @@
-//! No other site acts in a visitor's name.
+//! No other site can act in a visitor's name.
 
 use rocket::figment::Figment;
 use rocket::http::{ContentType, Header, Method};
@@ -47,7 +47,7 @@ async fn a_form_on_another_site_has_no_effect() {
 }
 
 #[rocket::async_test]
-async fn our_own_form_and_a_program_pass() {
+async fn our_own_forms_and_programs_are_accepted() {
     for headers in [
         &[] as &[_],
         &[("Sec-Fetch-Site", "same-origin")],
@@ -63,7 +63,7 @@ async fn our_own_form_and_a_program_pass() {
 }
 
 #[rocket::async_test]
-async fn a_trusted_origin_passes() {
+async fn a_form_from_a_trusted_origin_is_accepted() {
     let trusting =
         |figment: Figment| figment.merge(("site.trusted_origins", ["https://app.example.org"]));
     for (origin, status) in [
@@ -109,7 +109,7 @@ async fn every_unsafe_request_is_refused_before_404_and_405() {
 }
 
 #[rocket::async_test]
-async fn a_form_cannot_pass_for_another_method() {
+async fn a_form_cannot_override_its_method() {
     let app = TestApp::new().await;
     for (content_type, body) in [
         ("application/x-www-form-urlencoded", "_method=get&email=a"),
@@ -118,7 +118,7 @@ async fn a_form_cannot_pass_for_another_method() {
         ("application/x-www-form-urlencoded", "%5fmethod=get"),
         ("multipart/form-data; boundary=x", "_method=put&x"),
     ] {
-        // Encoded or in another kind of body, Rocket does not see it.
+        // Rocket does not see an encoded `_method` or one in another kind of body.
         let status = match content_type {
             "application/x-www-form-urlencoded" if body.starts_with('%') => 422,
             "application/x-www-form-urlencoded" => 400,

@@ -1,4 +1,4 @@
-//! How long a session lives, and which cookie is one.
+//! The lifetime of a session, and the validity of its cookie.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use cookie::{CookieJar, Key};
@@ -55,7 +55,7 @@ async fn a_session_ends_when_unused_for_two_hours() {
 }
 
 #[rocket::async_test]
-async fn a_session_ends_after_a_day_however_much_it_is_used() {
+async fn a_session_ends_after_a_day_even_if_it_is_used() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     for _ in 0..23 {
@@ -69,7 +69,7 @@ async fn a_session_ends_after_a_day_however_much_it_is_used() {
 }
 
 #[rocket::async_test]
-async fn who_is_remembered_comes_back_within_two_weeks() {
+async fn a_remembered_user_stays_logged_in_for_two_weeks_without_a_visit() {
     let app = TestApp::new().await;
     let ada = remembered(&app, "ada@example.org").await;
     app.advance(14 * DAY - 1);
@@ -79,7 +79,7 @@ async fn who_is_remembered_comes_back_within_two_weeks() {
 }
 
 #[rocket::async_test]
-async fn who_is_remembered_logs_in_again_after_thirty_days() {
+async fn a_remembered_user_must_log_in_again_after_thirty_days() {
     let app = TestApp::new().await;
     let ada = remembered(&app, "ada@example.org").await;
     for _ in 0..29 {
@@ -91,7 +91,7 @@ async fn who_is_remembered_logs_in_again_after_thirty_days() {
 }
 
 #[rocket::async_test]
-async fn the_time_outs_are_configurable() {
+async fn the_timeouts_are_configurable() {
     let configure = |figment: Figment| {
         figment.merge(("session.idle_timeout", 10)).merge(("session.absolute_timeout", "15s"))
     };
@@ -99,7 +99,7 @@ async fn the_time_outs_are_configurable() {
     let ada = app.registered("ada@example.org").await;
     app.advance(9);
     assert!(ada.is_logged_in().await);
-    // The page does not wait for it, on a busy machine.
+    // The page does not wait for this write, which may take a moment.
     app.until("SELECT last_seen_at = created_at + 9 FROM sessions").await;
     app.advance(5);
     assert!(ada.is_logged_in().await);
@@ -126,7 +126,7 @@ async fn reading_writes_the_last_seen_time_once_a_minute() {
 }
 
 #[rocket::async_test]
-async fn a_cookie_that_was_replaced_or_logged_out_is_worth_nothing() {
+async fn a_replaced_or_logged_out_cookie_is_void() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let mut old = vec![ada.session_cookie()];
@@ -143,7 +143,7 @@ async fn a_cookie_that_was_replaced_or_logged_out_is_worth_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_planted_session_stays_the_planters() {
+async fn a_session_planted_before_the_log_in_does_not_become_the_users() {
     let app = TestApp::new().await;
     let eve = app.registered("eve@example.org").await;
     app.registered("ada@example.org").await.log_out().await;
@@ -153,13 +153,13 @@ async fn a_planted_session_stays_the_planters() {
     ada.set_cookie("session", planted.clone());
     ada.log_in("ada@example.org").await.assert_status(303);
     assert_ne!(ada.session_cookie(), planted);
-    // The planted session went with the log-in, whoever it belonged to.
+    // The log-in has ended the planted session.
     assert!(!eve.is_logged_in().await);
     assert!(ada.is_logged_in().await);
 }
 
 #[rocket::async_test]
-async fn a_cookie_we_did_not_seal_is_an_anonymous_visitor() {
+async fn a_cookie_that_we_did_not_seal_makes_an_anonymous_visitor() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let good = ada.session_cookie();
@@ -180,13 +180,13 @@ async fn a_cookie_we_did_not_seal_is_an_anonymous_visitor() {
         "%".into(),
         "ü".into(),
     ];
-    // Each character changed once.
+    // Change each character once.
     bad.extend((0..good.len()).map(|position| {
         let mut changed = good.clone().into_bytes();
         changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
         String::from_utf8(changed).unwrap()
     }));
-    // The last character's low bits may be padding, which is not part of the value.
+    // The low bits of the last character may be padding, which does not change the value.
     bad.retain(|cookie| *cookie != good);
 
     for cookie in bad {
@@ -201,7 +201,7 @@ async fn a_cookie_we_did_not_seal_is_an_anonymous_visitor() {
 }
 
 #[rocket::async_test]
-async fn another_cookie_of_ours_is_no_session() {
+async fn our_session_cookie_is_not_accepted_under_another_name() {
     let app = TestApp::new().await;
     let ada = app.visitor();
     let registered = ada.register("ada@example.org").await;
@@ -215,10 +215,10 @@ async fn another_cookie_of_ours_is_no_session() {
 }
 
 #[rocket::async_test]
-async fn a_value_the_server_did_not_issue_is_never_adopted() {
+async fn a_token_that_the_server_did_not_issue_is_never_adopted() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await.log_out().await;
-    // Of the right shape, and sealed: only the table can tell.
+    // The token has the right form and is sealed, so only the table shows that it is invalid.
     let chosen = sealed("session", &"A".repeat(43));
     let visitor = app.visitor();
     visitor.set_cookie("session", chosen.clone());
@@ -229,13 +229,13 @@ async fn a_value_the_server_did_not_issue_is_never_adopted() {
 }
 
 #[rocket::async_test]
-async fn the_table_holds_nothing_that_logs_in() {
+async fn the_session_table_holds_nothing_that_logs_in() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let id: Vec<u8> =
         sqlx::query("SELECT id FROM sessions").fetch_one(&mut app.db().await).await.unwrap().get(0);
     assert_eq!(id.len(), 32);
-    // Not even for somebody who can seal cookies as we do.
+    // The id does not help even a thief who can seal cookies as we do.
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     for value in [hex, BASE64_URL_SAFE_NO_PAD.encode(&id)] {
         let thief = app.visitor();
@@ -246,7 +246,7 @@ async fn the_table_holds_nothing_that_logs_in() {
 }
 
 #[rocket::async_test]
-async fn the_row_says_whose_it_is_and_where_it_came_from() {
+async fn a_session_row_records_its_user_address_and_browser() {
     let app = TestApp::new().await;
     let agent = format!("Browser/1.0\u{7}{}", "x".repeat(500));
     let request = app
@@ -274,7 +274,7 @@ async fn the_row_says_whose_it_is_and_where_it_came_from() {
 }
 
 #[rocket::async_test]
-async fn only_a_trusted_proxy_says_where_a_request_came_from() {
+async fn only_a_trusted_proxy_can_state_the_clients_address() {
     let trusting =
         |figment: Figment| figment.merge(("site.trusted_proxies", ["10.0.0.0/8", "::1"]));
     for (remote, forwarded, expected) in [
@@ -285,7 +285,7 @@ async fn only_a_trusted_proxy_says_where_a_request_came_from() {
         ("[::ffff:10.0.0.1]:1", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.1:1", "6.6.6.6, 203.0.113.9:51234", "203.0.113.9"),
         ("10.0.0.1:1", "6.6.6.6, [2001:db8::9]:443", "2001:db8::9"),
-        // Unknown: as the proxy's they would be everybody's.
+        // An unknown address is stored as empty. With the proxy's address, all clients would be one.
         ("10.0.0.1:1", "6.6.6.6, nonsense", ""),
         ("10.0.0.1:1", "", ""),
         ("192.0.2.1:1", "203.0.113.9", "192.0.2.1"),
@@ -306,7 +306,7 @@ async fn only_a_trusted_proxy_says_where_a_request_came_from() {
 }
 
 #[rocket::async_test]
-async fn a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew() {
+async fn a_previous_secret_key_still_opens_a_cookie_which_is_then_resealed() {
     const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const NEW: &str = "HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
     let app = TestApp::new().await;
@@ -331,7 +331,7 @@ async fn a_former_secret_key_still_opens_and_the_cookie_is_sealed_anew() {
 }
 
 #[rocket::async_test]
-async fn expired_rows_are_swept_and_no_others() {
+async fn the_sweep_deletes_expired_sessions_only() {
     let app = TestApp::new().await;
     let random = database::random(32);
     let insert = format!(
@@ -344,7 +344,7 @@ async fn expired_rows_are_swept_and_no_others() {
     app.advance(100);
 
     let db = Db::fetch(app.client.rocket()).unwrap();
-    // The site's own sweep, at its start, may have had some of them.
+    // The site's own sweep at its start may have deleted some of them.
     assert!(sweep(db, &app.clock).await.unwrap() <= 250);
     assert_eq!(sweep(db, &app.clock).await.unwrap(), 0);
     assert_eq!(app.sessions().await, 1);
@@ -355,7 +355,7 @@ async fn expired_rows_are_swept_and_no_others() {
 }
 
 #[rocket::async_test]
-async fn the_test_seals_as_the_site_does() {
+async fn the_tests_seal_cookies_as_the_site_does() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     let visitor = app.visitor();
@@ -375,7 +375,7 @@ async fn a_sweep_survives_a_locked_file() {
     assert!(sweep(db, &app.clock).await.is_err());
     assert_eq!(app.sessions().await, 1);
     lock.rollback().await.unwrap();
-    // By this sweep, or by the site's own.
+    // This sweep or the site's own one deletes the session.
     sweep(db, &app.clock).await.unwrap();
     assert_eq!(app.sessions().await, 0);
 }
@@ -407,7 +407,7 @@ async fn deleting_all_rows_logs_everybody_out() {
 }
 
 #[rocket::async_test]
-async fn a_deleted_users_sessions_are_gone() {
+async fn deleting_a_user_by_sql_deletes_their_sessions() {
     let app = TestApp::new().await;
     let ada = app.registered("ada@example.org").await;
     app.execute(pick("PRAGMA foreign_keys = ON; DELETE FROM users", "DELETE FROM users")).await;
@@ -416,14 +416,14 @@ async fn a_deleted_users_sessions_are_gone() {
 }
 
 #[rocket::async_test]
-async fn an_account_that_was_disabled_by_sql_is_out_at_once_as_well() {
+async fn disabling_a_user_by_sql_logs_them_out_at_once() {
     let app = TestApp::new().await;
     let (ada, bob) = (app.registered("ada@example.org").await, app.registered("b@x.org").await);
     assert!(ada.is_logged_in().await && bob.is_logged_in().await);
     app.execute("UPDATE users SET disabled_at = 1 WHERE email = 'ada@example.org'").await;
     assert!(!ada.is_logged_in().await);
     assert!(bob.is_logged_in().await);
-    // Nor does a write find the session, nor is its end put off.
+    // No write finds the session, so its end is not extended.
     app.advance(90);
     assert!(!ada.is_logged_in().await);
     let seen = "SELECT count(*) FROM sessions WHERE last_seen_at > created_at AND user_id = 1";

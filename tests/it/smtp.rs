@@ -1,4 +1,4 @@
-//! A real mail server, if there is one to start.
+//! A real mail server, if one is installed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::servers::{Running, clean, has};
 
-/// aiosmtpd, killed when dropped.
+/// A running aiosmtpd, which is killed when dropped.
 pub struct SmtpServer {
     _running: Running,
     pub port: u16,
@@ -38,38 +38,38 @@ impl SmtpServer {
         server
     }
 
-    /// What it has said under `key` so far.
+    /// Returns the lines with `key` that it has printed so far.
     pub fn said(&self, key: &str) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter(|line| line.get(key).is_some()).cloned().collect()
     }
 
-    /// The mails that have arrived.
+    /// Returns the mails that have arrived.
     pub fn mails(&self) -> Vec<Value> {
         self.said("text")
     }
 
-    /// Waits until it has said so much under `key`.
+    /// Waits until it has printed `count` lines with `key`.
     pub async fn until(&self, key: &str, count: usize) -> Vec<Value> {
         let waiting = async {
             while self.said(key).len() < count {
                 time::sleep(Duration::from_millis(20)).await;
             }
         };
-        // Longer than a mail is lent to a sender that was killed meanwhile.
+        // This is longer than the lease of a mail by a sender that was killed.
         let waited = time::timeout(Duration::from_secs(100), waiting).await;
         assert!(waited.is_ok(), "{:?}", self.lines.lock().unwrap());
         self.said(key)
     }
 }
 
-/// Whether a test with a mail server can run. In CI it must; elsewhere a line says that it
-/// was not.
+/// Returns true if tests with a mail server can run. In CI they must. Elsewhere, a line
+/// reports that they did not.
 pub fn is_installed() -> bool {
     has(python().is_some(), "aiosmtpd")
 }
 
-/// The tests' own Python, or the system's, if it has aiosmtpd.
+/// Returns the tests' own Python or the system's, if it has aiosmtpd.
 fn python() -> Option<&'static str> {
     let own = "tests/smtp/venv/bin/python";
     let candidates = [own, "python3"].into_iter().filter(|p| *p != own || Path::new(p).is_file());
@@ -80,8 +80,8 @@ fn python() -> Option<&'static str> {
     })
 }
 
-/// Lets background tasks run until nothing more is expected of them: as long
-/// as a mail takes that does come.
+/// Waits for background tasks for as long as a mail takes to arrive, so that an unexpected
+/// one would arrive.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(300)).await;
 }

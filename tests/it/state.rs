@@ -1,4 +1,4 @@
-//! What an application keeps in a session.
+//! The state that an application keeps in a session.
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
@@ -73,7 +73,7 @@ fn late<'r>(session: &'r Session) -> TextStream![String + 'r] {
     }
 }
 
-/// Waits, with the session loaded, until it is told to write.
+/// Loads the session and waits for the test before it writes.
 #[post("/slow")]
 async fn slow(session: &Session, gate: &State<Gate>) -> Result<(), Error> {
     gate.loaded.notify_one();
@@ -116,7 +116,7 @@ async fn app() -> TestApp {
 }
 
 #[rocket::async_test]
-async fn the_row_and_the_cookie_come_with_the_first_write() {
+async fn the_first_write_creates_the_row_and_sets_the_cookie() {
     let app = app().await;
     let visitor = app.visitor();
     let read = visitor.get("/s/peek").await;
@@ -129,14 +129,14 @@ async fn the_row_and_the_cookie_come_with_the_first_write() {
     assert_eq!(app.sessions().await, 1);
     visitor.get("/s/get/a").await.assert_status(200).assert_text("b");
 
-    // The session is there now: further writes set no cookie.
+    // The session exists now, so further writes set no cookie.
     let again = visitor.post("/s/set/a/c", &[]).await;
     assert_eq!((again.set_cookie("session"), app.sessions().await), (None, 1));
     visitor.get("/s/get/a").await.assert_text("c");
 }
 
 #[rocket::async_test]
-async fn row_and_cookie_come_together_whatever_the_request_ends_with() {
+async fn row_and_cookie_come_together_even_if_the_request_fails() {
     let app = app().await;
     for (number, path) in
         ["set-and-fail/400", "set-and-fail/404", "set-and-fail/500", "set-and-panic"]
@@ -162,18 +162,18 @@ async fn two_writes_of_one_request_make_one_session() {
 }
 
 #[rocket::async_test]
-async fn a_session_cannot_begin_in_the_middle_of_a_response() {
+async fn a_session_cannot_start_in_the_middle_of_a_response() {
     let app = app().await;
     let visitor = app.visitor();
     let late = visitor.get("/s/late").await;
     late.assert_text("a cookie cannot be set once the response has begun");
     assert_eq!(app.sessions().await, 0);
 
-    // One that has begun can be written to.
+    // An existing session can be written to.
     visitor.post("/s/set/x/y", &[]).await.assert_status(200);
     visitor.get("/s/late").await.assert_text("Ok(())");
     visitor.get("/s/get/a").await.assert_text("b");
-    // But its token cannot be replaced any longer.
+    // But its token can no longer be replaced.
     let late = visitor.get("/s/late-regenerate").await;
     late.assert_text("a cookie cannot be set once the response has begun");
     visitor.get("/s/get/a").await.assert_text("b");
@@ -215,7 +215,7 @@ async fn values_keep_their_type() {
 }
 
 #[rocket::async_test]
-async fn an_error_does_not_say_what_the_value_is() {
+async fn an_error_does_not_reveal_the_value() {
     let app = app().await;
     app.visitor()
         .with_session(async |session| {
@@ -234,7 +234,7 @@ async fn an_error_does_not_say_what_the_value_is() {
 }
 
 #[rocket::async_test]
-async fn what_could_not_be_read_back_is_refused() {
+async fn a_value_that_could_not_be_read_back_is_refused() {
     let app = app().await;
     let visitor = app.visitor();
     let nested = |depth: usize| -> serde_json::Value {
@@ -258,7 +258,7 @@ async fn what_could_not_be_read_back_is_refused() {
 }
 
 #[rocket::async_test]
-async fn a_lowered_limit_traps_nobody() {
+async fn a_session_above_a_lowered_limit_can_shrink_log_in_and_log_out() {
     let app = app().await;
     let ada = app.registered("ada@example.org").await;
     ada.post(&format!("/s/set/a/{}", "x".repeat(200)), &[]).await.assert_status(200);
@@ -284,7 +284,7 @@ async fn a_double_click_on_log_in_keeps_the_basket() {
     app.registered("ada@example.org").await.log_out().await;
     let visitor = app.visitor();
     visitor.post("/s/set/basket/tea", &[]).await.assert_status(200);
-    // Both are to begin at once, and a connection takes a while to be made.
+    // Open the connections first, because that takes a while and both must begin at once.
     tokio::join!(visitor.get("/account"), visitor.get("/account"));
     let (one, two) =
         tokio::join!(visitor.log_in("ada@example.org"), visitor.log_in("ada@example.org"));
@@ -317,7 +317,7 @@ async fn values_are_removed_taken_and_cleared() {
 }
 
 #[rocket::async_test]
-async fn of_parallel_takes_one_gets_the_value() {
+async fn only_one_of_several_parallel_takes_gets_the_value() {
     let app = app().await;
     let visitor = app.visitor();
     visitor.post("/s/set/ticket/one", &[]).await.assert_status(200);
@@ -329,7 +329,7 @@ async fn of_parallel_takes_one_gets_the_value() {
 }
 
 #[rocket::async_test]
-async fn a_write_that_changes_nothing_writes_nothing() {
+async fn a_write_without_a_change_does_not_reach_the_database() {
     let app = app().await;
     let visitor = app.visitor();
     visitor.post("/s/set/a/b", &[]).await;
@@ -346,7 +346,7 @@ async fn a_write_that_changes_nothing_writes_nothing() {
 }
 
 #[rocket::async_test]
-async fn sixty_four_requests_at_once_lose_no_update_over_two_hundred_rounds() {
+async fn sixty_four_parallel_requests_lose_no_update_in_two_hundred_rounds() {
     let app = app().await;
     let visitor = app.visitor();
     visitor.post("/s/set/begun/yes", &[]).await.assert_status(200);
@@ -375,12 +375,12 @@ async fn sixty_four_requests_at_once_lose_no_update_over_two_hundred_rounds() {
 }
 
 #[rocket::async_test]
-async fn a_slow_writer_never_brings_an_ended_session_back() {
+async fn a_slow_write_never_restores_an_ended_session() {
     let app = app().await;
     let gate: &Gate = app.client.rocket().state().unwrap();
     for round in 0..100 {
         let visitor = Browser::new(&app.client);
-        // A visitor's session in one round, a user's in the next.
+        // Alternate between a visitor's session and a user's.
         match round % 2 {
             0 => drop(visitor.post("/s/set/a/b", &[]).await),
             _ => visitor.sign_in("ada@example.org").await,
@@ -412,7 +412,7 @@ async fn a_slow_writer_never_brings_an_ended_session_back() {
 }
 
 #[rocket::async_test]
-async fn a_state_above_the_limit_is_refused_whole() {
+async fn a_write_above_the_state_limit_is_refused_entirely() {
     let limited = |figment: Figment| figment.merge(("session.state_limit", 100));
     let app = TestApp::built(limited, application).await;
     let visitor = app.visitor();
@@ -443,7 +443,7 @@ async fn the_default_limit_is_64_kibibytes() {
 }
 
 #[rocket::async_test]
-async fn one_address_begins_so_many_sessions_in_an_hour() {
+async fn the_visitor_limit_bounds_new_sessions_per_network_and_hour() {
     let limited = |figment: Figment| figment.merge(("session.visitor_limit", 3));
     let app = TestApp::built(limited, application).await;
     let begin = async |address: &str| {
@@ -457,7 +457,7 @@ async fn one_address_begins_so_many_sessions_in_an_hour() {
     assert_eq!(begin("192.0.2.1").await, 429);
     assert_eq!(begin("192.0.2.2").await, 200);
 
-    // One subscriber has a whole /64 of IPv6.
+    // One subscriber has a whole IPv6 network of 64 bits.
     for last in 1..4 {
         assert_eq!(begin(&format!("[2001:db8::{last}]")).await, 200);
     }
@@ -478,12 +478,12 @@ async fn a_user_is_not_counted_as_a_visitor() {
     let refused = app.visitor().send(request).await;
     refused.assert_status(429).assert_text("Too many attempts");
     assert_eq!(refused.header("retry-after"), Some("600"));
-    // Who has no address, as on a Unix socket, is not everybody else without one.
+    // Clients without an address, as on a Unix socket, are not counted as one client.
     app.visitor().post("/s/count", &[]).await.assert_status(200);
 }
 
 #[rocket::async_test]
-async fn a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on() {
+async fn an_unreadable_row_is_deleted_and_the_visitor_starts_a_new_session() {
     let app = app().await;
     let ada = app.registered("ada@example.org").await;
     app.execute("PRAGMA ignore_check_constraints = ON; UPDATE sessions SET data = '[broken'").await;
@@ -495,7 +495,7 @@ async fn a_row_that_cannot_be_read_is_dropped_and_the_visitor_goes_on() {
 }
 
 #[rocket::async_test]
-async fn a_failed_write_is_never_answered_as_success() {
+async fn a_failed_write_is_never_reported_as_a_success() {
     let app = app().await;
     let visitor = app.visitor();
     visitor.post("/s/set/a/b", &[]).await;
@@ -513,13 +513,13 @@ async fn a_failed_write_is_never_answered_as_success() {
 }
 
 #[rocket::async_test]
-async fn the_visitors_state_is_kept_at_log_in() {
+async fn a_visitors_state_is_kept_at_log_in() {
     let app = app().await;
     let ada = app.visitor();
     ada.post("/s/set/a/b", &[]).await;
     ada.register("ada@example.org").await.assert_status(303);
     ada.get("/s/get/a").await.assert_text("b");
-    // And of the same user.
+    // The state stays when this user logs in again.
     ada.post("/s/set/a/c", &[]).await;
     ada.log_in("ada@example.org").await.assert_status(303);
     ada.get("/s/get/a").await.assert_text("c");
@@ -537,7 +537,7 @@ async fn another_users_state_is_dropped_at_log_in() {
 }
 
 #[rocket::async_test]
-async fn keeping_state_at_log_in_can_be_switched_off() {
+async fn the_state_is_dropped_at_log_in_if_so_configured() {
     let configure = |figment: Figment| figment.merge(("session.keep_state", false));
     let app = TestApp::built(configure, application).await;
     let ada = app.visitor();
@@ -547,7 +547,7 @@ async fn keeping_state_at_log_in_can_be_switched_off() {
 }
 
 #[rocket::async_test]
-async fn the_visitors_own_keys_outlast_log_out_and_another_user() {
+async fn visitor_keys_survive_log_out_and_the_log_in_of_another_user() {
     let configure = |figment: Figment| figment.merge(("session.visitor_keys", ["language"]));
     let app = TestApp::built(configure, application).await;
     app.registered("bob@example.org").await.log_out().await;
@@ -561,7 +561,7 @@ async fn the_visitors_own_keys_outlast_log_out_and_another_user() {
     visitor.get("/s/peek").await.assert_text(r#"["language"]"#);
     visitor.get("/s/get/language").await.assert_text("cy");
 
-    // Under a new token, of course.
+    // The visitor's session has a new token.
     assert_ne!(visitor.session_cookie(), adas);
     visitor.set_cookie("session", adas);
     visitor.get("/s/peek").await.assert_text("[] false");

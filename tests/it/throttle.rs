@@ -1,4 +1,4 @@
-//! How often somebody may try. The numbers are those of the README.
+//! The throttle: how often a client may try. The documentation states these numbers.
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
@@ -40,7 +40,7 @@ async fn after_ten_failures_the_delay_begins_at_thirty_seconds_and_doubles() {
     fail(&app, HERE, 10).await;
     for delay in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
         let before = hashes(&app);
-        // The right password as well, and nothing is hashed for it.
+        // The right password is refused as well, and nothing is hashed for it.
         assert_wait(&log_in(&app, HERE, RIGHT).await, &delay.to_string());
         app.advance(delay - 1);
         assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
@@ -51,7 +51,7 @@ async fn after_ten_failures_the_delay_begins_at_thirty_seconds_and_doubles() {
 }
 
 #[rocket::async_test]
-async fn the_page_is_readable_and_says_when() {
+async fn the_429_page_says_when_to_try_again() {
     let app = TestApp::new().await;
     fail(&app, HERE, 10).await;
     let answer = log_in(&app, HERE, WRONG).await;
@@ -69,8 +69,8 @@ async fn the_page_is_readable_and_says_when() {
 }
 
 #[rocket::async_test]
-async fn the_page_says_what_is_possible_there() {
-    // Each way to the page, on a site with mail and on one without.
+async fn the_429_page_offers_the_next_step_that_fits_the_form() {
+    // Each form that leads to the page, on a site with mail and on one without.
     let fail_at = async |app: &TestApp, visitor: &Visitor<'_>, path: &str, body: &str| {
         for _ in 0..40 {
             let request = app.client.post(path.to_owned());
@@ -118,7 +118,7 @@ async fn the_page_says_what_is_possible_there() {
 }
 
 #[rocket::async_test]
-async fn the_right_password_forgets_the_failures() {
+async fn the_right_password_resets_the_count_of_failures() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     for _ in 0..3 {
@@ -146,7 +146,7 @@ async fn an_unknown_address_is_throttled_like_a_known_one() {
 }
 
 #[rocket::async_test]
-async fn one_account_is_one_account_however_its_address_is_typed() {
+async fn all_spellings_of_an_address_count_as_one_account() {
     let app = TestApp::new().await;
     for email in ["ada%40example.org", "ADA%40example.org", "+ada%40EXAMPLE.org+"].repeat(4) {
         let answer = log_in(&app, HERE, &format!("email={email}&password=wrong+horse")).await;
@@ -154,18 +154,18 @@ async fn one_account_is_one_account_however_its_address_is_typed() {
             return;
         }
     }
-    panic!("twelve spellings got through");
+    panic!("twelve spellings were not throttled");
 }
 
 #[rocket::async_test]
-async fn another_address_is_not_held_up_before_the_account_itself_is() {
+async fn fifty_failures_block_the_account_from_every_ip_address() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
     assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
     log_in(&app, "192.0.2.2", RIGHT).await.assert_redirect("/account");
 
-    // Fifty from everywhere, five from each.
+    // Fifty failures, five from each IP address.
     for host in 10..20 {
         fail(&app, &format!("198.51.100.{host}"), 5).await;
     }
@@ -173,7 +173,7 @@ async fn another_address_is_not_held_up_before_the_account_itself_is() {
 }
 
 #[rocket::async_test]
-async fn a_stranger_does_not_keep_the_owner_out_on_a_device_that_is_known() {
+async fn a_stranger_cannot_lock_the_owner_out_on_a_known_device() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.log_out().await;
@@ -181,10 +181,10 @@ async fn a_stranger_does_not_keep_the_owner_out_on_a_device_that_is_known() {
         fail(&app, &format!("198.51.100.{host}"), 5).await;
     }
     assert_wait(&log_in(&app, HERE, RIGHT).await, "30");
-    // From the very address of the stranger, too.
+    // The owner gets in even from the stranger's IP address.
     ada.post_from(&app, "198.51.100.10", "/login", RIGHT).await.assert_redirect("/account");
 
-    // Its own failures it has to itself.
+    // The device's own failures are counted separately.
     ada.log_out().await;
     for _ in 0..10 {
         ada.post_from(&app, HERE, "/login", WRONG).await.assert_status(422);
@@ -193,7 +193,7 @@ async fn a_stranger_does_not_keep_the_owner_out_on_a_device_that_is_known() {
 }
 
 #[rocket::async_test]
-async fn a_device_of_one_account_is_no_way_into_another() {
+async fn a_device_of_one_account_gives_no_extra_guesses_at_another() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let bob = app.registered("bob@example.org").await;
@@ -204,7 +204,7 @@ async fn a_device_of_one_account_is_no_way_into_another() {
 }
 
 #[rocket::async_test]
-async fn after_a_hundred_failures_only_a_new_password_helps() {
+async fn after_a_hundred_failures_only_a_reset_helps() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let mut tried = 0;
@@ -227,7 +227,8 @@ async fn after_a_hundred_failures_only_a_new_password_helps() {
     log_in(&app, HERE, &RIGHT.replace("correct", "another")).await.assert_redirect("/account");
 }
 
-/// How many were looked at. The others were told to come back in `seconds`.
+/// Returns the number of checked guesses. The others must have one of `seconds` as their
+/// Retry-After.
 #[track_caller]
 fn looked_at(answers: &[Answer], seconds: &[&str]) -> usize {
     for answer in answers.iter().filter(|answer| answer.status.code == 429) {
@@ -238,7 +239,7 @@ fn looked_at(answers: &[Answer], seconds: &[&str]) -> usize {
 }
 
 #[rocket::async_test]
-async fn of_sixty_guesses_at_once_ten_are_looked_at() {
+async fn ten_of_sixty_simultaneous_guesses_are_checked() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     for email in ["ada", "unknown"] {
@@ -253,7 +254,7 @@ async fn of_sixty_guesses_at_once_ten_are_looked_at() {
 }
 
 #[rocket::async_test]
-async fn after_a_delay_one_guess_of_many_at_once_is_looked_at() {
+async fn only_one_of_many_simultaneous_guesses_is_checked_after_a_delay() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
@@ -265,7 +266,7 @@ async fn after_a_delay_one_guess_of_many_at_once_is_looked_at() {
 }
 
 #[rocket::async_test]
-async fn of_guesses_at_once_from_many_addresses_fifty_are_looked_at() {
+async fn fifty_simultaneous_guesses_from_many_ip_addresses_are_checked() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let from: Vec<String> = (0..80).map(|host| format!("198.51.100.{host}")).collect();
@@ -274,7 +275,7 @@ async fn of_guesses_at_once_from_many_addresses_fifty_are_looked_at() {
 }
 
 #[rocket::async_test]
-async fn two_instances_look_at_no_more_guesses_than_one() {
+async fn two_instances_together_check_no_more_guesses_than_one() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     let twin = app.twin(|figment| figment).await;
@@ -286,7 +287,7 @@ async fn two_instances_look_at_no_more_guesses_than_one() {
 }
 
 #[rocket::async_test]
-async fn of_guesses_at_once_inside_on_a_device_or_at_a_link_ten_are_looked_at() {
+async fn ten_simultaneous_guesses_in_a_session_on_a_device_or_at_a_link_are_checked() {
     let app = TestApp::with(|f| f.merge(("throttle.address_failures", 600))).await;
     let ada = app.registered(ADA).await;
     let wrong = "password=wrong+horse+battery";
@@ -302,21 +303,21 @@ async fn of_guesses_at_once_inside_on_a_device_or_at_a_link_ten_are_looked_at() 
 }
 
 #[rocket::async_test]
-async fn a_right_password_under_way_keeps_its_owner_out_for_no_longer_than_that() {
+async fn parallel_log_ins_with_the_right_password_leave_no_block_behind() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     for _ in 0..3 {
         let answers = join_all((0..30).map(|_| log_in(&app, HERE, RIGHT))).await;
         assert!(looked_at(&answers, &["1"]) >= 10);
         assert!(answers.iter().all(|answer| [303, 429].contains(&answer.status.code)));
-        // Each was given back: nothing is left of them.
+        // All attempts were settled, so none is pending.
         assert_eq!(app.count("SELECT count(*) FROM login_throttle WHERE pending > 0").await, 0);
         fail(&app, HERE, 9).await;
         log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
     }
 }
 
-/// Attempts that are counted and never settled, as if the process had died then.
+/// Makes attempts that are counted but never settled, as if the process had died.
 async fn die_at(app: &TestApp, attempts: usize) {
     app.execute("ALTER TABLE login_events RENAME TO away").await;
     for _ in 0..attempts {
@@ -326,21 +327,21 @@ async fn die_at(app: &TestApp, attempts: usize) {
 }
 
 #[rocket::async_test]
-async fn an_attempt_that_never_ends_counts_for_a_minute() {
+async fn an_unfinished_attempt_counts_for_a_minute() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     die_at(&app, 10).await;
     assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
     app.advance(59);
     assert_wait(&log_in(&app, HERE, RIGHT).await, "1");
-    // Who tries meanwhile does not prolong it.
+    // The refused attempts in the meantime have not prolonged the block.
     app.advance(1);
     log_in(&app, HERE, RIGHT).await.assert_redirect("/account");
     fail(&app, HERE, 10).await;
 }
 
 #[rocket::async_test]
-async fn a_success_forgets_failures_and_not_what_is_under_way() {
+async fn a_success_resets_failures_but_not_unfinished_attempts() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 3).await;
@@ -351,7 +352,7 @@ async fn a_success_forgets_failures_and_not_what_is_under_way() {
 }
 
 #[rocket::async_test]
-async fn a_household_that_logs_in_at_once_is_let_in() {
+async fn forty_users_behind_one_ip_address_can_log_in_at_once() {
     let app = TestApp::new().await;
     let people: Vec<String> = (0..40).map(|number| format!("user{number}@example.org")).collect();
     for email in &people {
@@ -364,7 +365,7 @@ async fn a_household_that_logs_in_at_once_is_let_in() {
 }
 
 #[rocket::async_test]
-async fn many_accounts_from_one_address_are_throttled_together() {
+async fn guesses_at_many_accounts_from_one_ip_address_are_throttled_together() {
     let app = TestApp::new().await;
     let attempt = async |from: &str, number: usize| {
         let body = format!("email=user{number}%40example.org&password=password1234");
@@ -375,14 +376,14 @@ async fn many_accounts_from_one_address_are_throttled_together() {
     }
     assert_eq!(attempt(HERE, 100).await, 429);
     assert_eq!(attempt("192.0.2.2", 100).await, 422);
-    // One more every six seconds.
+    // One more is allowed every six seconds.
     app.advance(6);
     assert_eq!(attempt(HERE, 101).await, 422);
     assert_eq!(attempt(HERE, 102).await, 429);
 }
 
 #[rocket::async_test]
-async fn what_is_configured_holds_where_it_does_not_divide_the_time() {
+async fn a_limit_that_does_not_divide_ten_minutes_is_exact() {
     let app = TestApp::with(|f| f.merge(("throttle.address_failures", 350))).await;
     let accepted = async || {
         for accepted in 0..601 {
@@ -393,7 +394,7 @@ async fn what_is_configured_holds_where_it_does_not_divide_the_time() {
                 status => panic!("{status}"),
             }
         }
-        panic!("600 in ten minutes, and no end");
+        panic!("more than 600 attempts were accepted");
     };
     assert_eq!(accepted().await, 350);
     app.advance(12);
@@ -405,7 +406,7 @@ async fn what_is_configured_holds_where_it_does_not_divide_the_time() {
 }
 
 #[rocket::async_test]
-async fn an_ipv6_subscriber_is_one_address() {
+async fn an_ipv6_network_of_64_bits_counts_as_one_ip_address() {
     let app = TestApp::new().await;
     for host in 0..10 {
         fail(&app, &format!("2001:db8:1:2::{host}"), 1).await;
@@ -415,7 +416,7 @@ async fn an_ipv6_subscriber_is_one_address() {
 }
 
 #[rocket::async_test]
-async fn a_forged_address_changes_nothing() {
+async fn a_forged_client_address_changes_nothing() {
     let app = TestApp::new().await;
     let attempt = async |number: u8| {
         let request = app.client.post("/login").header(rocket::http::ContentType::Form);
@@ -434,7 +435,7 @@ async fn a_forged_address_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_restart_forgets_nothing() {
+async fn the_throttle_survives_a_restart() {
     let app = TestApp::new().await;
     fail(&app, HERE, 10).await;
     let app = app.restarted(|figment| figment).await;
@@ -442,7 +443,7 @@ async fn a_restart_forgets_nothing() {
 }
 
 #[rocket::async_test]
-async fn every_form_that_asks_for_the_password_counts() {
+async fn every_form_that_asks_for_the_password_counts_failures() {
     let wrong = "wrong horse battery";
     let forms: [(&str, &[(&str, &str)]); 4] = [
         ("/reauthenticate", &[("password", wrong)]),
@@ -457,7 +458,7 @@ async fn every_form_that_asks_for_the_password_counts() {
             ada.post(path, fields).await.assert_status(422);
         }
         assert_wait(&ada.post(path, fields).await, "30");
-        // Neither another form of the session, nor another session's.
+        // The other forms of this session are blocked, but another session's are not.
         assert_wait(&ada.post("/reauthenticate", &[("password", PASSWORD)]).await, "30");
         phone.log_in(ADA).await.assert_redirect("/account");
         let right = [("password", PASSWORD)];
@@ -468,7 +469,7 @@ async fn every_form_that_asks_for_the_password_counts() {
 }
 
 #[rocket::async_test]
-async fn mails_to_one_address_are_ten_an_hour_known_or_not() {
+async fn an_address_gets_ten_mails_an_hour_whether_known_or_not() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     for email in [ADA, "bob@example.org"] {
@@ -485,14 +486,14 @@ async fn mails_to_one_address_are_ten_an_hour_known_or_not() {
 }
 
 #[rocket::async_test]
-async fn every_way_to_have_a_mail_sent_counts() {
+async fn every_form_that_sends_a_mail_is_limited() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     for _ in 0..10 {
         ada.post("/account/verify", &[]).await.assert_redirect("/account");
     }
     ada.post("/account/verify", &[]).await.assert_status(429);
-    // Each kind for itself.
+    // Each kind of mail is counted separately.
     app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
     let fields = [("email", "b@example.org"), ("current_password", PASSWORD)];
     for _ in 0..10 {
@@ -509,7 +510,7 @@ async fn every_way_to_have_a_mail_sent_counts() {
 }
 
 #[rocket::async_test]
-async fn nobody_fills_a_mailbox_with_notices() {
+async fn notices_to_one_address_are_limited() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     for _ in 0..15 {
@@ -519,7 +520,7 @@ async fn nobody_fills_a_mailbox_with_notices() {
 }
 
 #[rocket::async_test]
-async fn devices_are_not_as_many_times_the_guesses() {
+async fn more_devices_do_not_give_more_guesses() {
     let app = TestApp::with(|f| f.merge(("throttle.account_failures", 15))).await;
     let (one, two, three) = (app.registered(ADA).await, app.visitor(), app.visitor());
     two.log_in(ADA).await;
@@ -534,7 +535,7 @@ async fn devices_are_not_as_many_times_the_guesses() {
 }
 
 #[rocket::async_test]
-async fn a_new_password_forgets_other_devices_and_all_failures() {
+async fn a_new_password_deletes_other_devices_and_all_failures() {
     let app = TestApp::new().await;
     let (ada, thief) = (app.registered(ADA).await, app.visitor());
     thief.log_in(ADA).await;
@@ -549,7 +550,7 @@ async fn a_new_password_forgets_other_devices_and_all_failures() {
 }
 
 #[rocket::async_test]
-async fn one_client_has_a_hundred_mails_sent_in_an_hour() {
+async fn one_client_can_cause_a_hundred_mails_an_hour() {
     let app = TestApp::new().await;
     let reset = async |from: &str, number: usize| {
         let body = format!("email=user{number}%40example.org");
@@ -581,7 +582,7 @@ async fn sign_ups_from_one_address_are_limited() {
 }
 
 #[rocket::async_test]
-async fn dead_links_are_counted_with_the_failures_of_an_address() {
+async fn dead_links_count_as_failures_of_the_ip_address() {
     let app = TestApp::with(|f| f.merge(("throttle.address_failures", 5))).await;
     let attempt = async |path: &str| {
         let body = "new_password=another+horse+battery";
@@ -599,7 +600,7 @@ async fn dead_links_are_counted_with_the_failures_of_an_address() {
 }
 
 #[rocket::async_test]
-async fn an_operators_unlock_works_at_once() {
+async fn an_operators_unlock_takes_effect_at_once() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
@@ -613,7 +614,7 @@ async fn an_operators_unlock_works_at_once() {
 }
 
 #[rocket::async_test]
-async fn the_numbers_are_configurable_and_it_can_be_switched_off() {
+async fn the_throttle_is_configurable_and_can_be_switched_off() {
     let app = TestApp::with(|f| {
         f.merge(("throttle.failures", 2))
             .merge(("throttle.first_delay", "1m"))
@@ -631,11 +632,11 @@ async fn the_numbers_are_configurable_and_it_can_be_switched_off() {
 }
 
 #[rocket::async_test]
-async fn a_guess_that_our_side_did_not_answer_does_not_count() {
+async fn a_guess_that_failed_on_our_side_does_not_count() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 9).await;
-    // The limits are counted, and then the account's row cannot be read as one.
+    // The attempt is counted, and then the database fails.
     app.execute("UPDATE users SET created_at = created_at").await;
     app.execute("ALTER TABLE login_events RENAME TO away").await;
     log_in(&app, HERE, WRONG).await.assert_status(503);
@@ -646,7 +647,7 @@ async fn a_guess_that_our_side_did_not_answer_does_not_count() {
 }
 
 #[rocket::async_test]
-async fn the_table_holds_no_address_and_is_swept() {
+async fn the_throttle_table_holds_no_plain_address_and_is_swept() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 3).await;
@@ -666,7 +667,7 @@ async fn the_table_holds_no_address_and_is_swept() {
 }
 
 #[rocket::async_test]
-async fn a_flood_of_made_up_addresses_is_swept_and_what_is_blocked_stays() {
+async fn a_flood_of_invented_addresses_is_swept_but_blocks_stay() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
@@ -685,7 +686,7 @@ async fn a_flood_of_made_up_addresses_is_swept_and_what_is_blocked_stays() {
 }
 
 #[rocket::async_test]
-async fn a_throttled_attempt_is_in_the_log_and_in_no_history() {
+async fn a_throttled_attempt_is_not_in_the_users_history() {
     let app = TestApp::new().await;
     let ada: Visitor<'_> = app.registered(ADA).await;
     fail(&app, HERE, 10).await;
@@ -696,7 +697,7 @@ async fn a_throttled_attempt_is_in_the_log_and_in_no_history() {
 }
 
 #[rocket::async_test]
-async fn what_was_counted_while_the_clock_was_ahead_holds_nobody_up() {
+async fn counts_from_a_clock_that_was_ahead_block_nobody() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
     app.visitor().log_in("ada@example.org").await.assert_redirect("/account");
@@ -724,14 +725,14 @@ async fn ask_reset(app: &TestApp, from: &str, email: &str) -> u16 {
 }
 
 #[rocket::async_test]
-async fn sign_ups_with_the_addresses_of_strangers_mail_them_no_more_than_that() {
+async fn sign_ups_with_addresses_of_strangers_send_limited_mails() {
     let app = with_mails(3).await;
     for number in 0..6 {
         sign_up(&app, HERE, &format!("stranger{number}@example.org")).await;
     }
     assert_eq!(app.mails().await.len(), 3);
     assert_eq!(ask_reset(&app, HERE, ADA).await, 429);
-    // The sign-up has gone on, and its mail can be asked for later.
+    // The sign-up succeeded, and its mail can be requested later.
     let last = app.visitor();
     let body = RIGHT.replace("ada", "stranger5");
     last.post_from(&app, HERE, "/login", &body).await.assert_redirect("/account");
@@ -745,7 +746,7 @@ async fn sign_ups_with_the_addresses_of_strangers_mail_them_no_more_than_that() 
 }
 
 #[rocket::async_test]
-async fn notices_to_an_address_that_nobody_has_confirmed_are_left_out_at_the_same_number() {
+async fn notices_to_unconfirmed_addresses_stop_at_the_clients_mail_limit() {
     let app = with_mails(4).await;
     for number in 0..2 {
         sign_up(&app, HERE, &format!("stranger{number}@example.org")).await;
@@ -760,7 +761,7 @@ async fn notices_to_an_address_that_nobody_has_confirmed_are_left_out_at_the_sam
 }
 
 #[rocket::async_test]
-async fn a_change_of_address_counts_both_of_its_mails() {
+async fn a_change_of_address_counts_as_two_mails() {
     let app = with_mails(3).await;
     let ada = sign_up(&app, HERE, ADA).await;
     let body = "current_password=correct+horse+battery&email=b%40example.org";
@@ -771,7 +772,7 @@ async fn a_change_of_address_counts_both_of_its_mails() {
 }
 
 #[rocket::async_test]
-async fn no_number_of_mails_to_strangers_keeps_a_notice_from_a_confirmed_address() {
+async fn mails_to_strangers_never_suppress_notices_to_confirmed_addresses() {
     let app = with_mails(5).await;
     let ada = sign_up(&app, HERE, ADA).await;
     let link = app.link(ADA, "/verify/").await;
@@ -786,12 +787,12 @@ async fn no_number_of_mails_to_strangers_keeps_a_notice_from_a_confirmed_address
     log_in(&app, thief, RIGHT).await.assert_redirect("/account");
     assert!(app.subjects(ADA).await.last().unwrap().contains("new device"));
 
-    // It counts all the same, and where the bucket is full it stays so.
+    // The notice still counts, so a full bucket stays full.
     app.advance(720);
     log_in(&app, thief, RIGHT).await.assert_redirect("/account");
     assert_eq!(ask_reset(&app, thief, "stranger@example.org").await, 429);
 
-    // The owner's way back is mailed in any case.
+    // The mail with the owner's link is always sent.
     let link = app.link(ADA, "/not-me/").await;
     for number in 0..5 {
         assert_eq!(ask_reset(&app, HERE, &format!("stranger{number}@example.org")).await, 200);
@@ -803,7 +804,7 @@ async fn no_number_of_mails_to_strangers_keeps_a_notice_from_a_confirmed_address
 }
 
 #[rocket::async_test]
-async fn acts_of_one_user_that_mail_at_once_do_not_wait_for_each_other_for_ever() {
+async fn simultaneous_acts_of_one_user_that_send_mails_do_not_deadlock() {
     let app = TestApp::new().await;
     let ada = sign_up(&app, HERE, ADA).await;
     let phone = app.visitor();

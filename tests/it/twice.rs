@@ -1,5 +1,5 @@
-//! A form that is sent twice: by a double click, or since the first answer was lost.
-//! The second request has the cookies of before the first answer.
+//! A form is sent twice, because of a double click or because the first answer was lost.
+//! The second request has the cookies from before the first answer.
 
 use rocket::futures::future::join;
 use rocket::http::ContentType;
@@ -9,12 +9,12 @@ use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode, header};
 const ADA: &str = "ada@example.org";
 const NEW: &str = "another horse battery";
 
-/// One after the other, and at the same time.
+/// The two requests come one after the other, or at the same time.
 const WAYS: [bool; 2] = [false, true];
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// A browser with the cookies that `visitor` has now.
+/// Returns a browser with the present cookies of `visitor`.
 fn copy<'a>(app: &'a TestApp, visitor: &Visitor<'_>) -> Visitor<'a> {
     let copy = app.visitor();
     for name in ["session", "session-device", "session-sign-up"] {
@@ -32,7 +32,7 @@ async fn post<'a>(app: &'a TestApp, from: &Visitor<'a>, path: &str, fields: Fiel
     from.send(request.header(header("User-Agent", "Test/1")).body(fields.join("&"))).await
 }
 
-/// Sends the form twice, and returns both browsers with what they were answered.
+/// Sends the form twice, and returns both browsers with their answers.
 async fn twice<'a>(
     app: &'a TestApp,
     visitor: &Visitor<'_>,
@@ -48,8 +48,8 @@ async fn twice<'a>(
     [(first, answers.0), (second, answers.1)]
 }
 
-/// Of two answers to an act that replaces the session's token, the one that has it leads
-/// to `to`; the other browser is told `message` at the log-in page.
+/// Asserts that of two answers to an act that replaces the session's token, the one with the
+/// new token leads to `to`, and the other browser sees `message` on the log-in page.
 async fn assert_told(both: [(Visitor<'_>, Answer); 2], to: &str, message: &str) {
     let mut told = 0;
     for (browser, answer) in both {
@@ -64,7 +64,7 @@ async fn assert_told(both: [(Visitor<'_>, Answer); 2], to: &str, message: &str) 
 }
 
 #[rocket::async_test]
-async fn a_sign_up_sent_twice_is_one_account() {
+async fn a_sign_up_sent_twice_makes_one_account() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let fields = [("email", ADA), ("password", PASSWORD), ("next", "/account/sessions")];
@@ -77,21 +77,21 @@ async fn a_sign_up_sent_twice_is_one_account() {
 }
 
 #[rocket::async_test]
-async fn a_sign_up_with_a_taken_address_is_a_log_in_with_all_that_belongs_to_one() {
+async fn a_sign_up_with_a_taken_address_counts_as_a_log_in() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
-    // A wrong password is an attempt at the account, and in its history.
+    // A wrong password counts as an attempt at the account and is in its history.
     let wrong = [("email", ADA), ("password", "wrong horse battery")];
     let stranger = app.visitor();
     stranger.post("/register", &wrong).await.assert_status(422).assert_text("has an account");
     let failed = "SELECT count(*) FROM login_events WHERE kind = 'log_in_failed'";
     assert_eq!(app.count(failed).await, 1);
 
-    // The right one is a log-in from a new device.
+    // The right password is a log-in from a new device.
     app.visitor().register(ADA).await.assert_redirect("/account");
     assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Log-in from a new device"]);
 
-    // Guessing here and there is counted together.
+    // Guesses at both forms are counted together.
     let wrong = "email=ada%40example.org&password=wrong+horse+battery";
     let mut statuses = Vec::new();
     for _ in 0..6 {
@@ -108,7 +108,7 @@ async fn a_sign_up_with_a_taken_address_is_a_log_in_with_all_that_belongs_to_one
 }
 
 #[rocket::async_test]
-async fn a_disabled_account_is_no_way_in_by_a_sign_up() {
+async fn a_sign_up_with_a_disabled_account_logs_nobody_in() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     app.execute("UPDATE users SET disabled_at = 1").await;
@@ -121,7 +121,7 @@ async fn a_disabled_account_is_no_way_in_by_a_sign_up() {
 }
 
 #[rocket::async_test]
-async fn a_sign_up_by_mail_sent_twice_is_answered_alike_and_logs_nobody_in() {
+async fn a_sign_up_by_mail_sent_twice_gets_equal_answers_and_logs_nobody_in() {
     for at_once in WAYS {
         let app = TestApp::with(|f| f.merge(("accounts.registration", "confirm"))).await;
         let visitor = app.visitor();
@@ -130,7 +130,7 @@ async fn a_sign_up_by_mail_sent_twice_is_answered_alike_and_logs_nobody_in() {
             answer.assert_redirect("/register/sent");
             assert!(!browser.is_logged_in().await);
         }
-        // Nor once there is the account.
+        // The answers stay equal after the account exists.
         visitor.post(&app.link(ADA, "/verify/").await, &[("password", PASSWORD)]).await;
         for (browser, answer) in twice(&app, &visitor, at_once, "/register", &fields).await {
             answer.assert_redirect("/register/sent");
@@ -140,7 +140,7 @@ async fn a_sign_up_by_mail_sent_twice_is_answered_alike_and_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn a_log_in_and_a_log_out_sent_twice_are_done() {
+async fn a_log_in_and_a_log_out_sent_twice_succeed() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let ada = app.registered(ADA).await;
@@ -159,7 +159,7 @@ async fn a_log_in_and_a_log_out_sent_twice_are_done() {
 }
 
 #[rocket::async_test]
-async fn a_password_changed_twice_is_changed_once_and_told() {
+async fn a_password_change_sent_twice_changes_once_and_both_browsers_learn_it() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let ada = app.registered(ADA).await;
@@ -169,14 +169,14 @@ async fn a_password_changed_twice_is_changed_once_and_told() {
         app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
         let told = "SELECT count(*) FROM login_mails WHERE template = 'password_changed'";
         assert_eq!(app.count(told).await, 1);
-        // The second was no wrong password.
+        // The second request does not count as a wrong password.
         let failed = "SELECT count(*) FROM login_events WHERE kind = 'reauthentication_failed'";
         assert_eq!(app.count(failed).await, 0);
     }
 }
 
 #[rocket::async_test]
-async fn the_old_token_stays_dead_and_is_told_of_for_ten_minutes() {
+async fn a_replaced_token_is_void_and_explained_for_ten_minutes() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let old = copy(&app, &ada);
@@ -184,21 +184,21 @@ async fn the_old_token_stays_dead_and_is_told_of_for_ten_minutes() {
     ada.post("/account/password", &fields).await.assert_redirect("/account");
     assert!(!old.is_logged_in().await);
     old.get("/login").await.assert_text("Your password was changed. Log in again.");
-    // A program is told as before.
+    // A program still gets 401.
     let request = app.client.get("/account").header(header("Accept", "application/json"));
     old.send(request).await.assert_status(401);
     app.advance(10 * 60);
     let old = copy(&app, &old);
     assert!(!old.is_logged_in().await);
     old.get("/login").await.assert_no_text("Your password was changed");
-    // Of who just logged out nothing is told.
+    // A user who has just logged out gets no explanation.
     ada.log_out().await;
     ada.get("/account").await.assert_redirect("/login?next=%2Faccount");
     ada.get("/login").await.assert_no_text("Your password was changed");
 }
 
 #[rocket::async_test]
-async fn a_password_given_twice_is_told() {
+async fn a_reauthentication_sent_twice_is_explained() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let ada = app.registered(ADA).await;
@@ -209,7 +209,7 @@ async fn a_password_given_twice_is_told() {
 }
 
 #[rocket::async_test]
-async fn an_account_deleted_twice_is_told() {
+async fn a_deletion_sent_twice_is_explained() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let ada = app.registered(ADA).await;
@@ -229,7 +229,7 @@ async fn an_account_deleted_twice_is_told() {
 }
 
 #[rocket::async_test]
-async fn what_replaces_no_token_is_answered_twice_alike() {
+async fn acts_that_keep_the_token_get_equal_answers_when_sent_twice() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let (ada, phone) = (app.registered(ADA).await, app.visitor());
@@ -255,13 +255,13 @@ async fn what_replaces_no_token_is_answered_twice_alike() {
         for (_, answer) in twice(&app, &ada, at_once, "/reset", &[("email", ADA)]).await {
             answer.assert_status(200).assert_text("Check your mail");
         }
-        // What somebody else has ended is no page.
+        // Another user gets 404 for the ended session.
         app.registered("bob@example.org").await.post(&revoke, &[]).await.assert_status(404);
     }
 }
 
 #[rocket::async_test]
-async fn a_link_used_twice_shows_what_it_did_to_the_browser_that_used_it() {
+async fn a_link_used_twice_shows_its_result_again_in_that_browser() {
     for at_once in WAYS {
         let app = TestApp::new().await;
         let ada = app.registered(ADA).await;
@@ -296,7 +296,7 @@ async fn a_link_used_twice_shows_what_it_did_to_the_browser_that_used_it() {
 }
 
 #[rocket::async_test]
-async fn a_spent_link_is_dead_for_other_browsers_and_after_ten_minutes() {
+async fn a_used_link_is_dead_in_other_browsers_and_after_ten_minutes() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let link = app.link(ADA, "/verify/").await;
@@ -304,7 +304,7 @@ async fn a_spent_link_is_dead_for_other_browsers_and_after_ten_minutes() {
     app.visitor().post(&link, &[]).await.assert_status(404);
     post(&app, &app.visitor(), &link, &[]).await.assert_status(404);
     app.visitor().get(&link).await.assert_status(404).assert_text("does not work any more");
-    // Its page is gone, but says why.
+    // The link's page is a 404 that says why.
     let page = ada.get(&link).await;
     page.assert_status(404).assert_text("This link has done its work");
     page.assert_text("The address ada@example.org is confirmed.");
@@ -313,7 +313,7 @@ async fn a_spent_link_is_dead_for_other_browsers_and_after_ten_minutes() {
 }
 
 #[rocket::async_test]
-async fn a_spent_reset_link_is_no_place_to_guess_passwords() {
+async fn a_used_reset_link_allows_no_guessing_of_passwords() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     app.visitor().post("/reset", &[("email", ADA)]).await;
@@ -321,13 +321,13 @@ async fn a_spent_reset_link_is_no_place_to_guess_passwords() {
     browser.post(&link, &[("new_password", NEW)]).await.assert_redirect("/login");
     browser.post(&link, &[("new_password", NEW)]).await.assert_redirect("/login");
     browser.post(&link, &[("new_password", "a wrong horse battery")]).await.assert_status(404);
-    // One wrong guess was the last.
+    // One wrong guess kills the link.
     browser.post(&link, &[("new_password", NEW)]).await.assert_status(404);
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
 }
 
 #[rocket::async_test]
-async fn what_was_done_is_swept() {
+async fn records_of_recent_acts_are_swept() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;

@@ -1,4 +1,4 @@
-//! Whoever asks, over the wire, and may get no answer.
+//! A client that may get no answer.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::program::try_send;
 
-/// Longer than the site itself ever waits for anything.
+/// The time limit for an answer, longer than any time limit of the site.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What one request was answered. `None`: nothing, or not to its end.
+/// Sends one request and returns the answer. `None` means no answer or an incomplete one.
 pub fn ask(port: u16, head: &str, cookie: Option<&str>, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -23,7 +23,7 @@ pub fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
-/// The first header of that name, which is in small letters.
+/// Returns the value of the first header `name`, which must be in lower case.
 pub fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let head = answer.split("\r\n\r\n").next()?;
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
@@ -34,7 +34,7 @@ pub fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
-/// Asks again and again over one connection, and makes another when that is lost.
+/// A client that sends many requests over one connection, and opens another if it is lost.
 pub struct Client {
     port: u16,
     stream: Option<TcpStream>,
@@ -45,7 +45,7 @@ impl Client {
         Client { port, stream: None }
     }
 
-    /// Whether somebody is there to be asked.
+    /// Connects if necessary. Returns true if there is a connection.
     pub fn connect(&mut self) -> bool {
         if self.stream.is_none() {
             self.stream = TcpStream::connect(("127.0.0.1", self.port)).ok();
@@ -56,8 +56,8 @@ impl Client {
         is_set.is_some_and(|set| set.is_ok())
     }
 
-    /// What one request was answered. `None`: nothing, or not to its end; it may
-    /// have been heard.
+    /// Sends one request and returns the answer. `None` means no answer or an incomplete one.
+    /// The site may have received the request anyway.
     pub fn ask(&mut self, head: &str, cookie: Option<&str>, body: &str) -> Option<String> {
         if !self.connect() {
             return None;
@@ -101,7 +101,7 @@ fn exchange(
     }
 }
 
-/// The same numbers for the same seed (SplitMix64).
+/// A generator that returns equal numbers for equal seeds (SplitMix64).
 pub struct Random(pub u64);
 
 impl Random {

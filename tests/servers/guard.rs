@@ -1,4 +1,4 @@
-//! Processes that end with the test that has started them, however that ends.
+//! Processes that end with the test that has started them, even if it is killed.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -6,9 +6,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use super::find;
 
-/// Closes what the tests' own caller has left open, and lets signals do what they do by
-/// default: in the background of a script, or under `nohup`, some are ignored. Takes back
-/// what the shell itself adds to the environment.
+/// Closes the descriptors that the tests' own caller has left open, and resets the signals,
+/// because some are ignored in the background of a script or under `nohup`. Removes the
+/// variables that the shell itself adds to the environment.
 const START: &str = r#"
 for path in "/proc/$$/fd"/*; do
   fd=${path##*/}
@@ -17,38 +17,38 @@ done
 exec env -u _ -u OLDPWD -u PWD -u SHLVL --default-signal "$@"
 "#;
 
-/// `program`, to be started alike however the tests were.
+/// A command for `program` that does not depend on how the tests were started.
 pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = bash(START);
     command.arg(program);
     command
 }
 
-/// A shell that runs `script`.
+/// A command for a shell that runs `script`.
 pub fn bash(script: &str) -> Command {
     let mut command = Command::new(find("bash").expect("bash is installed"));
-    // It complains of a language that is not installed, and what it starts speaks English.
+    // bash warns of a locale that is not installed. Programs must print English.
     command.args(["-c", script, "bash"]).env("LC_ALL", "C.UTF-8");
     command
 }
 
-/// A process that is killed when this is dropped, with all that it has started. When the
-/// tests' own process is killed, its end of a pipe closes, and the same happens.
+/// A process that is killed, with all processes that it has started, when this is dropped.
+/// It also ends if the tests' own process is killed, because that closes a pipe.
 pub struct Running {
     pub child: Child,
-    /// It leads the group that the process is in, so that the group's number stays taken
-    /// when the process has ended and left something behind.
+    /// The leader of the process's group. It keeps the group's number in use after the
+    /// process has ended and left others behind.
     watch: Child,
 }
 
 impl Running {
-    /// Silent, and deaf.
+    /// Starts a command without input and output.
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self::spawn(command)
     }
 
-    /// With the input and output that the command was given.
+    /// Starts a command with the input and output that it was given.
     #[expect(clippy::disallowed_methods, reason = "this is what guards them")]
     pub fn spawn(mut command: Command) -> Self {
         let mut watch = bash(include_str!("watch.sh"));
@@ -59,11 +59,11 @@ impl Running {
         Running { child, watch }
     }
 
-    /// What it says until it ends, with `input` to read.
+    /// Runs a command with `input` until it ends, and returns its output.
     pub fn output(mut command: Command, input: &str) -> Output {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Self::spawn(command);
-        // It may have ended without reading all of it.
+        // The command may have ended without reading all of the input.
         let _ = running.child.stdin.take().unwrap().write_all(input.as_bytes());
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (mut out, mut err) =
@@ -83,7 +83,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -95,7 +95,7 @@ impl Drop for Running {
             let _ = pipe.write_all(b"now\n");
         }
         let _ = self.watch.wait();
-        // It is dead already, unless somebody has killed the watch.
+        // The process is dead already, unless the watch was killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own, if there is one to start, and programs of ours.
+//! The tests' own PostgreSQL, if it is installed, and our programs.
 
 #![allow(dead_code)] // each of the test programs uses its part of it
 
@@ -21,33 +21,33 @@ use tempfile::TempDir;
 
 pub use guard::{Running, clean};
 
-/// Nobody's: PostgreSQL does not run as root.
+/// The id of `nobody`, because PostgreSQL does not run as root.
 const NOBODY: u32 = 65_534;
 
-/// A server with an empty cluster; stopped and removed when dropped.
+/// A server with an empty cluster, which is stopped and removed when dropped.
 pub struct Cluster {
     dir: TempDir,
     running: Option<Running>,
     settings: Vec<String>,
 }
 
-/// How it is stopped.
+/// The ways to stop a server.
 #[derive(Clone, Copy)]
 pub enum Stop {
-    /// Ends every transaction.
+    /// Aborts every transaction.
     Fast,
-    /// Ends at once; the next start recovers.
+    /// Ends at once, so the next start must recover.
     Immediate,
 }
 
 impl Cluster {
-    /// Starts one that is reached by its socket alone.
+    /// Starts a server that listens only on its socket.
     pub fn start() -> Self {
-        // Nothing in it outlasts the test.
+        // The data need not survive a crash.
         Self::with(&["fsync=off", "full_page_writes=off", "listen_addresses="])
     }
 
-    /// The same with settings of its own.
+    /// Starts a server with these settings.
     pub fn with(settings: &[&str]) -> Self {
         let dir = folder();
         let data = dir.path().join("data");
@@ -64,22 +64,22 @@ impl Cluster {
         cluster
     }
 
-    /// The folder of its socket.
+    /// The folder of the socket.
     pub fn socket(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Its data, for what a test puts beside it before the start.
+    /// The data folder, to which a test may add files before the start.
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    /// The address of its database `name`.
+    /// The address of the database `name`.
     pub fn url(&self, name: &str) -> String {
         format!("postgres://postgres@localhost/{name}?host={}", self.socket().display())
     }
 
-    /// Starts it again, and waits until it lets somebody in.
+    /// Starts the server again, and waits until it accepts connections.
     pub fn resume(&mut self) {
         let mut log = fs::OpenOptions::new();
         let log = log.create(true).append(true).open(self.dir.path().join("log")).unwrap();
@@ -105,7 +105,7 @@ impl Cluster {
         running.wait();
     }
 
-    /// Stops every process of it where it is, or lets them go on.
+    /// Suspends all processes of the server, or resumes them.
     pub fn freeze(&self, is_frozen: bool) {
         let main = self.running.as_ref().expect("it runs").id();
         for id in children(main).into_iter().chain([main]) {
@@ -117,12 +117,12 @@ impl Cluster {
         self.psql("postgres", "SELECT 1").output().unwrap().status.success()
     }
 
-    /// Runs `sql` in the database `name`, and returns what it says, unadorned.
+    /// Runs `sql` in the database `name`, and returns the plain result.
     pub fn sql(&self, name: &str, sql: &str) -> String {
         self.try_sql(name, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The same where it may be refused.
+    /// Runs `sql` in the database `name`, and returns the result or the server's error.
     pub fn try_sql(&self, name: &str, sql: &str) -> Result<String, String> {
         let done = self.psql(name, sql).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
@@ -152,18 +152,19 @@ impl Drop for Cluster {
     }
 }
 
-/// Whether a test with PostgreSQL can run. In CI it must; elsewhere a line says that it
-/// was not.
+/// Returns true if tests with PostgreSQL can run. In CI they must. Elsewhere, a line reports
+/// that they did not.
 pub fn is_installed() -> bool {
     has(programs().is_some(), "PostgreSQL")
 }
 
-/// The same for `program`, which it needs as well.
+/// Returns true if tests with PostgreSQL and `program` can run, see [`is_installed`].
 pub fn is_installed_with(program: &'static str) -> bool {
     is_installed() && has(find(program).is_some(), program)
 }
 
-/// The same for whatever else it needs, `name`.
+/// Returns `is_there`. If it is false, fails in CI, and elsewhere reports that the test did
+/// not run for want of `name`.
 pub fn has(is_there: bool, name: &str) -> bool {
     if !is_there {
         let test = std::thread::current();
@@ -174,9 +175,9 @@ pub fn has(is_there: bool, name: &str) -> bool {
     is_there
 }
 
-/// Has it said once all tests have run. The harness has no word for it but "ok", keeps what
-/// a passing test prints to itself, and ends without a hook: so another process waits for
-/// the end of this one.
+/// Reports a skipped test after all tests have run. The harness calls such a test "ok", hides
+/// the output of a passing test, and has no hook at its end. So another process waits for the
+/// end of this one.
 #[expect(clippy::disallowed_methods, reason = "it ends by itself when this process does")]
 fn report(name: &str, test: &str) {
     static REPORTER: Mutex<Option<Child>> = Mutex::new(None);
@@ -189,15 +190,15 @@ fn report(name: &str, test: &str) {
     writeln!(reporter.stdin.as_ref().unwrap(), "{name}\t{test}").unwrap();
 }
 
-/// Where `program` is: nginx and pgbouncer are not on everybody's path.
+/// Returns the path of `program`. nginx and pgbouncer are often not on the `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
     folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
-/// A folder for programs that are not root's. Root's own folder for temporary files may be
-/// closed to them.
+/// Makes a folder for programs that do not run as root. Root's folder for temporary files
+/// may be closed to them.
 pub fn folder() -> TempDir {
     let is_open = |folder: &Path| fs::metadata(folder).unwrap().mode() & 0o001 != 0;
     let dir = match std::env::temp_dir().ancestors().all(is_open) || !is_root() {
@@ -208,7 +209,7 @@ pub fn folder() -> TempDir {
     dir
 }
 
-/// Writes a file that programs that are not root's may read, whatever the umask.
+/// Writes a file that programs of other users may read, regardless of the umask.
 pub fn write(path: impl AsRef<Path>, text: &str) {
     fs::write(&path, text).unwrap();
     give_away(path.as_ref());
@@ -220,7 +221,7 @@ fn give_away(path: &Path) {
     }
 }
 
-/// Lets `command` run as somebody who is not root.
+/// Lets `command` run as `nobody` if the tests run as root.
 pub fn unprivileged(mut command: Command) -> Command {
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -228,12 +229,12 @@ pub fn unprivileged(mut command: Command) -> Command {
     command
 }
 
-/// `program` of PostgreSQL's own, of the newest version there is.
+/// A command for PostgreSQL's own `program`, of the newest installed version.
 fn command(program: &str) -> Command {
     unprivileged(clean(programs().expect("asked for before").join(program)))
 }
 
-/// The folder of PostgreSQL's programs.
+/// Returns the folder of PostgreSQL's programs.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
@@ -252,7 +253,7 @@ pub fn signal(name: &str, id: u32) {
     assert!(status.is_ok());
 }
 
-/// The line `name` of `/proc/<id>/status`: `VmRSS`, `SigIgn`.
+/// Returns the line `name`, as `VmRSS` or `SigIgn`, of `/proc/<id>/status`.
 pub fn status_line(id: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -271,8 +272,8 @@ fn children(parent: u32) -> Vec<u32> {
     .collect()
 }
 
-/// A port that nothing listens on, for a server that comes later. Not one of those
-/// that the system hands out by itself: another test would get it meanwhile.
+/// Returns a free port for a server to start. It is outside the range of ports that the
+/// system assigns by itself, because another test might get one of those in the meantime.
 pub fn free_port() -> u16 {
     loop {
         let random = RandomState::new().build_hasher().finish();

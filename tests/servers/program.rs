@@ -1,4 +1,4 @@
-//! Programs of ours, started for real.
+//! Our programs as real processes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 
 use super::{Running, clean};
 
-/// Where `program` is, `rocket-login` or an example: as cargo has built it for this
-/// test, or in the folder `PROGRAMS`, as in `target/release`.
+/// Returns the path of `program`, which is `rocket-login` or an example: the one that cargo
+/// has built for this test, or the one in the folder `PROGRAMS`, such as `target/release`.
 pub fn built(program: &str) -> PathBuf {
     let folder = match std::env::var_os("PROGRAMS") {
-        // They are started in other folders.
+        // Programs are started in other folders, so the path must be absolute.
         Some(folder) => std::path::absolute(folder).unwrap(),
         None => Path::new(env!("CARGO_BIN_EXE_rocket-login")).parent().unwrap().to_owned(),
     };
@@ -26,14 +26,14 @@ pub fn built(program: &str) -> PathBuf {
     }
 }
 
-/// `program` in the folder `dir`, with nothing configured.
+/// A command for `program` in the folder `dir`, with nothing configured.
 pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
     let mut command = clean(program.as_ref());
     command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
     command
 }
 
-/// A running program; killed when dropped.
+/// A running program, which is killed when dropped.
 pub struct Program {
     running: Running,
     port: u16,
@@ -46,7 +46,7 @@ impl Program {
         command.stdout(Stdio::piped());
         let mut running = Running::spawn(command);
 
-        // Rocket says which port it was given.
+        // Rocket prints the port that it was given.
         let mut stdout = running.child.stdout.take().unwrap();
         let mut seen = Vec::new();
         let port = loop {
@@ -71,7 +71,7 @@ impl Program {
         Program { running, port, output }
     }
 
-    /// Its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.running.id()
     }
@@ -80,12 +80,13 @@ impl Program {
         self.port
     }
 
-    /// What it has written so far.
+    /// Returns everything that the program has printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
     }
 
-    /// The same, for tests that are not asynchronous.
+    /// Waits until the program has printed `text`, in a test that is not asynchronous. Returns
+    /// the output.
     pub fn wait_for(&self, text: &str) -> String {
         let start = Instant::now();
         while !self.output().contains(text) && start.elapsed() < Duration::from_secs(20) {
@@ -96,7 +97,7 @@ impl Program {
         output
     }
 
-    /// Waits until it has written `text`.
+    /// Waits until the program has printed `text`.
     pub async fn until_output(&self, text: &str) {
         let waiting = async {
             while !self.output().contains(text) {
@@ -113,7 +114,7 @@ impl Program {
         stream
     }
 
-    /// One request on a connection of its own; the whole response.
+    /// Sends one request on its own connection, and returns the whole response.
     pub fn request(&self, head: &str, cookie: Option<&str>, body: &str) -> String {
         let mut stream = self.connect();
         send(&mut stream, head, cookie, body);
@@ -133,7 +134,7 @@ pub fn send(stream: &mut TcpStream, head: &str, cookie: Option<&str>, body: &str
     try_send(stream, head, cookie, body).unwrap();
 }
 
-/// The same where the site may be gone.
+/// Sends a request. Unlike [`send`], it returns an error if the site is gone.
 pub fn try_send(
     stream: &mut TcpStream,
     head: &str,

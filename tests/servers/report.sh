@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Says what was not run, once the tests' process has ended.
+# Reports the tests that did not run after the tests' process has ended.
 for path in "/proc/$$/fd"/*; do
   fd=${path##*/}
   if ((fd > 2)); then exec {fd}>&-; fi

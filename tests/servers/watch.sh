@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Leads a group of processes, and ends it when its input says so, or ends.
+# Leads a group of processes, and ends them when its input has a line or closes.
 
-# What the tests' own caller has left open is not for this.
+# Close the descriptors that the tests' own caller has left open.
 for path in "/proc/$$/fd"/*; do
   fd=${path##*/}
   if ((fd > 2)); then exec {fd}>&-; fi
@@ -9,8 +9,8 @@ done
 exec 2>/dev/null
 trap '' HUP INT QUIT TERM
 
-# Puts into `doomed` what is in this group, all that descends from that, and what was in it
-# before and is still there. (PostgreSQL's processes leave the group.)
+# Puts the processes of this group into `doomed`, with their descendants and with those that were
+# in it before and still run. (PostgreSQL's processes leave the group.)
 find_doomed() {
   local stat line id fields is_new=1
   local -A parents=() before=()
@@ -35,8 +35,8 @@ find_doomed() {
   done
 }
 
-# A line: kill them all. The end without one: the test's process is gone. Servers then tidy up
-# behind themselves, if they can within five seconds.
+# A line means: kill them all. If the input closes without one, the tests' process is gone, and
+# servers get five seconds to clean up.
 signal=KILL
 read -r || signal=INT
 doomed=() deadline=$((SECONDS + 5))

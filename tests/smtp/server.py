@@ -53,7 +53,7 @@ def authenticate(server, session, envelope, mechanism, data):
     user, _, password = arguments.user.partition(":")
     is_right = data.login == user.encode() and data.password == password.encode()
     say(authenticated=is_right)
-    # Not handled: it is for the server to answer 535.
+    # If not handled, the server itself answers 535.
     return AuthResult(success=is_right, handled=is_right)
 
 

@@ -1,6 +1,6 @@
-//! When the disk, the file, the clock or the machine fails.
+//! Failures of the disk, the file, the clock and the machine.
 //!
-//! What is promised is in `docs/reliability.md`, with the figures that these tests print.
+//! `docs/reliability.md` states the promises and the figures that these tests print.
 
 mod clock;
 mod disk;

@@ -1,4 +1,4 @@
-//! Everybody does anything at random; a checker reads what came of it.
+//! Clients act on sessions at random, and a checker examines the recorded history.
 
 mod actor;
 mod check;
@@ -17,10 +17,10 @@ use check::{Act, Figures, GRACE, Moment, Token, check};
 const CLIENTS: usize = 10;
 const USERS: usize = 12;
 
-/// What the short form takes.
+/// The duration of the short form.
 const SHORT: Duration = Duration::from_secs(17);
 
-/// What everybody shares.
+/// The state that all clients share.
 struct World {
     programs: Programs,
     sites: Vec<usize>,
@@ -36,9 +36,9 @@ struct World {
 struct Known {
     token: Token,
     cookie: String,
-    /// When it ended, and at which program, as far as we know.
+    /// The moment and the program at which the token ended, if it is known to have ended.
     ended: Option<(Moment, usize)>,
-    /// Which program has used it last.
+    /// The program that has used the token last.
     used: usize,
 }
 
@@ -71,7 +71,8 @@ impl World {
         self.tokens.lock().unwrap().push(Known { token, cookie, ended: None, used });
     }
 
-    /// Makes trouble until enough is done: kills, stops for a while, and restarts.
+    /// Kills, freezes and restarts processes until the clients have done enough. Returns how
+    /// often.
     fn trouble(&self, mut cluster: Option<&mut Cluster>) -> usize {
         let operations = std::env::var("TORTURE_OPERATIONS").ok();
         let operations = operations.map_or(1_000_000, |text| text.parse().expect("a number"));
@@ -110,14 +111,14 @@ impl World {
     }
 }
 
-/// Lets everybody act, and checks what came of it.
+/// Lets all clients act, and checks the history.
 fn history(name: &str, programs: Programs, cluster: Option<&mut Cluster>) {
     let world = World::new(programs);
     let (mut acts, troubles) = std::thread::scope(|scope| {
         let world = &world;
         let actor = |seed| scope.spawn(move || Actor::new(world, seed).go());
         let actors: Vec<_> = (1..=CLIENTS).map(actor).collect();
-        // Whatever fails, the others must learn that it is over.
+        // If anything fails here, the clients must still stop.
         let trouble = std::panic::AssertUnwindSafe(|| world.trouble(cluster));
         let troubles = std::panic::catch_unwind(trouble);
         world.over.store(true, Ordering::Relaxed);
@@ -144,13 +145,16 @@ fn history(name: &str, programs: Programs, cluster: Option<&mut Cluster>) {
         tokens.len(),
     );
     assert!(troubles > 3, "nothing went wrong");
-    assert!(done > 300 && increments > 100 && renewed > 30 && ended > 30, "it did too little");
-    assert!(at_once > 20 && elsewhere > 20, "the ends were hardly tried");
+    assert!(
+        done > 300 && increments > 100 && renewed > 30 && ended > 30,
+        "the clients did too little"
+    );
+    assert!(at_once > 20 && elsewhere > 20, "too few ended sessions were tried");
 }
 
 #[test]
 #[ignore = "just torture"]
-fn no_session_breaks_the_rules_on_one_file() {
+fn no_session_breaks_the_rules_on_sqlite() {
     history("SQLite", Programs::start(None, &["rocket-login", "views"]), None);
 }
 
@@ -160,7 +164,7 @@ fn no_session_breaks_the_rules_on_three_instances() {
     if !is_installed() {
         return;
     }
-    // What is acknowledged must outlast a crash of the server.
+    // Acknowledged commits must survive a crash of the server, so `fsync` stays on.
     let settings = ["listen_addresses=", "wal_level=minimal", "max_wal_senders=0"];
     let mut cluster = Cluster::with(&settings);
     cluster.sql("postgres", "CREATE DATABASE site");

@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again: what was acknowledged is there.
+//! Everything that was acknowledged is still there after repeated `kill -9` under load.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ use crate::support::{Programs, form, is_long};
 
 const VISITORS: usize = 8;
 
-/// So many of his sessions a visitor goes on with.
+/// The number of recent sessions that a visitor keeps using.
 const LATEST: usize = 12;
 
-/// Until it serves again, in a release build.
+/// The time limit for a restart of a release build.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Somebody with accounts and sessions, and what he was told about them.
+/// A person with accounts and sessions, and the answers that they got.
 struct Visitor {
     number: usize,
     random: Random,
@@ -35,9 +35,9 @@ struct Visitor {
 struct Visit {
     email: String,
     cookie: String,
-    /// The last value of its counter that was acknowledged.
+    /// The last acknowledged value of its counter.
     value: u64,
-    /// How many increments were asked for and may count.
+    /// The number of requested increments, each of which may count.
     asked: u64,
     state: State,
 }
@@ -47,11 +47,11 @@ enum State {
     Open,
     /// Its log-out was acknowledged.
     Ended,
-    /// Its log-out was asked for.
+    /// Its log-out was requested but not acknowledged.
     Unknown,
 }
 
-/// A client of the site, and one of the program that counts.
+/// A client of the site, and one of `views`, which counts.
 struct Clients {
     site: Client,
     views: Client,
@@ -70,7 +70,7 @@ impl Visit {
         Visit { email, cookie, value: 0, asked: 0, state: State::Open }
     }
 
-    /// Notes what the counter says; an error where it cannot.
+    /// Records the counter's value. Returns an error if the value is impossible.
     fn count(&mut self, value: u64) -> Result<(), String> {
         if value <= self.value || value > self.asked {
             let Visit { email, value: last, asked, .. } = self;
@@ -80,8 +80,8 @@ impl Visit {
         Ok(())
     }
 
-    /// Notes whether the session is there; an error where it must not be, or
-    /// must.
+    /// Records whether the session exists. Returns an error if that contradicts an
+    /// acknowledged act.
     fn look(&mut self, is_there: bool) -> Result<(), String> {
         match (self.state, is_there) {
             (State::Open, false) => Err(format!("a session of {} is lost", self.email)),
@@ -94,10 +94,10 @@ impl Visit {
     }
 }
 
-/// The counter's value, if the session was still the same.
+/// Returns the counter's value, unless the answer began a new session.
 fn counted(answer: &str) -> Option<u64> {
     if header(answer, "set-cookie").is_some() {
-        return None; // that of a new visitor
+        return None; // a new visitor's session
     }
     body(answer).strip_prefix("views: ")?.parse().ok()
 }
@@ -109,7 +109,7 @@ impl Visitor {
         Visitor { number, random, accounts, visits, acknowledged: 0, unanswered: 0 }
     }
 
-    /// Does anything until it is over.
+    /// Acts at random until `over` is set.
     fn go_round(&mut self, programs: &Programs, over: &AtomicBool) {
         let mut clients = Clients::of(programs);
         while !over.load(Ordering::Relaxed) {
@@ -124,7 +124,7 @@ impl Visitor {
         }
     }
 
-    /// Does one thing at random, and notes what was acknowledged. The status.
+    /// Does one random act, records what was acknowledged, and returns the status.
     fn act(&mut self, clients: &mut Clients) -> Option<u16> {
         let kind = self.random.below(12);
         if kind == 0 || self.accounts.is_empty() {
@@ -167,7 +167,7 @@ impl Visitor {
         Some(status(&answer))
     }
 
-    /// Looks for everything of `accounts` and `visits` on, now that nobody else acts.
+    /// Checks all accounts and sessions from the given numbers on, while nobody else acts.
     fn check(&mut self, programs: &Programs, accounts: usize, visits: usize) -> Result<(), String> {
         let mut clients = Clients::of(programs);
         for visit in &mut self.visits[visits..] {
@@ -185,7 +185,7 @@ impl Visitor {
             if let Some(value) = value {
                 visit.asked += 1;
                 visit.count(value)?;
-                // Whatever was not answered is over: from here on both are known.
+                // Unanswered increments are over by now, so the exact number is known again.
                 visit.asked = value;
             }
         }
@@ -200,8 +200,8 @@ impl Visitor {
     }
 }
 
-/// The database is sound, as it lies there: looked at in a copy, so that the
-/// site finds what the kill has left.
+/// Checks the database as the kill has left it, and returns the result. Checks a copy, so
+/// that the site itself recovers the original.
 fn integrity(data: &Path) -> String {
     let dir = TempDir::new().unwrap();
     for name in ["login.db", "login.db-wal"] {
@@ -220,7 +220,7 @@ fn integrity(data: &Path) -> String {
 
 #[test]
 #[ignore = "just torture"]
-fn what_is_acknowledged_outlasts_kill_9() {
+fn every_acknowledged_write_survives_kill_9() {
     let rounds = if is_long() { 50 } else { 8 };
     let programs = Programs::start(None, &["rocket-login", "views"]);
     let mut visitors: Vec<Visitor> = (0..VISITORS).map(Visitor::new).collect();
@@ -234,7 +234,7 @@ fn what_is_acknowledged_outlasts_kill_9() {
                 scope.spawn(|| visitor.go_round(&programs, &over));
             }
             std::thread::sleep(Duration::from_millis(300 + random.below(400) as u64));
-            // Either first, and now and then with a while in between.
+            // Kill them in a random order, sometimes with a pause in between.
             let first = random.below(2);
             programs.kill(first);
             std::thread::sleep(Duration::from_millis(random.below(3) as u64 * 10));
@@ -249,7 +249,7 @@ fn what_is_acknowledged_outlasts_kill_9() {
         assert_eq!(integrity(&data), "ok, 0 orphans", "in round {round}");
         restarts.extend([programs.resume(0), programs.resume(1)]);
 
-        // The sessions that an earlier round has left may have been used in this one.
+        // This round may have used recent sessions of earlier rounds.
         std::thread::scope(|scope| {
             for (visitor, (accounts, visits)) in visitors.iter_mut().zip(before) {
                 let programs = &programs;
@@ -277,12 +277,12 @@ fn what_is_acknowledged_outlasts_kill_9() {
         median.as_millis(),
         slowest.as_millis()
     );
-    assert!(acknowledged > 20 * rounds, "too little was done to say anything");
-    assert!(slowest < SOON, "it served again after {slowest:?}");
+    assert!(acknowledged > 20 * rounds, "too few acts were acknowledged");
+    assert!(slowest < SOON, "a restart took {slowest:?}");
 }
 
 #[test]
-fn a_loss_is_seen() {
+fn the_kill_test_detects_a_loss() {
     let visit = |state| Visit {
         email: "ada@example.org".to_owned(),
         cookie: String::new(),

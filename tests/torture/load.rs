@@ -1,4 +1,4 @@
-//! Many, slow, idle, and for long.
+//! Many clients, slow clients, idle connections, and use over a long time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::faults::site::{
 use crate::servers::{find, has};
 use crate::support::is_long;
 
-/// What a visitor may wait for a page, however many others there are.
+/// The longest acceptable time for a page under load.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long some requests took.
+/// The durations of requests.
 struct Times(Vec<Duration>);
 
 impl Times {
@@ -39,7 +39,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// Pages for one who wants one after the other, until `is_over`.
+/// Requests pages one after the other until `is_over` returns true.
 fn visit(site: &Site, mut visitor: Browser, is_over: impl Fn() -> bool) -> Times {
     let mut times = Vec::new();
     while !is_over() || times.is_empty() {
@@ -54,7 +54,7 @@ fn visit(site: &Site, mut visitor: Browser, is_over: impl Fn() -> bool) -> Times
     Times(times)
 }
 
-/// Lets `command`'s process, or this one, have so many connections.
+/// Raises the limit on descriptors of the process `id`. Returns false if that is impossible.
 fn allow_descriptors(id: u32, count: u32) -> bool {
     let mut prlimit = Command::new("prlimit");
     prlimit.args(["--pid", &id.to_string(), &format!("--nofile={count}:{count}")]);
@@ -62,7 +62,7 @@ fn allow_descriptors(id: u32, count: u32) -> bool {
         && has(prlimit.status().unwrap().success(), "a higher limit on descriptors")
 }
 
-/// What came of a flood of log-ins.
+/// The result of a flood of log-ins.
 pub struct Flood {
     statuses: BTreeMap<u16, usize>,
     slowest: Duration,
@@ -85,8 +85,8 @@ impl fmt::Display for Flood {
     }
 }
 
-/// So many log-ins at once, half of them from one address, at a site that trusts its
-/// proxy; everybody is answered, and a visitor gets his pages.
+/// Sends `count` log-ins at once, half of them from one address, to a site that trusts its
+/// proxy. Asserts that all are answered, and that a visitor still gets their pages.
 pub fn flood(site: &Site, count: usize) -> Flood {
     let ada = site.browser().at("192.0.2.1".into());
     let ada = {
@@ -134,7 +134,7 @@ pub fn flood(site: &Site, count: usize) -> Flood {
     assert!(slowest < Duration::from_secs(30), "{slowest:?}");
     assert!(statuses.get(&422).is_some_and(|count| *count > 20), "{statuses:?}");
     assert!(pages.at(0.5) < PATIENCE, "{pages}");
-    // What is over is over: the next one is let in at once.
+    // After the flood, the next log-in succeeds at once.
     until("a log-in", || site.browser().at("192.0.2.2".into()).log_in("ada").status == 303);
     Flood { statuses, slowest, pages, peak: site.kib("VmHWM"), after: site.kib("VmRSS") }
 }
@@ -161,7 +161,7 @@ fn a_flood_that_hangs_up_leaves_no_backlog() {
         let streams: Vec<TcpStream> = (0..300)
             .map(|number| {
                 let browser = site.browser().at(format!("10.{round}.0.{}", number % 250));
-                // Each at another moment of what is done for it.
+                // Each client hangs up at another stage of its request.
                 std::thread::sleep(Duration::from_micros(number * 5));
                 browser.send("POST /login", &form("ada")).unwrap()
             })
@@ -172,7 +172,7 @@ fn a_flood_that_hangs_up_leaves_no_backlog() {
     until("a log-in", || site.browser().at("192.0.2.2".into()).log_in("ada").status == 303);
     let took = start.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
-    // No connection to the database is lost with them.
+    // Their requests have lost no connection to the database.
     for number in 0..20 {
         site.registered(&format!("n{number}")).log_out().assert(303);
     }
@@ -185,7 +185,7 @@ fn a_flood_that_hangs_up_leaves_no_backlog() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_reader_that_stays_lets_the_log_grow_only_while_it_stays() {
+fn a_long_read_transaction_lets_the_log_grow_only_while_it_lasts() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
     let mut names = 0;
@@ -201,8 +201,8 @@ fn a_reader_that_stays_lets_the_log_grow_only_while_it_stays() {
     let stuck = sign_ups(&site);
     assert!(stuck > 5 * 1024, "the log did not grow: {stuck} KiB");
     other.run("ROLLBACK");
-    // It is begun anew with the first checkpoint that nobody is in the way of: as many
-    // sign-ups again would double it, and copying what was kept back takes a moment.
+    // The log starts over at the first checkpoint without a reader. Otherwise as many sign-ups
+    // again would double it. Copying the pages of the old log takes a moment.
     let after = sign_ups(&site);
     assert!(after < stuck * 3 / 2, "{stuck} KiB, and then {after} KiB");
     site.assert_alive();
@@ -212,7 +212,7 @@ fn a_reader_that_stays_lets_the_log_grow_only_while_it_stays() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_thousand_slow_clients_keep_nobody_from_his_page() {
+fn a_thousand_slow_clients_do_not_delay_the_pages_of_others() {
     if !allow_descriptors(std::process::id(), 12_000) {
         return;
     }
@@ -220,7 +220,7 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
     let mut site = Site::start_by(after("ulimit -n 12000", dir.path()), dir.path());
     let ada = site.registered("ada");
     let before = site.kib("VmRSS");
-    // Half of them are as slow with the headers, half with the form.
+    // Half of them send the headers slowly, and half send the form slowly.
     let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n\
                 email=ada%40example.org&";
@@ -247,10 +247,10 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
             }
             Times(times)
         });
-        // A byte from each, again and again, past the five seconds that a form has.
+        // Send one byte from each again and again for longer than the five seconds for a form.
         for byte in head.as_bytes().iter().take(35) {
             for (number, stream) in slow.iter_mut().enumerate() {
-                // A form that took too long has been answered by then.
+                // A form that took too long may have been answered already.
                 let _ = stream.write_all(&[if number % 2 == 0 { *byte } else { b'a' }]);
             }
             std::thread::sleep(Duration::from_millis(170));
@@ -262,8 +262,8 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
     assert!(pages.at(0.99) < PATIENCE, "{pages}");
     assert!(log_ins.at(1.0) < Duration::from_secs(3), "{log_ins}");
 
-    // Those with a form are told; those who have not even asked wait for ever, and it is the
-    // proxy that ends them.
+    // The slow forms get 408. Rocket never ends the connections with slow headers; that is the
+    // proxy's task.
     let mut given_up = 0;
     for (number, stream) in slow.iter_mut().enumerate() {
         if number % 2 == 1 {
@@ -285,7 +285,7 @@ fn a_thousand_slow_clients_keep_nobody_from_his_page() {
 
 #[test]
 #[ignore = "just torture"]
-fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
+fn ten_thousand_idle_connections_cost_only_memory() {
     const COUNT: usize = 10_000;
     if !allow_descriptors(std::process::id(), 12_000) {
         return;
@@ -296,7 +296,7 @@ fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
     let before = site.kib("VmRSS");
     let mut idle = Vec::new();
     for _ in 0..COUNT {
-        // Each has asked once, as a browser that keeps its connection.
+        // Each sends one request, like a browser that keeps its connection open.
         let mut stream = TcpStream::connect(("127.0.0.1", site.port())).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         write!(stream, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -324,7 +324,7 @@ fn ten_thousand_idle_connections_cost_memory_and_nothing_else() {
     );
 }
 
-/// What must not grow.
+/// The resources whose use must not grow.
 #[derive(Debug, Clone, Copy)]
 struct Use {
     memory: u64,
@@ -345,7 +345,7 @@ impl Use {
 
 #[test]
 #[ignore = "just torture"]
-fn hours_of_use_take_no_more_memory_files_or_log() {
+fn memory_descriptors_and_log_do_not_grow_over_time() {
     const PEOPLE: usize = 40;
     let length = Duration::from_secs(if is_long() { 60 * 60 } else { 20 });
     let dir = TempDir::new().unwrap();
@@ -392,7 +392,7 @@ fn hours_of_use_take_no_more_memory_files_or_log() {
                 }
             });
         }
-        // The caches are full by then, or nearly.
+        // The caches are nearly full by then.
         std::thread::sleep(length / 4);
         let warm = Use::of(&site);
         std::thread::sleep((length - length / 20).saturating_sub(start.elapsed()));
@@ -400,14 +400,14 @@ fn hours_of_use_take_no_more_memory_files_or_log() {
     });
     let refused = refused.into_inner().unwrap();
     assert!(refused.is_empty(), "{refused:?}");
-    // Slack: what an allocator takes at random, a reader that comes and goes, and the log's
-    // way from one checkpoint to the next. A leak of 1 KiB a request is more in 20 s.
+    // Allow for the allocator, for a reader that comes and goes, and for the log's growth
+    // between two checkpoints. A leak of 1 KiB per request would exceed this in 20 s.
     assert!(end.memory < warm.memory + 12 * 1024, "{warm:?} {end:?}");
     assert!(end.descriptors <= warm.descriptors + 12, "{warm:?} {end:?}");
     assert!(end.log < 64 * 1024, "{warm:?} {end:?}");
     site.assert_alive();
     assert_sound(&site.database());
     let sessions = Outsider::open(&site.database()).value("SELECT count(*) FROM sessions");
-    assert_eq!(sessions, PEOPLE.to_string(), "what was logged out is gone");
+    assert_eq!(sessions, PEOPLE.to_string(), "logged-out sessions are left");
     println!("{} requests in {length:?}: warm {warm:?}, end {end:?} (KiB)", count.into_inner());
 }

@@ -1,8 +1,8 @@
-//! The program under everything that can go wrong: `just torture`.
+//! The program under failures and load: `just torture`.
 //!
-//! Ignored by a plain `cargo test`. It wants a release build (`PROGRAMS`, a folder
-//! with the programs; without it, those that cargo has built for the tests), and goes on for
-//! as long as `TORTURE` says: `short`, as in CI, or `long`.
+//! A plain `cargo test` ignores these tests. They should run on a release build: `PROGRAMS` is
+//! the folder with the programs, by default those that cargo has built for the tests. `TORTURE`
+//! sets the duration: `short`, as in CI, or `long`.
 
 mod faults;
 mod history;

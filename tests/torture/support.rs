@@ -1,4 +1,4 @@
-//! What the other files share.
+//! Helpers that the other files share.
 
 use std::fs::OpenOptions;
 use std::sync::Mutex;
@@ -11,28 +11,28 @@ use crate::servers::client::{ask, status};
 use crate::servers::program::{built, command};
 use crate::servers::{Running, free_port, signal};
 
-/// What is posted to sign up and to log in.
+/// Returns the body of a sign-up or log-in form.
 pub fn form(email: &str) -> String {
     format!("email={}&password=correct+horse+battery", email.replace('@', "%40"))
 }
 
-/// Whether it is to go on for long.
+/// Returns true if the long form of the tests is requested.
 pub fn is_long() -> bool {
     std::env::var("TORTURE").is_ok_and(|length| length == "long")
 }
 
-/// Programs of ours on one database and with one key: the site, and `views`,
-/// which counts in the same sessions.
+/// Our programs on one database and with one key: the site, and `views`, which counts
+/// in the same sessions.
 pub struct Programs {
     pub dir: TempDir,
-    /// `None`: SQLite, in the folder.
+    /// The address of the database. `None` means SQLite in the folder.
     url: Option<String>,
-    /// What each program is started by, with its arguments.
+    /// The program that starts each program, with its arguments.
     tracer: Vec<String>,
     pub all: Vec<Slot>,
 }
 
-/// A program at its port, whichever process it is at the moment.
+/// A program at its port, which different processes run one after the other.
 pub struct Slot {
     pub name: &'static str,
     pub port: u16,
@@ -45,7 +45,7 @@ impl Programs {
         Self::traced(TempDir::new().unwrap(), url, names, &[])
     }
 
-    /// The same, in `dir`, each program started by `tracer`.
+    /// Starts the programs in `dir`, each by `tracer`.
     pub fn traced(
         dir: TempDir,
         url: Option<String>,
@@ -66,12 +66,12 @@ impl Programs {
         programs
     }
 
-    /// Those that are `name`.
+    /// The numbers of the programs called `name`.
     pub fn of(&self, name: &str) -> Vec<usize> {
         (0..self.all.len()).filter(|number| self.all[*number].name == name).collect()
     }
 
-    /// Starts one; how long it took until it served.
+    /// Starts a program, and returns the time until it served.
     pub fn resume(&self, number: usize) -> Duration {
         static PROCESSES: AtomicUsize = AtomicUsize::new(1);
 
@@ -88,7 +88,7 @@ impl Programs {
         command.envs([
             ("ROCKET_PROFILE", "release"),
             ("ROCKET_PORT", slot.port.to_string().as_str()),
-            // A connection is lost when its server is, and not before.
+            // A connection must be lost only with its server.
             ("ROCKET_KEEP_ALIVE", "3600"),
             ("ROCKET_SECRET_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
             ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"),
@@ -107,7 +107,7 @@ impl Programs {
         command.stdout(log.try_clone().unwrap()).stderr(log);
 
         let (start, mut running) = (Instant::now(), Running::spawn(command));
-        // `views` alone has no such page; any answer says as much.
+        // `views` has no such page, but any answer shows that it serves.
         let expected = if slot.name == "rocket-login" { 200 } else { 404 };
         while ask(slot.port, "GET /readyz", None, "").is_none_or(|a| status(&a) != expected) {
             let is_over = running.has_ended();
@@ -121,20 +121,20 @@ impl Programs {
         took
     }
 
-    /// `SIGKILL`: nothing is finished, nothing is said.
+    /// Kills a program with `SIGKILL`, so it finishes nothing.
     pub fn kill(&self, number: usize) {
         self.all[number].process.store(0, Ordering::SeqCst);
         self.all[number].running.lock().unwrap().take();
     }
 
-    /// `SIGKILL` for the program alone: whatever traces it sees that, and goes on.
+    /// Kills only the program with `SIGKILL`, so its tracer sees that.
     pub fn kill_alone(&self, number: usize) {
         if let Some(running) = &*self.all[number].running.lock().unwrap() {
             signal("KILL", running.id());
         }
     }
 
-    /// Stops it where it is, or lets it go on.
+    /// Suspends a program, or resumes it.
     pub fn freeze(&self, number: usize, is_frozen: bool) {
         if let Some(running) = &*self.all[number].running.lock().unwrap() {
             signal(if is_frozen { "STOP" } else { "CONT" }, running.id());
@@ -143,7 +143,7 @@ impl Programs {
 }
 
 impl Slot {
-    /// Which process it is: no other has the number. 0: none, or not yet.
+    /// The unique number of the present process, or 0 if there is none that serves.
     pub fn process(&self) -> usize {
         self.process.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What is acknowledged is on the disk: `strace` saw it synced in between.
+//! Every acknowledged write was synced to the disk before, as `strace` shows.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support::{Programs, form, is_long};
 
 const WRITERS: usize = 8;
 
-/// From when to when, in microseconds since 1970, as `strace` counts them too.
+/// A span of time in microseconds since 1970, like the times of `strace`.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: u64,
@@ -24,15 +24,15 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64
 }
 
-/// How many of the writes were acknowledged without a sync, from its beginning
-/// to its end, between the request and the answer.
+/// Returns the number of writes without a complete sync between the request and the
+/// answer.
 fn unsynced(writes: &[Span], syncs: &[Span]) -> usize {
     let is_in = |write: &Span, sync: &Span| write.start <= sync.start && sync.end <= write.end;
     writes.iter().filter(|write| !syncs.iter().any(|sync| is_in(write, sync))).count()
 }
 
-/// The syncs of the write-ahead log that have succeeded, from what
-/// `strace -f -y -ttt -T` has written:
+/// Returns the successful syncs of the write-ahead log in the output of
+/// `strace -f -y -ttt -T`:
 ///
 /// ```text
 /// 12 1700000000.000100 fdatasync(9</data/login.db-wal>) = 0 <0.000200>
@@ -40,7 +40,7 @@ fn unsynced(writes: &[Span], syncs: &[Span]) -> usize {
 /// 12 1700000000.000300 <... fdatasync resumed>) = 0 <0.000200>
 /// ```
 fn syncs(trace: &str) -> Vec<Span> {
-    // What each thread has begun: since when, and whether it is the log.
+    // The unfinished call of each thread: its start, and whether it syncs the log.
     let mut begun: HashMap<&str, (u64, bool)> = HashMap::new();
     let mut syncs = Vec::new();
     for line in trace.lines() {
@@ -64,13 +64,13 @@ fn syncs(trace: &str) -> Vec<Span> {
     syncs
 }
 
-/// `12.000345`, in millionths.
+/// Returns a decimal such as `12.000345` in millionths.
 fn micros(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.').filter(|(_, part)| part.len() == 6)?;
     Some(whole.parse::<u64>().ok()? * 1_000_000 + part.parse::<u64>().ok()?)
 }
 
-/// One acknowledged act, from when to when.
+/// Does one act, which must be acknowledged, and returns its span and the answer.
 fn act(client: &mut Client, head: &str, cookie: Option<&str>, body: &str) -> (Span, String) {
     let start = now();
     let answer = client.ask(head, cookie, body).expect("an answer");
@@ -79,7 +79,7 @@ fn act(client: &mut Client, head: &str, cookie: Option<&str>, body: &str) -> (Sp
     (span, answer)
 }
 
-/// A session's writes, one after the other.
+/// Writes to one session `writes` times, one after the other.
 fn count(port: u16, writes: usize) -> Vec<Span> {
     let mut client = Client::new(port);
     let (first, answer) = act(&mut client, "GET /views", None, "");
@@ -92,7 +92,7 @@ fn count(port: u16, writes: usize) -> Vec<Span> {
     [first].into_iter().chain(rest).collect()
 }
 
-/// Accounts, each with a session, a new token for it, and its end.
+/// For each account, signs up, logs out, logs in and renews the token.
 fn come_and_go(port: u16, accounts: usize) -> Vec<Span> {
     let mut client = Client::new(port);
     let mut spans = Vec::new();
@@ -109,7 +109,7 @@ fn come_and_go(port: u16, accounts: usize) -> Vec<Span> {
     spans
 }
 
-/// Kills what is traced, and waits for the trace's end.
+/// Kills the traced program, waits for the end of the trace, and returns its syncs.
 fn stop(programs: &Programs, trace: &Path) -> Vec<Span> {
     programs.kill_alone(0);
     let start = Instant::now();
@@ -133,7 +133,7 @@ fn every_acknowledged_write_is_synced_first() {
     let start = |name| {
         let dir = TempDir::new().unwrap();
         let trace = dir.path().join("trace");
-        // `-D`: the program is our child, and the tracer ends with it.
+        // With `-D` the program is our child, and the tracer ends with it.
         let options = "-D -f -q -y -ttt -T --seccomp-bpf -e trace=fsync,fdatasync -o";
         let tracer = [strace.to_str().unwrap()].into_iter().chain(options.split(' '));
         let tracer: Vec<&str> = tracer.chain([trace.to_str().unwrap()]).collect();
@@ -142,7 +142,7 @@ fn every_acknowledged_write_is_synced_first() {
     };
     let each = if is_long() { 2_000 } else { 200 };
 
-    // One at a time: no two of them can share a sync.
+    // Two writes that do not overlap cannot share a sync.
     let (port, programs, trace) = start("views");
     let alone = count(port, each);
     let syncs_alone = stop(&programs, &trace);
@@ -154,7 +154,7 @@ fn every_acknowledged_write_is_synced_first() {
     let syncs_of_pages = stop(&programs, &trace);
     assert_eq!(unsynced(&pages, &syncs_of_pages), 0, "of {} acts on pages", pages.len());
 
-    // Many at once: one sync may do for several.
+    // Simultaneous writes may share a sync.
     let (port, programs, trace) = start("views");
     let together: Vec<Span> = std::thread::scope(|scope| {
         let writers = [(); WRITERS].map(|()| scope.spawn(|| count(port, each / 2)));
@@ -176,7 +176,7 @@ fn every_acknowledged_write_is_synced_first() {
 }
 
 #[test]
-fn an_acknowledgment_before_the_sync_is_seen() {
+fn the_sync_test_detects_an_acknowledgment_before_the_sync() {
     let trace = "\
 12 1700000000.000100 fdatasync(9</data/login.db-wal>) = 0 <0.000200>
 13 1700000000.000500 fdatasync(9</data/login.db-wal> <unfinished ...>
@@ -191,8 +191,8 @@ fn an_acknowledgment_before_the_sync_is_seen() {
         |start, end| unsynced(&[Span { start: second + start, end: second + end }], &syncs);
     assert_eq!(unsynced(50, 350), 0);
     assert_eq!(unsynced(450, 950), 0);
-    assert_eq!(unsynced(50, 250), 1, "acknowledged while the log was being synced");
-    assert_eq!(unsynced(150, 450), 1, "what was synced began before the request");
-    assert_eq!(unsynced(550, 700), 1, "another file was synced");
-    assert_eq!(unsynced(950, 1_500), 1, "the sync has failed");
+    assert_eq!(unsynced(50, 250), 1, "an acknowledgment during the sync was missed");
+    assert_eq!(unsynced(150, 450), 1, "a sync from before the request was counted");
+    assert_eq!(unsynced(550, 700), 1, "a sync of another file was counted");
+    assert_eq!(unsynced(950, 1_500), 1, "a failed sync was counted");
 }

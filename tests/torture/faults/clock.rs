@@ -1,4 +1,4 @@
-//! The clock of the machine is set while the site runs.
+//! The machine's clock is set while the site runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::outsider::{Outsider, assert_sound};
 use super::site::{Browser, Site, bare};
 use crate::servers::has;
 
-/// A clock of the site's own, set by a file; the monotonic one goes on.
+/// The site's own clock, set by a file. Its monotonic clock is not changed.
 struct Clock(PathBuf);
 
 impl Clock {
@@ -30,21 +30,21 @@ impl Clock {
         Some((clock, Site::start_by(command, dir)))
     }
 
-    /// So much later, or earlier, than it is.
+    /// Sets the clock to an offset from the real time.
     fn set(&self, offset: &str) {
-        // At once, so that nobody reads half of it.
+        // Replace the file atomically, so that nobody reads half of it.
         fs::write(self.0.with_extension("new"), offset).unwrap();
         fs::rename(self.0.with_extension("new"), &self.0).unwrap();
     }
 }
 
-/// The site's own idea of the time, from what it has written last.
+/// Returns the site's time, taken from its latest row.
 fn seconds(site: &Site) -> i64 {
     let mut db = Outsider::open(&site.database());
     db.value("SELECT created_at FROM login_events ORDER BY id DESC LIMIT 1").parse().unwrap()
 }
 
-/// Logs in, and asks for a page with it; no cookie has a life below nothing.
+/// Asserts that a log-in works, and that no cookie has a negative `Max-Age`.
 fn assert_works(site: &Site) -> Browser {
     let mut browser = site.browser();
     let form = super::site::form("ada") + "&remember=on";
@@ -60,7 +60,7 @@ fn assert_works(site: &Site) -> Browser {
 
 #[test]
 #[ignore = "just torture"]
-fn a_clock_that_is_put_back_an_hour_logs_nobody_out_and_breaks_nothing() {
+fn a_clock_set_back_by_an_hour_logs_nobody_out_and_breaks_nothing() {
     let dir = TempDir::new().unwrap();
     let Some((clock, mut site)) = Clock::start(dir.path()) else { return };
     let mut ada = site.registered("ada");
@@ -87,7 +87,7 @@ fn a_clock_that_is_put_back_an_hour_logs_nobody_out_and_breaks_nothing() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_clock_that_is_put_back_lengthens_a_block_by_no_more_than_that() {
+fn a_clock_set_back_lengthens_a_block_by_no_more_than_that_time() {
     let dir = TempDir::new().unwrap();
     let Some((clock, mut site)) = Clock::start(dir.path()) else { return };
     site.registered("ada");
@@ -112,7 +112,7 @@ fn a_clock_that_is_put_back_lengthens_a_block_by_no_more_than_that() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_clock_that_jumps_a_month_ahead_ends_sessions_and_nothing_else() {
+fn a_clock_that_jumps_a_month_ahead_only_ends_sessions() {
     let dir = TempDir::new().unwrap();
     let Some((clock, mut site)) = Clock::start(dir.path()) else { return };
     let mut ada = site.registered("ada");
@@ -122,12 +122,12 @@ fn a_clock_that_jumps_a_month_ahead_ends_sessions_and_nothing_else() {
     assert!(!remembered.is_logged_in());
     let mut fresh = assert_works(&site);
 
-    // A sweep in between has deleted it; without one it is counted by the clock as it is.
+    // The session revives when the clock is set back, unless a sweep has deleted it.
     let mut db = Outsider::open(&site.database());
     let kept = db.value("SELECT count(*) FROM sessions");
     clock.set("+0");
     let revived = ada.is_logged_in();
-    // Nor does what was counted then hold anybody up until that time comes.
+    // Attempts that were counted a month ahead block nobody.
     assert!(fresh.is_logged_in());
     assert_works(&site);
     clock.set("+31d");

@@ -1,4 +1,4 @@
-//! No space, no right to write, no answer from the disk.
+//! A full disk, missing permissions, and a failing disk.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,11 +15,11 @@ use super::outsider::{Outsider, assert_has_all, assert_sound};
 use super::site::{Browser, CHEAP, Site, UNTHROTTLED, after, bare, until};
 use crate::servers::{Running, clean, find, folder, has, signal, unprivileged};
 
-/// A small file system of its own, at `data` in a test's folder.
+/// A small file system at `data` in a test's folder.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None` where nobody but the system's owner may mount.
+    /// Mounts the file system. Returns `None` if that needs root.
     fn mount(dir: &TempDir, size: &str) -> Option<Self> {
         let path = dir.path().join("data");
         fs::create_dir(&path).unwrap();
@@ -27,14 +27,14 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&path);
         let is_mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !is_mounted {
-            // Past the harness; the quota, below, shows the same without rights.
+            // Bypass the harness, which hides output. The quota below tests the same without root.
             let line = b"NOT RUN: a disk that is full needs root and mount; the quota stands in\n";
             std::io::stderr().write_all(line).unwrap();
         }
         is_mounted.then_some(SmallDisk(path))
     }
 
-    /// Leaves not a byte.
+    /// Fills the disk to the last byte.
     fn fill(&self) {
         let mut filler = File::create(self.0.join("filler")).unwrap();
         for size in [64 * 1024, 4096, 1] {
@@ -49,12 +49,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: the site may still have files there.
+        // Unmount lazily, because the site may still have files open there.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
-/// System calls of a running process that fail, until it is dropped.
+/// Lets system calls of a running process fail until it is dropped.
 struct Failing(Running);
 
 impl Failing {
@@ -68,7 +68,7 @@ impl Failing {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         assert!(line.contains("attached"), "{line}");
-        // It must not be held up by what nobody reads.
+        // strace must not block because nobody reads its output.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
         Failing(strace)
     }
@@ -81,8 +81,8 @@ impl Drop for Failing {
     }
 }
 
-/// Pages come, nothing that was not stored is acknowledged; and after `mend`, without a
-/// restart, everything is as before.
+/// Asserts that pages come while no write is acknowledged, and that everything works again
+/// after `mend` without a restart.
 fn assert_writes_fail_and_pages_come(
     what: &str,
     site: &mut Site,
@@ -102,7 +102,7 @@ fn assert_writes_fail_and_pages_come(
     site.browser().register("carol").assert(303);
     ada.log_out().assert(303);
     assert!(!ada.is_logged_in());
-    until("it is ready", || site.is_ready());
+    until("the site is ready", || site.is_ready());
     site.assert_alive();
     assert_sound(&site.database());
     println!(
@@ -110,7 +110,7 @@ fn assert_writes_fail_and_pages_come(
     );
 }
 
-/// Ada, whose next page wants to write her last-seen time.
+/// Returns Ada's browser, whose next page tries to write her last-seen time.
 fn long_unseen_ada(site: &Site) -> Browser {
     let ada = site.registered("ada");
     Outsider::open(&site.database()).run(
@@ -121,7 +121,7 @@ fn long_unseen_ada(site: &Site) -> Browser {
 
 #[test]
 #[ignore = "just torture"]
-fn a_full_disk_stops_writes_and_not_reads() {
+fn a_full_disk_stops_writes_but_not_reads() {
     let dir = TempDir::new().unwrap();
     let Some(disk) = SmallDisk::mount(&dir, "6m") else { return };
     let mut site = Site::start(dir.path(), &[]);
@@ -132,7 +132,7 @@ fn a_full_disk_stops_writes_and_not_reads() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_disk_that_fills_up_under_sign_ups_loses_none_that_was_acknowledged() {
+fn a_disk_that_fills_up_loses_no_acknowledged_sign_up() {
     let dir = TempDir::new().unwrap();
     let Some(disk) = SmallDisk::mount(&dir, "6m") else { return };
     let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
@@ -171,7 +171,7 @@ fn a_disk_that_fills_up_under_sign_ups_loses_none_that_was_acknowledged() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_first_start_on_a_full_disk_says_so_and_the_next_one_works() {
+fn a_first_start_on_a_full_disk_reports_it_and_the_next_one_works() {
     let dir = TempDir::new().unwrap();
     let Some(disk) = SmallDisk::mount(&dir, "1m") else { return };
     disk.fill();
@@ -184,12 +184,12 @@ fn a_first_start_on_a_full_disk_says_so_and_the_next_one_works() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_quota_on_files_stops_writes_and_not_reads() {
+fn a_file_size_limit_stops_writes_but_not_reads() {
     if !has(find("prlimit").is_some(), "prlimit") {
         return;
     }
     let dir = TempDir::new().unwrap();
-    // As daemons run: a write beyond the limit is an error, not the end.
+    // As with many daemons, a write beyond the limit is an error and does not kill the site.
     let mut site = Site::start_by(after("trap '' XFSZ", dir.path()), dir.path());
     let mut ada = long_unseen_ada(&site);
     let log = dir.path().join("data/login.db-wal").metadata().unwrap().len();
@@ -208,11 +208,11 @@ fn a_quota_on_files_stops_writes_and_not_reads() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_file_system_that_turns_read_only_or_fails_acknowledges_nothing() {
+fn no_write_is_acknowledged_on_a_failing_or_read_only_file_system() {
     if !has(find("strace").is_some(), "strace") {
         return;
     }
-    // The second is the one that hurts: the write was taken, and is not on the disk.
+    // The second case is the dangerous one: the write succeeded but is not on the disk.
     for (call, error) in [("pwrite64", "EROFS"), ("fsync,fdatasync", "EIO"), ("pwrite64", "EIO")] {
         let dir = TempDir::new().unwrap();
         let mut site = Site::start(dir.path(), &[]);
@@ -225,9 +225,9 @@ fn a_file_system_that_turns_read_only_or_fails_acknowledges_nothing() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_file_or_folder_that_may_not_be_written_refuses_to_start_in_one_line() {
+fn a_file_or_folder_without_write_permission_stops_the_start_with_one_line() {
     let dir = folder();
-    // A folder of nobody's, where the program may be read as well.
+    // `nobody` must be able to read the program in this folder.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("program");
     fs::copy(crate::servers::program::built("rocket-login"), &program).unwrap();
@@ -256,7 +256,7 @@ fn a_file_or_folder_that_may_not_be_written_refuses_to_start_in_one_line() {
     let _site = Site::start_by(start(), dir.path());
 }
 
-/// Exit code 1, and one line, which is returned.
+/// Asserts that the start fails with exit code 1 and one line. Returns the line.
 fn assert_refuses_to_start(mut command: Command) -> String {
     let output = command.env("ROCKET_PORT", "0").output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! The database file locked, gone, replaced or ruined.
+//! The database file is locked, missing, replaced or ruined.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use super::outsider::{Outsider, assert_has_all, assert_sound};
 use super::site::{CHEAP, Site, UNTHROTTLED, bare, until};
 
-/// What a page that writes nothing may take meanwhile.
+/// The time limit for a page that writes nothing.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
 #[ignore = "just torture"]
-fn a_lock_of_one_second_is_waited_for() {
+fn a_write_waits_for_a_lock_of_one_second() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start(dir.path(), &[]);
     site.registered("ada");
@@ -37,14 +37,14 @@ fn a_lock_of_one_second_is_waited_for() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_start_waits_for_a_file_that_takes_long_to_open() {
+fn a_start_waits_for_a_file_that_opens_slowly() {
     let dir = TempDir::new().unwrap();
     let site = Site::start(dir.path(), &[]);
     site.registered("ada");
     let path = site.database();
     drop(site);
-    // As a disk that is busy with the log a crash has left, and longer than a visitor
-    // would be kept waiting.
+    // A disk may be busy like this with the log after a crash. The time is longer than the
+    // limit for a request.
     let mut other = Outsider::open(&path);
     other.run("PRAGMA locking_mode = EXCLUSIVE; UPDATE users SET email = email");
     let start = Instant::now();
@@ -63,7 +63,7 @@ fn a_start_waits_for_a_file_that_takes_long_to_open() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_lock_of_twelve_seconds_stops_writes_and_not_pages() {
+fn a_lock_of_twelve_seconds_stops_writes_but_not_pages() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start(dir.path(), &[]);
     let ada = site.registered("ada");
@@ -72,14 +72,14 @@ fn a_lock_of_twelve_seconds_stops_writes_and_not_pages() {
     other.run("BEGIN IMMEDIATE");
     let is_locked = AtomicBool::new(true);
     let (refusals, pages) = std::thread::scope(|threads| {
-        // More than there are connections.
+        // There are more writers than connections.
         let writers: Vec<_> = (0..8)
             .map(|_| {
                 threads.spawn(|| {
                     let mut refusals = Vec::new();
                     while is_locked.load(Ordering::Relaxed) {
                         let answer = site.browser().log_in("ada");
-                        // The last one may have got through.
+                        // The last one may have succeeded.
                         if is_locked.load(Ordering::Relaxed) {
                             answer.assert(503).assert_plain();
                             assert!(answer.header("retry-after").is_some(), "{}", answer.text);
@@ -122,8 +122,8 @@ fn a_lock_of_twelve_seconds_stops_writes_and_not_pages() {
     );
 }
 
-/// What happens to the file while accounts are made as fast as it goes: whatever is
-/// acknowledged after that is counted, and must be nothing.
+/// Harms the file during fast sign-ups. Asserts that no sign-up is acknowledged after that,
+/// and that those before are still there after `mend`.
 fn assert_refuses_after(what: &str, harm: impl Fn(&Path), mend: impl Fn(&Path)) {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start(dir.path(), &[CHEAP, UNTHROTTLED]);
@@ -167,7 +167,7 @@ fn assert_refuses_after(what: &str, harm: impl Fn(&Path), mend: impl Fn(&Path)) 
     site.assert_alive();
 
     mend(&path);
-    until("it is ready", || site.is_ready());
+    until("the site is ready", || site.is_ready());
     assert!(ada.clone().is_logged_in());
     site.kill();
     assert_sound(&path);
@@ -180,7 +180,7 @@ fn assert_refuses_after(what: &str, harm: impl Fn(&Path), mend: impl Fn(&Path)) 
 
 #[test]
 #[ignore = "just torture"]
-fn a_file_that_is_moved_takes_no_writes_until_it_is_back() {
+fn a_moved_file_stops_writes_until_it_is_back() {
     let aside = |path: &Path| path.with_file_name("aside.db");
     assert_refuses_after(
         "file moved",
@@ -191,16 +191,16 @@ fn a_file_that_is_moved_takes_no_writes_until_it_is_back() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_log_or_its_index_that_is_deleted_takes_no_writes_until_it_is_back() {
-    // The site's next look at it would not tell: SQLite goes on with what it has open. But the
-    // log is lost with the process, and without the index the next process that opens the
-    // file makes one of its own, and the two overwrite what the other has committed.
+fn a_deleted_log_or_index_stops_writes_until_it_is_back() {
+    // SQLite itself would not notice, because it keeps using the open files. But a deleted log
+    // is lost with the process. If the index is deleted, the next process that opens the file
+    // makes its own index, and the two processes overwrite each other's commits.
     for name in ["login.db-wal", "login.db-shm"] {
         let kept = |path: &Path| path.with_file_name("kept");
         assert_refuses_after(
             &format!("{name} deleted"),
             |path| {
-                // Under another name as well, to put it back.
+                // Link it under another name, to put it back later.
                 fs::hard_link(path.with_file_name(name), kept(path)).unwrap();
                 fs::remove_file(path.with_file_name(name)).unwrap();
             },
@@ -211,7 +211,7 @@ fn a_log_or_its_index_that_is_deleted_takes_no_writes_until_it_is_back() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_file_that_is_deleted_or_replaced_takes_no_writes() {
+fn a_deleted_or_replaced_file_stops_writes() {
     type Harm = fn(&Path);
     let harms: [(&str, Harm); 3] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
@@ -229,11 +229,11 @@ fn a_file_that_is_deleted_or_replaced_takes_no_writes() {
         let mut site = Site::start(dir.path(), &[]);
         let ada = site.registered("ada");
         harm(&site.database());
-        // At once, not after the next look at it.
+        // Writes stop at once, not only after the next readiness check.
         site.assert_no_write_is_acknowledged(&ada);
         let waited = site.until_not_ready();
         site.assert_no_write_is_acknowledged(&ada);
-        // Nor is a session looked up in what is not ours.
+        // The site does not look sessions up in another file.
         ada.clone().get("/account").assert(503).assert_plain();
         site.browser().get("/login").assert(200);
         site.assert_alive();
@@ -243,7 +243,7 @@ fn a_file_that_is_deleted_or_replaced_takes_no_writes() {
 
 #[test]
 #[ignore = "just torture"]
-fn an_overwritten_header_is_not_ready_and_does_not_start_again() {
+fn an_overwritten_header_makes_the_site_unready_and_stops_a_restart() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start(dir.path(), &[]);
     let mut ada = site.registered("ada");
@@ -269,7 +269,7 @@ fn an_overwritten_header_is_not_ready_and_does_not_start_again() {
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.contains("not a database"), "{error}");
     }
-    // It made no other in its place.
+    // The site has not replaced the file.
     assert_eq!(file.metadata().unwrap().len(), length);
     file.write_all_at(&header, 0).unwrap();
     let site = Site::start(dir.path(), &[]);
@@ -279,7 +279,7 @@ fn an_overwritten_header_is_not_ready_and_does_not_start_again() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_ruined_page_is_an_error_page_and_the_check_finds_it() {
+fn a_ruined_page_causes_only_error_pages_and_check_finds_it() {
     for table in ["sessions", "users", "login_events"] {
         for is_running in [true, false] {
             let dir = TempDir::new().unwrap();
@@ -295,8 +295,8 @@ fn a_ruined_page_is_an_error_page_and_the_check_finds_it() {
                 ada = ada.of(&site);
             }
 
-            // Readiness looks at the file's beginning and at two indices, no further. The
-            // running site may write the page anew, from what it has in memory.
+            // The readiness check reads only the beginning of the file and two indices. The
+            // running site may write the page again from its memory.
             let mut check = bare(dir.path());
             let found = check.args(["check", "--offline"]).output().unwrap();
             let found = String::from_utf8_lossy(&found.stdout).into_owned();
@@ -326,7 +326,7 @@ fn a_ruined_page_is_an_error_page_and_the_check_finds_it() {
     }
 }
 
-/// Writes nonsense over the first page of `table`, and nothing of it is in the log.
+/// Overwrites the first page of `table` with nonsense, after the log has been emptied.
 fn ruin_root_page(path: &Path, table: &str) {
     let mut other = Outsider::open(path);
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'");
@@ -340,13 +340,13 @@ fn ruin_root_page(path: &Path, table: &str) {
 
 #[test]
 #[ignore = "just torture"]
-fn a_look_at_a_locked_file_takes_no_longer_than_its_budget() {
+fn the_readiness_check_of_a_locked_file_fails_within_its_time_limit() {
     let dir = TempDir::new().unwrap();
     let site = Site::start(dir.path(), &[]);
     let mut other = Outsider::open(&site.database());
     other.run("BEGIN IMMEDIATE");
     let took = site.until_not_ready();
     other.run("ROLLBACK");
-    until("it is ready", || site.is_ready());
+    until("the site is ready", || site.is_ready());
     println!("readiness of a locked file: 503 after {took:?}");
 }

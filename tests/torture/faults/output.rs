@@ -1,4 +1,4 @@
-//! What the site writes besides: its log, and backups of its database.
+//! The site's log, and backups of its database.
 
 use std::fs;
 use std::io::Write;
@@ -13,9 +13,9 @@ use super::outsider::{Outsider, assert_has_all, assert_sound};
 use super::site::{CHEAP, Site, UNTHROTTLED, bare};
 use crate::servers::{find, has};
 
-/// The site goes on when what it writes to fails from one moment to the next.
+/// Asserts that the site keeps working when its output suddenly fails.
 fn assert_goes_on_without_a_log(what: &str, level: &str, is_stderr_lost: bool) {
-    // Without optimisation Rocket logs by `print!`, which panics.
+    // Without optimisation, Rocket logs with `print!`, which panics.
     if std::env::var_os("PROGRAMS").is_none() {
         let line = b"NOT RUN: a lost log needs a release build (PROGRAMS)\n";
         return std::io::stderr().write_all(line).unwrap();
@@ -50,7 +50,7 @@ fn assert_goes_on_without_a_log(what: &str, level: &str, is_stderr_lost: bool) {
 
 #[test]
 #[ignore = "just torture"]
-fn a_log_that_nobody_reads_any_longer_stops_nothing() {
+fn the_site_works_after_the_reader_of_its_log_has_gone() {
     for level in ["normal", "critical"] {
         assert_goes_on_without_a_log("standard output", level, false);
     }
@@ -58,7 +58,7 @@ fn a_log_that_nobody_reads_any_longer_stops_nothing() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_log_that_takes_neither_output_nor_errors_stops_nothing() {
+fn the_site_works_without_standard_output_and_standard_error() {
     for level in ["critical", "normal"] {
         assert_goes_on_without_a_log("standard output and error", level, true);
     }
@@ -66,7 +66,7 @@ fn a_log_that_takes_neither_output_nor_errors_stops_nothing() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_backup_made_under_load_is_whole_and_starts() {
+fn a_backup_made_under_load_is_complete_and_starts() {
     if !has(find("sqlite3").is_some(), "sqlite3") {
         return;
     }
@@ -83,7 +83,7 @@ fn a_backup_made_under_load_is_whole_and_starts() {
                         break;
                     }
                     let name = format!("c{client}n{number}");
-                    // The backup holds nothing up for long.
+                    // The backup must not delay a sign-up for long.
                     let answer = site.browser().register(&name);
                     answer.assert(303);
                     names.lock().unwrap().push((name, Instant::now()));

@@ -1,4 +1,4 @@
-//! The database, as another process than the site's sees it.
+//! The database as another program sees it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rocket::tokio::runtime::{Builder, Runtime};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-/// A connection of its own.
+/// A separate connection to the database.
 pub struct Outsider {
     runtime: Runtime,
     db: SqliteConnection,
@@ -25,7 +25,7 @@ impl Outsider {
         self.runtime.block_on(done).unwrap();
     }
 
-    /// The one value that `sql` gives: `INTEGER` or `TEXT`.
+    /// Returns the single value of `sql`, an `INTEGER` or a `TEXT`.
     pub fn value(&mut self, sql: &str) -> String {
         let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.db);
         let row = self.runtime.block_on(row).unwrap();
@@ -36,12 +36,12 @@ impl Outsider {
     }
 }
 
-/// Nothing is wrong with the file's structure.
+/// Asserts that the structure of the file is intact.
 pub fn assert_sound(path: &Path) {
     assert_eq!(Outsider::open(path).value("PRAGMA integrity_check"), "ok");
 }
 
-/// Nor is one acknowledged account missing.
+/// Asserts that no acknowledged account is missing.
 pub fn assert_has_all(path: &Path, names: &[String]) {
     let mut db = Outsider::open(path);
     for name in names {

@@ -1,4 +1,4 @@
-//! The machine runs out of something, or the process is told to end.
+//! The machine runs out of a resource, or the process gets a signal.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,23 +18,23 @@ use crate::servers::{signal, status_line};
 
 #[test]
 #[ignore = "just torture"]
-fn exhausted_descriptors_hold_up_new_connections_and_nothing_else() {
+fn exhausted_descriptors_delay_only_new_connections() {
     let dir = TempDir::new().unwrap();
     let mut site = Site::start_by(after("ulimit -n 200", dir.path()), dir.path());
     site.registered("ada");
-    // One that was there before goes on, writes included: the database is open.
+    // An earlier connection keeps working, including writes, because the database is open.
     let mut early = TcpStream::connect(("127.0.0.1", site.port())).unwrap();
     early.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     ask_again(&mut early, "GET /healthz", "");
 
-    // Those that neither the site nor the system's queue takes are not waited for.
+    // Do not wait for connections that neither the site nor the system's queue accepts.
     let address = SocketAddr::from(([127, 0, 0, 1], site.port()));
     let connect = |wait| TcpStream::connect_timeout(&address, Duration::from_millis(wait));
     let crowd: Vec<_> = (0..400).map(|_| connect(20)).collect();
     until("no descriptor is free", || site.descriptors() >= 199);
     let answer = ask_again(&mut early, "POST /login", &super::site::form("ada"));
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
-    // Nobody new is let in meanwhile.
+    // No new connection is served in the meantime.
     let is_let_in = connect(200).is_ok_and(|mut late| {
         late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         write!(late, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -52,7 +52,7 @@ fn exhausted_descriptors_hold_up_new_connections_and_nothing_else() {
     println!("200 descriptors, 400 connections: served again {took:?} after they went");
 }
 
-/// A request on a connection that stays; the answer must come in one piece.
+/// Sends a request on a connection that stays open. The answer must come in one piece.
 fn ask_again(stream: &mut TcpStream, head: &str, body: &str) -> String {
     write!(
         stream,
@@ -70,7 +70,7 @@ fn ask_again(stream: &mut TcpStream, head: &str, body: &str) -> String {
 struct MemoryLimit(PathBuf);
 
 impl MemoryLimit {
-    /// `None` where the system's owner has not let us.
+    /// Makes the group. Returns `None` without the permission.
     fn new(bytes: u64) -> Option<Self> {
         let name = format!("rocket-login-{}", std::process::id());
         for (root, file) in
@@ -80,7 +80,7 @@ impl MemoryLimit {
             if fs::create_dir(&group).is_err() {
                 continue;
             }
-            // The file must be there already: elsewhere it is a plain folder.
+            // The file must exist already. Otherwise this is an ordinary folder.
             let file = fs::OpenOptions::new().write(true).open(group.join(file));
             if file.is_ok_and(|mut file| file.write_all(bytes.to_string().as_bytes()).is_ok()) {
                 return Some(MemoryLimit(group));
@@ -99,7 +99,7 @@ impl MemoryLimit {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        // The processes in it may be a moment from their end.
+        // The processes in the group may need a moment to end.
         let start = Instant::now();
         while fs::remove_dir(&self.0).is_err() && start.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(20));
@@ -147,7 +147,7 @@ fn a_sigterm_under_load_fails_no_request() {
             let (site, is_leaving, count) = (&site, &is_leaving, &count);
             let mut ada = ada.clone();
             threads.spawn(move || {
-                // As behind a balancer: nothing new once it says that it is not ready.
+                // Like a balancer, send nothing new once the site says that it is not ready.
                 while !is_leaving.load(Ordering::SeqCst) {
                     let answer = match client {
                         0 | 1 => site.browser().try_post("/login", &super::site::form("ada")),
@@ -166,7 +166,7 @@ fn a_sigterm_under_load_fails_no_request() {
             site.terminate();
             let start = Instant::now();
             while site.is_ready() {
-                assert!(start.elapsed() < Duration::from_secs(1), "it is ready still");
+                assert!(start.elapsed() < Duration::from_secs(1), "the site is still ready");
             }
             is_leaving.store(true, Ordering::SeqCst);
         });
@@ -176,7 +176,7 @@ fn a_sigterm_under_load_fails_no_request() {
     assert_eq!(site.wait(), Some(0));
     let took = start.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}");
-    assert!(!path.with_file_name("login.db-wal").exists(), "it was not closed cleanly");
+    assert!(!path.with_file_name("login.db-wal").exists(), "the database was not closed cleanly");
     let count = count.into_inner().unwrap();
     assert!(count > 50, "{count}");
     println!("SIGTERM under load: {count} requests, 0 failed, ended {took:?} after the last");
@@ -184,8 +184,8 @@ fn a_sigterm_under_load_fails_no_request() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_second_signal_does_not_cut_off_what_the_first_lets_finish() {
-    // Slow enough to be in flight when the signals come.
+fn a_second_signal_does_not_interrupt_a_request_in_progress() {
+    // Slow enough to be in progress when the signals come.
     let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=4,concurrent_hashes=1}");
     for signals in [&["TERM", "TERM"] as &[_], &["INT"]] {
         let dir = TempDir::new().unwrap();
@@ -210,15 +210,16 @@ fn a_second_signal_does_not_cut_off_what_the_first_lets_finish() {
 
 #[test]
 #[ignore = "just torture"]
-fn a_hang_up_ends_the_site_as_a_kill_does() {
-    // Nobody waits for it: a service has no terminal. What was acknowledged is there.
+fn a_hang_up_signal_ends_the_site_at_once_without_loss() {
+    // A service has no terminal, so the site does not handle this signal. Acknowledged writes
+    // are still there.
     let dir = TempDir::new().unwrap();
     let site = Site::start(dir.path(), &[]);
     site.registered("ada");
     let path = site.database();
-    // Under `nohup` as well: a process ignores what the one that starts it ignores.
+    // A process inherits ignored signals, for example under `nohup`.
     let ignored = u64::from_str_radix(&status_line(site.id(), "SigIgn"), 16).unwrap();
-    assert!(ignored & 1 == 0, "it was started with hang-ups ignored");
+    assert!(ignored & 1 == 0, "the site was started with hang-ups ignored");
     signal("HUP", site.id());
     let status = site.status();
     assert_eq!(status.signal(), Some(1), "{status}");

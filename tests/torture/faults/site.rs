@@ -1,4 +1,4 @@
-//! The program, and whoever asks it for something.
+//! The program and its clients.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use crate::servers::program::built;
 use crate::servers::{Running, clean, free_port, signal, status_line};
 
-/// Hashing as cheap as it gets, for tests that want many writes.
+/// The cheapest hashing, for tests that need many writes.
 pub const CHEAP: (&str, &str) = ("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}");
 
-/// Nobody is throttled, where one machine plays everybody.
+/// No throttle, for tests in which one machine acts as many clients.
 pub const UNTHROTTLED: (&str, &str) = ("ROCKET_THROTTLE", "{enabled=false}");
 
-/// Everybody may have an address of his own.
+/// A trusted proxy, so that each client can have its own address.
 pub const BEHIND_PROXY: (&str, &str) = ("ROCKET_SITE", "{trusted_proxies=[\"127.0.0.1\"]}");
 
 /// A running program, with its database at `data/login.db` in its folder.
@@ -27,12 +27,12 @@ pub struct Site {
     dir: PathBuf,
 }
 
-/// The program in `dir`.
+/// A command for the program in `dir`.
 pub fn bare(dir: &Path) -> Command {
     in_folder(clean(built("rocket-login")), dir)
 }
 
-/// The same after `script` of a shell.
+/// A command for the program in `dir`, after a shell has run `script`.
 pub fn after(script: &str, dir: &Path) -> Command {
     let mut shell = clean("sh");
     shell.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(built("rocket-login"));
@@ -54,14 +54,14 @@ impl Site {
         Site::start_by(command, dir)
     }
 
-    /// By a command of one's own; what it says goes to the file `log`.
+    /// Starts the site by `command`, with its output in the file `log`.
     pub fn start_by(mut command: Command, dir: &Path) -> Self {
         let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         Site::start_silently(command, dir)
     }
 
-    /// With its output wherever the command sends it.
+    /// Starts the site by `command`, which has set its output.
     pub fn start_silently(mut command: Command, dir: &Path) -> Self {
         let port = free_port();
         command.env("ROCKET_PORT", port.to_string());
@@ -87,7 +87,7 @@ impl Site {
         self.dir.join("data/login.db")
     }
 
-    /// What it has written so far.
+    /// Returns everything that the site has printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
@@ -96,7 +96,7 @@ impl Site {
         Browser { port: self.port, cookies: BTreeMap::new(), address: None }
     }
 
-    /// A new account, signed in.
+    /// Signs `name` up, and returns the browser.
     pub fn registered(&self, name: &str) -> Browser {
         let mut browser = self.browser();
         browser.register(name).assert(303);
@@ -107,18 +107,18 @@ impl Site {
         self.browser().get("/readyz").status == 200
     }
 
-    /// How long it took until it said that it is not ready, five seconds at most.
+    /// Waits for at most five seconds until the site says that it is not ready. Returns the time.
     pub fn until_not_ready(&self) -> Duration {
         let start = Instant::now();
         while self.is_ready() {
-            assert!(start.elapsed() < Duration::from_secs(5), "it is still ready");
+            assert!(start.elapsed() < Duration::from_secs(5), "the site is still ready");
             std::thread::sleep(Duration::from_millis(50));
         }
         start.elapsed()
     }
 
-    /// Neither log-in, nor sign-up, nor log-out of `ada` says that it was done; pages come.
-    /// Returns what the slowest of them took.
+    /// Asserts that a log-in, a sign-up and a log-out of `ada` are refused. Returns the time of
+    /// the slowest.
     pub fn assert_no_write_is_acknowledged(&self, ada: &Browser) -> Duration {
         let mut slowest = Duration::ZERO;
         for write in [
@@ -128,7 +128,7 @@ impl Site {
         ] {
             write.assert(503).assert_plain();
             assert!(write.header("retry-after").is_some(), "{}", write.text);
-            // The browser keeps what it has, and forgets nothing.
+            // The answer changes nothing in the browser.
             assert_eq!(write.header("set-cookie"), None);
             assert_eq!(write.header("clear-site-data"), None);
             slowest = slowest.max(write.took);
@@ -136,31 +136,31 @@ impl Site {
         slowest
     }
 
-    /// Nothing has panicked, and it still runs.
+    /// Asserts that the site still runs and that nothing has panicked.
     pub fn assert_alive(&mut self) {
         assert!(!self.running.has_ended(), "{}", self.log());
         assert!(!self.log().contains("panicked"), "{}", self.log());
         self.browser().get("/healthz").assert(200);
     }
 
-    /// `kill -9`, as whenever it is dropped.
+    /// Kills the site with `kill -9`, which also happens when it is dropped.
     pub fn kill(self) {}
 
     pub fn terminate(&self) {
         signal("TERM", self.id());
     }
 
-    /// Its exit code, once it has ended.
+    /// Waits until the site ends, and returns its exit code.
     pub fn wait(self) -> Option<i32> {
         self.status().code()
     }
 
-    /// The same, and the signal that has ended it.
+    /// Waits until the site ends, and returns its status, which tells the signal as well.
     pub fn status(mut self) -> ExitStatus {
         self.running.wait()
     }
 
-    /// A line of `/proc/…/status`, in KiB: `VmRSS`, `VmHWM`.
+    /// Returns a line of `/proc/…/status` in KiB, as `VmRSS` or `VmHWM`.
     pub fn kib(&self, name: &str) -> u64 {
         status_line(self.id(), name).trim_end_matches(" kB").parse().unwrap()
     }
@@ -170,12 +170,12 @@ impl Site {
     }
 }
 
-/// No two are alike.
+/// Returns another number each time.
 fn unique() -> u128 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()
 }
 
-/// Somebody's browser: it keeps cookies, and each request has a connection of its own.
+/// A browser, which keeps cookies and opens a connection for each request.
 #[derive(Clone)]
 pub struct Browser {
     port: u16,
@@ -184,13 +184,13 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// The same at another address; the site must trust its proxy.
+    /// Gives this browser another address. The site must trust its proxy.
     pub fn at(mut self, address: String) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// The same once the site has been started again.
+    /// Lets this browser use a restarted site.
     pub fn of(mut self, site: &Site) -> Self {
         self.port = site.port;
         self
@@ -226,7 +226,7 @@ impl Browser {
         answer.status == 200
     }
 
-    /// A request, without waiting for the answer.
+    /// Sends a request without waiting for the answer.
     pub fn send(&self, head: &str, body: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -265,7 +265,7 @@ impl Browser {
     }
 }
 
-/// The form of `name@example.org`, whose password is right.
+/// Returns the form of `name@example.org` with the right password.
 pub fn form(name: &str) -> String {
     crate::support::form(&format!("{name}@example.org"))
 }
@@ -277,7 +277,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// One that was cut off is an error.
+    /// Parses an answer. Returns an error if it was cut off.
     pub fn parse(text: String, took: Duration) -> io::Result<Self> {
         let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.filter(|_| text.contains("\r\n\r\n"));
@@ -291,7 +291,7 @@ impl Answer {
         self
     }
 
-    /// Nothing of what went wrong inside is in it.
+    /// Asserts that the answer reveals no internal error.
     #[track_caller]
     pub fn assert_plain(&self) -> &Self {
         for inside in ["SQLite", "sqlite", "disk", "malformed", "readonly", "locked", "panicked"] {
@@ -313,7 +313,7 @@ impl Answer {
     }
 }
 
-/// Until `done` says so, and ten seconds at most; how long it took.
+/// Waits for at most ten seconds until `done` returns true. Returns the time.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !done() {

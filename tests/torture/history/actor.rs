@@ -1,4 +1,4 @@
-//! Somebody who acts on sessions at random, and writes down what came of it.
+//! A client that acts on sessions at random and records the results.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::servers::client::{Client, Random, body, header, status};
 use crate::servers::program::session_cookie;
 use crate::support;
 
-/// Acts are mostly on so many of the latest tokens.
+/// The number of latest tokens that most acts use.
 const LATEST: usize = 30;
 
-/// And among so many those are looked for that have just ended.
+/// The number of latest tokens among which recently ended ones are searched.
 const RECENT: usize = 400;
 
-/// One of those who act. Each has the cookies of all.
+/// One of the clients. Each has the cookies of all.
 pub struct Actor<'a> {
     world: &'a World,
     random: Random,
@@ -37,7 +37,8 @@ impl<'a> Actor<'a> {
         Actor { world, random: Random(seed as u64), clients, acts: Vec::new() }
     }
 
-    /// Asks the program `number`, and says which process that was and when.
+    /// Sends a request to the program `number`. Returns the process that was asked, the span
+    /// of time and the answer.
     fn ask(
         &mut self,
         number: usize,
@@ -57,14 +58,14 @@ impl<'a> Actor<'a> {
         let site = self.world.sites[self.random.below(self.world.sites.len())];
         let user = self.random.below(USERS);
         let (_, [start, end], answer) = self.ask(site, "POST /login", None, &form(user));
-        // Without an answer there is a session that nobody has.
+        // Without an answer, nobody knows the session.
         if let Some(answer) = answer.filter(|answer| status(answer) == 303) {
             let session = self.world.sessions.fetch_add(1, Ordering::Relaxed);
             self.world.add(Token { session, user, start, end }, session_cookie(&answer));
         }
     }
 
-    /// Does `kind` under the token of that number, at the program `number`.
+    /// Does `kind` with the token number `token` at the program `number`.
     fn act(&mut self, kind: Kind, token: usize, number: usize) {
         let Known { token: Token { session, user, .. }, cookie, .. } =
             self.world.tokens.lock().unwrap()[token].clone();
@@ -85,7 +86,7 @@ impl<'a> Actor<'a> {
         }
 
         if result == Outcome::Unknown {
-            // Not all of it while nobody can answer.
+            // Do not spend all acts while nothing can answer.
             std::thread::sleep(Duration::from_millis(5));
         }
         let is_done = matches!(result, Outcome::Done(_));
@@ -97,7 +98,7 @@ impl<'a> Actor<'a> {
         self.acts.push(Act { token, kind, process, start, end, result });
     }
 
-    /// Notes which tokens have come to their end.
+    /// Records which tokens have ended.
     fn note(&self, kind: Kind, token: usize, number: usize, result: Outcome) {
         let now = Some((self.world.now(), number));
         let tokens = &mut *self.world.tokens.lock().unwrap();
@@ -118,14 +119,14 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// A token, mostly a late one that lives; and where to use it, if that matters.
+    /// Picks a token, usually a recent live one, and the program to use it at, if that matters.
     fn pick(&mut self) -> Option<(usize, Option<usize>)> {
         let (now, tokens) = (self.world.now(), self.world.tokens.lock().unwrap());
         let since = |known: &Known| known.ended.map(|(at, _)| now.saturating_sub(at));
         let how = self.random.below(20);
         if how < 4 {
-            // One that has just ended, where it did; or, where it was used last, one
-            // that is only just dead everywhere.
+            // Pick one that has just ended, at the program where it ended; or one whose
+            // grace period is just over, at the program that has used it last.
             let wanted = if how < 2 { 0..GRACE } else { GRACE..GRACE * 5 / 4 };
             let mut recent = tokens.iter().enumerate().rev().take(RECENT);
             let found =
@@ -149,7 +150,7 @@ impl<'a> Actor<'a> {
         picked
     }
 
-    /// Does anything until it is over.
+    /// Acts at random until the test is over, and returns the acts.
     pub fn go(mut self) -> Vec<Act> {
         while !self.world.over.load(Ordering::Relaxed) {
             let mut kind = match self.random.below(100) {
@@ -161,8 +162,8 @@ impl<'a> Actor<'a> {
                 _ => Some(Kind::EndOthers),
             };
             let (world, picked) = (self.world, self.pick());
-            // A write under a dead token begins a visitor's session, and the site
-            // counts those at each that begins: not too many of them.
+            // A write with a dead token begins a visitor's session, and the site counts all
+            // of them at each new one. So do that less often.
             let is_dead = |token: usize| world.tokens.lock().unwrap()[token].ended.is_some();
             let is_costly = kind == Some(Kind::Write) && picked.is_some_and(|(t, _)| is_dead(t));
             if is_costly && self.random.below(10) > 0 {
@@ -183,8 +184,8 @@ impl<'a> Actor<'a> {
         self.acts
     }
 
-    /// Now that all is quiet: what lives can be used and counted with everywhere, and what has
-    /// ended nowhere.
+    /// After the end, uses and counts with every live token everywhere, and tries every ended
+    /// one everywhere.
     pub fn go_last(mut self) -> Vec<Act> {
         let count = self.world.tokens.lock().unwrap().len();
         let world = self.world;
@@ -192,7 +193,7 @@ impl<'a> Actor<'a> {
             for number in &world.sites {
                 self.act(Kind::Use, token, *number);
             }
-            // A dead one would begin a visitor's session.
+            // A dead token would begin a visitor's session.
             let is_alive = self.world.tokens.lock().unwrap()[token].ended.is_none();
             if is_alive {
                 world.views.iter().for_each(|number| self.act(Kind::Write, token, *number));
@@ -202,24 +203,24 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// What an answer says.
+/// Returns the outcome that an answer stands for.
 fn read(kind: Kind, user: usize, answer: &str) -> Outcome {
     let location = header(answer, "location").unwrap_or_default();
     match (kind, status(answer)) {
         (_, 503) => Outcome::Unknown,
-        // It ended while it was being used.
+        // The session ended while it was used.
         (_, 409) => Outcome::Refused,
         (Kind::Use | Kind::Renew | Kind::EndOthers, 303) if location.starts_with("/login") => {
             Outcome::Refused
         }
         (Kind::Use, 200) if answer.contains(&email(user)) => Outcome::Done(0),
-        // A new visitor's.
+        // The answer began a new visitor's session.
         (Kind::Write, 200) if header(answer, "set-cookie").is_some() => Outcome::Refused,
         (Kind::Write, 200) => {
             let value = body(answer).strip_prefix("views: ").and_then(|value| value.parse().ok());
             value.map_or(Outcome::Wrong, Outcome::Done)
         }
-        // Another renewal has overtaken it: the answer leads on, and brings no token.
+        // Another renewal came first, so the answer redirects but brings no token.
         (Kind::Renew, 303) if header(answer, "set-cookie").is_none() => Outcome::Refused,
         (Kind::Renew | Kind::LogOut | Kind::EndOthers, 303) => Outcome::Done(0),
         _ => Outcome::Wrong,

@@ -1,35 +1,35 @@
-//! The checker: what has been seen can have happened, or it cannot.
+//! The checker decides whether a recorded history is possible.
 //!
-//! A token is one value of a session's cookie; a session has a new one after each
-//! renewal. Each act has a span of time in which it took effect, somewhere; of two
-//! that overlap either may have been first.
+//! A token is one value of a session's cookie. A session has a new token after each
+//! renewal. Each act took effect at some moment of its span of time, so of two acts that
+//! overlap either may have been first.
 
 use std::collections::HashMap;
 
 /// Microseconds since the test began.
 pub type Moment = u64;
 
-/// A session that was ended by another process may be used for so long.
+/// The time for which a session that another process has ended may still be used.
 pub const GRACE: Moment = 1_000_000;
 
-/// What got no answer, or 503, may still take effect for so long.
+/// The time in which an act that got no answer, or 503, may still take effect.
 const LATE: Moment = 5_000_000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Token {
     pub session: usize,
     pub user: usize,
-    /// When the log-in or the renewal that made it was asked for, and acknowledged.
+    /// The moments at which the log-in or renewal that made it was requested and acknowledged.
     pub start: Moment,
     pub end: Moment,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Act {
-    /// Under which token.
+    /// The token that was used.
     pub token: usize,
     pub kind: Kind,
-    /// The process that was asked. 0: it was started or killed meanwhile.
+    /// The process that was asked, or 0 if it was started or killed in the meantime.
     pub process: usize,
     pub start: Moment,
     pub end: Moment,
@@ -50,17 +50,17 @@ pub enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done, as the session's user; of a write, what the counter says now.
+    /// The act was done as the session's user. The number is the counter after a write.
     Done(u64),
-    /// The session was not there.
+    /// The session did not exist.
     Refused,
-    /// Nobody can tell: an outage, or no answer at all.
+    /// The result is unknown, because of an outage or a missing answer.
     Unknown,
-    /// Somebody else's page, or an answer that nobody should get.
+    /// The answer was another user's page, or one that nobody should get.
     Wrong,
 }
 
-/// What the checker has looked at.
+/// The numbers of what the checker has examined.
 #[derive(Debug, Default)]
 pub struct Figures {
     pub done: usize,
@@ -69,13 +69,13 @@ pub struct Figures {
     pub increments: usize,
     pub renewed: usize,
     pub ended: usize,
-    /// Refused within a second of the end, by the process that had ended it.
+    /// The acts refused within a second after the end, by the process that had ended it.
     pub at_once: usize,
-    /// Refused within the second after that one, by another.
+    /// The acts refused within the second after that, by another process.
     pub elsewhere: usize,
 }
 
-/// An end that was acknowledged: when, and by which process.
+/// The moment and the process of an acknowledged end.
 #[derive(Clone, Copy)]
 struct End {
     at: Moment,
@@ -83,14 +83,14 @@ struct End {
 }
 
 impl End {
-    /// Whether an act that starts then, at that process, comes too late.
+    /// Returns true if an act that starts at `start` at `process` comes too late.
     fn is_before(&self, start: Moment, process: usize) -> bool {
         let is_same = process == self.process && process != 0;
         start > self.at + if is_same { 0 } else { GRACE }
     }
 }
 
-/// Looks for what cannot have happened, and returns the first such thing.
+/// Checks the history, and returns the first impossible thing as an error.
 pub fn check(tokens: &[Token], acts: &[Act]) -> Result<Figures, String> {
     let mut acts = acts.to_vec();
     acts.sort_by_key(|act| act.end);
@@ -103,7 +103,7 @@ pub fn check(tokens: &[Token], acts: &[Act]) -> Result<Figures, String> {
     for act in acts {
         match act.result {
             Outcome::Done(_) => {
-                // Whoever is not logged in is logged out already.
+                // A log-out succeeds also without a session.
                 let is_late = act.kind != Kind::LogOut
                     && ends[act.token].iter().any(|end| end.is_before(act.start, act.process));
                 if is_late {
@@ -149,8 +149,8 @@ pub fn check(tokens: &[Token], acts: &[Act]) -> Result<Figures, String> {
     Ok(figures)
 }
 
-/// The counter of one session: each increment counts, and counts once. How many
-/// were acknowledged, or the act that cannot be.
+/// Checks that each increment of a session's counter counts exactly once. Returns the
+/// number of acknowledged ones, or the impossible act.
 fn count<'a>(writes: &[&'a Act]) -> Result<usize, (&'a Act, String)> {
     let value = |act: &'a Act| match act.result {
         Outcome::Done(value) => Some((act, value)),
@@ -168,8 +168,8 @@ fn count<'a>(writes: &[&'a Act]) -> Result<usize, (&'a Act, String)> {
     over.sort_unstable();
     begun.sort_unstable();
     for (act, value) in &done {
-        // Those that were acknowledged before it, and itself; those that were
-        // asked for before its end, itself among them.
+        // At least the increments acknowledged before its start and itself count. At most
+        // those requested before its end count.
         let least = over.partition_point(|end| *end < act.start) as u64 + 1;
         let most = begun.partition_point(|start| *start <= act.end) as u64;
         if *value < least || *value > most {
@@ -179,7 +179,7 @@ fn count<'a>(writes: &[&'a Act]) -> Result<usize, (&'a Act, String)> {
     Ok(done.len())
 }
 
-/// What was done to the session lately, by everybody, up to `act`.
+/// Describes the recent acts of all clients on the session, up to `act`.
 fn story(tokens: &[Token], acts: &[Act], act: &Act) -> String {
     let of = tokens[act.token];
     let is_near = |other: &&Act| {
@@ -193,7 +193,7 @@ fn story(tokens: &[Token], acts: &[Act], act: &Act) -> String {
     format!("{act:?}, under {of:?}, after{}", near.collect::<String>())
 }
 
-/// For each token: the ends of it that were acknowledged.
+/// Returns the acknowledged ends of each token.
 fn ends(tokens: &[Token], acts: &[Act]) -> Vec<Vec<End>> {
     let (sessions, of_user) = (sessions(tokens), group(tokens, |token| token.user));
     let mut ends = vec![Vec::new(); tokens.len()];
@@ -205,9 +205,9 @@ fn ends(tokens: &[Token], acts: &[Act]) -> Vec<Vec<End>> {
             Kind::EndOthers => {
                 let by = tokens[act.token];
                 for token in &of_user[&by.user] {
-                    // Whatever its token was at that moment.
+                    // This ends all tokens of the session, whichever was valid then.
                     let session = tokens[*token].session;
-                    // Who ended long before has nothing new to tell.
+                    // A token that ended long before needs no further end.
                     let is_old = |ends: &[End]| ends.iter().any(|end| end.at + GRACE <= act.end);
                     if session != by.session
                         && sessions[&session] < act.start
@@ -222,13 +222,13 @@ fn ends(tokens: &[Token], acts: &[Act]) -> Vec<Vec<End>> {
     ends
 }
 
-/// For each token: since when it may have ended.
+/// Returns the earliest moment at which each token may have ended.
 fn touched(tokens: &[Token], acts: &[Act], ends: &[Vec<End>]) -> Vec<Option<Moment>> {
     let of_user = group(tokens, |token| token.user);
     let of_session = group(tokens, |token| token.session);
     let mut touched: Vec<Option<Moment>> = vec![None; tokens.len()];
     for act in acts {
-        // Under a token that was dead for everybody it has touched nothing.
+        // An act with a token that was dead everywhere has changed nothing.
         let is_dead = ends[act.token].iter().any(|end| act.start > end.at + GRACE);
         if act.result == Outcome::Refused || is_dead {
             continue;
@@ -237,7 +237,7 @@ fn touched(tokens: &[Token], acts: &[Act], ends: &[Vec<End>]) -> Vec<Option<Mome
         let (meant, spared) = match act.kind {
             Kind::Use | Kind::Write => continue,
             Kind::Renew => (&[act.token][..], None),
-            // What it was renewed to meanwhile goes with it.
+            // This also ends the tokens to which the session was renewed in the meantime.
             Kind::LogOut => (&of_session[&by.session][..], None),
             Kind::EndOthers => (&of_user[&by.user][..], Some(by.session)),
         };
@@ -252,7 +252,7 @@ fn touched(tokens: &[Token], acts: &[Act], ends: &[Vec<End>]) -> Vec<Option<Mome
     touched
 }
 
-/// When each session was begun for certain.
+/// Returns the moment at which each session had certainly begun.
 fn sessions(tokens: &[Token]) -> HashMap<usize, Moment> {
     let mut begun = HashMap::new();
     for token in tokens {
@@ -262,7 +262,7 @@ fn sessions(tokens: &[Token]) -> HashMap<usize, Moment> {
     begun
 }
 
-/// The numbers of the tokens that are alike.
+/// Groups the numbers of the tokens by a key.
 fn group(tokens: &[Token], by: fn(&Token) -> usize) -> HashMap<usize, Vec<usize>> {
     let mut groups: HashMap<usize, Vec<usize>> = HashMap::new();
     for (number, token) in tokens.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! The checker must see what is wrong: histories that cannot be.
+//! The checker must reject impossible histories.
 
 use super::check::{Act, GRACE, Kind, Moment, Outcome, Token, check};
 
-/// The session 0 with the tokens 0 and then 1, and the session 1 with the
-/// token 2: all of one user, begun before the moment 20.
+/// Session 0 has the tokens 0 and then 1, and session 1 has the token 2. All
+/// belong to one user and had begun before the moment 20.
 const TOKENS: [Token; 3] = [
     Token { session: 0, user: 0, start: 0, end: 10 },
     Token { session: 0, user: 0, start: 11, end: 20 },
@@ -21,16 +21,16 @@ fn fault(acts: &[Act]) -> String {
 const DONE: Outcome = Outcome::Done(0);
 
 #[test]
-fn a_use_after_the_end_is_seen() {
+fn the_checker_detects_a_use_after_the_end() {
     let out = act(0, Kind::LogOut, 1, [100, 200], DONE);
     let used = |process, start| act(0, Kind::Use, process, [start, start + 9], DONE);
     assert_eq!(fault(&[out, used(1, 200)]), "");
     assert!(fault(&[out, used(1, 201)]).starts_with("used after"));
-    // Elsewhere it may live on for a second; where nobody knows which process it was, too.
+    // At another process, or at an unknown one, it may live on for a second.
     assert_eq!(fault(&[out, used(2, 200 + GRACE)]), "");
     assert_eq!(fault(&[out, used(0, 200 + GRACE)]), "");
     assert!(fault(&[out, used(2, 201 + GRACE)]).starts_with("used after"));
-    // An end that may not have happened ends nothing.
+    // An unacknowledged end may not have happened.
     let unknown = Act { result: Outcome::Unknown, ..out };
     assert_eq!(fault(&[unknown, used(1, 300)]), "");
 
@@ -43,14 +43,14 @@ fn a_use_after_the_end_is_seen() {
 }
 
 #[test]
-fn a_lost_session_is_seen() {
+fn the_checker_detects_a_lost_session() {
     let refused = |token, end| act(token, Kind::Use, 1, [90, end], Outcome::Refused);
     assert!(fault(&[refused(0, 95)]).starts_with("lost"));
     let out = act(0, Kind::LogOut, 1, [100, 200], Outcome::Unknown);
     assert!(fault(&[out, refused(0, 99)]).starts_with("lost"));
     assert_eq!(fault(&[out, refused(0, 100)]), "");
     assert!(fault(&[out, refused(2, 100)]).starts_with("lost"), "another session");
-    // Under a token that was dead long since nothing can be ended.
+    // A token that has long been dead cannot end anything.
     let renewed = act(0, Kind::Renew, 1, [11, 20], DONE);
     let late = Act { start: 21 + GRACE, end: 30 + GRACE, result: DONE, ..out };
     let after = Act { start: 40 + GRACE, end: 50 + GRACE, ..refused(1, 0) };
@@ -58,21 +58,21 @@ fn a_lost_session_is_seen() {
 }
 
 #[test]
-fn a_lost_increment_is_seen() {
+fn the_checker_detects_a_lost_increment() {
     let add = |span, value| act(0, Kind::Write, 1, span, Outcome::Done(value));
     assert_eq!(fault(&[add([30, 40], 1), add([50, 60], 2)]), "");
     assert_eq!(fault(&[add([30, 55], 2), add([50, 60], 1)]), "", "at the same time");
     assert!(fault(&[add([30, 55], 1), add([50, 60], 1)]).starts_with("two increments"));
     assert!(fault(&[add([30, 40], 2), add([50, 60], 1)]).contains("is not from"));
     assert!(fault(&[add([30, 40], 1), add([50, 60], 3)]).contains("is not from"));
-    // One of which nobody knows may count, and need not.
+    // An unacknowledged increment may count or not.
     let unknown = act(1, Kind::Write, 1, [41, 45], Outcome::Unknown);
     assert_eq!(fault(&[add([30, 40], 1), unknown, add([50, 60], 3)]), "");
     assert_eq!(fault(&[add([30, 40], 1), unknown, add([50, 60], 2)]), "");
 }
 
 #[test]
-fn a_fork_and_a_wrong_answer_are_seen() {
+fn the_checker_detects_a_fork_and_a_wrong_answer() {
     let renewed = act(0, Kind::Renew, 1, [30, 40], DONE);
     assert_eq!(fault(&[renewed]), "");
     assert!(fault(&[renewed, renewed]).starts_with("two sessions"));
