@@ -1,26 +1,26 @@
-# What can be done here: `just --list`.
+# `just --list` shows the recipes.
 
 # Start the site on http://127.0.0.1:8000
 run:
     cargo run
 
-# Everything CI runs
+# Run everything that CI runs
 ci:
     ./check
 
-# The tests; those with a browser or a mail server need what `./check --install` gets
+# Run the tests (those with a browser or a mail server need the tools of `./check --install`)
 test:
     cargo test
 
-# Pictures of every page, in target/pictures
+# Take pictures of every page, in target/pictures
 pictures:
     cargo test --test browser pictures -- --ignored
 
-# What it carries, with ratios that hold on any machine: in some 15 minutes, or BENCH_SECONDS=1; also BENCH_ROWS=1000,10000000
+# Measure throughput, with ratios that hold on any machine: some 15 minutes, or set BENCH_SECONDS=1 or BENCH_ROWS=1000,10000000
 bench part="":
     cargo build --release --locked --bin rocket-login --example views
     cargo bench --locked --bench load -- {{part}}
 
-# What breaks it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
+# Try to break it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
 torture length="short":
     tests/torture/run {{length}}

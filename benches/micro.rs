@@ -1,6 +1,6 @@
-//! The parts of a page by themselves: `cargo bench --bench micro`.
+//! The parts of a page, measured separately: `cargo bench --bench micro`.
 //!
-//! Private parts are compiled in from their files, so that nothing is public for their sake.
+//! Private parts are compiled in from their files, so that they need not be public.
 
 #[allow(dead_code, unused_imports)]
 #[path = "../src/cookies.rs"]
@@ -42,7 +42,7 @@ mod sql {
 }
 
 fn main() {
-    // `cargo test --benches` comes by as well.
+    // `cargo test --benches` runs this as well.
     if std::env::args().any(|argument| argument == "--bench") {
         divan::main();
     }
@@ -100,11 +100,11 @@ mod sealing {
     }
 }
 
-/// Through Rocket's local client, on SQLite: without a socket, with all the rest.
+/// Requests through Rocket's local client on SQLite, which include everything except a socket.
 mod site {
     use super::*;
 
-    /// A site with somebody logged in.
+    /// A running site.
     struct Site {
         runtime: Runtime,
         client: Client,
@@ -146,7 +146,7 @@ mod site {
         bencher.bench_local(|| site.page(&browser));
     }
 
-    /// From the cookie to the user.
+    /// Finds the user by the cookie.
     #[divan::bench]
     fn look_up(bencher: Bencher<'_, '_>) {
         let site = Site::new();
@@ -157,7 +157,7 @@ mod site {
         });
     }
 
-    /// Look-up, read, change, and the commit with its wait for the disk.
+    /// Looks the session up, reads and changes it, and commits, which waits for the disk.
     #[divan::bench]
     fn write(bencher: Bencher<'_, '_>) {
         let site = Site::new();

@@ -1,30 +1,30 @@
 #!/bin/sh
-# A copy of the database while the site runs; the last fourteen stay. For
-# /etc/cron.daily, as root. backup.sh [DATABASE [DIRECTORY]]
+# Copies the database while the site runs, and keeps the last fourteen copies. For
+# /etc/cron.daily, as root. Usage: backup.sh [DATABASE [DIRECTORY]]
 #
-# It deletes nothing but files with names of its own: login-2026-01-01T000000.db.
-# So each site needs a directory for itself.
+# It deletes only files with its own kind of name: login-2026-01-01T000000.db.
+# So each site needs its own directory.
 set -eu
 umask 077
 database=${1:-/var/lib/rocket-login/login.db}
 directory=${2:-/var/backups/rocket-login}
 
-# From here on no name but the database's is anything but the script's own, and that
-# one begins with a slash: it is neither an option nor a URI.
+# From here on, all names are the script's own except the database's. That one begins
+# with a slash, so nothing takes it for an option or a URI.
 case $database in /*) ;; *) database=$PWD/$database ;; esac
 case $directory in /*) ;; *) directory=$PWD/$directory ;; esac
 mkdir -p "$directory"
 cd "$directory"
 
 copy=login-$(date +%Y-%m-%dT%H%M%S).db
-# A copy that was not finished must not pass for one.
+# An incomplete copy must not look like a backup.
 trap 'rm -f "$copy.part"' EXIT
 trap 'exit 1' HUP INT TERM
 sqlite3 -readonly "$database" "VACUUM INTO '$copy.part'"
 [ "$(sqlite3 -readonly "$copy.part" 'PRAGMA integrity_check')" = ok ]
 mv "$copy.part" "$copy"
 
-# The oldest first, as the shell sorts them.
+# The shell sorts them, the oldest first.
 day='[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]' time='[0-9][0-9][0-9][0-9][0-9][0-9]'
 set --
 for file in login-${day}T${time}.db; do

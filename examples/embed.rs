@@ -1,11 +1,11 @@
-//! Our login in somebody else's application: notes, to each person their own.
+//! Our login in another application: private notes for each user.
 //!
 //! ```console
 //! $ cargo run --example embed
 //! ```
 //!
-//! and open <http://127.0.0.1:8000/notes>. The pages are under `/auth`; the
-//! table `notes` is the application's, in the same database.
+//! Then open <http://127.0.0.1:8000/notes>. The pages are under `/auth`. The
+//! application has its own table `notes` in this database.
 
 use rocket::fairing::{self, AdHoc};
 use rocket::form::Form;
@@ -21,7 +21,7 @@ fn front(session: &Session) -> RawHtml<String> {
     RawHtml(format!("<p>Hello, {}!</p><a href=/notes>Notes</a>", RawStr::new(who).html_escape()))
 }
 
-// `&User` sends whoever is not logged in to the log-in page, and back here.
+// `&User` sends a visitor who is not logged in to the log-in page, and then back here.
 #[get("/notes")]
 async fn list(user: &User, db: &Db, flash: Flash<'_>) -> Result<RawHtml<String>, Error> {
     let notes: Vec<String> = sql::query_scalar("SELECT text FROM notes WHERE user_id = $1")
@@ -56,8 +56,8 @@ async fn add(user: &User, note: Form<Note>, db: &Db, flash: Flash<'_>) -> Result
     Ok(Redirect::to(uri!(list)))
 }
 
-/// Fairings that the stage attaches at ignition come after those attached
-/// before it; this one is attached at ignition too, so it finds the database.
+/// The stage attaches its database at ignition. This fairing is also attached at
+/// ignition, after it, so it finds the database.
 fn tables() -> AdHoc {
     AdHoc::on_ignite("Notes", |rocket| async {
         rocket.attach(AdHoc::try_on_ignite("Tables of Notes", make_tables))

@@ -1,4 +1,4 @@
-// Adds a button to each password field that shows what was typed.
+// Adds a button to each password field that shows the typed password.
 // Without this script the field is a plain password field.
 for (const input of document.querySelectorAll('input[type="password"]')) {
   const row = document.createElement("div");
@@ -19,7 +19,7 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
 
   show(false);
   button.addEventListener("click", () => show(input.type === "password"));
-  // Sent as a password, so that the browser does not keep it among typed texts.
+  // Submit it as a password, so that the browser does not store it with other typed texts.
   input.form.addEventListener("submit", () => show(false));
   // Moving a focused field loses the focus.
   if (input.autofocus) input.focus();

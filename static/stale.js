@@ -1,5 +1,5 @@
-// An error is about what was sent. It goes once its field is changed, so that it contradicts
-// nothing that is said of what is typed now. Without this script it stays until the next page.
+// Removes an error when its field is changed, because it is about the text that was sent and could
+// contradict the strength meter. Without this script it stays until the next page.
 for (const input of document.querySelectorAll('input[aria-invalid="true"]')) {
   const settle = () => {
     input.removeAttribute("aria-invalid");
@@ -11,7 +11,7 @@ for (const input of document.querySelectorAll('input[aria-invalid="true"]')) {
   };
 
   input.addEventListener("input", settle, { once: true });
-  // A new password is judged by the address as well.
+  // The judgement of a new password depends on the address as well.
   if (input.autocomplete === "new-password") {
     const account = input.form.querySelector('input[autocomplete="username"]');
     account?.addEventListener("input", settle, { once: true });

@@ -1,5 +1,5 @@
-// Shows how hard a new password is to guess, while it is typed. The site judges;
-// without this script the hint above the field has to do.
+// Shows how hard a new password is to guess while the user types it. The site judges it.
+// Without this script there is only the hint above the field.
 const { url } = document.currentScript.dataset;
 
 for (const input of document.querySelectorAll('input[autocomplete="new-password"]')) {
@@ -19,11 +19,11 @@ for (const input of document.querySelectorAll('input[autocomplete="new-password"
       shown.textContent = text;
       shown.dataset.score = score;
     } catch {
-      // Something else has been typed meanwhile, or there is no network.
+      // The user has typed something else in the meantime, or there is no network.
     }
   };
 
-  // What is typed later makes void what is on the way: its answer would be about another text.
+  // Further typing aborts the request, because its answer would be about another text.
   const wait = () => {
     clearTimeout(timer);
     request?.abort();

@@ -1,7 +1,7 @@
-// Holds the second submit of a form back while the first is under way: a double click
-// would sign up, mail or log in twice. Without this script the site answers the second
-// one with what the first has done.
-const LONGEST = 10_000; // after that the answer is lost, and it may be tried again
+// Prevents a second submit of a form while the first one is in progress. Otherwise a double
+// click would sign up, send a mail or log in twice. Without this script the site answers the
+// second request with the result of the first one.
+const LONGEST = 10_000; // after that the answer is lost, and the user may try again
 
 const under_way = new Map();
 
@@ -12,24 +12,25 @@ const release = (form) => {
   under_way.delete(form);
 };
 
-// At the window, after every handler of the page: what one of them has refused is not sent.
-// It follows the check of the fields, and form.submit() does not come by here.
+// The listener is on the window, so it runs after all handlers of the page, and a form that one
+// of them refused counts as not sent. The event comes after the check of the fields.
+// form.submit() does not cause it.
 addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   const of = (name) => button?.getAttribute(`form${name}`) ?? form.getAttribute(name) ?? "";
-  // What opens elsewhere, or only asks, may be sent as often as one likes.
+  // A GET form, or one that opens in another window, may be sent repeatedly.
   if (of("method").toLowerCase() !== "post" || !["", "_self"].includes(of("target"))) return;
   if (under_way.has(form)) {
     event.preventDefault();
     return;
   }
 
-  // Not disabled: the button's own value would stay behind, and the focus be lost.
+  // Do not disable the button, because then its value would not be sent and it would lose focus.
   button?.setAttribute("aria-disabled", "true");
   under_way.set(form, { button, timer: setTimeout(release, LONGEST, form) });
   // A later handler may still refuse it.
   setTimeout(() => event.defaultPrevented && release(form));
 });
 
-// The back button brings the page as it was left.
+// The back button may restore the page with this state.
 addEventListener("pageshow", () => [...under_way.keys()].forEach(release));

@@ -1,4 +1,4 @@
-//! The same with many rows, and what only then takes time.
+//! The benches with many rows, and acts that take time only then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::table::{Report, milliseconds, thousands};
 use crate::wrk::{Load, median};
 use crate::{rows, sessions};
 
-/// Sessions of one user, who then logs out everywhere.
+/// The number of sessions of a user who logs out everywhere.
 const OF_ONE: u64 = 10_000;
 
 pub fn measure(report: &mut Report, page: &Load, home: &Home, count: u64, seconds: u64) {
@@ -29,11 +29,11 @@ pub fn measure(report: &mut Report, page: &Load, home: &Home, count: u64, second
     log_out_everywhere(report, home, &note);
 }
 
-/// Who writes while the expired rows are swept, which begins with the start.
+/// Measures writes during the sweep of expired rows, which begins with the start.
 fn sweep(report: &mut Report, home: &Home, note: &str, seconds: u64) {
     let expired = format!("FROM sessions WHERE expires_at <= {}", now());
     let count = home.number(&format!("SELECT count(*) {expired}"));
-    // It says itself how long its transactions took.
+    // The site logs how long its transactions took.
     let mut site = home.start("views", &[("ROCKET_LOG_LEVEL", "normal")]);
     let start = Instant::now();
     let mut taken = Duration::ZERO;
@@ -42,7 +42,7 @@ fn sweep(report: &mut Report, home: &Home, note: &str, seconds: u64) {
             thread::sleep(Duration::from_millis(200));
         }
         taken = start.elapsed();
-        // What it tidies in the end.
+        // The sweep tidies up at its end.
         thread::sleep(Duration::from_secs(1));
     });
     let after = writes_while(&site, || thread::sleep(Duration::from_secs(seconds)));
@@ -63,7 +63,7 @@ fn sweep(report: &mut Report, home: &Home, note: &str, seconds: u64) {
     }
 }
 
-/// How long writes take, one after the other, while `act` goes on; the slowest last.
+/// Returns the durations of consecutive writes during `act`, the slowest last.
 fn writes_while(site: &Program, act: impl FnOnce()) -> Vec<Duration> {
     let cookie = cookie(&site.request("GET /views", None, ""));
     let is_over = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! A folder with a site's database, and the programs that run on it.
+//! The folder of a site, its database, and the programs that run on it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::servers::program::{Program, built, command};
 use crate::servers::{Cluster, status_line};
 
-/// What both people of the bench type.
+/// The password field of both users.
 pub const PASSWORD: &str = "password=correct+horse+battery";
 
 const COOKIE: &str = "__Host-session=";
@@ -29,7 +29,7 @@ pub struct Home<'c> {
 }
 
 impl<'c> Home<'c> {
-    /// On SQLite, or in a new database of `cluster`.
+    /// Makes a folder with SQLite, or a new database in `cluster`.
     pub fn new(cluster: Option<&'c Cluster>) -> Self {
         let dir = TempDir::new().unwrap();
         let postgres = cluster.map(|cluster| {
@@ -41,12 +41,12 @@ impl<'c> Home<'c> {
         Home { dir, postgres }
     }
 
-    /// What its database is, for the table.
+    /// The name of its database system for the table.
     pub fn kind(&self) -> &'static str {
         if self.postgres.is_some() { "PostgreSQL" } else { "SQLite" }
     }
 
-    /// `program` on it, as it is configured by default but for `variables`.
+    /// Starts `program` on it with the default configuration except for `variables`.
     pub fn start(&self, program: &str, variables: &[(&str, &str)]) -> Program {
         static KEY: LazyLock<String> = LazyLock::new(|| {
             let dir = TempDir::new().unwrap();
@@ -56,7 +56,7 @@ impl<'c> Home<'c> {
 
         let mut command = command(built(program), &self.dir);
         command.env("ROCKET_PROFILE", "release").env("ROCKET_SECRET_KEY", KEY.as_str());
-        // One account has thousands of sessions here.
+        // One account gets thousands of sessions.
         command.env("ROCKET_SESSION", "{account_limit=10000}");
         if let Some((cluster, name)) = &self.postgres {
             let url = cluster.url(name);
@@ -65,7 +65,7 @@ impl<'c> Home<'c> {
         Program::start(command, variables)
     }
 
-    /// How long `rocket-login` takes from its start until it is ready.
+    /// Returns the time from the start of `rocket-login` until it is ready.
     pub fn start_up(&self) -> Duration {
         let start = Instant::now();
         let mut site = self.start("rocket-login", &[]);
@@ -89,7 +89,7 @@ impl<'c> Home<'c> {
         }
     }
 
-    /// The number that `query` finds.
+    /// Returns the number that `query` selects.
     pub fn number(&self, query: &str) -> i64 {
         match &self.postgres {
             Some((cluster, name)) => cluster.sql(name, query).parse().unwrap(),
@@ -101,7 +101,7 @@ impl<'c> Home<'c> {
         }
     }
 
-    /// Waits until the file of SQLite's is on the disk.
+    /// Waits until SQLite's file is on the disk.
     pub fn sync(&self) {
         File::open(self.file()).unwrap().sync_all().unwrap();
     }
@@ -124,20 +124,20 @@ pub fn register(site: &Program, name: &str) {
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
 }
 
-/// Logs it in, and returns the cookie.
+/// Logs the account `name`@example.org in, and returns the cookie.
 pub fn log_in(site: &Program, name: &str) -> String {
     let form = format!("{PASSWORD}&email={name}%40example.org");
     cookie(&site.request("POST /login", None, &form))
 }
 
-/// The session's cookie that `answer` sets.
+/// Returns the session cookie that `answer` sets.
 pub fn cookie(answer: &str) -> String {
     let mut set = answer.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
     let line = set.find(|line| line.starts_with(COOKIE)).unwrap_or_else(|| panic!("{answer}"));
     line.split(';').next().unwrap().to_owned()
 }
 
-/// One connection that stays, for one request after the other.
+/// A persistent connection for consecutive requests.
 pub struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -145,7 +145,7 @@ impl Client {
         Client(BufReader::new(site.connect()))
     }
 
-    /// How long a page takes.
+    /// Requests a page, and returns the time that it took.
     pub fn get(&mut self, path: &str, cookie: Option<&str>) -> Duration {
         let start = Instant::now();
         let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
@@ -167,7 +167,7 @@ impl Client {
     }
 }
 
-/// A line of `/proc/<id>/status`, in MiB.
+/// Returns a line of `/proc/<id>/status` in MiB.
 pub fn memory(site: &Program, key: &str) -> f64 {
     let kib: f64 = status_line(site.id(), key).trim_end_matches(" kB").parse().unwrap();
     kib / 1024.0

@@ -1,5 +1,5 @@
-//! Log-ins: how near they come to the bare function that they wait for, and what they
-//! do to everybody else.
+//! Log-ins: how close they come to the speed of the bare hash function, and how they
+//! affect other requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,12 +12,12 @@ use crate::servers::program::Program;
 use crate::table::Report;
 use crate::wrk::{Load, compare};
 
-/// Between two requests of somebody who looks at a page meanwhile: often enough for a
-/// p99, and no load.
+/// The pause between two requests for a page in the meantime: often enough for a p99, but
+/// no load.
 const PACE: Duration = Duration::from_millis(5);
 
-/// How many times as long as others the rounds are: what the end of one cuts off, of log-ins
-/// that take a quarter of a second, is done and not counted.
+/// The rounds are longer than others by this factor, because log-ins take a quarter of a
+/// second, and those that the end of a round cuts off are not counted.
 const LONGER: u64 = 3;
 
 pub fn measure(report: &mut Report, seconds: u64) {
@@ -33,7 +33,7 @@ pub fn measure(report: &mut Report, seconds: u64) {
         |seconds| bare(LONGER * seconds),
         |seconds| {
             let measured = log_ins.run(LONGER * seconds);
-            // Those that were cut off are hashed all the same, and not in the other's time.
+            // The site still hashes those that were cut off. That must not slow the other load.
             thread::sleep(Duration::from_secs(1));
             measured
         },
@@ -49,7 +49,7 @@ pub fn measure(report: &mut Report, seconds: u64) {
     report.figure("memory after them", format!("{:.0} MiB", memory(&site, "VmRSS")));
 }
 
-/// Median and p99 of `/` for somebody else, for so long, while `act` goes on.
+/// Returns the median and the p99 of `/` during `act`, for at least `seconds`.
 fn look(site: &Program, seconds: u64, act: impl FnOnce()) -> (Duration, Duration) {
     let is_over = AtomicBool::new(false);
     let mut times = thread::scope(|scope| {
@@ -70,8 +70,8 @@ fn look(site: &Program, seconds: u64, act: impl FnOnce()) -> (Duration, Duration
     (times[times.len() / 2], times[times.len() * 99 / 100])
 }
 
-/// Hashes per second on all cores, with memory that is kept as the site keeps it, and
-/// nothing else.
+/// Returns the hashes per second on all cores. Like the site, it reuses the memory, but it
+/// does nothing else.
 fn bare(seconds: u64) -> f64 {
     let (count, start) = (AtomicU64::new(0), Instant::now());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);

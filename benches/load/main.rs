@@ -1,11 +1,11 @@
-//! What the program carries under a real load generator: `just bench`.
+//! The program's throughput under a real load generator: `just bench`.
 //!
-//! Each line of the table is compared with something that is measured by turns with it
-//! on the same machine, mostly the page without a session: the ratios hold elsewhere,
-//! the figures do not. `BENCH_SECONDS` is for one measurement (of log-ins, a third of it),
+//! Each line of the table is compared with another load, usually the page without a session,
+//! that is measured alternately on this machine. The ratios hold on other machines, but the
+//! figures do not. `BENCH_SECONDS` is the time for one measurement (of log-ins, a third of it),
 //! `BENCH_ROWS` the sizes of the table `sessions` to try, `PROGRAMS` a folder with other
-//! programs. An argument (`just bench log-ins`) is the part that is measured: `pages`,
-//! `log-ins` or `growth`.
+//! programs. An argument (`just bench log-ins`) selects the part to measure: `pages`, `log-ins`
+//! or `growth`.
 
 mod growth;
 mod home;
@@ -27,7 +27,7 @@ use table::Report;
 use wrk::{Load, median};
 
 fn main() {
-    // `cargo test --benches` comes by as well.
+    // `cargo test --benches` runs this as well.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -44,7 +44,7 @@ fn main() {
     let is_asked = |name: &str| part.as_ref().is_none_or(|part| part == name);
 
     let report = &mut Report::default();
-    // Durable, as it comes: a socket, a local disk, `fsync` on.
+    // PostgreSQL with default durability: a socket, a local disk, `fsync` on.
     let cluster = servers::is_installed().then(|| Cluster::with(&["listen_addresses="]));
     let kinds: Vec<_> = std::iter::once(None).chain(cluster.as_ref().map(Some)).collect();
     if cluster.is_none() {
@@ -82,7 +82,7 @@ fn main() {
     report.print(&format!("BENCH_SECONDS={seconds} just bench {}", part.unwrap_or_default()));
 }
 
-/// What nobody waits for.
+/// Measures what no visitor waits for.
 fn small_figures(report: &mut Report) {
     let size = fs::metadata(servers::program::built("rocket-login")).unwrap().len();
     report.figure("the binary", format!("{:.1} MB", size as f64 / 1e6));

@@ -1,21 +1,21 @@
-//! A table as it is after a while: many sessions of many people.
+//! A table as after some time, with many sessions of many users.
 
 use crate::home::Home;
 
-/// Rows per statement.
+/// The number of rows per statement.
 const BATCH: u64 = 100_000;
 
-/// Each of them has so many sessions.
+/// The number of sessions of each user.
 const SESSIONS_PER_USER: u64 = 10;
 
 const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// A stored hash that nobody's password has.
+/// A stored hash that matches no user's password.
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA\
                     $AV4J2nu9+f5TKCuctloDOGlhVyRYtNG4gY8ufMDEBjs";
 
-/// Adds `count` sessions, one in twenty of them expired and one in ten a visitor's,
-/// while no site runs on `home`.
+/// Adds `count` sessions, of which one in twenty is expired and one in ten is a visitor's.
+/// No site may run on `home`.
 pub fn add(home: &Home, count: u64, now: i64) {
     let first = 1 + home.number("SELECT max(id) FROM users");
     let users = count.div_ceil(SESSIONS_PER_USER);
@@ -25,7 +25,7 @@ pub fn add(home: &Home, count: u64, now: i64) {
         numbers(0, users)
     )];
     for start in (0..count).step_by(BATCH as usize) {
-        // A large prime: neighbours are not one person's.
+        // A large prime, so that neighbouring rows belong to different users.
         let user = format!("{first} + i * 7919 % {users}");
         let expires = format!(
             "CASE WHEN i / 10 % 20 = 0 THEN {now} - 1 - i % 3600 ELSE {now} + 86400 - i % 3600 END"
@@ -76,17 +76,17 @@ fn insert(
 
 fn run(home: &Home, statements: Vec<String>) {
     if home.kind() == "SQLite" {
-        // What is lost in a power cut is made anew.
+        // Durability does not matter, because the rows can be made again.
         let quick = "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;
                      PRAGMA cache_size = -1000000;";
         let statements = statements.concat();
         home.execute(format!("{quick} {statements} PRAGMA journal_mode = WAL;"));
-        // Or the disk is busy with it for as long as something is measured.
+        // Otherwise the disk would be busy with it during the measurements.
         home.sync();
         return;
     }
 
     statements.into_iter().for_each(|statement| home.execute(statement));
-    // Now, and not while something is measured.
+    // Do this now and not during the measurements.
     home.execute("VACUUM ANALYZE".to_owned());
 }

@@ -8,12 +8,12 @@ use crate::servers::program::Program;
 use crate::table::{PAGE, Report, thousands};
 use crate::wrk::{self, CONNECTIONS, Load, Measured, compare, rounds};
 
-/// More than connections by far, so that each request is another one's.
+/// Far more than connections, so that each request uses another session.
 const SESSIONS: usize = 1_000;
 
 const OF_ADA: &str = " WHERE user_id = (SELECT id FROM users WHERE email = 'ada@example.org')";
 
-/// What makes a thousand log-ins quick. How a password was hashed does not matter to
+/// Settings for a thousand quick log-ins. The cost of the hash does not matter for
 /// pages.
 const CHEAP: [(&str, &str); 2] =
     [("ROCKET_PASSWORD", "{memory_kib=8,iterations=1}"), ("ROCKET_THROTTLE", "{enabled=false}")];
@@ -34,7 +34,7 @@ pub fn log_in_many(home: &Home) -> Vec<String> {
     cookies
 }
 
-/// `/` with one session, and with a thousand.
+/// Measures `/` with one session, and with a thousand.
 pub fn pages(
     report: &mut Report,
     page: &Load,
@@ -61,9 +61,9 @@ pub fn pages(
     site.terminate();
 }
 
-/// Each session's first page after more than a minute, which writes its last-seen time: as
-/// people look at pages, where `wrk` is one person in a great hurry. Done before that, it
-/// does not come in the middle of a measurement.
+/// Measures each session's first page after more than a minute, which writes its last-seen
+/// time. This is how people use pages, while `wrk` is one person in a great hurry. It runs
+/// first, so that these writes do not happen during another measurement.
 fn first_pages(site: &Program, cookies: &[String]) -> Measured {
     let (start, before) = (Instant::now(), wrk::cpu(site.id()));
     let mut times: Vec<Duration> = thread::scope(|scope| {
@@ -88,7 +88,7 @@ fn first_pages(site: &Program, cookies: &[String]) -> Measured {
     }
 }
 
-/// A durable write for each request: `examples/views.rs`, into one session and into one
+/// Measures a durable write per request with `examples/views.rs`, to one session and to one
 /// for each connection.
 pub fn writes(report: &mut Report, page: &Load, home: &Home, note: &str, seconds: u64) {
     let mut site = home.start("views", &[]);
@@ -98,7 +98,7 @@ pub fn writes(report: &mut Report, page: &Load, home: &Home, note: &str, seconds
         let load = Load::get(&site, "/views").with(&cookies);
         let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
 
-        // Whoever is cut off at the end of a round may have been counted or not.
+        // The requests that the end of a round cuts off may have been counted or not.
         thread::sleep(Duration::from_millis(200));
         let counted: u64 = cookies.iter().map(|cookie| views(&site, cookie) - 2).sum();
         let (least, open) = (compared.0.requests, rounds(seconds) * CONNECTIONS as u64);
@@ -114,7 +114,7 @@ pub fn writes(report: &mut Report, page: &Load, home: &Home, note: &str, seconds
     site.terminate();
 }
 
-/// How many views the session has, this one included.
+/// Returns the number of views of the session, including this one.
 fn views(site: &Program, cookie: &str) -> u64 {
     let answer = site.request("GET /views", Some(cookie), "");
     let count = answer.rsplit_once("views: ").and_then(|(_, count)| count.trim().parse().ok());

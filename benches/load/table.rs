@@ -1,4 +1,4 @@
-//! The one table that is printed.
+//! The table that is printed.
 
 use std::fs;
 use std::process::Command;
@@ -9,17 +9,17 @@ use time::OffsetDateTime;
 
 use crate::wrk::Measured;
 
-/// `cpu` is the site's alone, for one answer.
+/// The columns. `cpu` is the site's time per answer.
 const COLUMNS: [&str; 7] = ["what", "figure", "p50", "p99", "cpu", "ratio", "to"];
 
-/// What most lines are compared with.
+/// The load that most lines are compared with.
 pub const PAGE: &str = "/ without a session";
 
 #[derive(Default)]
 pub struct Report(Vec<[String; 7]>);
 
 impl Report {
-    /// A line with its rate and its times, compared with `to`.
+    /// Adds a line with a rate and times, compared with `to`.
     pub fn rate(&mut self, what: &str, (measured, ratio): (Measured, f64), to: &str) {
         let mut figure = match measured.rate {
             rate if rate < 1_000.0 => format!("{rate:.1}/s"),
@@ -36,25 +36,25 @@ impl Report {
         self.add(what, figure, times, &format!("{ratio:.3}"), to);
     }
 
-    /// A line of times.
+    /// Adds a line with times.
     pub fn times(&mut self, what: &str, figure: &str, p50: Duration, p99: Duration) {
         let times = [milliseconds(p50), milliseconds(p99), String::new()];
         self.add(what, figure.to_owned(), times, "", "");
     }
 
-    /// A line with a figure alone.
+    /// Adds a line with only a figure.
     pub fn figure(&mut self, what: &str, figure: String) {
         self.add(what, figure, Default::default(), "", "");
     }
 
     fn add(&mut self, what: &str, figure: String, times: [String; 3], ratio: &str, to: &str) {
-        // Whoever waits for the table sees that it comes.
+        // Show the progress.
         eprintln!("{what}: {figure} {ratio}");
         let [p50, p99, cpu] = times;
         self.0.push([what.into(), figure, p50, p99, cpu, ratio.into(), to.into()]);
     }
 
-    /// As Markdown, for a README.
+    /// Prints the table as Markdown.
     pub fn print(&self, command: &str) {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN).set_header(COLUMNS).add_rows(&self.0);
@@ -74,7 +74,7 @@ pub fn milliseconds(time: Duration) -> String {
     }
 }
 
-/// 1,000,000
+/// Formats a number like 1,000,000.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();

@@ -1,6 +1,6 @@
--- wrk's side of the bench: `-- METHOD PATH BODY COOKIES`, the last a file with one
--- cookie per line; an empty line is a request without. Threads share them out, so that
--- as many cookies as connections is about one for each.
+-- wrk's side of the bench. Its arguments are `-- METHOD PATH BODY COOKIES`; the last one is
+-- a file with one cookie per line, where an empty line means no cookie. The threads divide
+-- the cookies, so with as many cookies as connections each has about one.
 
 local count = 0
 
@@ -31,7 +31,7 @@ function init(args)
   end
 end
 
--- The same for every line of the table, so that what it costs is in both sides of a ratio.
+-- Every line of the table uses this function, so its cost is in both sides of a ratio.
 function request()
   at = at % #requests + 1
   return requests[at]

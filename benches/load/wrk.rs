@@ -1,4 +1,4 @@
-//! The load generator: `wrk`, as it comes with Debian.
+//! The load generator `wrk`, from Debian's package.
 
 use std::fs;
 use std::io::Write;
@@ -9,14 +9,14 @@ use tempfile::NamedTempFile;
 
 use crate::servers::program::Program;
 
-/// As many as a small site's busiest moment, and enough to keep two cores busy.
+/// As many as at a small site's busiest moment, and enough to keep two cores busy.
 pub const CONNECTIONS: usize = 32;
 
-/// How long a round is of two things that are measured by turns, in seconds: a disturbance
-/// meets both, and so does another speed of the processor.
+/// The seconds per round when two loads are measured alternately, so that a disturbance or
+/// a change of the processor's speed affects both.
 const ROUND: u64 = 2;
 
-/// One request, over and over.
+/// A request to repeat.
 pub struct Load {
     process: u32,
     url: String,
@@ -26,17 +26,17 @@ pub struct Load {
     cookies: NamedTempFile,
 }
 
-/// What one run, or the median of several, came to.
+/// The result of one run, or the median of several.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     pub rate: f64,
     pub p50: Duration,
     pub p99: Duration,
-    /// Of the site's process, for an answer: whoever else works on this machine is not in it.
+    /// The processor time of the site's process per answer, without other processes.
     pub cpu: Duration,
-    /// Answers in all.
+    /// The total number of answers.
     pub requests: u64,
-    /// Refused, broken or late.
+    /// The number of refused, broken or late requests.
     pub errors: u64,
 }
 
@@ -53,17 +53,17 @@ impl Load {
         }
     }
 
-    /// The form `body` to `path`.
+    /// `POST path` with the form `body`.
     pub fn post(site: &Program, path: &'static str, body: &str) -> Self {
         Load { method: "POST", body: body.to_owned(), ..Load::get(site, path) }
     }
 
-    /// By turns with each of `cookies`.
+    /// Sends each of `cookies` in turn.
     pub fn with(self, cookies: &[String]) -> Self {
         Load { cookies: lines(cookies), ..self }
     }
 
-    /// Once, for so long.
+    /// Runs the load once for `seconds`.
     pub fn run(&self, seconds: u64) -> Measured {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/wrk.lua");
         let mut wrk = Command::new("wrk");
@@ -90,8 +90,8 @@ impl Load {
     }
 }
 
-/// Measures `other` and `this` by turns, each for `seconds` in all; what `this` came to,
-/// and its rate beside the other's.
+/// Measures `other` and `this` alternately, each for `seconds` in total. Returns the result
+/// of `this` and the ratio of its rate to the other's.
 pub fn compare(
     seconds: u64,
     mut other: impl FnMut(u64) -> f64,
@@ -119,7 +119,7 @@ pub fn compare(
     (measured, median(ratios))
 }
 
-/// How often [`compare()`] runs what it measures.
+/// The number of rounds of [`compare()`].
 pub fn rounds(seconds: u64) -> u64 {
     (seconds / ROUND).max(1)
 }
@@ -133,9 +133,9 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// What the process has used so far.
+/// Returns the processor time of the process so far.
 pub fn cpu(process: u32) -> Duration {
-    // "id (name) state …", and the two numbers in hundredths of a second.
+    // "id (name) state …"; the two numbers are in hundredths of a second.
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();

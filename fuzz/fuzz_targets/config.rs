@@ -1,6 +1,6 @@
 #![no_main]
 
-//! A file `Rocket.toml`: taken, or refused in one line.
+//! A file `Rocket.toml` is accepted, or refused with one line.
 
 use libfuzzer_sys::fuzz_target;
 use rocket::figment::Figment;

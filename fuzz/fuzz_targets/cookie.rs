@@ -1,7 +1,6 @@
 #![no_main]
 
-//! The value of a cookie: nobody else can make one, and a token has one
-//! spelling.
+//! Nobody else can make the value of a cookie, and a token has only one spelling.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::fuzzing;

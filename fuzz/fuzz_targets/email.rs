@@ -1,6 +1,6 @@
 #![no_main]
 
-//! An address: ASCII, and one whatever its case.
+//! An accepted address is ASCII, and is accepted in any case.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::Email;

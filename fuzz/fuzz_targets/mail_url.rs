@@ -1,6 +1,6 @@
 #![no_main]
 
-//! `mail.url`: a password goes to another machine encrypted or not at all.
+//! With any `mail.url`, a password goes to another machine encrypted or not at all.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::config::{MailConfig, MailTls};

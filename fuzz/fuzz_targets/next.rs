@@ -1,6 +1,6 @@
 #![no_main]
 
-//! Where to go after a log-in: never to another site.
+//! `next` never leads to another site after a log-in.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::ReturnTo;

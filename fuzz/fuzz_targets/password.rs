@@ -1,6 +1,6 @@
 #![no_main]
 
-//! A new password: the first line is the address, the rest is typed.
+//! A new password is judged without a panic. The first line is the address, the rest is typed.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::NewPassword;

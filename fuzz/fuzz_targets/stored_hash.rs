@@ -1,6 +1,6 @@
 #![no_main]
 
-//! A stored hash: it asks for no more than the bounds, whatever the row holds.
+//! No stored hash can exceed the bounds.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::fuzzing;

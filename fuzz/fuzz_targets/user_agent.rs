@@ -1,6 +1,6 @@
 #![no_main]
 
-//! What a browser says of itself: a short plain name comes of it.
+//! Every user agent gets a short plain name.
 
 use libfuzzer_sys::fuzz_target;
 use rocket_login::fuzzing;
