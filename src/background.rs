@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[rocket::async_test]
-    async fn work_that_panics_goes_on_with_the_next_round() {
+    async fn repeated_work_continues_after_a_panic() {
         let figment = Figment::from(rocket::Config::debug_default()).merge(("log_level", "off"));
         let rocket = rocket::custom(figment).ignite().await.unwrap();
         let (rounds, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));

@@ -128,13 +128,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_told_as_people_tell_it() {
+    fn a_time_is_formatted_for_people() {
         assert_eq!(in_utc(1_767_225_600), "1 January 2026, 00:00 UTC");
         assert_eq!(in_utc(i64::MAX), "");
     }
 
     #[test]
-    fn a_lifetime_is_told_as_people_tell_it() {
+    fn a_duration_is_formatted_for_people() {
         for (seconds, words) in [
             (3_600, "1 hour"),
             (86_400, "1 day"),

@@ -366,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    /// A table of numbers, each there once.
+    /// Opens a database with a table of unique numbers.
     async fn numbers() -> (TempDir, Pools) {
         let dir = TempDir::new().unwrap();
         let config = DatabaseConfig::Sqlite(dir.path().join("x.db"));
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn what_was_deferred_is_run_before_the_next_statement_and_the_commit() {
+    async fn a_deferred_statement_runs_before_the_next_statement_and_the_commit() {
         let (_dir, db) = numbers().await;
         let mut tx = db.write_soon().await.unwrap();
         insert(1).defer(&mut tx).await.unwrap();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn nothing_is_committed_when_something_deferred_has_failed() {
+    async fn nothing_is_committed_if_a_deferred_statement_has_failed() {
         let (_dir, db) = numbers().await;
         let mut tx = db.write_soon().await.unwrap();
         insert(1).defer(&mut tx).await.unwrap();
@@ -425,7 +425,7 @@ mod tests {
         tx.commit().await.unwrap_err();
         assert!(stored(&db).await.is_empty());
 
-        // One that has failed by itself is for whoever asked for it.
+        // The caller handles the failure of a statement that was not deferred.
         let mut tx = db.write_soon().await.unwrap();
         insert(1).defer(&mut tx).await.unwrap();
         insert(1).execute(&mut tx).await.unwrap_err();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn nothing_is_written_beside_a_transaction_that_could_not_be_begun() {
+    async fn nothing_is_written_if_the_transaction_could_not_begin() {
         let (dir, db) = numbers().await;
         let url = format!("sqlite:{}", dir.path().join("x.db").display());
         let mut other = SqliteConnection::connect(&url).await.unwrap();
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn what_is_given_up_at_any_moment_is_rolled_back_and_the_writer_is_free() {
+    async fn a_write_dropped_at_any_moment_is_rolled_back_and_frees_the_writer() {
         let (_dir, db) = numbers().await;
         for (number, patience) in (0..200).map(|number| (number, Duration::from_micros(number))) {
             let write = async {
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn a_statement_that_fails_costs_no_connection() {
+    async fn a_failed_statement_loses_no_connection() {
         let (_dir, db) = numbers().await;
         for _ in 0..100 {
             let mut reader = db.read().await.unwrap();
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn what_a_reader_leaves_open_is_seen_by_nobody_after_him() {
+    async fn a_transaction_left_open_by_a_reader_does_not_affect_the_next_one() {
         let (_dir, db) = numbers().await;
         let mut reader = db.read().await.unwrap();
         sqlx::query("BEGIN").execute(reader.sqlite().unwrap()).await.unwrap();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn it_may_be_dropped_where_there_is_no_runtime() {
+    fn the_pools_can_be_dropped_outside_a_runtime() {
         let runtime = rocket::tokio::runtime::Runtime::new().unwrap();
         let (_dir, db) = runtime.block_on(numbers());
         assert!(runtime.block_on(stored(&db)).is_empty());
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn what_an_application_writes_costs_no_look_up_and_hides_nobody_elses_commit() {
+    async fn an_applications_write_causes_no_look_up_and_hides_no_other_commit() {
         let (dir, db) = numbers().await;
         store(db.write_soon().await.unwrap(), 1).await;
         let id = crate::token::Token::generate().id();
@@ -535,7 +535,7 @@ mod tests {
             assert_eq!(version().await, before, "{statement}");
         }
 
-        // Somebody else's commit, as near to one of ours as it comes.
+        // Another program's commit, as close to one of ours as possible.
         let path = dir.path().join("x.db").display().to_string();
         let mut other = SqliteConnection::connect(&path).await.unwrap();
         for _ in 0..100 {
@@ -548,12 +548,12 @@ mod tests {
             let others = sqlx::query("UPDATE t SET n = n + 1").execute(&mut other);
             let ((), others) = rocket::tokio::join!(ours, others);
             assert!(others.is_ok());
-            assert_ne!(version().await, before, "the other's commit is not noticed");
+            assert_ne!(version().await, before, "the other program's commit was not noticed");
         }
     }
 
     #[rocket::async_test]
-    async fn closing_waits_for_a_write_that_is_under_way_and_lets_no_more_begin() {
+    async fn closing_waits_for_the_current_write_and_lets_no_other_begin() {
         let (dir, db) = numbers().await;
         let mut tx = db.write_soon().await.unwrap();
         insert(1).execute(&mut tx).await.unwrap();
@@ -569,13 +569,13 @@ mod tests {
         assert_eq!(all(&mut reader).await, [1]);
         drop(reader);
         closing.await.unwrap();
-        // The last one to close has written the log back.
+        // The last connection to close has written the log back.
         assert!(!dir.path().join("x.db-wal").exists());
     }
 
     #[rocket::async_test]
-    async fn closing_writes_the_log_back_whichever_connection_is_the_last() {
-        // Once in fifty times the last two would close at the same moment.
+    async fn closing_always_writes_the_log_back() {
+        // Without care, the last two connections close simultaneously once in fifty times.
         for _ in 0..200 {
             let (dir, db) = numbers().await;
             let mut readers = Vec::new();

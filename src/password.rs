@@ -192,13 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_letter_are_one_password() {
+    fn both_unicode_forms_of_a_letter_make_one_password() {
         let (composed, decomposed) = ("caf\u{e9} au lait!", "cafe\u{301} au lait!");
         assert_eq!(parse(composed).unwrap().as_bytes(), parse(decomposed).unwrap().as_bytes());
     }
 
     #[test]
-    fn what_cannot_be_typed_again_is_refused() {
+    fn characters_that_cannot_be_typed_again_are_refused() {
         for text in ["twelve\0chars!", "twelve\u{fffd}chars!"] {
             assert!(matches!(parse(text), Err(PasswordError::Unreadable)), "{text:?}");
         }

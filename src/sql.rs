@@ -410,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_for_postgresql_alone_is_read_in_its_write_transactions() {
+    fn sql_for_postgresql_alone_is_used_only_in_its_write_transactions() {
         const LOCKING: &str = "SELECT 1 FROM users WHERE id = $1 /*pg FOR UPDATE*/";
 
         assert_eq!(

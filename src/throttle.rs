@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_different_things_differ() {
+    fn different_inputs_have_different_keys() {
         let keys = [
             Key::of("a", &["bc"]),
             Key::of("ab", &["c"]),

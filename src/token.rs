@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_survives_the_cookie() {
+    fn a_token_is_unchanged_after_its_text_form() {
         let token = Token::generate();
         let read = Token::parse(&token.to_text()).unwrap();
         assert!(read.id() == token.id());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_another_shape_is_no_token() {
+    fn malformed_text_is_no_token() {
         let text = Token::generate().to_text();
         for wrong in [
             "",

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_that_is_given_up_is_not_taken_for_known() {
+    fn an_abandoned_commit_is_not_treated_as_known() {
         let versions = Arc::new(Versions::default());
         let commit = |is_done| {
             let mut changes = Changes::default();

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_of_a_commit_of_our_own_counts_only_when_one_has_failed() {
+    fn a_notification_of_our_own_commit_counts_only_after_a_failed_commit() {
         let (versions, id) = (Versions::default(), TokenId::from_hex(&"5a".repeat(32)).unwrap());
         let is_news = |by: &str| {
             let before = versions.of(id);

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[rocket::async_test]
-    async fn one_look_serves_all_who_ask_within_a_second() {
+    async fn one_check_answers_all_requests_within_a_second() {
         let (clock, readiness, looks) =
             (Clock::manual(1_000), Readiness::default(), AtomicUsize::new(0));
         let ask = |found: bool| {
@@ -58,25 +58,25 @@ mod tests {
             readiness.ask(&clock, async move {
                 looks.fetch_add(1, SeqCst);
                 for _ in 0..10 {
-                    yield_now().await; // all others ask meanwhile
+                    yield_now().await; // all others ask in the meantime
                 }
                 found
             })
         };
 
-        // A failure as well as a success.
+        // A failure is shared as well as a success.
         for found in [true, false, true] {
             let before = looks.load(SeqCst);
             let answers = join_all((0..1_500).map(|_| ask(found))).await;
             assert!(answers.iter().all(|answer| *answer == found));
-            assert_eq!(ask(!found).await, found, "another look within the second");
+            assert_eq!(ask(!found).await, found, "a second check ran within a second");
             assert_eq!(looks.load(SeqCst), before + 1);
             clock.advance(FRESH);
         }
     }
 
     #[rocket::async_test]
-    async fn a_clock_that_is_behind_is_given_a_look_of_its_own() {
+    async fn a_clock_that_is_behind_gets_its_own_check() {
         let readiness = Readiness::default();
         assert!(readiness.ask(&Clock::manual(1_000), async { true }).await);
         assert!(!readiness.ask(&Clock::manual(10), async { false }).await);

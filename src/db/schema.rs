@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_a_newer_and_another_programs_database_are_told_apart() {
+    fn an_older_a_newer_and_a_foreign_database_are_told_apart() {
         assert_eq!(compared(&[]), Schema::Absent);
         assert_eq!(compared(&all()), Schema::Current);
         let mut applied = all();
@@ -218,7 +218,7 @@ mod tests {
             applied
         };
         assert_eq!(compared(&with(20991231000001, "rocket login roles")), Schema::Ahead);
-        // An application's own, beside ours or without them.
+        // An application's own migrations, with and without ours.
         assert_eq!(compared(&with(20991231000001, "notes")), Schema::Current);
         assert_eq!(compared(&with(1, "login history")), Schema::Current);
         let notes = with(1, "notes").pop().unwrap();
@@ -229,9 +229,9 @@ mod tests {
         assert_eq!(compared(&applied), Schema::Altered(applied[1].version));
     }
 
-    /// So that this program knows a later one's by their names.
+    /// This program recognises the migrations of a later version by their names.
     #[test]
-    fn new_migrations_say_whose_they_are() {
+    fn new_migrations_are_named_after_this_crate() {
         const NAMED_FROM: i64 = 20261129000000;
         for migration in migrations::SQLITE.iter().chain(migrations::POSTGRES.iter()) {
             let is_named = migration.description.starts_with(OURS);

@@ -171,7 +171,7 @@ mod tests {
     use crate::sql;
 
     #[rocket::async_test]
-    async fn a_file_is_closed_to_others_for_as_long_as_it_is_copied() {
+    async fn no_other_program_can_write_to_a_file_while_it_is_copied() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("x.db");
         let config = DatabaseConfig::Sqlite(path.clone());
@@ -187,7 +187,7 @@ mod tests {
             db.close().await.unwrap();
             let mut source = Source::open(&config).await.unwrap();
             for _ in 0..2 {
-                // Neither is it opened by what is read.
+                // Reading from the source does not give up its lock.
                 let count = "SELECT count(*) FROM users";
                 let _: i64 = sql::query_scalar(count).fetch_one(&mut source.db).await.unwrap();
                 let mut db = SqliteConnection::connect_with(&options).await.unwrap();
@@ -201,8 +201,8 @@ mod tests {
             db.close().await.unwrap();
         }
 
-        // Somebody who only reads may write next. In another journal than the log nobody can
-        // tell that they have it open; but then they cannot write before this is over.
+        // A program that only reads now may write next. Without a write-ahead log nobody can
+        // tell that it has the file open, but then it cannot write during the copy.
         let mut db = SqliteConnection::connect_with(&options).await.unwrap();
         db.execute("PRAGMA journal_mode = WAL").await.unwrap();
         db.execute("SELECT count(*) FROM users").await.unwrap();

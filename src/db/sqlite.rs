@@ -465,7 +465,7 @@ mod tests {
     use super::{is_fixed, too_old};
 
     #[test]
-    fn an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one() {
+    fn an_sqlite_that_can_lose_commits_is_recognised() {
         for fixed in ["3.44.6", "3.50.7", "3.51.3", "3.51.10", "3.52.0", "4.0.0"] {
             assert!(is_fixed(fixed), "{fixed}");
         }
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn an_sqlite_that_is_too_old_is_refused_with_the_crate_and_the_command() {
+    fn the_error_for_an_old_sqlite_names_the_crate_and_the_command() {
         let refused = too_old("3.46.0");
         for part in ["SQLite 3.46.0", "libsqlite3-sys 0.37", "cargo update -p libsqlite3-sys"] {
             assert!(refused.contains(part), "{refused}");

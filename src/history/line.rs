@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_a_form_to_rely_on() {
+    fn a_log_line_has_a_stable_format() {
         let mut line = Line {
             at: 1_767_225_600,
             kind: Kind::LogInFailed,

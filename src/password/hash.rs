@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_another_implementation_is_understood() {
+    fn a_hash_by_another_implementation_is_verified() {
         // Made by argon2-cffi: t = 2, m = 256 KiB, p = 1, salt "somesalt12345678".
         const FOREIGN: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA\
              $AV4J2nu9+f5TKCuctloDOGlhVyRYtNG4gY8ufMDEBjs";
@@ -368,7 +368,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1_024))]
 
         #[test]
-        fn no_row_asks_for_more_than_the_bounds(
+        fn no_stored_hash_can_exceed_the_bounds(
             text in prop_oneof![nearly_a_hash(), any::<String>()],
         ) {
             if let Some((_, params)) = PasswordHash(text).read() {

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_parts_of_an_address_do_not_help() {
+    fn an_address_with_short_parts_is_still_made_of_itself() {
         for address in ["ada.lovelace@example.de", "jo@example.org", "ada@bigcorp.co.uk", "a@b.io"]
         {
             assert!(is_made_of(address, &[address]), "{address}");

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn while_others_wait_answers_are_given_together_and_in_order() {
+    fn answers_are_given_together_and_in_order_while_others_wait() {
         let (queue, (say, answers)) = (Queue::new(9), channel());
         for number in 1..=3 {
             assert!(queue.push(number));
@@ -154,7 +154,7 @@ mod tests {
         queue.answer(answer(&say, 1), SOON);
         queue.pop();
         queue.answer(answer(&say, 2), TOGETHER);
-        assert_eq!(said(&answers), [1, 2], "the next would take as long");
+        assert_eq!(said(&answers), [1, 2], "an answer waits for a job that would take as long");
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
     use crate::token::Token;
 
     #[test]
-    fn what_was_read_is_read_again_after_a_minute_whoever_tells_nothing() {
+    fn a_cached_session_is_read_again_after_a_minute() {
         let (cache, id) = (Cache::new(), Token::generate().id());
         let record = Record {
             id,
@@ -126,11 +126,11 @@ mod tests {
         };
         cache.put(id, 1, 1_000, Loaded { record, user: None, state: Arc::default(), length: 2 });
         assert!(cache.get(id, 1, 1_059).is_some());
-        // Writing it does not make it younger: whose it is was not read then.
+        // A write does not make the entry newer, because it does not read the user.
         cache.update(id, 1, |_| ());
         assert!(cache.get(id, 2, 1_059).is_some());
         assert!(cache.get(id, 2, 1_060).is_none());
-        // Nor is it believed by a clock that was set back.
+        // The entry is not used either if the clock was set back.
         assert!(cache.get(id, 2, 999).is_none());
     }
 }

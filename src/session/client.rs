@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    /// What browsers, bots and mischief say of themselves.
+    /// Generates user agents of browsers, bots and attackers.
     fn user_agent() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             proptest::sample::select(vec![
@@ -319,14 +319,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn whatever_a_browser_says_it_gets_a_short_plain_name(agent in user_agent()) {
+        fn every_user_agent_gets_a_short_plain_name(agent in user_agent()) {
             let label = device(&agent);
             prop_assert!(!label.is_empty() && label.len() <= 64, "{}", label);
             prop_assert!(is_plain(&label), "{}", label);
         }
     }
 
-    /// Both kinds of address, IPv4 in IPv6's clothes included.
+    /// Generates addresses of both kinds, including IPv4 addresses mapped to IPv6.
     fn ip() -> impl Strategy<Value = IpAddr> {
         prop_oneof![
             any::<std::net::Ipv4Addr>().prop_map(IpAddr::V4),
@@ -335,7 +335,7 @@ mod tests {
         ]
     }
 
-    /// An address in a network of the trusted proxies.
+    /// Generates addresses of trusted proxies.
     fn proxy() -> impl Strategy<Value = IpAddr> {
         any::<[u8; 3]>().prop_map(|[b, c, d]| std::net::Ipv4Addr::new(10, b, c, d).into())
     }
@@ -354,7 +354,7 @@ mod tests {
         LocalClient::untracked(rocket::custom(config)).unwrap()
     }
 
-    // Written out, since one client serves all cases.
+    // This does without the macro, so that one client serves all cases.
     fn hold<S: Strategy>(strategy: S, law: impl Fn(&LocalClient, S::Value) -> TestCaseResult) {
         let client = local_client();
         let config =
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_says_is_kept_bounded_and_printable() {
+    fn a_user_agent_is_stored_shortened_and_printable() {
         let agent = prop_oneof![user_agent(), any::<String>(), "\\PC{250,300}"];
         hold((ip(), agent), |client, (peer, agent)| {
             let kept = of(client, peer, &[("User-Agent", agent)]).user_agent;
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_a_peer_that_is_not_trusted_changes_nothing() {
+    fn a_forwarded_header_from_an_untrusted_peer_changes_nothing() {
         hold((ip(), any::<String>(), ip()), |client, (peer, forged, ip)| {
             prop_assume!(!matches!(peer.to_canonical(), IpAddr::V4(v4) if v4.octets()[0] == 10));
             for forged in [forged, ip.to_string()] {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_stands_left_of_the_right_most_stranger_changes_nothing() {
+    fn entries_left_of_the_rightmost_untrusted_address_change_nothing() {
         let garbage =
             prop_oneof!["[ -~]{0,40}", any::<String>(), ip().prop_map(|ip| ip.to_string())];
         let proxies = proptest::collection::vec(proxy(), 0..4);
@@ -407,7 +407,7 @@ mod tests {
         });
     }
 
-    /// The ways in which proxies write an address.
+    /// Returns the forms in which proxies write an address.
     fn written(ip: IpAddr) -> Vec<String> {
         match ip {
             IpAddr::V4(v4) => vec![
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_brackets_quotation_marks_and_zones_are_read() {
+    fn ports_brackets_quotation_marks_and_zones_are_understood() {
         hold((proxy(), ip()), |client, (peer, visitor)| {
             let visitor = visitor.to_canonical();
             prop_assume!(!matches!(visitor, IpAddr::V4(v4) if v4.octets()[0] == 10));
@@ -441,7 +441,7 @@ mod tests {
                 let found = of(client, peer, &headers).address;
                 prop_assert_eq!(found, Some(visitor), "{}", entry);
             }
-            // So are those of proxies in the middle.
+            // The entries of proxies in the middle are understood, too.
             for entry in written(peer) {
                 let headers = [("X-Forwarded-For", format!("6.6.6.6, {visitor}, {entry}"))];
                 let found = of(client, peer, &headers).address;
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_nobodys_address() {
+    fn an_unreadable_entry_gives_no_address() {
         let client = local_client();
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
         for entry in [
@@ -478,14 +478,14 @@ mod tests {
             let found = of(&client, proxy, &headers);
             assert_eq!(found.address, None, "{entry}");
             assert_eq!((found.network(), found.ip_address()), Default::default(), "{entry}");
-            // Where nobody is trusted it is not even looked at.
+            // The header of an untrusted peer is ignored.
             let peer = "203.0.113.9".parse().unwrap();
             assert_eq!(of(&client, peer, &headers).address, Some(peer), "{entry}");
         }
     }
 
     #[test]
-    fn a_warning_says_what_is_wrong() {
+    fn a_warning_names_the_unlisted_proxy_or_the_unreadable_entry() {
         let (client, trusted) = (local_client(), ["10.0.0.0/8".parse().unwrap()]);
         let doubt = |peer: &str, forwarded: &str| {
             let mut request = client.get("/").remote((peer.parse::<IpAddr>().unwrap(), 1).into());
@@ -495,7 +495,7 @@ mod tests {
         let unnamed = |proxy: &str| Some(Doubt::Unnamed(proxy.parse().unwrap()));
         assert_eq!(doubt("127.0.0.1", "203.0.113.9"), unnamed("127.0.0.1"));
         assert_eq!(doubt("10.0.0.1", "203.0.113.9, 192.168.0.7"), unnamed("192.168.0.7"));
-        // Neither a stranger who forges one, nor a visitor of the same network.
+        // There is no warning of a stranger's forgery or of a visitor in the proxy's network.
         assert_eq!(doubt("203.0.113.9", "6.6.6.6"), None);
         assert_eq!(doubt("10.0.0.1", "203.0.113.9"), None);
         assert_eq!(doubt("10.0.0.1", "192.168.0.7"), None);
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_a_network_share_it_and_nobody_else_does() {
+    fn only_addresses_with_equal_first_64_bits_share_a_network() {
         hold((any::<u64>(), any::<u64>(), any::<u64>(), 0..64_u32), |_, (net, a, b, bit)| {
             let ip = |net: u64, host: u64| {
                 IpAddr::from(Ipv6Addr::from_bits(u128::from(net) << 64 | u128::from(host)))

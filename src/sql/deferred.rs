@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_for_values_go_on_where_those_before_have_ended() {
+    fn placeholders_are_renumbered_after_the_previous_ones() {
         let numbered_from = |before, text: &str| {
             let mut made = String::new();
             add_numbered_from(before, text, &mut made);

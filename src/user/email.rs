@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn common_forms_are_addresses() {
+    fn common_forms_of_addresses_are_accepted() {
         for text in [
             "a@b.co",
             "first.last+tag@sub.example.org",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_says_what_is_wrong() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         use EmailError::*;
 
         let long = format!("{}@example.org", "a".repeat(250));

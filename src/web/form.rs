@@ -124,7 +124,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
-        fn what_is_typed_arrives(email: String, password: Option<String>, remember: bool) {
+        fn typed_values_arrive_unchanged(email: String, password: Option<String>, remember: bool) {
             let mut body = url::form_urlencoded::Serializer::new(String::new());
             body.append_pair("email", &email);
             if let Some(password) = &password {
@@ -138,7 +138,7 @@ mod tests {
         }
 
         #[test]
-        fn any_body_is_read_or_refused(body in nearly_a_form()) {
+        fn every_body_is_read_or_refused(body in nearly_a_form()) {
             let read = parse::<Typed>(&body);
             let refused = [Status::BadRequest, Status::UnprocessableEntity];
             match read {
@@ -148,7 +148,7 @@ mod tests {
         }
 
         #[test]
-        fn a_field_that_comes_twice_is_refused_however_it_is_spelled(
+        fn a_repeated_field_is_refused_in_every_encoding(
             first in spelled("email"),
             second in spelled("email"),
             between in "(&[a-d]{1,3}(=[a-z%0-9]{0,4})?){0,3}",

@@ -12,7 +12,7 @@
 //! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_never_cached` |
 //! | tower-sessions 0.12.0 | "create" was "save", so a new id could overwrite a live session | `the_store_passes_the_conformance_suite` |
 //! | CVE-2011-4136, CVE-2020-13254 Django | session keys shared a namespace with others, or had any form | `an_empty_or_short_token_matches_nothing`, `our_session_cookie_is_not_accepted_under_another_name` |
-//! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_the_cookie` |
+//! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_is_unchanged_after_its_text_form` |
 //! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_session_table_holds_nothing_that_logs_in` |
 //! | CVE-2026-6873 Django | a value signed for one purpose was accepted for another | `our_session_cookie_is_not_accepted_under_another_name`, `a_link_works_only_for_its_own_purpose` |
 //! | Flask 3.1.0 | previous keys were used in the wrong order | `a_previous_secret_key_still_opens_a_cookie_which_is_then_resealed` |
@@ -47,7 +47,7 @@
 //! | GHSA-jc8m-cxhj-668x Sorcery | an account was locked only once | `tests/it/throttle.rs` |
 //! | GHSA-85v8-vx4w-q684, CVE-2026-9798, CVE-2026-16103 Keycloak, CVE-2026-43914 vaultwarden | a second way to log in was not counted | `tests/it/throttle.rs` |
 //! | GHSA-cq42-vhv7-xr7p Keycloak | a stranger locked the owner out | `tests/it/throttle.rs` |
-//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or case-fold alike made one address | `anything_else_says_what_is_wrong`, `the_email_column_is_unique_regardless_of_case` |
+//! | CVE-2019-19844 Django, CVE-2021-3424 Keycloak | letters that look or case-fold alike made one address | `an_invalid_address_is_refused_with_the_reason`, `the_email_column_is_unique_regardless_of_case` |
 //! | CVE-2026-32700 Devise | parallel changes confirmed a stranger's address | `parallel_changes_never_confirm_an_address_whose_mail_was_not_opened` |
 //! | CVE-2019-16109, CVE-2013-0233 Devise | a blank token matched | `an_empty_or_short_token_matches_nothing`, `a_malformed_link_is_a_dead_link` |
 //! | CVE-2019-11272 Spring | an account without a password had the password "null" | `a_log_in_to_a_disabled_or_void_account_costs_one_hash` |
@@ -67,7 +67,7 @@
 //! | CVE-2021-23336 Python | one parser separated fields at `;` and another did not | `a_semicolon_separates_nothing`, `a_field_sent_twice_is_refused` |
 //! | CVE-2016-2513 Django | an account with an older, cheaper hash was refused faster | `a_known_address_with_an_old_hash_is_refused_no_faster_than_an_unknown` |
 //! | CVE-2023-30861, CVE-2026-27205 Flask | a page that only read the session went into shared caches | `pages_that_depend_on_the_session_stay_out_of_shared_caches` |
-//! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_told_from_a_fixed_one` |
+//! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_recognised` |
 //! | RUSTSEC-2024-0363 sqlx | a value of 4 GiB became another statement | `a_field_of_a_megabyte_is_refused`, `no_dependency_has_a_version_with_a_known_hole` |
 //! | RUSTSEC-2026-0111 diesel | invalid UTF-8 was read as text | `invalid_utf8_in_a_row_causes_no_panic` |
 //! | CVE-2023-44487, RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258 h2 | floods of streams and frames | `unencrypted_http_2_is_not_supported`, `no_dependency_has_a_version_with_a_known_hole` |

@@ -227,7 +227,7 @@ mod tests {
     use crate::sql::{self, Batch, Deferred};
     use crate::token::Token;
 
-    /// A database with two connections to it, and its index.
+    /// Opens a database with two connections, and its index.
     async fn two() -> (tempfile::TempDir, [SqliteConnection; 2], WalIndex) {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("x.db");
@@ -247,12 +247,12 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn a_commit_of_nothing_takes_nobody_elses_for_its_own() {
+    async fn an_empty_commit_is_not_mistaken_for_another_processes_commit() {
         let (_dir, [mut ours, mut other], index) = two().await;
         let id = Token::generate().id();
         let before = index.versions.of(id);
 
-        // As the sweep of every minute, which mostly finds nothing.
+        // The sweep of every minute does this, and usually finds nothing.
         let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
         sqlx::query("DELETE FROM t WHERE x = 1").execute(&mut *tx).await.unwrap();
         let committing = index.begin_commit();
@@ -263,11 +263,11 @@ mod tests {
 
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert!(index.is_known(|| true));
-        assert_ne!(index.versions.of(id), before, "the other's commit is not noticed, ever");
+        assert_ne!(index.versions.of(id), before, "the other commit is never noticed");
     }
 
     #[rocket::async_test]
-    async fn a_commit_that_changes_nothing_takes_nobody_elses_for_its_own() {
+    async fn a_commit_without_changes_is_not_mistaken_for_another_processes() {
         let (_dir, [mut ours, mut other], index) = two().await;
         let id = Token::generate().id();
         for statement in [
@@ -289,7 +289,7 @@ mod tests {
             assert!(index.read() == before.1, "SQLite commits it");
             sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
             committing.end(&changes);
-            assert_ne!(index.versions.of(id), before.0, "the other's commit is not noticed, ever");
+            assert_ne!(index.versions.of(id), before.0, "the other commit is never noticed");
             sqlx::query("DELETE FROM t WHERE x = 1").execute(&mut other).await.unwrap();
             std::thread::sleep(std::time::Duration::from_millis(5));
             assert!(index.is_known(|| true));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn what_somebody_else_does_without_changing_anything_costs_no_look_up() {
+    async fn acts_of_other_programs_that_change_nothing_cause_no_look_up() {
         let (_dir, [mut ours, mut other], index) = two().await;
         let id = Token::generate().id();
         let mut version = async |statements: &'static str| {
@@ -318,7 +318,7 @@ mod tests {
         ] {
             assert_eq!(version(statements).await, before, "{statements}");
         }
-        // Where the log is begun anew, the first commit is seen all the same.
+        // The first commit is seen even if it starts the log over.
         for statements in ["INSERT INTO t VALUES (1)", "VACUUM"] {
             let before = index.versions.of(id);
             assert_ne!(version(statements).await, before, "{statements}");
@@ -327,7 +327,7 @@ mod tests {
         let both = "INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(TRUNCATE)";
         assert_ne!(version(both).await, before);
 
-        // So with one of ours in between.
+        // The same holds with one of our own commits in between.
         let before = version("PRAGMA wal_checkpoint(TRUNCATE)").await;
         let committing = index.begin_commit();
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn an_index_that_tells_nothing_of_a_commit_is_not_believed_again() {
+    async fn an_index_that_misses_a_commit_is_not_trusted_again() {
         let (dir, [mut ours, mut other], _) = two().await;
         let (path, copy) = (dir.path().join("x.db-shm"), dir.path().join("y.db-shm"));
         std::fs::copy(path, copy).unwrap();
