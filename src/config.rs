@@ -242,7 +242,7 @@ impl Config {
     fn mail_warnings(&self) -> impl Iterator<Item = String> {
         let off = (!self.has_mail()).then(|| {
             "mail.url is not set: users cannot reset a password or change their address, and get no \
-             is sent; set mail.url, mail.from and site.url"
+             notifications; set mail.url, mail.from and site.url"
                 .to_owned()
         });
         let open = self.site.url.as_ref().filter(|url| !self.debug && url.starts_with("http:"));
@@ -252,7 +252,7 @@ impl Config {
         });
         let paths = (self.logs_paths && self.has_mail() && !self.debug).then(|| {
             "log_level is normal or above: the log contains the paths of all requests, including \
-             links included; write critical"
+             those of mailed links; write critical"
                 .into()
         });
         off.into_iter().chain(open).chain(paths)

@@ -141,19 +141,19 @@ impl fmt::Display for PasswordError {
                 write!(f, "Choose a password of at most {max} characters.")
             }
             PasswordError::Unreadable => f.write_str(
-                "This password holds a character that cannot be typed again. Choose another.",
+                "This password contains a character that can't be typed again. Choose another.",
             ),
             PasswordError::Common => f.write_str(
-                "This password is among the most common ones, which are tried first. Choose another.",
+                "This password is too common, and attackers try those first. Choose another.",
             ),
             PasswordError::Context => f.write_str(
-                "This password is made of your address or of this site's name. Choose another.",
+                "This password is made of your address or this site's name. Choose another.",
             ),
             PasswordError::Breached => f.write_str(
-                "This password was in a data breach elsewhere, so it is tried early. Choose another.",
+                "This password was in a data breach at another site, so attackers know it. Choose another.",
             ),
             PasswordError::Present => {
-                f.write_str("This is the password that the account has already. Choose another.")
+                f.write_str("This is already your password. Choose another.")
             }
         }
     }

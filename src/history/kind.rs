@@ -36,11 +36,11 @@ macro_rules! kinds {
 
 kinds! {
     /// The account was created.
-    SignedUp = "signed_up", "Account made";
+    SignedUp = "signed_up", "Account created";
     /// Somebody signed up, and got a mail with a link. It is in no account's history.
-    SignUpAsked = "sign_up_asked", "Sign-up asked for";
+    SignUpAsked = "sign_up_asked", "Sign-up requested";
     /// Somebody tried to sign up with the account's address.
-    SignUpRefused = "sign_up_refused", "Somebody tried to sign up with your address";
+    SignUpRefused = "sign_up_refused", "Someone tried to sign up with your address";
     /// The address and the password were right, and the user was logged in.
     LoggedIn = "logged_in", "Logged in";
     /// The password was wrong at a log-in.
@@ -50,47 +50,47 @@ kinds! {
     /// The user typed the password again before something sensitive.
     Reauthenticated = "reauthenticated", "Password confirmed";
     /// The password that was typed again was wrong.
-    ReauthenticationFailed = "reauthentication_failed", "Wrong password for a change";
+    ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
     /// The user confirmed the address through a mailed link.
-    EmailVerified = "email_verified", "E-mail address confirmed";
+    EmailVerified = "email_verified", "Email address confirmed";
     /// The user asked for a change of the address.
-    EmailChangeAsked = "email_change_asked", "Change of e-mail address asked for";
+    EmailChangeAsked = "email_change_asked", "Change of email address requested";
     /// Somebody tried to move another account to this address.
-    EmailChangeRefused = "email_change_refused", "Somebody tried to move to your address";
+    EmailChangeRefused = "email_change_refused", "Someone tried to change to your address";
     /// The address was changed.
-    EmailChanged = "email_changed", "E-mail address changed";
+    EmailChanged = "email_changed", "Email address changed";
     /// The password was changed.
     PasswordChanged = "password_changed", "Password changed";
     /// Somebody asked for a link to a new password.
-    ResetAsked = "reset_asked", "Link to a new password asked for";
+    ResetAsked = "reset_asked", "Password reset requested";
     /// A new password was chosen through a mailed link.
-    PasswordReset = "password_reset", "New password chosen";
+    PasswordReset = "password_reset", "Password reset";
     /// An attempt was refused without a check, because there were too many. It is only in the log.
-    Throttled = "throttled", "Tried too often";
+    Throttled = "throttled", "Too many attempts";
     /// Another site made a request. It is only in the log.
-    CrossSite = "cross_site", "A request from another site";
+    CrossSite = "cross_site", "Blocked cross-site request";
     /// Somebody asked for a page of the account without a log-in, or for something that does not
     /// belong to them. It is only in the log.
     Denied = "denied", "Not allowed";
     /// Somebody used a link that was already used, has expired, or was never sent.
-    LinkRefused = "link_refused", "A link that does not work was tried";
+    LinkRefused = "link_refused", "Someone tried a link that doesn't work";
     /// The user ended one session on the devices page.
     SessionEnded = "session_ended", "A device was logged out";
     /// The user ended all sessions, or all others.
     SessionsEnded = "sessions_ended", "Devices were logged out";
     /// The user changed which notices they get by mail.
-    NoticesChanged = "notices_changed", "Notices changed";
+    NoticesChanged = "notices_changed", "Notification settings changed";
     /// The user downloaded everything that is stored about them.
     Exported = "exported", "Data downloaded";
     /// The user said "This was not me": all sessions were ended, and the password does not work any
     /// more.
-    Locked = "locked", "\"This was not me\": all devices logged out, password void";
+    Locked = "locked", "\"This wasn't me\": all devices logged out, password disabled";
     /// The operator disabled the account with `user disable`.
     Disabled = "disabled", "Account disabled";
     /// The operator enabled the account with `user enable`.
     Enabled = "enabled", "Account enabled";
     /// The operator deleted the failures with `user unlock`.
-    Unlocked = "unlocked", "Failed log-ins forgotten";
+    Unlocked = "unlocked", "Failed log-ins cleared";
     /// The account was deleted. It is only in the log.
     Deleted = "deleted", "Account deleted";
 }

@@ -18,11 +18,11 @@ pub fn account(page: Page<'_>, _user: &User) -> Html {
 #[post("/account/verify")]
 pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Redirect, Error> {
     let message = match (auth.has_mail(), user.verified_at) {
-        (false, _) => "This site sends no mail, so nothing was done.",
-        (true, Some(_)) => "Your address is confirmed already.",
+        (false, _) => "This site doesn't send email, so nothing was sent.",
+        (true, Some(_)) => "Your address is already confirmed.",
         (true, None) => {
             auth.ask_verification(user).await?;
-            "A mail with a link is on its way to you."
+            "We've emailed you a link. Open it to confirm your address."
         }
     };
     Ok(page.redirect(None, message))

@@ -30,7 +30,7 @@ pub async fn submit(
 ) -> Result<Redirect, Rejection> {
     let Posted(Deletion { current_password }) = form;
     match auth.delete(&user, Password::typed(&current_password)).await {
-        Ok(()) => Ok(page.redirect_home("Your account and everything in it is deleted.")),
+        Ok(()) => Ok(page.redirect_home("Your account was deleted.")),
         Err(DeleteError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(DeleteError::Wrong) => {
             let errors = FieldErrors::from([super::wrong_password(&current_password)]);

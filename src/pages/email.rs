@@ -44,7 +44,7 @@ pub async fn submit(
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
     if email.as_ref().is_ok_and(|email| *email == user.email) {
-        errors.insert("email", "This is your address already.".into());
+        errors.insert("email", "This is already your address.".into());
     }
     if current_password.is_empty() {
         errors.extend([super::wrong_password("")]);
@@ -58,6 +58,6 @@ pub async fn submit(
     }
 
     let message =
-        format!("A mail with a link is on its way to {email}. Nothing changes before you use it.");
+        format!("We've emailed a link to {email}. Your address won't change until you open it.");
     Ok(page.redirect(None, &message))
 }

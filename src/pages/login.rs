@@ -11,10 +11,11 @@ use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
 
 /// One answer to everything, or it would tell which addresses have accounts.
-const WRONG: &str = "E-mail address or password is wrong.";
+const WRONG: &str = "Wrong email address or password.";
 
 /// Said only to who knows the password.
-pub(super) const DISABLED: &str = "This account is disabled. Ask whoever runs this site.";
+pub(super) const DISABLED: &str =
+    "This account is disabled. Ask the operator of this site for help.";
 
 /// What is typed into the form.
 #[derive(FromForm)]
@@ -45,7 +46,7 @@ pub async fn submit(
 
     let mut empty = FieldErrors::new();
     if typed.trim().is_empty() {
-        empty.insert("email", "Enter your e-mail address.".into());
+        empty.insert("email", "Enter your email address.".into());
     }
     if password.is_empty() {
         empty.insert("password", "Enter your password.".into());

@@ -42,12 +42,12 @@ pub async fn submit(
 fn told(locked: Locked) -> Option<&'static str> {
     match locked {
         Locked::Mailed => Some(
-            "All devices are logged out, and the password is void. A mail with a link to a new \
-             one is on its way to you.",
+            "All devices are logged out, and the old password no longer works. Check your email \
+             for a reset link.",
         ),
         Locked::Unmailed => Some(
-            "All devices are logged out, and the password is void. Ask whoever runs this site \
-             for a new one.",
+            "All devices are logged out, and the old password no longer works. Ask the operator \
+             of this site for a reset link.",
         ),
         Locked::Dead => None,
     }

@@ -64,15 +64,15 @@ pub async fn submit(
         })
         .collect();
     auth.set_notices(&user, &wanted).await?;
-    Ok(page.redirect(None, "Your choice is saved."))
+    Ok(page.redirect(None, "Your notification settings are saved."))
 }
 
 fn text(notice: Notice) -> &'static str {
     match notice {
-        Notice::NewDevice => "A log-in from a device that has not been used before",
-        Notice::PasswordChanged => "The password was changed",
-        Notice::PasswordReset => "A new password was chosen through a mailed link",
-        Notice::EmailChanged => "The e-mail address was changed",
-        Notice::Failures => "Ten log-ins in a row have failed",
+        Notice::NewDevice => "Log-in from a new device",
+        Notice::PasswordChanged => "Password changed",
+        Notice::PasswordReset => "Password reset with an emailed link",
+        Notice::EmailChanged => "Email address changed",
+        Notice::Failures => "Ten failed log-ins in a row",
     }
 }

@@ -47,7 +47,7 @@ pub async fn submit(
 
     match auth.change_password(user, Password::typed(&current_password), new).await {
         Ok(()) => {
-            Ok(page.redirect(None, "Your password is changed. All other devices are logged out."))
+            Ok(page.redirect(None, "Your password was changed. All other devices were logged out."))
         }
         Err(ChangePasswordError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(ChangePasswordError::New(error)) => {

@@ -6,6 +6,7 @@ use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::Auth;
+use crate::clock::in_words;
 use crate::password::Password;
 use crate::user::User;
 use crate::web::{Posted, ReturnTo};
@@ -45,5 +46,6 @@ pub async fn submit(
         return Err(page.refuse("reauthenticate", errors, context! { next }).into());
     }
 
-    Ok(page.redirect(next, "Thank you. You can go on for a few minutes."))
+    let window = in_words(page.config.session.reauthenticate_after);
+    Ok(page.redirect(next, &format!("Thanks. You won't be asked again for {window}.")))
 }

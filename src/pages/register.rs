@@ -69,7 +69,7 @@ pub async fn submit(
         }
         Err(RegisterError::Disabled) => Err(refuse(taken(super::login::DISABLED))),
         Err(RegisterError::EmailKept) => Err(refuse(taken(
-            "This address was an account's until lately, and is kept for its owner for a week.",
+            "This address was recently in use and is reserved for a week. Use another one.",
         ))),
     }
 }

@@ -6,12 +6,14 @@ use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ResetError};
+use crate::clock::in_words;
 use crate::password::PasswordError;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
 /// What a used link has done.
-const SET: &str = "Your new password is set, and all devices are logged out. Log in with it.";
+const SET: &str =
+    "Your password was changed, and all devices were logged out. Log in with the new one.";
 
 /// What is typed into the first form.
 #[derive(FromForm)]
@@ -51,7 +53,8 @@ pub async fn submit(
     if auth.has_mail() {
         auth.ask_reset(&email).await?;
     }
-    Ok(page.render("reset_sent", context! { email: email.as_str() }))
+    let lifetime = in_words(page.config.accounts.reset_lifetime);
+    Ok(page.render("reset_sent", context! { email: email.as_str(), lifetime }))
 }
 
 /// Changes nothing: programs that scan mail open every link in it.

@@ -38,7 +38,7 @@ pub async fn revoke(
     auth: Auth<'_>,
 ) -> Result<Result<Redirect, Status>, Error> {
     Ok(match auth.end_session(&user, id).await? {
-        true => Ok(page.redirect_to(PATH, "The device is logged out.")),
+        true => Ok(page.redirect_to(PATH, "That device was logged out.")),
         false => Err(Status::NotFound),
     })
 }
@@ -51,8 +51,8 @@ pub async fn revoke_others(
 ) -> Result<Redirect, Error> {
     let message = match auth.end_other_sessions(&user).await? {
         0 => "No other device was logged in.".into(),
-        1 => "One other device is logged out.".into(),
-        ended => format!("{ended} other devices are logged out."),
+        1 => "One other device was logged out.".into(),
+        ended => format!("{ended} other devices were logged out."),
     };
     Ok(page.redirect_to(PATH, &message))
 }

@@ -83,7 +83,7 @@ async fn confirm(
 
     let password = password.as_deref().map(Password::typed);
     match auth.verify(token, password).await? {
-        Verified::WrongPassword => Err(refuse("This is not the password.").into()),
+        Verified::WrongPassword => Err(refuse("Wrong password.").into()),
         // The first of two at once has taken it.
         Verified::Dead => match auth.verified_before(token).await? {
             Some((verified, email)) => Ok(lead_on(&page, verified, &email)),
@@ -95,15 +95,17 @@ async fn confirm(
 
 fn told(page: &Page<'_>, verified: Verified, email: &str) -> String {
     let way = match page.has_mail {
-        true => "Choose a password for it now: \"Forgot your password?\"",
-        false => "Ask whoever runs this site for a link to a password.",
+        true => "Choose a new one now: \"Forgot your password?\"",
+        false => "Ask the operator of this site for a reset link.",
     };
     match verified {
-        Verified::Changed => format!("The account has the address {email} now."),
+        Verified::Changed => format!("Your email address is now {email}."),
         Verified::WithoutPassword => {
-            format!("The address {email} is confirmed, and the password is void. {way}")
+            format!(
+                "Your email address {email} is confirmed. Its old password no longer works. {way}"
+            )
         }
-        _ => format!("The address {email} is confirmed."),
+        _ => format!("Your email address {email} is confirmed."),
     }
 }
 

@@ -133,10 +133,10 @@ impl PartialEq<&str> for Email {
 impl fmt::Display for EmailError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            EmailError::Empty => "Enter your e-mail address.",
+            EmailError::Empty => "Enter your email address.",
             EmailError::TooLong => "Enter an address of at most 254 characters.",
             EmailError::NotAscii => {
-                "Enter an address without accents or other special letters; write an international \
+                "Enter an address without accents or other special letters. Write an international \
                  domain in its xn-- form."
             }
             EmailError::Malformed => "Enter an address like name@example.org.",

@@ -327,7 +327,7 @@ fn check_names_each_unsafe_setting() {
 
     for (changed, start) in [
         (("ROCKET_PROFILE", "debug"), "the profile is debug"),
-        (("ROCKET_MAIL", "{}"), "mail.url is not set: nobody can reset a password"),
+        (("ROCKET_MAIL", "{}"), "mail.url is not set: users cannot reset a password"),
         (("ROCKET_LOG_LEVEL", "normal"), "log_level is normal"),
         (("ROCKET_THROTTLE", "{enabled=false}"), "throttle.enabled is false"),
         (("ROCKET_SESSION", "{secure=false}"), "session.secure is false"),

@@ -504,7 +504,7 @@ fn weak_or_ineffective_settings_cause_a_warning() {
     assert_eq!(warnings(debug()), "");
     assert!(warnings(release()).contains("below OWASP's minimum"));
     let strong = release().merge(("password.memory_kib", 19_456)).merge(("password.iterations", 2));
-    assert!(warnings(strong.clone()).starts_with("mail.url is not set: nobody can reset"));
+    assert!(warnings(strong.clone()).starts_with("mail.url is not set: users cannot reset"));
     let strong = with_mail(strong);
     assert_eq!(warnings(strong.clone()), "");
     let open = strong.clone().merge(("site.url", "http://example.org"));

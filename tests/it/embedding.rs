@@ -453,7 +453,7 @@ async fn an_applications_own_mail_text_and_layout_replace_ours() {
     // The other mails stay ours.
     ada.post("/auth/reset", &[("email", "ada@example.org")]).await.assert_status(200);
     let mail = testing::mails(&client).await.remove(0);
-    assert_eq!(mail.subject, "Choose a new password at notes.example");
+    assert_eq!(mail.subject, "Reset your password at notes.example");
 }
 
 #[rocket::async_test]

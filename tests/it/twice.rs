@@ -253,7 +253,7 @@ async fn acts_that_keep_the_token_get_equal_answers_when_sent_twice() {
         let ended = "SELECT count(*) FROM login_events WHERE kind = 'session_ended'";
         assert_eq!(app.count(ended).await, 1);
         for (_, answer) in twice(&app, &ada, at_once, "/reset", &[("email", ADA)]).await {
-            answer.assert_status(200).assert_text("Check your mail");
+            answer.assert_status(200).assert_text("Check your email");
         }
         // Another user gets 404 for the ended session.
         app.registered("bob@example.org").await.post(&revoke, &[]).await.assert_status(404);
@@ -268,17 +268,17 @@ async fn a_link_used_twice_shows_its_result_again_in_that_browser() {
         let link = app.link(ADA, "/verify/").await;
         for (browser, answer) in twice(&app, &ada, at_once, &link, &[]).await {
             answer.assert_redirect("/account");
-            browser.get("/account").await.assert_text("The address ada@example.org is confirmed.");
+            browser
+                .get("/account")
+                .await
+                .assert_text("Your email address ada@example.org is confirmed.");
         }
 
         app.visitor().log_in(ADA).await;
         let link = app.link(ADA, "/not-me/").await;
         for (browser, answer) in twice(&app, &app.visitor(), at_once, &link, &[]).await {
             answer.assert_redirect("/login");
-            browser
-                .get("/login")
-                .await
-                .assert_text("A mail with a link to a new one is on its way");
+            browser.get("/login").await.assert_text("Check your email for a reset link.");
         }
         let locked = "SELECT count(*) FROM login_mails WHERE template = 'locked'";
         assert_eq!(app.count(locked).await, 1);
@@ -287,7 +287,10 @@ async fn a_link_used_twice_shows_its_result_again_in_that_browser() {
         let fields = [("new_password", NEW)];
         for (browser, answer) in twice(&app, &app.visitor(), at_once, &link, &fields).await {
             answer.assert_redirect("/login");
-            browser.get("/login").await.assert_text("Your new password is set");
+            browser
+                .get("/login")
+                .await
+                .assert_text("Your password was changed, and all devices were logged out.");
         }
         let reset = "SELECT count(*) FROM login_mails WHERE template = 'password_reset'";
         assert_eq!(app.count(reset).await, 1);
@@ -303,13 +306,13 @@ async fn a_used_link_is_dead_in_other_browsers_and_after_ten_minutes() {
     ada.post(&link, &[]).await.assert_redirect("/account");
     app.visitor().post(&link, &[]).await.assert_status(404);
     post(&app, &app.visitor(), &link, &[]).await.assert_status(404);
-    app.visitor().get(&link).await.assert_status(404).assert_text("does not work any more");
+    app.visitor().get(&link).await.assert_status(404).assert_text("no longer works");
     // The link's page is a 404 that says why.
     let page = ada.get(&link).await;
-    page.assert_status(404).assert_text("This link has done its work");
-    page.assert_text("The address ada@example.org is confirmed.");
+    page.assert_status(404).assert_text("This link has been used");
+    page.assert_text("Your email address ada@example.org is confirmed.");
     app.advance(10 * 60);
-    ada.post(&link, &[]).await.assert_status(404).assert_text("does not work any more");
+    ada.post(&link, &[]).await.assert_status(404).assert_text("no longer works");
 }
 
 #[rocket::async_test]

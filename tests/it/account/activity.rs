@@ -24,9 +24,9 @@ async fn the_page_lists_each_event_with_its_time_device_and_address() {
         .assert_text("203.0.113.7")
         .assert_text("A program")
         .assert_text("1 January 2026, 00:01 UTC")
-        .assert_text("Account made");
+        .assert_text("Account created");
     // The latest first.
-    assert!(page.body.find("Log-in failed") < page.body.find("Account made"));
+    assert!(page.body.find("Log-in failed") < page.body.find("Account created"));
 }
 
 #[rocket::async_test]
@@ -97,7 +97,7 @@ async fn failed_log_ins_neither_fill_the_history_nor_displace_the_owners_events(
     let failed = "SELECT count(*) FROM login_events WHERE kind = 'log_in_failed'";
     assert_eq!(app.count(failed).await, 40);
     assert_eq!(app.count("SELECT count(*) FROM login_events WHERE kind = 'signed_up'").await, 1);
-    ada.get("/account/activity").await.assert_text("Account made");
+    ada.get("/account/activity").await.assert_text("Account created");
 }
 
 #[rocket::async_test]
@@ -110,8 +110,8 @@ async fn a_thief_cannot_push_their_log_in_out_of_the_history() {
         thief.post("/account/notices", &[]).await.assert_redirect("/account");
     }
     let page = thief.get("/account/activity").await;
-    page.assert_text("Logged in").assert_text("Account made");
-    assert_eq!(page.body.matches("Notices changed").count(), 100);
+    page.assert_text("Logged in").assert_text("Account created");
+    assert_eq!(page.body.matches("Notification settings changed").count(), 100);
     // An act that changes nothing leaves no event.
     thief.post("/account/sessions/revoke-others", &[]).await;
     for _ in 0..3 {

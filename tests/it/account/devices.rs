@@ -41,7 +41,7 @@ async fn the_page_lists_each_device_with_its_address_and_times() {
         .assert_text("Safari on iPhone</h2>")
         .assert_text("192.0.2.1")
         .assert_text("2001:db8::7")
-        .assert_text("Signed in 1 January 2026, 00:00 UTC")
+        .assert_text("Logged in 1 January 2026, 00:00 UTC")
         .assert_text("Last seen 1 January 2026, 01:30 UTC");
     assert_eq!(page.body.matches("this device").count(), 1);
     assert_eq!(page.body.matches("/revoke\"").count(), 1);
@@ -64,7 +64,7 @@ async fn a_revoked_device_is_logged_out_at_its_next_request() {
     phone.log_in_remembered(ADA).await;
     let path = format!("/account/sessions/{}/revoke", handle(&phone).await);
     ada.post(&path, &[]).await.assert_redirect("/account/sessions");
-    ada.get("/account/sessions").await.assert_text("The device is logged out.");
+    ada.get("/account/sessions").await.assert_text("That device was logged out.");
     assert!(!phone.is_logged_in().await);
     assert!(ada.is_logged_in().await);
     app.advance(10 * 60);
@@ -96,7 +96,7 @@ async fn ending_other_sessions_keeps_this_one_and_those_of_other_users() {
     guest.with_session(async |session| session.set("a", 1).await.unwrap()).await;
 
     ada.post("/account/sessions/revoke-others", &[]).await.assert_redirect("/account/sessions");
-    ada.get("/account/sessions").await.assert_text("2 other devices are logged out.");
+    ada.get("/account/sessions").await.assert_text("2 other devices were logged out.");
     assert!(bob.is_logged_in().await);
     assert!(!phone.is_logged_in().await && !tablet.is_logged_in().await);
     assert_eq!(app.sessions().await, 3);
@@ -133,7 +133,7 @@ async fn an_expired_session_is_not_listed() {
     ada.get("/account").await;
     app.advance(61 * 60);
     let page = ada.get("/account/sessions").await;
-    assert_eq!(page.body.matches("Signed in").count(), 1);
+    assert_eq!(page.body.matches("Logged in").count(), 1);
 }
 
 #[rocket::async_test]

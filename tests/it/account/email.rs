@@ -17,20 +17,22 @@ async fn the_address_changes_only_when_the_link_mailed_to_it_is_used() {
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await.assert_redirect("/account");
     let account = ada.get("/account").await;
-    account.assert_text(&format!("A mail with a link is on its way to {NEW}"));
+    account.assert_text(&format!("emailed a link to {NEW}"));
     ada.get("/").await.assert_text(ADA).assert_no_text(NEW);
     app.visitor().log_in_with(NEW, PASSWORD).await.assert_status(422);
 
     let link = app.link(NEW, "/verify/").await;
     let page = ada.get(&link).await;
-    page.assert_status(200).assert_text(NEW).assert_text("becomes the address of the account");
+    page.assert_status(200)
+        .assert_text(NEW)
+        .assert_text("will become the email address of the account");
     page.assert_text(ADA).assert_no_text("type=\"password\"");
     ada.get("/").await.assert_text(ADA);
 
     ada.post(&link, &[]).await.assert_redirect("/account");
     let account = ada.get("/account").await;
     account
-        .assert_text("The account has the address lovelace@example.org now.")
+        .assert_text("Your email address is now lovelace@example.org.")
         .assert_text(NEW)
         .assert_text(">confirmed<");
     app.visitor().log_in(ADA).await.assert_status(422);
@@ -44,13 +46,13 @@ async fn the_old_address_is_told_of_the_request_and_of_the_change() {
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;
     assert_eq!(app.subjects(NEW).await, ["Confirm your new address"]);
-    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Your account"]);
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Email change requested"]);
     app.mails().await[0].link("/not-me/");
     ada.post(&app.link(NEW, "/verify/").await, &[]).await;
     assert_eq!(app.subjects(ADA).await.len(), 3);
     let mail = &app.mails().await[0];
     assert_eq!(
-        (mail.recipient.as_str(), mail.subject.contains("has another address")),
+        (mail.recipient.as_str(), mail.subject.starts_with("Your email address at")),
         (ADA, true)
     );
     assert!(mail.text.contains(NEW), "{}", mail.text);
@@ -95,8 +97,8 @@ async fn a_taken_address_gets_the_same_answer_as_a_free_one_and_its_owner_a_mail
         answer.headers.iter().map(|(name, _)| name.clone()).collect()
     };
     assert_eq!(shape(&free), shape(&taken));
-    assert_eq!(app.subjects("bob@example.org").await[1], "Somebody gave your address");
-    bob.get("/account/activity").await.assert_text("Somebody tried to move to your address");
+    assert_eq!(app.subjects("bob@example.org").await[1], "Someone tried to use your address");
+    bob.get("/account/activity").await.assert_text("Someone tried to change to your address");
 }
 
 #[rocket::async_test]
@@ -122,7 +124,7 @@ async fn a_former_address_is_reserved_for_its_owner_for_a_week() {
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;
     ask(&ada, NEW).await;
     ada.post(&app.link(NEW, "/verify/").await, &[]).await;
-    app.visitor().register(ADA).await.assert_status(422).assert_text("is kept for its owner");
+    app.visitor().register(ADA).await.assert_status(422).assert_text("is reserved for a week");
     let bob = app.registered("bob@example.org").await;
     ask(&bob, ADA).await.assert_redirect("/account");
     assert!(!app.mails().await.iter().any(|mail| {
@@ -215,7 +217,7 @@ async fn a_link_to_a_new_address_asks_another_browser_for_the_password() {
     let page = phone.get(&link).await;
     page.assert_status(200).assert_text(NEW).assert_text(ADA).assert_text("type=\"password\"");
     for (password, message) in
-        [("wrong horse battery", "This is not the password."), ("", "Enter the password.")]
+        [("wrong horse battery", "Wrong password."), ("", "Enter the password.")]
     {
         let answer = phone.post(&link, &[("password", password)]).await;
         answer.assert_status(422).assert_text(message).assert_no_text("wrong horse");
@@ -223,7 +225,7 @@ async fn a_link_to_a_new_address_asks_another_browser_for_the_password() {
     ada.get("/").await.assert_text(ADA);
 
     phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
-    phone.get("/login").await.assert_text("The account has the address lovelace@example.org now.");
+    phone.get("/login").await.assert_text("Your email address is now lovelace@example.org.");
     assert!(!phone.is_logged_in().await);
     // The same person confirmed, so the account stays as it was.
     ada.get("/account").await.assert_text(NEW);
@@ -269,9 +271,9 @@ async fn an_account_is_never_shared_with_the_owner_of_its_new_address() {
     // The owner of the mailbox confirms out of curiosity.
     let owner = app.visitor();
     let link = app.link(NEW, "/verify/").await;
-    owner.get(&link).await.assert_text("For a week its former address can take it back.");
+    owner.get(&link).await.assert_text("For a week, its previous address can take it back.");
     owner.send(app.client.post(link)).await.assert_redirect("/login");
-    owner.get("/login").await.assert_text("the password is void. Choose a password for it now");
+    owner.get("/login").await.assert_text("Its old password no longer works. Choose a new one now");
     assert!(!attacker.is_logged_in().await);
     for email in [ADA, NEW] {
         attacker.log_in(email).await.assert_status(422);
@@ -299,7 +301,7 @@ async fn the_current_address_is_told_when_a_former_one_takes_the_account_back() 
     let mails = app.mails().await;
     let told = mails.iter().find(|mail| mail.recipient == NEW).unwrap();
     assert!(told.subject.ends_with("was locked"), "{}", told.subject);
-    assert!(told.text.contains("has the address ada@example.org again"), "{}", told.text);
+    assert!(told.text.contains("address is ada@example.org again"), "{}", told.text);
     // It must not take the account back in turn.
     assert!(!told.text.contains("/not-me/") && !told.text.contains("/reset"), "{}", told.text);
 }

@@ -161,9 +161,12 @@ async fn a_deleted_account_leaves_nothing_personal_in_any_table() {
     let fields = [("email", "lovelace@example.org"), ("current_password", PASSWORD)];
     ada.post("/account/email", &fields).await;
 
-    ada.get("/account/delete").await.assert_status(200).assert_text("go at once and for good");
+    ada.get("/account/delete")
+        .await
+        .assert_status(200)
+        .assert_text("will be deleted right away. This can't be undone.");
     ada.post("/account/delete", &[("current_password", PASSWORD)]).await.assert_redirect("/");
-    ada.get("/").await.assert_text("Your account and everything in it is deleted.");
+    ada.get("/").await.assert_text("Your account was deleted.");
     assert!(!ada.has_cookie("session"));
     assert!(!ada.is_logged_in().await && !phone.is_logged_in().await);
     assert!(bob.is_logged_in().await);

@@ -91,9 +91,9 @@ async fn each_notice_can_be_switched_off_and_on() {
         [
             "Confirm your address",
             // The mail that says that notices are off is still sent.
-            "Notices of your account",
-            "Choose a new password",
-            "Your account"
+            "Security emails were turned off",
+            "Reset your password",
+            "Email change requested"
         ]
     );
 
@@ -117,7 +117,10 @@ async fn this_was_not_me_ends_all_sessions_and_starts_a_reset() {
 
     let owner = app.visitor();
     owner.post(&link, &[]).await.assert_redirect("/login");
-    owner.get("/login").await.assert_text("All devices are logged out, and the password is void.");
+    owner
+        .get("/login")
+        .await
+        .assert_text("All devices are logged out, and the old password no longer works.");
     assert!(!thief.is_logged_in().await && !ada.is_logged_in().await);
     thief.log_in(ADA).await.assert_status(422);
     app.visitor().post(&link, &[]).await.assert_status(404);
@@ -202,7 +205,10 @@ async fn switching_notices_off_sends_a_mail_and_switching_them_on_does_not() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.post("/account/notices", &[("failures", "on")]).await;
-    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Notices of your account"]);
+    assert_eq!(
+        app.subjects(ADA).await,
+        ["Confirm your address", "Security emails were turned off"]
+    );
     app.mails().await[0].link("/not-me/");
     let all = ["new_device", "password_changed", "password_reset", "email_changed", "failures"];
     let fields: Vec<_> = all.iter().map(|name| (*name, "on")).collect();
@@ -247,8 +253,8 @@ async fn a_reset_switches_notices_on_again_and_is_mailed_to_the_owner() {
     owner.post(&app.link(ADA, "/reset/").await, &[("new_password", NEW)]).await;
     assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
     let mail = &app.mails().await[0];
-    assert!(mail.subject.ends_with("has a new password"), "{}", mail.subject);
-    assert!(mail.text.contains("all notices are switched on"), "{}", mail.text);
+    assert!(mail.subject.ends_with("was reset"), "{}", mail.subject);
+    assert!(mail.text.contains("all notifications were turned on"), "{}", mail.text);
     // The next log-in sends a notice, too.
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
     assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));

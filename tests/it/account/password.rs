@@ -30,7 +30,7 @@ async fn a_changed_password_works_and_the_old_one_does_not() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     change(&ada, PASSWORD, NEW).await.assert_redirect("/account");
-    ada.get("/account").await.assert_text("Your password is changed.");
+    ada.get("/account").await.assert_text("Your password was changed.");
     app.visitor().log_in(ADA).await.assert_status(422);
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
     let told = app.subjects(ADA).await;

@@ -31,7 +31,7 @@ async fn a_known_and_an_unknown_address_get_the_same_page() {
     };
     let known = answer(ADA).await;
     assert_eq!(known, answer("bob@example.org").await);
-    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Choose a new password"]);
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "Reset your password"]);
     assert_eq!(app.subjects("bob@example.org").await, [""; 0]);
     assert_eq!(app.count("SELECT count(*) FROM login_tokens WHERE purpose = 'reset'").await, 1);
 }
@@ -56,7 +56,10 @@ async fn a_reset_sets_the_password_and_logs_nobody_in() {
     assert_eq!(form.header("referrer-policy"), Some("strict-origin"));
 
     visitor.post(&link, &[("new_password", NEW)]).await.assert_redirect("/login");
-    visitor.get("/login").await.assert_text("Your new password is set");
+    visitor
+        .get("/login")
+        .await
+        .assert_text("Your password was changed, and all devices were logged out.");
     assert!(!visitor.is_logged_in().await);
     visitor.log_in(ADA).await.assert_status(422);
     visitor.log_in_with(ADA, NEW).await.assert_redirect("/account");
@@ -85,7 +88,7 @@ async fn the_owner_is_told_of_a_reset() {
     app.visitor().post(&asked(&app).await, &[("new_password", NEW)]).await;
     let mails = app.mails().await;
     assert_eq!(mails[0].recipient, ADA);
-    assert_eq!(mails[0].subject, "Your account at 127.0.0.1:8000 has a new password");
+    assert_eq!(mails[0].subject, "Your password at 127.0.0.1:8000 was reset");
     mails[0].link("/not-me/");
 }
 
@@ -182,14 +185,14 @@ async fn a_dead_link_costs_no_password_hash() {
 async fn the_reset_page_refers_to_the_operator_on_a_site_without_mail() {
     let app = TestApp::release().await;
     let ada = app.registered(ADA).await;
-    let operator = "an operator must help";
+    let operator = "Ask its operator for a reset link.";
     app.visitor().get("/reset").await.assert_status(200).assert_text(operator);
     app.visitor()
         .post("/reset", &[("email", ADA)])
         .await
         .assert_status(200)
         .assert_text("operator");
-    ada.get("/account/email").await.assert_status(403).assert_text("This site sends no mail");
+    ada.get("/account/email").await.assert_status(403).assert_text("This site doesn't send email");
     let fields = [("email", "b@example.org"), ("current_password", PASSWORD)];
     ada.post("/account/email", &fields).await.assert_status(403);
     ada.get("/account").await.assert_no_text("not confirmed yet");

@@ -22,7 +22,9 @@ async fn a_sign_up_mails_a_link_that_confirms_the_address() {
     let link = app.link(ADA, "/verify/").await;
     ada.post(&link, &[]).await.assert_redirect("/account");
     let account = ada.get("/account").await;
-    account.assert_text("The address ada@example.org is confirmed.").assert_text(">confirmed<");
+    account
+        .assert_text("Your email address ada@example.org is confirmed.")
+        .assert_text(">confirmed<");
     account.assert_no_text("not confirmed yet");
 }
 
@@ -46,7 +48,7 @@ async fn confirming_in_another_browser_needs_the_password_and_logs_nobody_in() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let (link, phone) = (app.link(ADA, "/verify/").await, app.visitor());
-    phone.get(&link).await.assert_text("enter the password that you chose");
+    phone.get(&link).await.assert_text("Enter the password you chose");
     let wrong = phone.post(&link, &[("password", "wrong horse battery")]).await;
     wrong.assert_status(422).assert_text(r#"id="password-error""#).assert_no_text("wrong horse");
     // An empty password is refused, unlike a missing one: a slip must not take over the account.
@@ -56,7 +58,7 @@ async fn confirming_in_another_browser_needs_the_password_and_logs_nobody_in() {
         .assert_status(422)
         .assert_text("Enter the password.");
     phone.post(&link, &[("password", PASSWORD)]).await.assert_redirect("/login");
-    phone.get("/login").await.assert_text("The address ada@example.org is confirmed.");
+    phone.get("/login").await.assert_text("Your email address ada@example.org is confirmed.");
     assert!(!phone.is_logged_in().await);
     assert!(ada.is_logged_in().await);
     app.visitor().log_in(ADA).await.assert_redirect("/account");
@@ -80,7 +82,7 @@ async fn the_owner_who_confirms_a_strangers_sign_up_takes_the_account_over() {
     let link = app.link(ADA, "/verify/").await;
     // A program may send no form at all.
     ada.send(app.client.post(link)).await.assert_redirect("/login");
-    ada.get("/login").await.assert_text("Choose a password for it now");
+    ada.get("/login").await.assert_text("Choose a new one now");
     assert!(!stranger.is_logged_in().await);
     stranger.log_in(ADA).await.assert_status(422);
     ada.post("/reset", &[("email", ADA)]).await;
@@ -118,7 +120,7 @@ async fn a_link_works_once() {
     ada.post(&link, &[]).await.assert_redirect("/account");
     let (bob, other) = (app.registered("bob@example.org").await, app.visitor());
     for answer in [other.post(&link, &[]).await, bob.post(&link, &[]).await, bob.get(&link).await] {
-        answer.assert_status(404).assert_text("This link does not work any more");
+        answer.assert_status(404).assert_text("This link no longer works");
         assert_eq!(answer.header("referrer-policy"), Some("strict-origin"));
     }
 }
@@ -178,7 +180,7 @@ async fn a_confirmed_address_is_not_mailed_a_link_again() {
     let ada = app.registered(ADA).await;
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;
     ada.post("/account/verify", &[]).await.assert_redirect("/account");
-    ada.get("/account").await.assert_text("Your address is confirmed already.");
+    ada.get("/account").await.assert_text("Your address is already confirmed.");
     assert_eq!(app.subjects(ADA).await.len(), 1);
 }
 
@@ -253,10 +255,10 @@ async fn a_pending_sign_up_is_no_account_and_logs_nobody_in() {
     let app = TestApp::with(confirm).await;
     let ada = app.visitor();
     ada.register(ADA).await.assert_redirect("/register/sent");
-    ada.get("/register/sent").await.assert_status(200).assert_text("Check your mail");
+    ada.get("/register/sent").await.assert_status(200).assert_text("Check your email");
     assert!(!ada.is_logged_in().await);
     assert_eq!(app.users().await, 0);
-    ada.log_in(ADA).await.assert_status(422).assert_text("E-mail address or password is wrong.");
+    ada.log_in(ADA).await.assert_status(422).assert_text("Wrong email address or password.");
 
     ada.post(&app.link(ADA, "/verify/").await, &[]).await.assert_redirect("/login");
     assert!(!ada.is_logged_in().await);
@@ -286,9 +288,9 @@ async fn a_sign_up_gets_the_same_answer_for_a_free_and_a_taken_address() {
     assert_eq!(shape(&free), shape(&taken));
 
     assert_eq!(app.users().await, 1);
-    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "You have an account"]);
+    assert_eq!(app.subjects(ADA).await, ["Confirm your address", "You already have an account"]);
     ada.log_in(ADA).await.assert_redirect("/account");
-    ada.get("/account/activity").await.assert_text("Somebody tried to sign up with your address");
+    ada.get("/account/activity").await.assert_text("Someone tried to sign up with your address");
 }
 
 #[rocket::async_test]
@@ -300,7 +302,7 @@ async fn a_password_chosen_in_another_browser_never_becomes_the_owners() {
     // The owner did not sign up, but confirms out of curiosity.
     let link = app.link(ADA, "/verify/").await;
     owner.post(&link, &[]).await.assert_redirect("/login");
-    owner.get("/login").await.assert_text("Choose a password for it now");
+    owner.get("/login").await.assert_text("Choose a new one now");
     attacker.log_in(ADA).await.assert_status(422);
     attacker.post(&link, &[]).await.assert_status(404);
 
