@@ -26,7 +26,7 @@ use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
-use crate::attached;
+use crate::attached::attached;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Pools};

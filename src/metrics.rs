@@ -187,7 +187,7 @@ mod endpoint {
         type Error = std::convert::Infallible;
 
         async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-            let Token(expected) = crate::attached(request.rocket());
+            let Token(expected) = crate::attached::attached(request.rocket());
             let sent = request.headers().get_one("Authorization").unwrap_or_default();
             let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
             let sent: [u8; 32] = Sha256::digest(sent).into();

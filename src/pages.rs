@@ -35,7 +35,7 @@ use rocket::{Responder as DeriveResponder, Route, routes as routes_of};
 use rocket_dyn_templates::context;
 use serde::Serialize;
 
-use crate::attached;
+use crate::attached::attached;
 use crate::auth::Auth;
 use crate::clock::{Timestamp, in_words};
 use crate::config::Config;

@@ -21,7 +21,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::tokio::{self, time::timeout};
 use rocket::{Ignite, Orbit, Rocket, Sentinel};
 
-use crate::attached;
+use crate::attached::attached;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{self, Opened, SealedCookies};

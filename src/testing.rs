@@ -42,11 +42,12 @@ use argon2::Params;
 use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalRequest};
 
+use crate::attached::attached;
 use crate::db::{Db, calls};
 use crate::password::PasswordHash;
 use crate::session::{self, PendingCookies, Session, Sessions};
 use crate::user::{self, Email};
-use crate::{Clock, attached, mail};
+use crate::{Clock, mail};
 
 pub use conformance::conformance;
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Auth;
 use super::change::Change;
 use super::register::text;
-use crate::attached;
+use crate::attached::attached;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::done::{self, Act, Done, LIFETIME};

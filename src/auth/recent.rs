@@ -6,7 +6,7 @@ use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
-use crate::attached;
+use crate::attached::attached;
 use crate::config::Config;
 use crate::error::Error;
 use crate::password::Hasher;

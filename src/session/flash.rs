@@ -7,7 +7,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
 use super::PendingCookies;
-use crate::attached;
+use crate::attached::attached;
 use crate::config::Config;
 use crate::cookies::{SealedCookie, SealedCookies};
 

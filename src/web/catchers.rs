@@ -9,7 +9,7 @@ use super::headers::secure_unseen;
 use super::problem::{Problem, is_program, prefers_json};
 use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
-use crate::attached;
+use crate::attached::attached;
 use crate::auth::{self, WantsPassword};
 use crate::clock::Clock;
 use crate::config::Config;

@@ -1,0 +1,251 @@
+//! What an application attaches: sessions alone, or log-in as well.
+
+use std::sync::Arc;
+
+use rocket::fairing::{self, AdHoc};
+use rocket::figment::Figment;
+use rocket::{Build, Rocket};
+use rocket_db_pools::Database;
+
+use crate::auth::{self, SignUpCookie};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::cookies::SealedCookies;
+use crate::db::{self, Db};
+use crate::device::DeviceCookie;
+use crate::done::DoneCookie;
+use crate::drain;
+use crate::mail::{self, Mail};
+use crate::pages::{self, Base};
+use crate::password::Hasher;
+use crate::session;
+use crate::web;
+
+/// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for
+/// any application. No pages, no users, and no cross-site check: what guards
+/// the application's own unsafe routes is the cookie's `SameSite`, and whatever
+/// it attaches beside.
+///
+/// It reads the table `session`, `site.trusted_proxies`, `databases.login.url`
+/// and `secret_key`, makes and migrates the tables `users` and `sessions`, sends
+/// the cookie and sweeps expired rows. What is configured wrongly, or a database
+/// that cannot be opened, stops the launch with one line in the log that names
+/// the key and the mend.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::{get, launch, routes};
+/// use rocket_login::{Error, Session};
+///
+/// #[get("/views")]
+/// async fn views(session: &Session) -> Result<String, Error> {
+///     let views = session.update("views", |views| views.unwrap_or(0) + 1).await?;
+///     Ok(views.to_string())
+/// }
+///
+/// #[launch]
+/// fn rocket() -> _ {
+///     rocket::build().attach(rocket_login::sessions()).mount("/", routes![views])
+/// }
+/// ```
+pub fn sessions() -> AdHoc {
+    AdHoc::try_on_ignite("Sessions", |rocket| async {
+        match Config::of_sessions(&with_defaults(&rocket)) {
+            Ok(config) => {
+                config.session.warnings(config.debug).for_each(|warning| log::warn!("{warning}"));
+                Ok(attach_sessions(rocket, &config))
+            }
+            Err(error) => {
+                log::error!("{error}");
+                Err(rocket)
+            }
+        }
+    })
+}
+
+/// Attaches everything: [`sessions()`], users, pages at `/`, error pages,
+/// security headers and the cross-site check.
+///
+/// An application's own route for `/` or for a file in `/static`, and its own
+/// default catcher, come before ours. Templates of the same name in its
+/// `template_dir` replace ours, those of mails included; the directory
+/// `templates` of this crate has them all. Filters and functions for them go into
+/// [`Customize`], and a page of the application's that extends one of ours is a
+/// [`Rendered`]. An application with templates of its own attaches
+/// [`Template::fairing()`](rocket_dyn_templates::Template::fairing()) itself, before or
+/// after the stage.
+///
+/// # Security headers
+///
+/// Every response gets these, those of the application's routes included:
+///
+/// | header | value |
+/// |---|---|
+/// | `Content-Security-Policy` | `default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'` |
+/// | `X-Content-Type-Options` | `nosniff` |
+/// | `X-Frame-Options` | `DENY` |
+/// | `Referrer-Policy` | `same-origin` |
+/// | `Cross-Origin-Opener-Policy` | `same-origin` |
+/// | `Cross-Origin-Resource-Policy` | `same-origin` |
+/// | `Permissions-Policy` | `camera=(), geolocation=(), microphone=(), payment=(), usb=()` |
+/// | `Strict-Transport-Security` | `max-age=63072000; includeSubDomains`; not in the debug profile |
+///
+/// A header that is there already stays. So a route loosens one by setting it, and a
+/// fairing of the application loosens it for as many pages as it likes, whether it is
+/// attached before or after the stage. `X-Frame-Options: SAMEORIGIN` is enough to
+/// allow frames: the policy then says `frame-ancestors 'self'`.
+///
+/// ```rust,no_run
+/// use rocket::fairing::AdHoc;
+/// use rocket::http::Header;
+/// use rocket::{Responder, get, launch, routes};
+///
+/// const FONTS: &str = "default-src 'none'; style-src 'self' https://fonts.example; \
+///     font-src https://fonts.example; img-src 'self' data:; script-src 'self'; \
+///     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+///
+/// #[derive(Responder)]
+/// struct Map {
+///     page: &'static str,
+///     permissions: Header<'static>,
+/// }
+///
+/// /// This page may ask where the visitor is.
+/// #[get("/map")]
+/// fn map() -> Map {
+///     let permissions = Header::new("Permissions-Policy", "geolocation=(self)");
+///     Map { page: "<p>Where are you?", permissions }
+/// }
+///
+/// /// All pages but ours may load these fonts.
+/// #[launch]
+/// fn rocket() -> _ {
+///     let fonts = AdHoc::on_response("Fonts", |request, response| {
+///         Box::pin(async move {
+///             if !request.uri().path().starts_with("/auth/") {
+///                 response.set_header(Header::new("Content-Security-Policy", FONTS));
+///             }
+///         })
+///     });
+///     rocket::build()
+///         .attach(rocket_login::stage_at("/auth"))
+///         .attach(fonts)
+///         .mount("/", routes![map])
+/// }
+/// ```
+///
+/// The stage takes the place of Rocket's [`Shield`](rocket::shield::Shield), whose
+/// defaults could not be told from what a route has set. An application that wants a
+/// `Shield` of its own attaches it at ignition, behind the stage:
+/// `.attach(AdHoc::on_ignite("Shield", |rocket| async { rocket.attach(shield) }))`.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::launch;
+/// #[launch]
+/// fn rocket() -> _ {
+///     rocket::build().attach(rocket_login::stage())
+/// }
+/// ```
+pub fn stage() -> AdHoc {
+    stage_at("/")
+}
+
+/// The same with the pages under `base`: `/auth/login` for `"/auth"`.
+pub fn stage_at(base: &str) -> AdHoc {
+    let base = Base::new(base);
+    AdHoc::try_on_ignite("Login", |rocket| attach_login(rocket, base))
+}
+
+/// An application's configuration over our defaults.
+fn with_defaults(rocket: &Rocket<Build>) -> Figment {
+    rocket.figment().clone().join(config::defaults())
+}
+
+/// The session layer, unless it is there already.
+fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
+    if rocket.state::<Arc<session::Sessions>>().is_some() {
+        return rocket;
+    }
+
+    let figment = with_defaults(&rocket);
+    let cookies = SealedCookies::new(config);
+    let rocket = match rocket.state::<Clock>() {
+        Some(_) => rocket,
+        None => rocket.manage(Clock::system()),
+    };
+
+    rocket
+        .configure(figment)
+        .manage(session::FlashCookie::new(config, &cookies))
+        .manage(Arc::new(session::Sessions::new(config, cookies)))
+        .attach(Db::init())
+        .attach(db::migrations())
+        .attach(db::in_flight())
+        .attach(session::cookie_sender())
+        .attach(session::sweeper())
+}
+
+async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
+    let parts = Config::from_figment(&with_defaults(&rocket)).map_err(|error| error.to_string());
+    let parts = parts.and_then(|config| {
+        let mail = Mail::new(&config, base.clone()).map_err(|error| error.to_string())?;
+        match Hasher::start(&config.password) {
+            Ok(hasher) => Ok((config, hasher, mail)),
+            Err(error) => Err(format!("password.concurrent_hashes: {error}")),
+        }
+    });
+
+    let (config, hasher, mail) = match parts {
+        Ok(parts) => parts,
+        Err(error) => {
+            log::error!("{error}");
+            return Err(rocket);
+        }
+    };
+
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+
+    // Two catchers for one path and status would stop the launch.
+    let has_catcher = |code: Option<u16>| {
+        rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
+    };
+    let catchers = match (has_catcher(None), has_catcher(Some(401))) {
+        (false, _) => web::catchers(),
+        (true, false) => web::log_in_catcher(),
+        (true, true) => Vec::new(),
+    };
+
+    let cookies = SealedCookies::new(&config);
+    let debug = config.debug;
+    let dev_routes = if debug { pages::dev_routes() } else { Vec::new() };
+    let rocket = rocket
+        .manage(DeviceCookie::new(&config, &cookies))
+        .manage(SignUpCookie::new(&config, &cookies))
+        .manage(DoneCookie::new(&config, &cookies))
+        .attach(web::shield(debug))
+        .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
+            // Attached here it comes after what the application attaches at ignition.
+            rocket.attach(web::SecurityHeaders)
+        }))
+        .attach(web::SameOrigin::new(&config.site.trusted_origins));
+    Ok(attach_sessions(rocket, &config)
+        .manage(config)
+        .manage(hasher)
+        .manage(base.clone())
+        .manage(mail.clone())
+        .manage(drain::Draining::default())
+        .mount(base.mount_point(), pages::routes())
+        .mount(base.mount_point(), dev_routes)
+        .mount("/.well-known", pages::well_known_routes())
+        .attach(pages::templates(base, mail.templates().cloned(), debug))
+        .attach(auth::sweeper())
+        .attach(mail::sender(mail))
+        .mount("/.refused", web::routes())
+        .register("/", catchers)
+        .register("/.refused", web::catchers()))
+}
