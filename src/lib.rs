@@ -74,6 +74,7 @@
 mod attached;
 mod auth;
 mod background;
+mod base;
 mod clock;
 pub mod command;
 pub mod config;

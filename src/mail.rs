@@ -18,11 +18,11 @@ use crate::db::Connection;
 use lettre::message::Mailbox;
 use rocket::tokio::sync::Notify;
 
+use crate::base::Base;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::cookies::SealedCookies;
 use crate::error::Error;
-use crate::pages::Base;
 use crate::token::Token;
 
 pub use letter::{Content, Letter};

@@ -24,7 +24,6 @@ mod verify;
 mod well_known;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::time::Duration;
 
 use rocket::http::Status;
@@ -37,6 +36,7 @@ use serde::Serialize;
 
 use crate::attached::attached;
 use crate::auth::Auth;
+use crate::base::Base;
 use crate::clock::{Timestamp, in_words};
 use crate::config::Config;
 use crate::error::Error;
@@ -154,26 +154,6 @@ pub struct Page<'r> {
     flash: Flash<'r>,
 }
 
-/// Where the pages are mounted: nothing, or a path such as `/auth`.
-#[derive(Debug, Clone)]
-pub struct Base(String);
-
-impl Base {
-    pub fn new(path: &str) -> Self {
-        Base(path.trim_end_matches('/').to_owned())
-    }
-
-    /// Where the routes are mounted.
-    pub fn mount_point(&self) -> String {
-        if self.0.is_empty() { "/".into() } else { self.0.clone() }
-    }
-
-    /// The address of our page or file `path`.
-    pub fn join(&self, path: impl Display) -> String {
-        format!("{}{path}", self.0)
-    }
-}
-
 impl Page<'_> {
     /// Whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
@@ -284,7 +264,7 @@ impl Page<'_> {
         Html::new(
             name,
             Whole {
-                base: &self.base.0,
+                base: self.base.as_str(),
                 user: self.user,
                 message: self.flash.take(),
                 is_registration_open: self.is_registration_open(),
@@ -330,7 +310,7 @@ pub fn throttled(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) ->
     let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
     let way = context! { href: base.join(way), text: way_text };
     let text = text.trim_end();
-    Html::new("error", context! { base: &base.0, status, title, text, way })
+    Html::new("error", context! { base: base.as_str(), status, title, text, way })
 }
 
 /// The page of the error `status`. It asks nothing of the session: the
@@ -367,7 +347,7 @@ pub fn cross_site_error(base: &Base) -> Html {
 }
 
 fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
-    Html::new("error", context! { base: &base.0, status: status.code, title, text })
+    Html::new("error", context! { base: base.as_str(), status: status.code, title, text })
 }
 
 impl Html {

@@ -8,6 +8,7 @@ use rocket::{Build, Rocket};
 use rocket_db_pools::Database;
 
 use crate::auth::{self, SignUpCookie};
+use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::cookies::SealedCookies;
@@ -16,7 +17,7 @@ use crate::device::DeviceCookie;
 use crate::done::DoneCookie;
 use crate::drain;
 use crate::mail::{self, Mail};
-use crate::pages::{self, Base};
+use crate::pages;
 use crate::password::Hasher;
 use crate::session;
 use crate::web;

@@ -9,7 +9,7 @@ use rocket::http::{ContentType, Header};
 use rocket::{Responder, get};
 use sha2::{Digest, Sha256};
 
-use super::Base;
+use crate::base::Base;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 

@@ -18,7 +18,8 @@ use rocket::{Build, Ignite, Request, Rocket, Sentinel};
 use rocket_dyn_templates::tera::{self, Context, Function, Tera, Value};
 use serde::Serialize;
 
-use super::{Base, assets};
+use super::assets;
+use crate::base::Base;
 use crate::mail;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");

@@ -3,7 +3,7 @@
 use rocket::response::Redirect;
 use rocket::{State, get};
 
-use super::Base;
+use crate::base::Base;
 
 /// Where password managers send people to change a password
 /// (<https://w3c.github.io/webappsec-change-password-url/>).

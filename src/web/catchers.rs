@@ -11,12 +11,13 @@ use super::return_to::ReturnTo;
 use super::same_origin::is_refused;
 use crate::attached::attached;
 use crate::auth::{self, WantsPassword};
+use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
 use crate::mail::Mail;
-use crate::pages::{self, Base, Html};
+use crate::pages::{self, Html};
 use crate::routing::{self, covers};
 use crate::session::{Client, Flash};
 
