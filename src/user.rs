@@ -3,17 +3,9 @@
 mod email;
 pub(crate) mod store;
 
-use rocket::http::Status;
-use rocket::outcome::{Outcome, try_outcome};
-use rocket::request::{self, FromRequest, Request};
-use rocket::{Ignite, Rocket, Sentinel};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::error::{self, Error};
-use crate::password::Hasher;
-use crate::routing;
-use crate::session::Session;
 
 pub use email::{Email, EmailError};
 
@@ -37,10 +29,10 @@ pub use email::{Email, EmailError};
 /// it answers then, nobody here can change.
 ///
 /// `Option<&User>` is for pages that everybody may see. It is `None` during an
-/// outage as well; where that matters, take [`&Session`](Session) and ask its
-/// [`user()`](Session::user()).
+/// outage as well; where that matters, take [`&Session`](crate::Session) and ask its
+/// [`user()`](crate::Session::user()).
 ///
-/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not
+/// A [`Sentinel`](rocket::Sentinel) stops the launch when [`stage()`](crate::stage()) is not
 /// attached.
 ///
 /// # Examples
@@ -66,35 +58,4 @@ pub struct User {
     /// When the address was shown to be the user's, in seconds since 1970.
     /// `None`: not yet.
     pub verified_at: Option<Timestamp>,
-}
-
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for &'r User {
-    type Error = &'r Error;
-
-    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        let session = try_outcome!(request.guard::<&Session>().await);
-        match session.user() {
-            Some(user) => Outcome::Success(user),
-            None => refuse(request),
-        }
-    }
-}
-
-/// The outcome of a guard that wants somebody who is logged in: forwards to a
-/// route for guests or to the catcher, and never to somebody's catch-all.
-///
-/// A catch-all's `404` would say that there is nothing here, and the catcher that
-/// leads to the log-in page would never be asked.
-pub(crate) fn refuse<'r, T>(request: &'r Request<'_>) -> request::Outcome<T, &'r Error> {
-    match routing::is_swallowed(request) {
-        true => Outcome::Error((Status::Unauthorized, &error::UNAUTHORIZED)),
-        false => Outcome::Forward(Status::Unauthorized),
-    }
-}
-
-impl Sentinel for User {
-    fn abort(rocket: &Rocket<Ignite>) -> bool {
-        rocket.state::<Hasher>().is_none()
-    }
 }

@@ -1,17 +1,19 @@
-//! The guard in front of what is sensitive.
+//! The guards for whoever is logged in.
 
 use std::ops::Deref;
 
+use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
 use crate::attached::attached;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::password::Hasher;
+use crate::routing;
 use crate::session::Session;
-use crate::user::{self, User};
+use crate::user::User;
 
 /// The logged-in user, if they have given their password not longer ago than
 /// `session.reauthenticate_after`, as a request guard ("sudo").
@@ -69,11 +71,42 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
         }
 
         request.local_cache(|| WantsPassword(true));
-        user::refuse(request)
+        refuse(request)
     }
 }
 
 impl Sentinel for RecentLogin<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Hasher>().is_none()
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for &'r User {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let session = try_outcome!(request.guard::<&Session>().await);
+        match session.user() {
+            Some(user) => Outcome::Success(user),
+            None => refuse(request),
+        }
+    }
+}
+
+/// The outcome of a guard that wants somebody who is logged in: forwards to a
+/// route for guests or to the catcher, and never to somebody's catch-all.
+///
+/// A catch-all's `404` would say that there is nothing here, and the catcher that
+/// leads to the log-in page would never be asked.
+fn refuse<'r, T>(request: &'r Request<'_>) -> request::Outcome<T, &'r Error> {
+    match routing::is_swallowed(request) {
+        true => Outcome::Error((Status::Unauthorized, &error::UNAUTHORIZED)),
+        false => Outcome::Forward(Status::Unauthorized),
+    }
+}
+
+impl Sentinel for User {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Hasher>().is_none()
     }
