@@ -5,6 +5,7 @@ mod activity;
 mod assets;
 mod delete;
 mod email;
+mod errors;
 mod export;
 mod health;
 mod home;
@@ -24,7 +25,6 @@ mod verify;
 mod well_known;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
@@ -37,7 +37,6 @@ use serde::Serialize;
 use crate::attached::attached;
 use crate::auth::Auth;
 use crate::base::Base;
-use crate::clock::{Timestamp, in_words};
 use crate::config::Config;
 use crate::error::Error;
 use crate::mail::Mail;
@@ -45,6 +44,7 @@ use crate::session::{Flash, Session};
 use crate::user::User;
 use crate::web::{Problem, ReturnTo, prefers_json};
 
+pub use errors::{catchers, log_in_catcher};
 pub use templates::{Customize, Engines, Rendered, fairing as templates};
 
 /// Every page.
@@ -286,72 +286,8 @@ fn wrong_password(typed: &str) -> (&'static str, String) {
     ("current_password", message.into())
 }
 
-/// The page of what was tried too often at `path`, with what can be done here
-/// meanwhile.
-pub fn throttled(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
-    let is = |page: &str| path == base.join(page);
-    let (text, (way, way_text)) = if is("/reset") {
-        ("A link that was mailed before may still be good.", ("/login", "Log in"))
-    } else if is("/register") {
-        ("", ("/login", "Log in"))
-    } else if is("/account/verify") {
-        ("A link that was mailed before may still be good.", ("/account", "Your account"))
-    } else if has_mail {
-        ("A forgotten password can be replaced by mail.", ("/reset", "Forgot your password?"))
-    } else {
-        (
-            "If you have forgotten your password, ask whoever runs this site for a link to a new one.",
-            ("/login", "Log in"),
-        )
-    };
-
-    let wait = in_words(Duration::from_secs(seconds.max(1) as u64));
-    let text = format!("Nothing was looked at. Try it again in {wait}. {text}");
-    let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
-    let way = context! { href: base.join(way), text: way_text };
-    let text = text.trim_end();
-    Html::new("error", context! { base: base.as_str(), status, title, text, way })
-}
-
-/// The page of the error `status`. It asks nothing of the session: the
-/// database may be what is broken.
-pub fn error(status: Status, base: &Base) -> Html {
-    let (title, text) = match status.code {
-        400 => ("This request could not be read", "Go back and try it again."),
-        403 => ("This is not allowed", "You may not do this."),
-        404 => ("Page not found", "There is nothing at this address."),
-        405 => ("This page cannot be used that way", "Go back and use the page's own form."),
-        409 => {
-            ("Your session has ended", "It was ended elsewhere meanwhile. Log in and try it again.")
-        }
-        408 => ("This took too long", "The form did not arrive in time. Try it again."),
-        413 => ("This is too large", "The form holds more than we take. Shorten what you typed."),
-        415 => ("This is not a form", "Go back and use the page's own form."),
-        422 => ("This form could not be read", "Go back, reload the page and try it again."),
-        429 => ("Too many attempts", "Wait a little and try it again."),
-        500 => ("Something went wrong", "It was our fault and has been logged. Try it again."),
-        503 => (
-            "We are busy at the moment",
-            "Nothing was lost, and you have not been logged out. Try it again in a few seconds.",
-        ),
-        _ => (status.reason_lossy(), "Go back and try it again."),
-    };
-
-    error_with(status, base, title, text)
-}
-
-/// The page of a request that another site made.
-pub fn cross_site_error(base: &Base) -> Html {
-    let text = "The request came from another site, so it was refused and nothing was changed.";
-    error_with(Status::Forbidden, base, "This was not done", text)
-}
-
-fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
-    Html::new("error", context! { base: base.as_str(), status: status.code, title, text })
-}
-
 impl Html {
-    fn new(name: &'static str, content: impl Serialize) -> Self {
+    pub(super) fn new(name: &'static str, content: impl Serialize) -> Self {
         Html(Box::new(Rendered::new(name, content)))
     }
 }

@@ -216,8 +216,8 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
     };
     let catchers = match (has_catcher(None), has_catcher(Some(401))) {
-        (false, _) => web::catchers(),
-        (true, false) => web::log_in_catcher(),
+        (false, _) => pages::catchers(),
+        (true, false) => pages::log_in_catcher(),
         (true, true) => Vec::new(),
     };
 
@@ -248,5 +248,5 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .attach(mail::sender(mail))
         .mount("/.refused", web::routes())
         .register("/", catchers)
-        .register("/.refused", web::catchers()))
+        .register("/.refused", pages::catchers()))
 }

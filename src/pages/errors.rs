@@ -1,25 +1,25 @@
 //! The pages of everything that went wrong, and the way to the log-in page.
 
+use std::time::Duration;
+
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
 use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
+use rocket_dyn_templates::context;
 
-use super::headers::secure_unseen;
-use super::problem::{Problem, is_program, prefers_json};
-use super::return_to::ReturnTo;
-use super::same_origin::is_refused;
+use super::{Html, login, reauthenticate};
 use crate::attached::attached;
 use crate::auth::{self, WantsPassword};
 use crate::base::Base;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp, in_words};
 use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
 use crate::mail::Mail;
-use crate::pages::{self, Html};
 use crate::routing::{self, covers};
 use crate::session::{Client, Flash};
+use crate::web::{Problem, ReturnTo, is_program, is_refused, prefers_json, secure_unseen};
 
 /// For every error.
 pub fn catchers() -> Vec<Catcher> {
@@ -77,10 +77,10 @@ impl<'r> Responder<'r, 'static> for Caught {
             // A script that followed the way to the log-in page would take it for its answer.
             Status::Unauthorized if is_program(request) => Problem::new(status).respond_to(request),
             Status::Unauthorized => log_in(request, base).respond_to(request),
-            _ if is_refused(request) => (status, pages::cross_site_error(base)).respond_to(request),
+            _ if is_refused(request) => (status, cross_site_error(base)).respond_to(request),
             _ => {
                 let page = throttled(request, status, base);
-                let page = page.unwrap_or_else(|| pages::error(status, base));
+                let page = page.unwrap_or_else(|| error(status, base));
                 (status, page).respond_to(request)
             }
         }?;
@@ -98,7 +98,7 @@ fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html>
     let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
     let seconds = wait.filter(|_| status == Status::TooManyRequests)?;
     let has_mail = attached::<Mail>(request.rocket()).is_on();
-    Some(pages::throttled(base, seconds, request.uri().path().as_str(), has_mail))
+    Some(too_often(base, seconds, request.uri().path().as_str(), has_mail))
 }
 
 /// A line for each refusal (ASVS 5.0, 16.3.2): another site's request, a private
@@ -121,14 +121,14 @@ fn log_refusal(request: &Request<'_>, status: Status) {
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
     if request.local_cache(|| WantsPassword(false)).0 {
         let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
-        return Redirect::to(base.join(uri!(pages::reauthenticate::form(next = next))));
+        return Redirect::to(base.join(uri!(reauthenticate::form(next = next))));
     }
 
     let next = match request.method() {
         Method::Get | Method::Head => ReturnTo::parse(&request.uri().to_string()),
         _ => None,
     };
-    Redirect::to(base.join(uri!(pages::login::form(next = next))))
+    Redirect::to(base.join(uri!(login::form(next = next))))
 }
 
 /// The page that the request came from or leads to: itself, if it can be asked
@@ -174,4 +174,68 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     methods.sort_unstable();
     methods.dedup();
     methods
+}
+
+/// The page of what was tried too often at `path`, with what can be done here
+/// meanwhile.
+fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
+    let is = |page: &str| path == base.join(page);
+    let (text, (way, way_text)) = if is("/reset") {
+        ("A link that was mailed before may still be good.", ("/login", "Log in"))
+    } else if is("/register") {
+        ("", ("/login", "Log in"))
+    } else if is("/account/verify") {
+        ("A link that was mailed before may still be good.", ("/account", "Your account"))
+    } else if has_mail {
+        ("A forgotten password can be replaced by mail.", ("/reset", "Forgot your password?"))
+    } else {
+        (
+            "If you have forgotten your password, ask whoever runs this site for a link to a new one.",
+            ("/login", "Log in"),
+        )
+    };
+
+    let wait = in_words(Duration::from_secs(seconds.max(1) as u64));
+    let text = format!("Nothing was looked at. Try it again in {wait}. {text}");
+    let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
+    let way = context! { href: base.join(way), text: way_text };
+    let text = text.trim_end();
+    Html::new("error", context! { base: base.as_str(), status, title, text, way })
+}
+
+/// The page of the error `status`. It asks nothing of the session: the
+/// database may be what is broken.
+fn error(status: Status, base: &Base) -> Html {
+    let (title, text) = match status.code {
+        400 => ("This request could not be read", "Go back and try it again."),
+        403 => ("This is not allowed", "You may not do this."),
+        404 => ("Page not found", "There is nothing at this address."),
+        405 => ("This page cannot be used that way", "Go back and use the page's own form."),
+        409 => {
+            ("Your session has ended", "It was ended elsewhere meanwhile. Log in and try it again.")
+        }
+        408 => ("This took too long", "The form did not arrive in time. Try it again."),
+        413 => ("This is too large", "The form holds more than we take. Shorten what you typed."),
+        415 => ("This is not a form", "Go back and use the page's own form."),
+        422 => ("This form could not be read", "Go back, reload the page and try it again."),
+        429 => ("Too many attempts", "Wait a little and try it again."),
+        500 => ("Something went wrong", "It was our fault and has been logged. Try it again."),
+        503 => (
+            "We are busy at the moment",
+            "Nothing was lost, and you have not been logged out. Try it again in a few seconds.",
+        ),
+        _ => (status.reason_lossy(), "Go back and try it again."),
+    };
+
+    error_with(status, base, title, text)
+}
+
+/// The page of a request that another site made.
+fn cross_site_error(base: &Base) -> Html {
+    let text = "The request came from another site, so it was refused and nothing was changed.";
+    error_with(Status::Forbidden, base, "This was not done", text)
+}
+
+fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
+    Html::new("error", context! { base: base.as_str(), status: status.code, title, text })
 }
