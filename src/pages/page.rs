@@ -1,0 +1,247 @@
+//! What the pages have in common, and what a form leads to.
+
+use std::collections::BTreeMap;
+
+use rocket::Responder as DeriveResponder;
+use rocket::http::Status;
+use rocket::outcome::{Outcome, try_outcome};
+use rocket::request::{self, FromRequest, Request};
+use rocket::response::{self, Redirect, Responder, Response};
+use rocket_dyn_templates::context;
+use serde::Serialize;
+
+use crate::attached::attached;
+use crate::auth::Auth;
+use crate::base::Base;
+use crate::config::Config;
+use crate::error::Error;
+use crate::mail::Mail;
+use crate::session::{Flash, Session};
+use crate::user::User;
+use crate::web::{Problem, ReturnTo, prefers_json};
+
+use super::Rendered;
+
+/// A rendered page.
+///
+/// No browser and no proxy may keep it: the back button after a log-out must
+/// find nothing, and a shared cache nothing of anybody.
+#[derive(Debug)]
+pub struct Html(Box<Rendered>);
+
+/// A page that says no, to a program as a problem. For a form, `422`: each
+/// message at its field, and what was typed kept, but never a password.
+#[derive(Debug)]
+pub struct Refused {
+    status: Status,
+    page: Html,
+    problem: Problem,
+}
+
+/// Why a submitted form led nowhere.
+#[derive(Debug, DeriveResponder)]
+pub enum Rejection {
+    /// The visitor's doing.
+    Refused(Refused),
+    /// Our side failed: `503`.
+    Failed(Error),
+}
+
+impl From<Refused> for Rejection {
+    fn from(refused: Refused) -> Self {
+        Rejection::Refused(refused)
+    }
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Rejection::Failed(error)
+    }
+}
+
+/// The messages of a refused form, by field; `form` is for the whole of it.
+pub type FieldErrors = BTreeMap<&'static str, String>;
+
+/// What every page shows beside its own content, as a request guard.
+///
+/// It _succeeds_ and _fails_ as [`&Session`](Session) does.
+#[derive(Debug)]
+pub struct Page<'r> {
+    pub user: Option<&'r User>,
+    pub config: &'r Config,
+    pub base: &'r Base,
+    pub has_mail: bool,
+    flash: Flash<'r>,
+}
+
+impl Page<'_> {
+    /// Whether anybody may sign up.
+    pub fn is_registration_open(&self) -> bool {
+        self.config.accounts.is_open()
+    }
+
+    /// The page made from the template `name` and `content`.
+    pub fn render(&self, name: &'static str, content: impl Serialize) -> Html {
+        self.render_with(name, &FieldErrors::new(), content)
+    }
+
+    /// The form again, with what is wrong with it.
+    pub fn refuse(
+        &self,
+        name: &'static str,
+        errors: FieldErrors,
+        content: impl Serialize,
+    ) -> Refused {
+        let status = Status::UnprocessableEntity;
+        let page = self.render_with(name, &errors, content);
+        Refused { status, page, problem: Problem::new(status).with_errors(errors) }
+    }
+
+    /// Nobody may do this here; the template `name` says why.
+    pub fn forbid(&self, name: &'static str) -> Refused {
+        self.deny(Status::Forbidden, name, context! {})
+    }
+
+    /// A link that is spent, has expired, or never was one: `404`, with the way
+    /// to a new one.
+    pub fn dead_link(&self, purpose: &'static str) -> Refused {
+        self.spent_link(purpose, None)
+    }
+
+    /// The same page; `done`: and what it says that the link has done, to the browser
+    /// that has used it a moment ago.
+    pub fn spent_link(&self, purpose: &'static str, done: Option<String>) -> Refused {
+        self.deny(Status::NotFound, "dead_link", context! { purpose, done })
+    }
+
+    fn deny(&self, status: Status, name: &'static str, content: impl Serialize) -> Refused {
+        Refused { status, page: self.render(name, content), problem: Problem::new(status) }
+    }
+
+    /// `303 See Other` to `next`, or to the account page, with a message for
+    /// the page there.
+    pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to(self.path_of(next))
+    }
+
+    fn path_of(&self, next: Option<ReturnTo>) -> String {
+        next.map_or_else(|| self.base.join("/account"), |next| next.to_string())
+    }
+
+    /// The same to our page `path`.
+    pub fn redirect_to(&self, path: &str, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to(self.base.join(path))
+    }
+
+    /// The same without a message.
+    pub fn go_to(&self, path: &str) -> Redirect {
+        Redirect::to(self.base.join(path))
+    }
+
+    /// Where a form leads that our side refused with `error`: when a first one has
+    /// just done it, as by a double click, and has replaced or ended the session,
+    /// then on to `next`. With the first answer's cookie the browser gets there, and
+    /// without it to the log-in page, which says what was done.
+    pub async fn overtaken(
+        &self,
+        error: Error,
+        auth: &Auth<'_>,
+        next: Option<ReturnTo>,
+    ) -> Result<Redirect, Error> {
+        match error.is_ended() && auth.is_overtaken().await? {
+            true => Ok(Redirect::to(self.path_of(next))),
+            false => Err(error),
+        }
+    }
+
+    /// The same to the front page, which may be an application's.
+    pub fn redirect_home(&self, message: &str) -> Redirect {
+        self.flash.set(message);
+        Redirect::to("/")
+    }
+
+    fn render_with(
+        &self,
+        name: &'static str,
+        errors: &FieldErrors,
+        content: impl Serialize,
+    ) -> Html {
+        #[derive(Serialize)]
+        struct Whole<'p, C> {
+            base: &'p str,
+            user: Option<&'p User>,
+            message: Option<String>,
+            is_registration_open: bool,
+            has_mail: bool,
+            min_length: usize,
+            errors: &'p FieldErrors,
+            #[serde(flatten)]
+            content: C,
+        }
+
+        Html::new(
+            name,
+            Whole {
+                base: self.base.as_str(),
+                user: self.user,
+                message: self.flash.take(),
+                is_registration_open: self.is_registration_open(),
+                has_mail: self.has_mail,
+                min_length: self.config.password.min_length,
+                errors,
+                content,
+            },
+        )
+    }
+}
+
+/// The message at a field that should hold the present password.
+pub fn wrong_password(typed: &str) -> (&'static str, String) {
+    let message = match typed {
+        "" => "Enter your password.",
+        _ => "This is not your password.",
+    };
+    ("current_password", message.into())
+}
+
+impl Html {
+    pub(super) fn new(name: &'static str, content: impl Serialize) -> Self {
+        Html(Box::new(Rendered::new(name, content)))
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Html {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        Response::build_from(self.0.respond_to(request)?)
+            .raw_header("Cache-Control", "no-store")
+            .raw_header("Vary", "Cookie")
+            .ok()
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Refused {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match prefers_json(request) {
+            true => self.problem.respond_to(request),
+            false => (self.status, self.page).respond_to(request),
+        }
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Page<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let session = try_outcome!(request.guard::<&Session>().await);
+        Outcome::Success(Page {
+            user: session.user(),
+            config: attached(request.rocket()),
+            base: attached(request.rocket()),
+            has_mail: attached::<Mail>(request.rocket()).is_on(),
+            flash: Flash::of(request),
+        })
+    }
+}
