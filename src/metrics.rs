@@ -13,9 +13,15 @@
 //!
 //! No label holds anything of a visitor.
 
+#[cfg(feature = "prometheus")]
+mod prometheus;
+
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
+
+#[cfg(feature = "prometheus")]
+pub use prometheus::prometheus;
 
 /// What can happen to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,110 +102,4 @@ pub(crate) fn written(start: Instant) {
 
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
-}
-
-/// Serves `GET /metrics` for Prometheus, to whoever knows `token`.
-///
-/// Anybody else, and any request without `Authorization: Bearer <token>`, gets
-/// `404`: that a site counts its log-ins is nobody's business. It installs the
-/// process's one recorder, so attach it once, and not beside another. A token
-/// of fewer than 16 characters stops the launch.
-///
-/// # Examples
-///
-/// ```rust,no_run
-/// # use rocket::launch;
-/// #[launch]
-/// fn rocket() -> _ {
-///     let token = std::env::var("METRICS_TOKEN").expect("a long random token");
-///     rocket_login::rocket().attach(rocket_login::metrics::prometheus(&token))
-/// }
-/// ```
-#[cfg(feature = "prometheus")]
-pub fn prometheus(token: &str) -> rocket::fairing::AdHoc {
-    use rocket::fairing::AdHoc;
-
-    let token = token.to_owned();
-    AdHoc::try_on_ignite("Prometheus", |rocket| endpoint::attach(rocket, token))
-}
-
-#[cfg(feature = "prometheus")]
-mod endpoint {
-    use std::time::Duration;
-
-    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-    use rocket::fairing::{self, AdHoc};
-    use rocket::http::Status;
-    use rocket::outcome::Outcome;
-    use rocket::request::{self, FromRequest, Request};
-    use rocket::tokio::time::sleep;
-    use rocket::{Build, Rocket, State, get, routes};
-    use sha2::{Digest, Sha256};
-    use subtle::ConstantTimeEq;
-
-    use crate::background;
-
-    /// What was measured is folded together this often; where nobody asks for
-    /// it, it would pile up.
-    const UPKEEP: Duration = Duration::from_secs(5);
-
-    pub async fn attach(rocket: Rocket<Build>, token: String) -> fairing::Result {
-        if token.len() < 16 {
-            log::error!("prometheus: the token is too short; take 16 random characters or more");
-            return Err(rocket);
-        }
-
-        let handle = match PrometheusBuilder::new().install_recorder() {
-            Ok(handle) => handle,
-            Err(error) => {
-                log::error!("prometheus: {error}");
-                return Err(rocket);
-            }
-        };
-
-        let upkeep = handle.clone();
-        Ok(rocket.manage(handle).manage(Token::new(&token)).mount("/", routes![metrics]).attach(
-            AdHoc::on_liftoff("Prometheus Upkeep", |rocket| {
-                let run = move || {
-                    let upkeep = upkeep.clone();
-                    async move { upkeep.run_upkeep() }
-                };
-                background::repeat("upkeep", rocket.shutdown(), run, || sleep(UPKEEP));
-                Box::pin(async {})
-            }),
-        ))
-    }
-
-    /// The SHA-256 of what must be sent, so that a comparison takes the same
-    /// time for a token of any length.
-    pub struct Token([u8; 32]);
-
-    impl Token {
-        pub fn new(token: &str) -> Self {
-            Token(Sha256::digest(token).into())
-        }
-    }
-
-    pub struct Scraper;
-
-    #[rocket::async_trait]
-    impl<'r> FromRequest<'r> for Scraper {
-        type Error = std::convert::Infallible;
-
-        async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-            let Token(expected) = crate::attached::attached(request.rocket());
-            let sent = request.headers().get_one("Authorization").unwrap_or_default();
-            let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
-            let sent: [u8; 32] = Sha256::digest(sent).into();
-            match expected.ct_eq(&sent).into() {
-                true => Outcome::Success(Scraper),
-                false => Outcome::Forward(Status::NotFound),
-            }
-        }
-    }
-
-    #[get("/metrics")]
-    pub fn metrics(_scraper: Scraper, handle: &State<PrometheusHandle>) -> String {
-        handle.render()
-    }
 }
