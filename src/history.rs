@@ -8,9 +8,9 @@ use crate::db::Connection;
 use crate::sql;
 use serde::Serialize;
 
+use crate::client::{Client, device};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::session::{Client, device};
 
 pub use kind::Kind;
 pub use line::Line;

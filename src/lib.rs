@@ -75,6 +75,7 @@ mod attached;
 mod auth;
 mod background;
 mod base;
+mod client;
 mod clock;
 pub mod command;
 pub mod config;

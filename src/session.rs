@@ -1,7 +1,6 @@
 //! Sessions: an opaque token in a sealed cookie, and its row in the database.
 
 mod cache;
-mod client;
 mod clocks;
 mod flash;
 mod group;
@@ -22,6 +21,7 @@ use rocket::tokio::{self, time::timeout};
 use rocket::{Ignite, Orbit, Rocket, Sentinel};
 
 use crate::attached::attached;
+use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{self, Opened, SealedCookies};
@@ -31,7 +31,6 @@ use crate::metrics::{self, Event};
 pub(crate) use crate::token::{Token as SessionToken, TokenId as SessionId};
 use crate::user::User;
 use cache::{Cache, Loaded};
-pub(crate) use client::{Client, device};
 use clocks::Clocks;
 pub(crate) use group::Touch;
 use group::{Group, Means};

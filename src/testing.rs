@@ -139,7 +139,7 @@ impl<'c> Browser<'c> {
         let opened = sessions.open(cookie);
 
         let pending = PendingCookies::default();
-        let client = session::Client::default();
+        let client = crate::client::Client::default();
         let session = Session::of(rocket, pending.clone(), client, opened).await;
         let result = act(&session.expect("the session")).await;
         pending.take().iter().for_each(|cookie| self.keep(cookie));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::db::Transaction;
 
+use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
 use crate::db::Pools;
@@ -16,7 +17,7 @@ use crate::link::{self, Link, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
 use crate::session::store as sessions;
-use crate::session::{Client, Session, Started};
+use crate::session::{Session, Started};
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};

@@ -1,13 +1,13 @@
 //! What a change mails.
 
 use super::change::Change;
+use crate::client::device;
 use crate::clock::{Timestamp, in_utc, in_words};
 use crate::error::Error;
 use crate::link::{Link, Purpose};
 use crate::mail::{Content, Letter};
 use crate::notice::{self, Notice};
 use crate::password::PasswordHash;
-use crate::session::device;
 use crate::sql;
 use crate::token::{Token, TokenId};
 use crate::user::{Email, User};

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::UserSession;
 use super::change::{Accounts, Change};
+use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
 use crate::db::Pools;
@@ -13,7 +14,6 @@ use crate::history::{self, Kind};
 use crate::link::{self, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
-use crate::session::Client;
 use crate::session::store::{self as sessions, Part};
 use crate::user::store::Account;
 use crate::user::{self, Email};

@@ -4,12 +4,12 @@ use serde::Serialize;
 
 use super::Auth;
 use super::done::of_handle;
+use crate::client::device;
 use crate::clock::Timestamp;
 use crate::done::{self, Act};
 use crate::error::Error;
 use crate::history::{self, Event, Kind};
 use crate::metrics;
-use crate::session::device;
 use crate::session::life::handle;
 use crate::session::store::{self, Part};
 use crate::user::User;

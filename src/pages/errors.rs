@@ -12,13 +12,14 @@ use super::{Html, login, reauthenticate};
 use crate::attached::attached;
 use crate::auth::{self, WantsPassword};
 use crate::base::Base;
+use crate::client::Client;
 use crate::clock::{Clock, Timestamp, in_words};
 use crate::config::Config;
 use crate::error::RetryAfter;
 use crate::history::{Kind, Line};
 use crate::mail::Mail;
 use crate::routing::{self, covers};
-use crate::session::{Client, Flash};
+use crate::session::Flash;
 use crate::web::{Problem, ReturnTo, is_program, is_refused, prefers_json, secure_unseen};
 
 /// For every error.

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::state::{self, State};
 use super::store::{self, Record};
-use super::{Client, Current, Session, Sessions};
+use super::{Current, Session, Sessions};
 use super::{SessionId, SessionToken};
+use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::metrics::{self, Event};

@@ -12,8 +12,8 @@ use crate::db::{Connection, Transaction};
 use crate::sql;
 
 use super::SessionId;
-use super::client::Client;
 use super::group::Touch;
+use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::{Email, User};

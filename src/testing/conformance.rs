@@ -5,12 +5,13 @@ use rocket::tokio;
 use serde_json::Value;
 
 use crate::Pools;
+use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
 use crate::session::Touch;
+use crate::session::state;
 use crate::session::store::{self, Record};
-use crate::session::{Client, state};
 use crate::session::{SessionId, SessionToken};
 use crate::{password, sql, user};
 
