@@ -3,7 +3,7 @@
 //! Private parts are compiled in from their files, so that they need not be public.
 
 #[allow(dead_code, unused_imports)]
-#[path = "../src/cookies.rs"]
+#[path = "../src/cookies/sealed.rs"]
 mod cookies;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/token.rs"]

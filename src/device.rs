@@ -12,9 +12,8 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::cookies::{SealedCookie, SealedCookies};
+use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 use crate::error::Error;
-use crate::session::PendingCookies;
 use crate::token::{Token, TokenId};
 
 /// The longest that browsers keep a cookie (RFC 6265bis, section 5.5), from the

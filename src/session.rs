@@ -5,7 +5,7 @@ mod clocks;
 mod flash;
 mod group;
 pub(crate) mod life;
-mod pending;
+mod response;
 pub(crate) mod state;
 pub(crate) mod store;
 mod sweep;
@@ -24,7 +24,7 @@ use crate::attached::attached;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::cookies::{self, Opened, SealedCookies};
+use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, Event};
@@ -36,12 +36,11 @@ pub(crate) use group::Touch;
 use group::{Group, Means};
 use ipnet::IpNet;
 pub(crate) use life::Started;
-pub(crate) use pending::PendingCookies;
 use state::State;
 use store::{Found, Record};
 
 pub use flash::{Flash, FlashCookie};
-pub use pending::fairing as cookie_sender;
+pub use response::fairing as cookie_sender;
 pub use sweep::{fairing as sweeper, sweep};
 
 /// How long a page waits for its last-seen time to be written. A locked file
@@ -338,13 +337,6 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("handle", &self.handle()).finish_non_exhaustive()
     }
-}
-
-/// Whether the session `id` is there. Not when nobody can tell.
-async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
-    let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
-    let found = async { store::find_state(&mut db.read().await?, id, now).await };
-    matches!(found.await, Ok(Some(_)))
 }
 
 #[rocket::async_trait]

@@ -43,9 +43,10 @@ use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalRequest};
 
 use crate::attached::attached;
+use crate::cookies::PendingCookies;
 use crate::db::{Db, calls};
 use crate::password::PasswordHash;
-use crate::session::{self, PendingCookies, Session, Sessions};
+use crate::session::{Session, Sessions};
 use crate::user::{self, Email};
 use crate::{Clock, mail};
 

@@ -6,10 +6,9 @@ use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
-use super::PendingCookies;
 use crate::attached::attached;
 use crate::config::Config;
-use crate::cookies::{SealedCookie, SealedCookies};
+use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 
 /// The next page comes at once; an old message would only confuse.
 const LIFETIME: Duration = Duration::from_secs(60);

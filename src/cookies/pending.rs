@@ -8,19 +8,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rocket::Request;
-use rocket::fairing::AdHoc;
-use rocket::http::{Cookie, Header, Status};
+use rocket::http::{Cookie, Status};
 
-use super::SessionId;
-use super::exists;
-use crate::clock::Timestamp;
-use crate::error::RetryAfter;
-
-/// When to come back after a 503: a restart or a busy moment is over by then.
-const BUSY_SECONDS: Timestamp = 5;
-
-/// When to come back after a 429 that says nothing else.
-const THROTTLED_SECONDS: Timestamp = 600;
+use crate::token::TokenId;
 
 /// The cookies that this request's response will set.
 #[derive(Clone, Default)]
@@ -29,7 +19,7 @@ pub struct PendingCookies(Arc<Mutex<Pending>>);
 #[derive(Default)]
 struct Pending {
     cookies: Vec<Pend>,
-    renewal: Option<(SessionId, Cookie<'static>)>,
+    renewal: Option<(TokenId, Cookie<'static>)>,
     is_read: bool,
     are_sent: bool,
 }
@@ -61,13 +51,18 @@ impl PendingCookies {
     /// Sends `cookie` if nothing else is sent under its name, and if the session
     /// `id` is still there by then. A slow response would otherwise put the
     /// token back that a log-in has replaced meanwhile.
-    pub fn renew(&self, id: SessionId, cookie: Cookie<'static>) {
+    pub fn renew(&self, id: TokenId, cookie: Cookie<'static>) {
         self.lock().renewal = Some((id, cookie));
     }
 
     /// Notes that the response may depend on the session.
     pub fn set_read(&self) {
         self.lock().is_read = true;
+    }
+
+    /// Whether the response may depend on the session.
+    pub fn is_read(&self) -> bool {
+        self.lock().is_read
     }
 
     /// Whether the response's head is on its way, so that nothing can be set
@@ -89,7 +84,10 @@ impl PendingCookies {
     }
 
     /// What goes with a response of this status.
-    fn send(&self, status: Status) -> (Vec<Cookie<'static>>, Option<(SessionId, Cookie<'static>)>) {
+    pub fn send(
+        &self,
+        status: Status,
+    ) -> (Vec<Cookie<'static>>, Option<(TokenId, Cookie<'static>)>) {
         let is_shown = status.class().is_success() || status == Status::UnprocessableEntity;
         let mut pending = self.lock();
         pending.are_sent = true;
@@ -113,57 +111,4 @@ impl fmt::Debug for PendingCookies {
             self.lock().cookies.iter().map(|p| p.cookie.name().to_owned()).collect();
         f.debug_tuple("PendingCookies").field(&names).finish()
     }
-}
-
-/// Writes the pending cookies into the response, whoever produced it, and when
-/// to come back after an error that passes.
-///
-/// Such a response is nobody else's, so no cache may keep it.
-pub fn fairing() -> AdHoc {
-    AdHoc::on_response("Session", |request, response| {
-        Box::pin(async move {
-            let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
-            if let Some((id, cookie)) = renewal
-                && Box::pin(exists(request.rocket(), id)).await
-            // rare, and large
-            {
-                cookies.push(cookie);
-            }
-
-            // Whoever answers, an application's own catcher included.
-            let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
-            let retry_after = match response.status() {
-                Status::ServiceUnavailable => Some(BUSY_SECONDS),
-                Status::TooManyRequests => Some(said.unwrap_or(THROTTLED_SECONDS)),
-                _ => None,
-            };
-            if let Some(seconds) =
-                retry_after.filter(|_| !response.headers().contains("Retry-After"))
-            {
-                response.set_header(Header::new("Retry-After", seconds.to_string()));
-            }
-
-            // What depends on a session is nobody else's: a shared cache would hand
-            // it to the next visitor (CVE-2023-30861). An application that has
-            // decided otherwise keeps its header.
-            if PendingCookies::of(request).lock().is_read {
-                if response.headers().get("Vary").all(|vary| !names_cookie(vary)) {
-                    response.adjoin_header(Header::new("Vary", "Cookie"));
-                }
-                if !response.headers().contains("Cache-Control") {
-                    response.set_header(Header::new("Cache-Control", "private, no-cache"));
-                }
-            }
-
-            for cookie in cookies {
-                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
-                response.set_header(Header::new("Cache-Control", "no-store"));
-            }
-        })
-    })
-}
-
-fn names_cookie(vary: &str) -> bool {
-    vary.split(',')
-        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"))
 }

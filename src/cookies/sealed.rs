@@ -1,0 +1,266 @@
+//! Cookies that only this site can read or write.
+//!
+//! Like Rocket's private cookies, and in their format, but sealed with keys of
+//! our own: Rocket has one key, and changing it would log everybody out
+//! (rwf2/Rocket#1085).
+
+use std::time::Duration;
+
+use cookie::{CookieJar, Key};
+use rocket::Request;
+use rocket::http::{Cookie, RawStr, SameSite};
+
+use crate::config::{self, Config};
+
+/// The longest that browsers keep (RFC 6265bis, section 5.6).
+const MAX_SEALED_LENGTH: usize = 4096;
+
+/// How many cookies of one name are looked at that were sealed here. A browser has two
+/// after `session.cookie_path` was changed; each may cost a look into the database.
+pub const MOST_OPENED: usize = 8;
+
+/// Everything that the request brings under the name `name`, in its order.
+///
+/// There may be several: another application on this host, another path or a parent
+/// domain has set one of the same name, and no rule says which comes first (RFC 6265,
+/// section 4.2.2). Rocket keeps only the last.
+///
+/// Names are compared as they stand. Rocket decodes them: `__Host%2Dsession`, which a
+/// sibling domain may set since it has no prefix for the browser, would be
+/// `__Host-session` and carry its sender's session (cookie tossing).
+pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
+    if !request.headers().contains("Cookie") {
+        // Rocket's local client hands cookies over without a header.
+        let cookies = request.cookies().iter().filter(|cookie| cookie.name() == name);
+        return cookies.map(|cookie| cookie.value().to_owned()).collect();
+    }
+
+    let pairs = request.headers().get("Cookie").flat_map(|header| header.split(';'));
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let values = pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
+    values.filter_map(decode).collect()
+}
+
+/// A value without the quotes and the percent-encoding that it may have. `None`: it is no
+/// text, so none of ours.
+fn decode(value: &str) -> Option<String> {
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let decoded = RawStr::new(quoted.unwrap_or(value)).percent_decode().ok()?;
+    Some(decoded.into_owned())
+}
+
+/// Seals, opens and removes cookies with the configured attributes.
+#[derive(Clone)]
+pub struct SealedCookies {
+    /// The current key first: it seals. All of them open.
+    keys: Vec<Key>,
+    path: String,
+    domain: Option<String>,
+    partitioned: bool,
+    secure: bool,
+    same_site: SameSite,
+}
+
+/// What an opened cookie holds.
+#[derive(Debug)]
+pub struct Opened {
+    pub value: String,
+    /// It was sealed under a former key and should be sent anew.
+    pub is_outdated: bool,
+}
+
+impl SealedCookies {
+    pub fn new(config: &Config) -> Self {
+        let session = &config.session;
+        let keys = std::iter::once(&config.secret_key).chain(&session.previous_keys);
+        SealedCookies {
+            keys: keys.map(|key| key.key().clone()).collect(),
+            path: session.cookie_path.clone(),
+            domain: session.cookie_domain.clone(),
+            partitioned: session.partitioned,
+            secure: session.is_secure(config.debug),
+            same_site: match session.same_site {
+                config::SameSite::Lax => SameSite::Lax,
+                config::SameSite::Strict => SameSite::Strict,
+                config::SameSite::None => SameSite::None,
+            },
+        }
+    }
+
+    /// The content of the cookie `name`, as a request has brought it.
+    ///
+    /// One that is over-long, tampered with or sealed by somebody else is
+    /// `None`: whoever sends it is a visitor without one.
+    pub fn open(&self, name: &str, value: String) -> Option<Opened> {
+        if value.len() > MAX_SEALED_LENGTH {
+            return None;
+        }
+        self.decrypt(&Cookie::new(name.to_owned(), value))
+    }
+
+    /// What the request brings under `name` and was sealed here, in its order, and at most
+    /// [`MOST_OPENED`]. What others have set under that name is left out.
+    pub fn open_all(&self, request: &Request<'_>, name: &str) -> Vec<Opened> {
+        let sealed = values(request, name).into_iter();
+        sealed.filter_map(|value| self.open(name, value)).take(MOST_OPENED).collect()
+    }
+
+    /// The text that [`seal_text()`](Self::seal_text()) sealed for `purpose`.
+    pub fn open_text(&self, purpose: &str, sealed: String) -> Option<String> {
+        Some(self.decrypt(&Cookie::new(purpose.to_owned(), sealed))?.value)
+    }
+
+    fn decrypt(&self, cookie: &Cookie<'static>) -> Option<Opened> {
+        let jar = CookieJar::new();
+        self.keys.iter().enumerate().find_map(|(position, key)| {
+            let opened = jar.private(key).decrypt(cookie.clone())?;
+            Some(Opened { value: opened.value().to_owned(), is_outdated: position > 0 })
+        })
+    }
+
+    /// Seals `value`. Without `max_age` the browser keeps it until it closes.
+    pub fn seal(&self, name: &str, value: &str, max_age: Option<Duration>) -> Cookie<'static> {
+        let mut cookie = self.with_attributes(name, value);
+        if let Some(max_age) = max_age {
+            cookie.set_max_age(time::Duration::seconds(max_age.as_secs() as i64));
+        }
+
+        self.encrypt(cookie)
+    }
+
+    /// Seals what is to lie in the database without being read there, for
+    /// `purpose` alone.
+    pub fn seal_text(&self, purpose: &str, text: String) -> String {
+        self.encrypt(Cookie::new(purpose.to_owned(), text)).value().to_owned()
+    }
+
+    fn encrypt(&self, cookie: Cookie<'static>) -> Cookie<'static> {
+        let (mut jar, name) = (CookieJar::new(), cookie.name().to_owned());
+        let current = self.keys.first().expect("the secret key comes first");
+        jar.private_mut(current).add(cookie);
+        jar.get(&name).expect("it was just added").clone()
+    }
+
+    /// Tells the browser to forget the cookie `name`.
+    ///
+    /// With the attributes it was set with: browsers ignore a removal of a
+    /// `__Host-` cookie that lacks `Secure`, and the log-out would not show.
+    pub fn removal(&self, name: &str) -> Cookie<'static> {
+        let mut cookie = self.with_attributes(name, "");
+        cookie.set_max_age(time::Duration::ZERO);
+        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
+        cookie
+    }
+
+    fn with_attributes(&self, name: &str, value: &str) -> Cookie<'static> {
+        let mut cookie = Cookie::build((name.to_owned(), value.to_owned()))
+            .path(self.path.clone())
+            .secure(self.secure)
+            .http_only(true)
+            .same_site(self.same_site)
+            .partitioned(self.partitioned);
+        if let Some(domain) = &self.domain {
+            cookie = cookie.domain(domain.clone());
+        }
+        cookie.build()
+    }
+}
+
+/// A sealed cookie beside the session's, under a name made from its name, so
+/// that the two are never one and carry the same prefix.
+#[derive(Debug)]
+pub struct SealedCookie {
+    name: String,
+    cookies: SealedCookies,
+}
+
+impl SealedCookie {
+    pub fn new(config: &Config, cookies: &SealedCookies, suffix: &str) -> Self {
+        let name = format!("{}-{suffix}", config.session.cookie_name(config.debug));
+        SealedCookie { name, cookies: cookies.clone() }
+    }
+
+    /// What the request brings under its name.
+    pub fn all_of(&self, request: &Request<'_>) -> Vec<String> {
+        let opened = self.cookies.open_all(request, &self.name).into_iter();
+        opened.map(|opened| opened.value).collect()
+    }
+
+    pub fn seal(&self, value: &str, max_age: Duration) -> Cookie<'static> {
+        self.cookies.seal(&self.name, value, Some(max_age))
+    }
+
+    pub fn removal(&self) -> Cookie<'static> {
+        self.cookies.removal(&self.name)
+    }
+}
+
+impl std::fmt::Debug for SealedCookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedCookies").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::token::Token;
+
+    const NAME: &str = "session";
+
+    fn cookies() -> SealedCookies {
+        let url = ("databases.login.url", "sqlite:login.db");
+        let figment = rocket::figment::Figment::from(rocket::Config::debug_default()).merge(url);
+        SealedCookies::new(&Config::from_figment(&figment).unwrap())
+    }
+
+    /// From the text of a request to a token, as the guard does it.
+    fn token(cookies: &SealedCookies, name: &str, value: &str) -> Option<Token> {
+        let opened = cookies.open(name, value.to_owned())?;
+        Token::parse(&opened.value)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn what_is_sealed_is_opened_under_its_name_only(
+            value in "\\PC{0,200}",
+            other in "[a-z-]{1,12}",
+        ) {
+            let cookies = cookies();
+            let sealed = cookies.seal(NAME, &value, None);
+            let opened = cookies.open(NAME, sealed.value().to_owned()).unwrap();
+            prop_assert_eq!(opened.value, value);
+            prop_assert!(!opened.is_outdated);
+
+            prop_assume!(other != NAME);
+            prop_assert!(cookies.open(&other, sealed.value().to_owned()).is_none());
+        }
+
+        #[test]
+        fn a_sealed_token_that_was_touched_is_none(at: Index, byte in 0x20_u8..0x7f, cut: Index) {
+            let (cookies, sent) = (cookies(), Token::generate());
+            let sealed = cookies.seal(NAME, &sent.to_text(), None).value().to_owned();
+            let received = token(&cookies, NAME, &sealed).unwrap();
+            prop_assert!(received.id() == sent.id());
+
+            let mut touched = sealed.clone().into_bytes();
+            touched[at.index(sealed.len())] = byte;
+            let touched = String::from_utf8(touched).unwrap();
+            prop_assume!(touched != sealed);
+            prop_assert!(token(&cookies, NAME, &touched).is_none());
+            prop_assert!(token(&cookies, NAME, &sealed[..cut.index(sealed.len())]).is_none());
+        }
+
+        #[test]
+        fn what_was_never_sealed_is_none(
+            value in prop_oneof!["[A-Za-z0-9+/]{0,120}={0,2}", "\\PC{0,100}", any::<String>()],
+        ) {
+            prop_assert!(cookies().open(NAME, value).is_none());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What every response carries for the sake of sessions.
+
+use rocket::fairing::AdHoc;
+use rocket::http::{Header, Status};
+use rocket::{Orbit, Rocket};
+
+use super::SessionId;
+use super::store;
+use crate::attached::attached;
+use crate::clock::{Clock, Timestamp};
+use crate::cookies::PendingCookies;
+use crate::db::Db;
+use crate::error::RetryAfter;
+
+/// When to come back after a 503: a restart or a busy moment is over by then.
+const BUSY_SECONDS: Timestamp = 5;
+
+/// When to come back after a 429 that says nothing else.
+const THROTTLED_SECONDS: Timestamp = 600;
+
+/// Writes the pending cookies into the response, whoever produced it, and when
+/// to come back after an error that passes.
+///
+/// Such a response is nobody else's, so no cache may keep it.
+pub fn fairing() -> AdHoc {
+    AdHoc::on_response("Session", |request, response| {
+        Box::pin(async move {
+            let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
+            if let Some((id, cookie)) = renewal
+                && Box::pin(exists(request.rocket(), id)).await
+            // rare, and large
+            {
+                cookies.push(cookie);
+            }
+
+            // Whoever answers, an application's own catcher included.
+            let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
+            let retry_after = match response.status() {
+                Status::ServiceUnavailable => Some(BUSY_SECONDS),
+                Status::TooManyRequests => Some(said.unwrap_or(THROTTLED_SECONDS)),
+                _ => None,
+            };
+            if let Some(seconds) =
+                retry_after.filter(|_| !response.headers().contains("Retry-After"))
+            {
+                response.set_header(Header::new("Retry-After", seconds.to_string()));
+            }
+
+            // What depends on a session is nobody else's: a shared cache would hand
+            // it to the next visitor (CVE-2023-30861). An application that has
+            // decided otherwise keeps its header.
+            if PendingCookies::of(request).is_read() {
+                if response.headers().get("Vary").all(|vary| !names_cookie(vary)) {
+                    response.adjoin_header(Header::new("Vary", "Cookie"));
+                }
+                if !response.headers().contains("Cache-Control") {
+                    response.set_header(Header::new("Cache-Control", "private, no-cache"));
+                }
+            }
+
+            for cookie in cookies {
+                response.adjoin_header(Header::new("Set-Cookie", cookie.encoded().to_string()));
+                response.set_header(Header::new("Cache-Control", "no-store"));
+            }
+        })
+    })
+}
+
+fn names_cookie(vary: &str) -> bool {
+    vary.split(',')
+        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"))
+}
+
+/// Whether the session `id` is there. Not when nobody can tell.
+async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
+    let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
+    let found = async { store::find_state(&mut db.read().await?, id, now).await };
+    matches!(found.await, Ok(Some(_)))
+}
