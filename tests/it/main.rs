@@ -5,6 +5,7 @@ mod support;
 
 mod account;
 mod alike;
+mod architecture;
 mod asvs;
 mod backup;
 mod bad_input;
