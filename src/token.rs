@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_unchanged_after_its_text_form() {
+    fn a_token_survives_its_text_form() {
         let token = Token::generate();
         let read = Token::parse(&token.to_text()).unwrap();
         assert!(read.id() == token.id());

@@ -227,7 +227,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn what_is_sealed_is_opened_under_its_name_only(
+        fn a_sealed_value_opens_only_under_its_own_name(
             value in "\\PC{0,200}",
             other in "[a-z-]{1,12}",
         ) {
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn a_sealed_token_that_was_touched_is_none(at: Index, byte in 0x20_u8..0x7f, cut: Index) {
+        fn an_altered_sealed_token_is_rejected(at: Index, byte in 0x20_u8..0x7f, cut: Index) {
             let (cookies, sent) = (cookies(), Token::generate());
             let sealed = cookies.seal(NAME, &sent.to_text(), None).value().to_owned();
             let received = token(&cookies, NAME, &sealed).unwrap();
@@ -257,7 +257,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_never_sealed_is_none(
+        fn a_value_that_was_never_sealed_is_rejected(
             value in prop_oneof!["[A-Za-z0-9+/]{0,120}={0,2}", "\\PC{0,100}", any::<String>()],
         ) {
             prop_assert!(cookies().open(NAME, value).is_none());

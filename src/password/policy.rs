@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_with_short_parts_is_still_made_of_itself() {
+    fn an_address_is_refused_as_a_password_even_if_its_parts_are_short() {
         for address in ["ada.lovelace@example.de", "jo@example.org", "ada@bigcorp.co.uk", "a@b.io"]
         {
             assert!(is_made_of(address, &[address]), "{address}");

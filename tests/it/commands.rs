@@ -719,7 +719,7 @@ fn a_copy_names_the_tables_and_columns_that_it_leaves_behind() {
 }
 
 #[test]
-fn a_copy_refuses_a_file_onto_itself_and_another_programs_schema() {
+fn a_copy_onto_itself_or_from_another_programs_schema_is_refused() {
     let Some(dir) = stopped() else { return };
     let to =
         |to: &str| refused(&dir, &["copy", "--from", "sqlite:data/login.db", "--to", to], "", 1);

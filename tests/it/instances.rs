@@ -259,7 +259,7 @@ impl History {
 }
 
 #[test]
-fn sessions_end_when_ended_and_survive_while_sites_and_server_are_killed() {
+fn no_ended_session_is_used_and_no_live_one_lost_while_everything_is_killed() {
     if !is_installed() {
         return;
     }

@@ -12,7 +12,7 @@
 //! | CVE-2026-35192 Django, CVE-2023-30861, CVE-2026-27205 Flask | a shared cache handed out a session | `a_response_that_sets_the_cookie_is_not_cached`, `pages_are_never_cached` |
 //! | tower-sessions 0.12.0 | "create" was "save", so a new id could overwrite a live session | `the_store_passes_the_conformance_suite` |
 //! | CVE-2011-4136, CVE-2020-13254 Django | session keys shared a namespace with others, or had any form | `an_empty_or_short_token_matches_nothing`, `our_session_cookie_is_not_accepted_under_another_name` |
-//! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_is_unchanged_after_its_text_form` |
+//! | RUSTSEC-2024-0343 nano-id | an alphabet with less entropy | `tokens_do_not_repeat`, `a_token_survives_its_text_form` |
 //! | CVE-2019-16782 Rack | the id itself was the key of the index: timing | `the_session_table_holds_nothing_that_logs_in` |
 //! | CVE-2026-6873 Django | a value signed for one purpose was accepted for another | `our_session_cookie_is_not_accepted_under_another_name`, `a_link_works_only_for_its_own_purpose` |
 //! | Flask 3.1.0 | previous keys were used in the wrong order | `a_previous_secret_key_still_opens_a_cookie_which_is_then_resealed` |
@@ -64,7 +64,7 @@
 //! | CVE-2015-5144, CVE-2021-32052, CVE-2026-53878 Django | a line break at the end passed the validator | `a_line_break_after_an_address_never_reaches_the_database_or_a_mail` |
 //! | CVE-2025-48432 Django | a path forged lines of the log | `a_path_with_line_breaks_stays_on_one_line_of_the_log` |
 //! | CVE-2024-55224 vaultwarden | HTML in a name reached a mail | `names_in_a_mail_are_escaped`, `the_user_agent_header_is_escaped` |
-//! | CVE-2021-23336 Python | one parser separated fields at `;` and another did not | `a_semicolon_separates_nothing`, `a_field_sent_twice_is_refused` |
+//! | CVE-2021-23336 Python | one parser separated fields at `;` and another did not | `a_semicolon_does_not_separate_fields`, `a_field_sent_twice_is_refused` |
 //! | CVE-2016-2513 Django | an account with an older, cheaper hash was refused faster | `a_known_address_with_an_old_hash_is_refused_no_faster_than_an_unknown` |
 //! | CVE-2023-30861, CVE-2026-27205 Flask | a page that only read the session went into shared caches | `pages_that_depend_on_the_session_stay_out_of_shared_caches` |
 //! | SQLite 3.7.0 to 3.51.2 | a commit was lost | `an_sqlite_that_can_lose_commits_is_recognised` |
@@ -90,7 +90,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use cookie::{Cookie, CookieJar, Key};
+use cookie::{Cookie, CookieJar};
 use rocket::http::{ContentType, Header, RawStr};
 use rocket::{get, routes};
 use rocket_login::{Email, EmailError, Hasher, PasswordHash, Session, User};
@@ -101,27 +101,15 @@ use tempfile::TempDir;
 use crate::database::command;
 use crate::database::pick;
 use crate::servers::program::{Program, receive, session_cookie};
-use crate::support::{Answer, PASSWORD, TestApp, encode, header};
+use crate::support::{Answer, PASSWORD, TestApp, cookie_key, encode, header, sealed};
 
 const ADA: &str = "ada@example.org";
-
-/// The key with which the tests' sites seal cookies.
-fn key() -> Key {
-    Key::derive_from(&(0..32).collect::<Vec<u8>>())
-}
-
-/// Seals `value` as a session cookie, as the site does.
-fn sealed(value: &str) -> String {
-    let mut jar = CookieJar::new();
-    jar.private_mut(&key()).add(("session", value.to_owned()));
-    jar.get("session").unwrap().value().to_owned()
-}
 
 /// Returns the token inside a session cookie.
 fn opened(value: &str) -> String {
     let jar = CookieJar::new();
     let cookie = Cookie::new("session", value.to_owned());
-    jar.private(&key()).decrypt(cookie).unwrap().value().to_owned()
+    jar.private(&cookie_key()).decrypt(cookie).unwrap().value().to_owned()
 }
 
 fn program(dir: &TempDir, variables: &[(&str, &str)]) -> Program {
@@ -220,7 +208,7 @@ async fn an_empty_or_short_token_matches_nothing() {
     let token = opened(&ada.session_cookie());
     for value in ["", " ", "0", "null", &token[..42], &token[1..], &format!("{token}A")] {
         let visitor = app.visitor();
-        visitor.set_cookie("session", sealed(value));
+        visitor.set_cookie("session", sealed("session", value));
         assert!(!visitor.is_logged_in().await, "{value:?}");
     }
     for path in ["/verify/", "/not-me/", "/reset/%20", "/reset/null", "/reset/0"] {
@@ -450,7 +438,7 @@ async fn a_forged_host_appears_in_no_page_and_no_redirect() {
 }
 
 #[rocket::async_test]
-async fn a_semicolon_separates_nothing() {
+async fn a_semicolon_does_not_separate_fields() {
     let app = TestApp::new().await;
     app.registered(ADA).await.log_out().await;
     let body = "email=ada%40example.org;password=correct+horse+battery";

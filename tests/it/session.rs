@@ -1,14 +1,13 @@
 //! The lifetime of a session, and the validity of its cookie.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use cookie::{CookieJar, Key};
 use rocket::figment::Figment;
 use rocket_db_pools::Database;
 use rocket_login::{Db, sweep};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use crate::database::{self, pick};
-use crate::support::{TestApp, Visitor};
+use crate::support::{TestApp, Visitor, sealed};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -18,14 +17,6 @@ async fn remembered<'a>(app: &'a TestApp, email: &str) -> Visitor<'a> {
     let visitor = app.registered(email).await;
     visitor.log_in_remembered(email).await.assert_status(303);
     visitor
-}
-
-/// `value` as the cookie `name`, sealed with the tests' key.
-fn sealed(name: &'static str, value: &str) -> String {
-    let key: Vec<u8> = (0..32).collect();
-    let mut jar = CookieJar::new();
-    jar.private_mut(&Key::derive_from(&key)).add((name, value.to_owned()));
-    jar.get(name).unwrap().value().to_owned()
 }
 
 #[rocket::async_test]

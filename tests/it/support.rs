@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use cookie::{CookieJar, Key};
 use rocket::figment::Figment;
 use rocket::http::{ContentType, Header, Status};
 use rocket::local::asynchronous::Client;
@@ -275,6 +276,18 @@ impl Visitor<'_> {
     pub fn has_cookie(&self, name: &str) -> bool {
         self.cookie(name).is_some()
     }
+}
+
+/// The key with which the tests' sites seal cookies.
+pub fn cookie_key() -> Key {
+    Key::derive_from(&(0..32).collect::<Vec<u8>>())
+}
+
+/// Seals `value` as the cookie `name`, as the tests' sites do.
+pub fn sealed(name: &'static str, value: &str) -> String {
+    let mut jar = CookieJar::new();
+    jar.private_mut(&cookie_key()).add((name, value.to_owned()));
+    jar.get(name).unwrap().value().to_owned()
 }
 
 /// Adds `count` sessions to the account of `email`, each used a second after the one before.

@@ -158,7 +158,7 @@ async fn all_spellings_of_an_address_count_as_one_account() {
 }
 
 #[rocket::async_test]
-async fn fifty_failures_block_the_account_from_every_ip_address() {
+async fn another_ip_address_is_blocked_only_after_fifty_failures_at_the_account() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
     fail(&app, HERE, 10).await;
@@ -564,7 +564,7 @@ async fn one_client_can_cause_a_hundred_mails_an_hour() {
 }
 
 #[rocket::async_test]
-async fn sign_ups_from_one_address_are_limited() {
+async fn sign_ups_from_one_ip_address_are_limited() {
     let app = TestApp::with(|f| f.merge(("throttle.sign_ups", 3))).await;
     let register = async |from: &str, number: usize| {
         let body = format!("email=user{number}%40example.org&password=correct+horse+battery");

@@ -233,7 +233,7 @@ async fn a_link_to_a_new_address_asks_another_browser_for_the_password() {
 }
 
 #[rocket::async_test]
-async fn a_known_device_confirms_a_new_address_without_the_password() {
+async fn a_known_device_needs_no_password_to_confirm_a_new_address() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ask(&ada, NEW).await;

@@ -65,7 +65,7 @@ async fn confirming_in_another_browser_needs_the_password_and_logs_nobody_in() {
 }
 
 #[rocket::async_test]
-async fn the_device_that_signed_up_confirms_without_the_password_after_log_out() {
+async fn the_device_that_signed_up_needs_no_password_to_confirm_after_log_out() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     ada.log_out().await;
