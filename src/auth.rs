@@ -4,6 +4,9 @@
 //! No database connection is held while a password is hashed; what an act
 //! changes, records and mails is one transaction.
 
+#[macro_use]
+mod refusal;
+
 mod change;
 mod delete;
 mod done;
@@ -17,11 +20,13 @@ mod notices;
 mod operate;
 mod password;
 mod register;
+mod reset;
 mod sessions;
 mod sweep;
 mod throttling;
 mod verify;
 
+use rocket::http::Method;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
@@ -44,17 +49,25 @@ use crate::user::{self, User};
 use change::{Accounts, Change};
 
 pub use delete::DeleteError;
+pub use done::LinkError;
 pub(crate) use done::done_in_session;
+pub use email::ChangeEmailError;
 pub use export::Export;
 pub use guards::{RecentLogin, WantsPassword};
-pub use log_in::LogIn;
-pub use not_me::Locked;
-pub use operate::{Operator, Overview};
-pub use password::{ChangePasswordError, ResetError};
+pub use log_in::{LogInAsError, LogInError};
+pub use not_me::{Locked, NotMeLink};
+pub(crate) use operate::{Operator, Overview};
+pub use password::ChangePasswordError;
 pub use register::{RegisterError, Registered, SignUpCookie};
-pub use sessions::{SessionPage, UserSession};
+pub use reset::{ResetError, ResetLink};
+pub use sessions::{EndSessionError, SessionPage, UserSession};
 pub use sweep::fairing as sweeper;
-pub use verify::{Confirmation, Verified};
+pub use verify::{Verified, VerifyError, VerifyLink};
+
+refusals! {
+    /// Why [`Auth::reauthenticate()`] did not accept the password.
+    ReauthenticateError { WrongPassword }
+}
 
 /// The acts, on behalf of the present visitor, as a request guard.
 ///
@@ -92,6 +105,8 @@ pub struct Auth<'r> {
     done_cookie: &'r DoneCookie,
     /// The link that this browser has used last.
     done: Vec<String>,
+    /// Whether the request is one that may change something, and so no `GET`.
+    is_unsafe: bool,
 }
 
 impl<'r> Auth<'r> {
@@ -139,25 +154,29 @@ impl<'r> Auth<'r> {
 
     /// Gives the session a new token and starts the clock of
     /// `session.reauthenticate_after` anew, if `password` is the user's.
-    /// `false`: it is not.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database or the hashing workers fail.
-    pub async fn reauthenticate(&self, user: &User, password: Password) -> Result<bool, Error> {
-        let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
+    /// [`WrongPassword`](ReauthenticateError::WrongPassword). `Failed` if the database or the hashing
+    /// workers fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
+    pub async fn reauthenticate(
+        &self,
+        user: &User,
+        password: Password,
+    ) -> Result<(), ReauthenticateError> {
+        let stored = self.check_password(user, password).await?;
+        let stored = stored.ok_or(ReauthenticateError::WrongPassword)?;
 
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
-            return Ok(false);
+            return Err(ReauthenticateError::WrongPassword);
         }
         let renamed = self.session.rename(&mut change, true).await?;
         self.note_session(&mut change, Act::Reauthenticated, Some(user.id)).await?;
         change.record(Kind::Reauthenticated, user).await?;
         change.commit_session(self.session, renamed).await?;
-        Ok(true)
+        Ok(())
     }
 
     /// The user's password hash, if `password` is the one. A wrong one is
@@ -247,6 +266,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             signed_up: sign_up_cookie.all_of(request),
             done_cookie,
             done: done_cookie.0.all_of(request),
+            is_unsafe: !matches!(request.method(), Method::Get | Method::Head | Method::Options),
         })
     }
 }

@@ -2,12 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::{self, Responder};
 
 use crate::clock::Timestamp;
+
+/// When to come back after a 503: a restart or a busy moment is over by then.
+pub(crate) const BUSY_SECONDS: Timestamp = 5;
+
+/// When to come back after a 429 that says nothing else.
+pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 
 /// Why an act on a session or an account failed.
 ///
@@ -69,15 +76,34 @@ impl Error {
         matches!(self.0, Kind::TooLarge)
     }
 
-    /// Whether the visitor's address has begun more sessions within an hour
-    /// than `session.visitor_limit`.
-    pub fn is_too_many(&self) -> bool {
-        matches!(self.0, Kind::TooMany)
+    /// Returns whether the visitor has tried something too often, or their address has begun more
+    /// sessions within an hour than `session.visitor_limit`.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self.0, Kind::TooMany | Kind::Throttled(_))
     }
 
-    /// Whether it was tried too often lately.
-    pub fn is_throttled(&self) -> bool {
-        matches!(self.0, Kind::Throttled(_))
+    /// Returns after how long the visitor may try again. `None`: nobody can tell.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = match self.0 {
+            Kind::Throttled(seconds) => seconds.max(1),
+            Kind::TooMany => THROTTLED_SECONDS,
+            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => BUSY_SECONDS,
+            _ => return None,
+        };
+        Some(Duration::from_secs(seconds.unsigned_abs()))
+    }
+
+    /// Returns a stable name for what went wrong. The module [`auth`](crate::auth) lists them all.
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            Kind::Unauthorized => "log_in_required",
+            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => "unavailable",
+            Kind::Ended => "session_ended",
+            Kind::TooLarge => "state_too_large",
+            Kind::TooMany => "too_many_sessions",
+            Kind::Throttled(_) => "throttled",
+            Kind::TooLate | Kind::Value(..) | Kind::Statement(_) => "internal",
+        }
     }
 
     /// Whether a stored value is not of the type asked for, or a value cannot
@@ -180,6 +206,15 @@ impl std::error::Error for Error {
     }
 }
 
+/// What a refusal or an error says of itself, for the catcher. In the request's local cache.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// A stable name for a program.
+    pub code: Option<&'static str>,
+    /// The reason, for the visitor. `None`: there is nothing to say but the status.
+    pub message: Option<String>,
+}
+
 /// When to come back, in seconds, if the error says so. In the request's local
 /// cache, for the header and the page.
 #[derive(Clone, Copy)]
@@ -209,6 +244,7 @@ impl From<sqlx::Error> for Error {
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status();
+        request.local_cache(|| Said { code: Some(self.code()), message: None });
         if let Kind::Throttled(seconds) = self.0 {
             request.local_cache(|| RetryAfter(Some(seconds)));
         }

@@ -72,7 +72,7 @@
 //! [changelog](_documentation::changelog).
 
 mod attached;
-mod auth;
+pub mod auth;
 mod background;
 mod base;
 mod client;
@@ -109,10 +109,7 @@ mod web;
 use rocket::figment::Figment;
 use rocket::{Build, Rocket};
 
-pub use auth::{
-    Auth, ChangePasswordError, Confirmation, DeleteError, Export, Locked, LogIn, RecentLogin,
-    RegisterError, Registered, ResetError, SessionPage, UserSession, Verified,
-};
+pub use auth::{Auth, RecentLogin};
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Pools, Transaction};
 pub use error::Error;

@@ -130,6 +130,22 @@ impl fmt::Debug for Password {
     }
 }
 
+impl PasswordError {
+    /// Returns the reason's stable name. The module [`auth`](crate::auth) lists them all.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PasswordError::Empty => "password_missing",
+            PasswordError::TooShort(_) => "password_too_short",
+            PasswordError::TooLong(_) => "password_too_long",
+            PasswordError::Unreadable => "password_unreadable",
+            PasswordError::Common => "password_common",
+            PasswordError::Context => "password_context",
+            PasswordError::Breached => "password_breached",
+            PasswordError::Present => "password_unchanged",
+        }
+    }
+}
+
 impl fmt::Display for PasswordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,26 +2,15 @@
 
 use super::Auth;
 use crate::done::Act;
-use crate::error::Error;
 use crate::history::Kind;
 use crate::metrics;
 use crate::password::Password;
 use crate::session::store as sessions;
 use crate::user::{self, User};
 
-/// Why an account is still there.
-#[derive(Debug)]
-pub enum DeleteError {
-    /// The password is wrong.
-    Wrong,
-    /// Our side failed; nothing has changed.
-    Failed(Error),
-}
-
-impl From<Error> for DeleteError {
-    fn from(error: Error) -> Self {
-        DeleteError::Failed(error)
-    }
+refusals! {
+    /// Why [`Auth::delete()`] did not delete the account.
+    DeleteError { WrongPassword }
 }
 
 impl Auth<'_> {
@@ -34,12 +23,13 @@ impl Auth<'_> {
     /// When `password` is wrong, the session was ended meanwhile, or the
     /// database or the hashing workers fail. Nothing has changed then.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
-        let stored = self.check_password(user, password).await?.ok_or(DeleteError::Wrong)?;
+        let stored = self.check_password(user, password).await?;
+        let stored = stored.ok_or(DeleteError::WrongPassword)?;
 
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user().await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
-            return Err(DeleteError::Wrong);
+            return Err(DeleteError::WrongPassword);
         }
         let ended = sessions::end_of_user(&mut change, user.id, None).await?;
         self.note_session(&mut change, Act::Deleted, None).await?;

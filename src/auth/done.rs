@@ -16,8 +16,13 @@ use crate::error::Error;
 use crate::password::Password;
 use crate::session::Session;
 use crate::throttle;
-use crate::token::{Token, TokenId};
+use crate::token::TokenId;
 use crate::user;
+
+refusals! {
+    /// Why a link cannot be used.
+    LinkError { DeadLink }
+}
 
 impl Auth<'_> {
     /// Whether this browser has done something a moment ago that replaced or ended
@@ -32,17 +37,15 @@ impl Auth<'_> {
         Ok(done::find(&mut db, id, self.accounts.clock.now()).await?.is_some())
     }
 
-    /// What was done a moment ago with the link `token`, if it was this browser
-    /// that did it.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub(crate) async fn done_by_link(&self, token: &str) -> Result<Option<Done>, Error> {
-        match Token::parse(token) {
-            Some(token) => self.done_here(token.id()).await,
-            None => Ok(None),
+    /// What to answer to somebody who brings a dead link. If it is not just looked at, it counts
+    /// against the client's address: somebody may be trying many.
+    pub(super) async fn dead_link(&self) -> LinkError {
+        if self.is_unsafe
+            && let Err(error) = self.refuse_link().await
+        {
+            return error.into();
         }
+        LinkError::DeadLink
     }
 
     /// What was done with the link `id`, if by this browser: it has got the first
@@ -90,13 +93,9 @@ impl Auth<'_> {
         }
     }
 
-    /// Whether the link `token` has just been used in this browser to set a password.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub(crate) async fn was_reset(&self, token: &str) -> Result<bool, Error> {
-        let done = self.done_by_link(token).await?;
+    /// Whether the link `id` has just been used in this browser to set a password.
+    pub(super) async fn was_reset(&self, id: TokenId) -> Result<bool, Error> {
+        let done = self.done_here(id).await?;
         Ok(done.is_some_and(|done| done.act == Act::PasswordReset))
     }
 

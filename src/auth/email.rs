@@ -8,6 +8,11 @@ use crate::mail::Content;
 use crate::password::Password;
 use crate::user::{self, Email, User};
 
+refusals! {
+    /// Why [`Auth::change_email()`] mailed no link.
+    ChangeEmailError { WrongPassword, EmailUnchanged, NoMail }
+}
+
 impl Auth<'_> {
     /// Mails the link that confirms the user's address once more. Where it is
     /// confirmed already, or mail is off, it does nothing.
@@ -27,28 +32,35 @@ impl Auth<'_> {
     }
 
     /// Mails a link to the address `email`, which becomes the user's when it is
-    /// used, and a notice to the present one. `false`: `password` is wrong.
+    /// used, and a notice to the present one.
     ///
     /// The answer is the same for an address that has an account; its owner is
     /// told by mail.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database or the hashing workers fail.
+    /// The reasons of [`ChangeEmailError`]. `Failed` if the database or the hashing workers fail, or,
+    /// with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
     pub async fn change_email(
         &self,
         user: &User,
         email: &Email,
         password: Password,
-    ) -> Result<bool, Error> {
-        let Some(stored) = self.check_password(user, password).await? else { return Ok(false) };
+    ) -> Result<(), ChangeEmailError> {
+        if !self.has_mail() {
+            return Err(ChangeEmailError::NoMail);
+        }
+        if *email == user.email {
+            return Err(ChangeEmailError::EmailUnchanged);
+        }
+        let stored = self.check_password(user, password).await?;
+        let stored = stored.ok_or(ChangeEmailError::WrongPassword)?;
 
         let mut change = self.accounts.change().await?;
         change.lock_address(email).await?;
         self.confirm(&mut change).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
-            return Ok(false);
+            return Err(ChangeEmailError::WrongPassword);
         }
 
         change.begin(&self.limits_of_mail("change", email)).await?;
@@ -75,6 +87,6 @@ impl Auth<'_> {
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.tell("change_email_asked", user, &user.email, content).await?;
         change.commit().await?;
-        Ok(true)
+        Ok(())
     }
 }

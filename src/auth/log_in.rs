@@ -9,21 +9,25 @@ use crate::notice::Notice;
 use crate::password::Password;
 use crate::throttle::{Limit, Outcome};
 use crate::token::Token;
+use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
 /// After so many failures in a row the owner is told.
 const TELLING_FAILURES: i64 = 10;
 
-/// What became of a log-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "nobody is logged in unless it says so"]
-pub enum LogIn {
-    /// The visitor is logged in.
-    Done,
-    /// Address and password do not belong together, whichever of them is wrong.
-    Wrong,
-    /// They do, but the operator has disabled the account.
-    Disabled,
+refusals! {
+    /// Why [`Auth::log_in()`] logged nobody in.
+    LogInError {
+        /// Or the address has no account: nothing tells which of the two.
+        WrongPassword = "Wrong email address or password.",
+        /// The password is right.
+        Disabled,
+    }
+}
+
+refusals! {
+    /// Why [`Auth::log_in_as()`] did not log the user in.
+    LogInAsError { Disabled, NoSuchUser }
 }
 
 impl Auth<'_> {
@@ -34,14 +38,15 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When the database or the hashing workers fail. The session then stays
-    /// as it was.
+    /// [`WrongPassword`](LogInError::WrongPassword) and [`Disabled`](LogInError::Disabled). `Failed` if the
+    /// database or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// many attempts. The session then stays as it was.
     pub async fn log_in(
         &self,
         email: Option<&Email>,
         password: Password,
         remember: bool,
-    ) -> Result<LogIn, Error> {
+    ) -> Result<(), LogInError> {
         let account = match email {
             Some(email) => {
                 user::store::find_by_email(&mut self.accounts.db.read().await?, email).await?
@@ -58,13 +63,13 @@ impl Auth<'_> {
         let verdict = self.looked_at(&limits, verified).await?;
         let Some(account) = account.as_ref().filter(|_| verdict.matches) else {
             self.fail(&limits, user, email).await?;
-            return Ok(LogIn::Wrong);
+            return Err(LogInError::WrongPassword);
         };
 
         let (user, stored) = (&account.user, &account.password_hash);
         if account.disabled_at.is_some() {
             self.fail(&limits, Some(user), email).await?;
-            return Ok(LogIn::Disabled);
+            return Err(LogInError::Disabled);
         }
 
         let current = match verdict.is_outdated {
@@ -79,16 +84,51 @@ impl Auth<'_> {
         if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
             change.settle(&limits, Outcome::Abandoned).await?;
             change.commit().await?;
-            return Ok(LogIn::Wrong);
+            return Err(LogInError::WrongPassword);
         }
 
+        Ok(self.enter(change, user, &limits, remember).await?)
+    }
+
+    /// Logs in a user whom the application itself has authenticated: at a provider, a directory, by a
+    /// mailed link. It does all that a log-in with the password does: the session gets a new token and
+    /// keeps its state, the device is remembered and announced to the user if it is new, and the
+    /// log-in is in the user's history. For [`RecentLogin`](crate::RecentLogin) it is a log-in.
+    ///
+    /// Wrong passwords that were typed before stay counted: this says nothing about who typed them.
+    ///
+    /// # Errors
+    ///
+    /// [`Disabled`](LogInAsError::Disabled) and [`NoSuchUser`](LogInAsError::NoSuchUser). `Failed` if the
+    /// database fails. The session then stays as it was.
+    pub async fn log_in_as(&self, user: &User, remember: bool) -> Result<(), LogInAsError> {
+        let _writing = self.session.writing().await;
+        let mut change = self.accounts.change().await?;
+        let account = user::store::find(&mut change, user.id).await?;
+        let Account { user, disabled_at, .. } = account.ok_or(LogInAsError::NoSuchUser)?;
+        if disabled_at.is_some() {
+            change.record(Kind::LogInFailed, &user).await?;
+            change.commit().await?;
+            return Err(LogInAsError::Disabled);
+        }
+        Ok(self.enter(change, &user, &[], remember).await?)
+    }
+
+    /// Logs the user in, whom `change` has locked and found to be allowed to.
+    async fn enter(
+        &self,
+        mut change: Change<'_>,
+        user: &User,
+        limits: &[Limit],
+        remember: bool,
+    ) -> Result<(), Error> {
         let started = self.session.start(&mut change, user.id, remember).await?;
-        change.settle(&limits, Outcome::Succeeded).await?;
+        change.settle(limits, Outcome::Succeeded).await?;
         change.record(Kind::LoggedIn, user).await?;
         let device = self.meet(&mut change, user, true).await?;
         change.commit_session(self.session, started).await?;
         self.device_cookie.send(&device, &self.pending);
-        Ok(LogIn::Done)
+        Ok(())
     }
 
     /// Remembers the device, and tells the user if it is a new one. Its cookie

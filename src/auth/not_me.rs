@@ -1,7 +1,7 @@
 //! "This was not me."
 
-use super::Auth;
 use super::change::Change;
+use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
 use crate::history::Kind;
@@ -9,115 +9,155 @@ use crate::link::{self, Link, Purpose};
 use crate::metrics;
 use crate::notice::{self, Notice};
 use crate::token::{Token, TokenId};
-use crate::user::{self, Email};
+use crate::user::store::Account;
+use crate::user::{self, Email, User};
 
-/// What "this was not me" did.
+/// What [`NotMeLink::lock_account()`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "nothing has happened unless it says so"]
+#[must_use = "the owner must be told how they get a new password"]
 pub enum Locked {
     /// The account is locked, and a mail with a link to a new password is on its
     /// way.
     Mailed,
     /// The account is locked; the operator must help.
     Unmailed,
-    /// The link is spent, has expired, or never was one.
-    Dead,
+}
+
+/// A link "this was not me", which has not been used yet. [`Auth::not_me_link()`] looks it up.
+#[derive(Debug)]
+#[must_use = "nothing has changed before `lock_account()`"]
+pub struct NotMeLink<'a> {
+    auth: &'a Auth<'a>,
+    id: TokenId,
+    email: Email,
+    user_id: i64,
+    /// This browser has just used the link.
+    done: Option<Locked>,
 }
 
 impl Auth<'_> {
-    /// The address that the link "this was not me" `token` was mailed to.
-    /// Nothing changes. `None`: it is spent, has expired, or never was one.
+    /// Looks up the link "this was not me" of `token`. Nothing changes.
+    ///
+    /// For ten minutes the browser that has used a link finds it again: see [`NotMeLink::done()`].
     ///
     /// # Errors
     ///
-    /// When the database fails.
-    pub async fn find_not_me(&self, token: &str) -> Result<Option<Email>, Error> {
-        let Some(token) = Token::parse(token) else { return Ok(None) };
-        Ok(self.find_not_me_link(token.id()).await?.map(|link| link.email))
-    }
-
-    async fn find_not_me_link(&self, id: TokenId) -> Result<Option<Link>, Error> {
-        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        link::find(&mut db, id, &[Purpose::NotMe], now).await
-    }
-
-    /// Takes an account out of the hands of whoever has got hold of it: ends
-    /// every session and every pending link, and "this was not me" as it was
-    /// mailed elsewhere since; makes the password void; switches all notices on;
-    /// gives the account back the address that the mail went to, if it has been
-    /// changed since, and mails a link to a new password there. The address that
-    /// the account had until then is told.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn lock(&self, token: &str) -> Result<Locked, Error> {
+    /// [`DeadLink`](LinkError::DeadLink), which counts against the client's address unless the request is a
+    /// `GET`. `Failed` if the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// many dead links.
+    pub async fn not_me_link(&self, token: &str) -> Result<NotMeLink<'_>, LinkError> {
         let Some(id) = Token::parse(token).map(|token| token.id()) else {
-            self.refuse_link().await?;
-            return Ok(Locked::Dead);
+            return Err(self.dead_link().await);
         };
-        let Some(link) = self.find_not_me_link(id).await? else {
-            let before = self.locked_before(token).await?;
-            if before == Locked::Dead {
-                self.refuse_link().await?;
-            }
-            return Ok(before);
+        let link = {
+            let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+            link::find(&mut db, id, &[Purpose::NotMe], now).await?
         };
-        let Some(user_id) = link.user_id else { return Ok(Locked::Dead) };
-        let mut change = self.accounts.change().await?;
-        change.lock_address(&link.email).await?;
-        let Some(account) = user::store::find(&mut change, user_id).await? else {
-            return Ok(Locked::Dead);
-        };
+        if let Some(Link { email, user_id: Some(user_id), .. }) = link {
+            return Ok(NotMeLink { auth: self, id, email, user_id, done: None });
+        }
 
-        let (mut user, now) = (account.user, change.now);
-        link::end_later_not_me(&mut change, user.id, &link.email, id).await?;
+        let found = self.done_here(id).await?;
+        let locked = found.as_ref().and_then(|done| locked_by(done.act));
+        match found.and_then(|done| done.email.zip(done.user_id)) {
+            Some((email, user_id)) if locked.is_some() => {
+                Ok(NotMeLink { auth: self, id, email, user_id, done: locked })
+            }
+            _ => Err(self.dead_link().await),
+        }
+    }
+}
+
+impl NotMeLink<'_> {
+    /// Returns the address that the link was mailed to.
+    pub fn email(&self) -> &Email {
+        &self.email
+    }
+
+    /// Returns what this browser has done with the link within the last ten minutes. `None`: nothing,
+    /// the link is good.
+    pub fn done(&self) -> Option<Locked> {
+        self.done
+    }
+
+    /// Takes the account out of the hands of somebody who has got hold of it. In one transaction it
+    ///
+    ///   * ends every session and every pending link, and every "this was not me" that was mailed
+    ///     elsewhere since;
+    ///   * makes the password void;
+    ///   * switches all notices on;
+    ///   * gives the account back the address that the mail went to, if it has been changed since, and
+    ///     tells the address that the account had until then;
+    ///   * mails a link to a new password.
+    ///
+    /// If this browser has done that a moment ago, nothing changes, and it is told the same.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLink`](LinkError::DeadLink). `Failed` if the database fails.
+    pub async fn lock_account(&self) -> Result<Locked, LinkError> {
+        if let Some(done) = self.done {
+            return Ok(done);
+        }
+        let (auth, id, email) = (self.auth, self.id, &self.email);
+        let mut change = auth.accounts.change().await?;
+        change.lock_address(email).await?;
+        let account = user::store::find(&mut change, self.user_id).await?;
+        let Account { mut user, disabled_at, .. } = account.ok_or(LinkError::DeadLink)?;
+
+        link::end_later_not_me(&mut change, user.id, email, id).await?;
         if change.take(id, &[Purpose::NotMe]).await?.is_none() {
             drop(change);
-            return self.locked_before(token).await;
+            let done = auth.done_here(id).await?;
+            return done.and_then(|done| locked_by(done.act)).ok_or(LinkError::DeadLink);
         }
-        // Otherwise the new password would go to whoever changed the address. Should
-        // somebody else have got it, which only another program can do, all but
-        // this is done.
-        let is_present = user.email.is_same(&link.email);
-        let is_reached = is_present || is_free(&mut change, &link.email).await?;
-        if !is_present {
-            change.tell_overruled(&user, &link.email, is_reached).await?;
-        }
-        if !is_present && is_reached {
-            user::store::set_email(&mut change, user.id, &link.email, now).await?;
-            change.record(Kind::EmailChanged, &user).await?;
-            user.email = link.email;
-        }
-
-        let ended = change.replace_password(&user, &self.hasher.unusable()).await?;
+        let is_reached = take_address_back(&mut change, &mut user, email).await?;
+        let ended = change.replace_password(&user, &auth.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(Kind::Locked, &user).await?;
-        let is_mailed = is_reached && account.disabled_at.is_none() && self.has_mail();
+        let is_mailed = is_reached && disabled_at.is_none() && auth.has_mail();
         if is_mailed {
             // It is the owner's way back, and its link was mailed: it is sent in any case.
             change.count_mail().await?;
             change.mail_link("locked", Purpose::Reset, &user, &user.email).await?;
         }
         let act = if is_mailed { Act::Locked } else { Act::LockedUnmailed };
-        self.note_link(&mut change, id, act, user.id).await?;
+        auth.note_link(&mut change, id, act, user.id).await?;
         change.commit().await?;
         metrics::ended(ended);
-        self.forget_session_of(&user);
-        self.send_done(id);
+        auth.forget_session_of(&user);
+        auth.send_done(id);
         Ok(if is_mailed { Locked::Mailed } else { Locked::Unmailed })
     }
 }
 
-impl Auth<'_> {
-    /// What the link `token` has done a moment ago in this browser.
-    pub(crate) async fn locked_before(&self, token: &str) -> Result<Locked, Error> {
-        Ok(match self.done_by_link(token).await?.map(|done| done.act) {
-            Some(Act::Locked) => Locked::Mailed,
-            Some(Act::LockedUnmailed) => Locked::Unmailed,
-            _ => Locked::Dead,
-        })
+fn locked_by(act: Act) -> Option<Locked> {
+    match act {
+        Act::Locked => Some(Locked::Mailed),
+        Act::LockedUnmailed => Some(Locked::Unmailed),
+        _ => None,
     }
+}
+
+/// Gives `user` the address `email` back: otherwise the new password would go to the person who changed
+/// it. Returns `false` if somebody else has got it, which only another program can do.
+async fn take_address_back(
+    change: &mut Change<'_>,
+    user: &mut User,
+    email: &Email,
+) -> Result<bool, Error> {
+    if user.email.is_same(email) {
+        return Ok(true);
+    }
+    let is_reached = is_free(change, email).await?;
+    change.tell_overruled(user, email, is_reached).await?;
+    if is_reached {
+        let now = change.now;
+        user::store::set_email(change, user.id, email, now).await?;
+        change.record(Kind::EmailChanged, user).await?;
+        user.email = email.clone();
+    }
+    Ok(is_reached)
 }
 
 async fn is_free(change: &mut Change<'_>, email: &Email) -> Result<bool, Error> {

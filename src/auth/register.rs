@@ -2,7 +2,7 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
-use super::{Auth, LogIn};
+use super::{Auth, LogInError};
 use crate::config::{Config, Registration};
 use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
@@ -16,6 +16,7 @@ use crate::user::{self, Email, User};
 
 /// What became of a sign-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nobody is logged in where a mail was sent"]
 pub enum Registered {
     /// There is an account, and the visitor is logged in to it.
     LoggedIn,
@@ -26,38 +27,21 @@ pub enum Registered {
     MailSent,
 }
 
-/// Why there is no new account.
-#[derive(Debug)]
-pub enum RegisterError {
-    /// `accounts.registration` is `closed`.
-    Closed,
-    /// The address has an account already, with another password. Never said in
-    /// `confirm`.
-    EmailTaken,
-    /// The address has an account with this password, which the operator has disabled.
-    /// Never said in `confirm`.
-    Disabled,
-    /// The address was an account's until lately, and its owner may still take it
-    /// back. Never said in `confirm`.
-    EmailKept,
-    /// The password is known from a breach.
-    Password(PasswordError),
-    /// Our side failed; nothing was stored.
-    Failed(Error),
-}
-
-impl From<Error> for RegisterError {
-    fn from(error: Error) -> Self {
-        match error.is_duplicate_email() {
-            true => RegisterError::EmailTaken,
-            false => RegisterError::Failed(error),
-        }
-    }
-}
-
-impl From<PasswordError> for RegisterError {
-    fn from(error: PasswordError) -> Self {
-        RegisterError::Password(error)
+refusals! {
+    /// Why [`Auth::register()`] made no account.
+    ///
+    /// Where `accounts.registration` is `confirm`, nothing but `Closed`, `Password` and `Failed` is
+    /// returned: the answer must not tell whether the address has an account.
+    RegisterError {
+        Closed,
+        /// Another password was given.
+        EmailTaken,
+        EmailReserved,
+        /// The right password was given.
+        Disabled,
+        ;
+        /// The password is known from a breach.
+        Password(PasswordError),
     }
 }
 
@@ -146,10 +130,11 @@ impl Auth<'_> {
         email: &Email,
         password: NewPassword,
     ) -> Result<Registered, RegisterError> {
-        match self.log_in(Some(email), password.into(), false).await? {
-            LogIn::Done => Ok(Registered::HadAccount),
-            LogIn::Wrong => Err(RegisterError::EmailTaken),
-            LogIn::Disabled => Err(RegisterError::Disabled),
+        match self.log_in(Some(email), password.into(), false).await {
+            Ok(()) => Ok(Registered::HadAccount),
+            Err(LogInError::WrongPassword) => Err(RegisterError::EmailTaken),
+            Err(LogInError::Disabled) => Err(RegisterError::Disabled),
+            Err(LogInError::Failed(error)) => Err(error.into()),
         }
     }
 
@@ -164,12 +149,16 @@ impl Auth<'_> {
         if let Some(owner) = change.owner(email).await? {
             return Err(match owner.user.email.is_same(email) {
                 true => RegisterError::EmailTaken,
-                false => RegisterError::EmailKept,
+                false => RegisterError::EmailReserved,
             });
         }
 
         let now = change.now;
-        let id = user::store::insert(&mut change, email, hash, None, now).await?;
+        let inserted = user::store::insert(&mut change, email, hash, None, now).await;
+        let id = inserted.map_err(|error| match error.is_duplicate_email() {
+            true => RegisterError::EmailTaken,
+            false => error.into(),
+        })?;
         let user = User { id, email: email.clone(), created_at: now, verified_at: None };
         change.record(Kind::SignedUp, &user).await?;
         // Signed up, deleted and signed up again, the owner of the address would be

@@ -35,6 +35,11 @@ pub struct SessionPage {
     pub total: i64,
 }
 
+refusals! {
+    /// Why [`Auth::end_session()`] ended nothing.
+    EndSessionError { NoSuchSession }
+}
+
 /// One of a user's sessions, as they see it.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -92,14 +97,14 @@ impl Auth<'_> {
         Ok(SessionPage { sessions: sessions.collect(), number, last, total })
     }
 
-    /// Ends the session `handle` of the user. `false`: they have none of that name,
-    /// and have ended none here within ten minutes.
+    /// Ends the session of the user whose [`handle`](UserSession::handle) is `name`. Ending it again within
+    /// ten minutes succeeds as well.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when this session was ended meanwhile;
-    /// otherwise when the database fails.
-    pub async fn end_session(&self, user: &User, name: &str) -> Result<bool, Error> {
+    /// [`NoSuchSession`](EndSessionError::NoSuchSession). `Failed` if the database fails, or, with
+    /// [`is_ended()`](Error::is_ended()), if this session was ended meanwhile.
+    pub async fn end_session(&self, user: &User, name: &str) -> Result<(), EndSessionError> {
         let families = {
             let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
             store::families(&mut db, user.id, now).await?
@@ -115,11 +120,11 @@ impl Auth<'_> {
         if !is_ended {
             let done = done::find(&mut change, of_handle(name), now).await?;
             if done.is_some_and(|done| done.user_id == Some(user.id)) {
-                return Ok(true);
+                return Ok(());
             }
             change.note(Kind::Denied, Some(user.id), Some(&user.email));
             change.commit().await?;
-            return Ok(false);
+            return Err(EndSessionError::NoSuchSession);
         }
 
         let id = of_handle(name);
@@ -130,7 +135,7 @@ impl Auth<'_> {
         if self.session.family() == family {
             self.session.forget();
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Ends all sessions of the user but this one, and says how many it were.

@@ -121,7 +121,7 @@ impl Auth<'_> {
     }
 
     /// Takes note of a dead link, and of who tries many.
-    pub(crate) async fn refuse_link(&self) -> Result<(), Error> {
+    pub(super) async fn refuse_link(&self) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         let limits: Vec<Limit> = self.limit_of_address().into_iter().collect();
         change.begin(&limits).await?;

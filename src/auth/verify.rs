@@ -1,10 +1,8 @@
 //! An address is confirmed by a link that was mailed to it.
 
-use serde::Serialize;
-
-use super::Auth;
 use super::change::Change;
 use super::register::text;
+use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
 use crate::history::Kind;
@@ -21,22 +19,18 @@ use crate::{device, metrics};
 /// The purposes of links that confirm an address.
 const CONFIRMING: [Purpose; 3] = [Purpose::SignUp, Purpose::Verify, Purpose::ChangeEmail];
 
-/// What a link would confirm.
-#[derive(Debug, Serialize)]
-#[non_exhaustive]
-pub struct Confirmation {
-    /// The address.
-    pub email: Email,
-    /// The address that the account has had so far, if it is to get another.
-    pub former: Option<Email>,
-    /// Whether nothing shows that it was this visitor who chose the account's
-    /// password, or asked for its new address: they are asked for the password.
-    pub wants_password: bool,
+refusals! {
+    /// Why [`VerifyLink::confirm()`] confirmed nothing.
+    VerifyError {
+        /// The link is still good.
+        WrongPassword,
+        DeadLink,
+    }
 }
 
 /// What a link has confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "nothing has happened unless it says so"]
+#[must_use = "the user must be told if the password is void"]
 pub enum Verified {
     /// The address is confirmed.
     Confirmed,
@@ -45,92 +39,60 @@ pub enum Verified {
     /// The account has the address, and the password that it had so far is void: it
     /// takes a reset to log in.
     WithoutPassword,
-    /// The password is wrong. The link is still good.
-    WrongPassword,
-    /// The link is spent, has expired, or never was one.
-    Dead,
+}
+
+/// A link that confirms an address, which has not been used yet. [`Auth::verify_link()`] looks it up.
+#[derive(Debug)]
+#[must_use = "nothing has changed before `confirm()`"]
+pub struct VerifyLink<'a> {
+    auth: &'a Auth<'a>,
+    id: TokenId,
+    email: Email,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Good(Box<Found>),
+    /// This browser has just used the link.
+    Spent(Verified),
+}
+
+/// A link, and what it is about.
+#[derive(Debug)]
+struct Found {
+    link: Link,
+    account: Option<Account>,
+    /// Whether it was this visitor who chose the password.
+    is_own: bool,
 }
 
 impl Auth<'_> {
-    /// What the link `token` would confirm. Nothing changes. `None`: it is
-    /// spent, has expired, or never was one.
+    /// Looks up the link of `token`, which confirms the address that it was mailed to. Nothing changes.
+    ///
+    /// For ten minutes the browser that has used a link finds it again: see [`VerifyLink::done()`].
     ///
     /// # Errors
     ///
-    /// When the database fails.
-    pub async fn find_verification(&self, token: &str) -> Result<Option<Confirmation>, Error> {
-        let Some(found) = self.find(token).await? else { return Ok(None) };
-        let former = found.account.filter(|_| found.link.purpose == Purpose::ChangeEmail);
-        Ok(Some(Confirmation {
-            email: found.link.email,
-            former: former.map(|account| account.user.email),
-            wants_password: !found.is_own,
-        }))
-    }
-
-    /// Confirms the address that the link `token` was mailed to, and logs
-    /// nobody in.
-    ///
-    /// Anybody can sign up with somebody else's address and a password of his
-    /// own, and wait until the owner, out of curiosity, confirms it
-    /// (pre-hijacking). So the password outlasts that only if it was chosen by
-    /// the one who confirms: in the browser that signed up, on a device of the
-    /// account, or by who can give it as `password`. Otherwise it is void from
-    /// then on, and the owner of the address gets one by a reset.
-    ///
-    /// Nor must an account be shared that somebody has made with an address of
-    /// their own and then moves to the victim's (the "unexpired e-mail change" and
-    /// the "trojan identifier"). So the same holds for a new address: its link
-    /// moves the account as it is only where the account is used already, or with
-    /// its password; otherwise the password is void, and all sessions have ended.
-    ///
-    /// A new address is the one that stands with the token. Of an account that
-    /// held a pending address, two changes at once would confirm one with the
-    /// mail of the other (CVE-2026-32700).
-    ///
-    /// # Errors
-    ///
-    /// When the database or the hashing workers fail.
-    pub async fn verify(&self, token: &str, password: Option<Password>) -> Result<Verified, Error> {
-        let Some(Found { id, link, account, mut is_own }) = self.find(token).await? else {
-            if self.verified_before(token).await?.is_none() {
-                self.refuse_link().await?;
-            }
-            return Ok(Verified::Dead);
+    /// [`DeadLink`](LinkError::DeadLink), which counts against the client's address unless the request is a
+    /// `GET`. `Failed` if the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// many dead links.
+    pub async fn verify_link(&self, token: &str) -> Result<VerifyLink<'_>, LinkError> {
+        let Some(id) = Token::parse(token).map(|token| token.id()) else {
+            return Err(self.dead_link().await);
         };
-
-        let user = account.as_ref().map(|account| &account.user);
-        if let (false, Some(password)) = (is_own, password) {
-            let stored = account.as_ref().map(|account| &account.password_hash);
-            let stored = stored.or(link.password_hash.as_ref());
-            let limits = self.limits_of_link(id);
-            self.begin(&limits, user).await?;
-            let verified = self.verify_hash(password, stored);
-            is_own = self.looked_at(&limits, verified).await?.matches;
-            if !is_own {
-                let (kind, id) = (Kind::ReauthenticationFailed, user.map(|user| user.id));
-                let mut change = self.accounts.change().await?;
-                change.settle(&limits, Outcome::Failed).await?;
-                change.record_of(kind, id, Some(&link.email)).await?;
-                change.commit().await?;
-                return Ok(Verified::WrongPassword);
-            }
+        if let Some(found) = self.find_confirming(id).await? {
+            let (email, state) = (found.link.email.clone(), State::Good(Box::new(found)));
+            return Ok(VerifyLink { auth: self, id, email, state });
         }
 
-        let mut change = self.accounts.change().await?;
-        change.lock_address(&link.email).await?;
-        if change.take(id, &CONFIRMING).await?.is_none() {
-            return Ok(Verified::Dead);
-        }
-        match (link.purpose, account) {
-            (Purpose::SignUp, _) => self.confirm_sign_up(change, id, link, is_own).await,
-            (Purpose::Verify, Some(account)) => {
-                self.confirm_account(change, id, &link.email, account, is_own).await
+        let done = self.done_here(id).await?;
+        let verified = done.as_ref().and_then(|done| verified_by(done.act));
+        match verified.zip(done.and_then(|done| done.email)) {
+            Some((verified, email)) => {
+                Ok(VerifyLink { auth: self, id, email, state: State::Spent(verified) })
             }
-            (_, Some(account)) => {
-                self.confirm_change(change, id, &link.email, account, is_own).await
-            }
-            _ => Ok(Verified::Dead),
+            None => Err(self.dead_link().await),
         }
     }
 
@@ -138,19 +100,19 @@ impl Auth<'_> {
         &self,
         mut change: Change<'_>,
         token: TokenId,
-        link: Link,
+        link: &Link,
         is_own: bool,
-    ) -> Result<Verified, Error> {
-        let Some(chosen) = link.password_hash else { return Ok(Verified::Dead) };
+    ) -> Result<Verified, VerifyError> {
+        let Some(chosen) = &link.password_hash else { return Err(VerifyError::DeadLink) };
         // Somebody has got it meanwhile.
         if self.is_taken(&mut change, &link.email, None).await? {
-            return Ok(Verified::Dead);
+            return Err(VerifyError::DeadLink);
         }
 
         let (now, void) = (change.now, self.hasher.unusable());
-        let hash = if is_own { &chosen } else { &void };
+        let hash = if is_own { chosen } else { &void };
         let id = user::store::insert(&mut change, &link.email, hash, Some(now), now).await?;
-        let user = User { id, email: link.email, created_at: now, verified_at: Some(now) };
+        let user = User { id, email: link.email.clone(), created_at: now, verified_at: Some(now) };
         change.record(Kind::SignedUp, &user).await?;
         change.record(Kind::EmailVerified, &user).await?;
         if !is_own {
@@ -170,14 +132,14 @@ impl Auth<'_> {
         mut change: Change<'_>,
         token: TokenId,
         email: &Email,
-        Account { user, password_hash, .. }: Account,
+        Account { user, password_hash, .. }: &Account,
         is_own: bool,
-    ) -> Result<Verified, Error> {
+    ) -> Result<Verified, VerifyError> {
         let now = change.now;
         if !user::store::verify(&mut change, user.id, email, now).await?
-            || !user::store::is_current(&mut change, user.id, &password_hash).await?
+            || !user::store::is_current(&mut change, user.id, password_hash).await?
         {
-            return Ok(Verified::Dead);
+            return Err(VerifyError::DeadLink);
         }
 
         change.record(Kind::EmailVerified, &user).await?;
@@ -185,7 +147,7 @@ impl Auth<'_> {
             return self.verified(change, token, user.id, Verified::Confirmed).await;
         }
 
-        let ended = change.replace_password(&user, &self.hasher.unusable()).await?;
+        let ended = change.replace_password(user, &self.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         let done = self.verified(change, token, user.id, Verified::WithoutPassword).await?;
         metrics::ended(ended);
@@ -197,11 +159,11 @@ impl Auth<'_> {
         mut change: Change<'_>,
         token: TokenId,
         email: &Email,
-        Account { user, .. }: Account,
+        Account { user, .. }: &Account,
         is_own: bool,
-    ) -> Result<Verified, Error> {
+    ) -> Result<Verified, VerifyError> {
         if self.is_taken(&mut change, email, Some(user.id)).await? {
-            return Ok(Verified::Dead);
+            return Err(VerifyError::DeadLink);
         }
 
         let now = change.now;
@@ -213,12 +175,12 @@ impl Auth<'_> {
             }
             false => {
                 notice::set(&mut change, user.id, &Notice::ALL).await?;
-                change.replace_password(&user, &self.hasher.unusable()).await?
+                change.replace_password(user, &self.hasher.unusable()).await?
             }
         };
         change.record(Kind::EmailChanged, &user).await?;
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
-        change.notify(Notice::EmailChanged, &user, &user.email, content).await?;
+        change.notify(Notice::EmailChanged, user, &user.email, content).await?;
         let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };
         let done = self.verified(change, token, user.id, done).await?;
         metrics::ended(ended);
@@ -232,11 +194,11 @@ impl Auth<'_> {
         id: TokenId,
         user_id: i64,
         done: Verified,
-    ) -> Result<Verified, Error> {
+    ) -> Result<Verified, VerifyError> {
         let act = match done {
             Verified::Changed => Act::EmailChanged,
             Verified::WithoutPassword => Act::PasswordVoid,
-            _ => Act::EmailVerified,
+            Verified::Confirmed => Act::EmailVerified,
         };
         self.note_link(&mut change, id, act, user_id).await?;
         change.commit().await?;
@@ -244,24 +206,7 @@ impl Auth<'_> {
         Ok(done)
     }
 
-    /// What the link `token` has done a moment ago in this browser, and for which
-    /// address.
-    pub(crate) async fn verified_before(
-        &self,
-        token: &str,
-    ) -> Result<Option<(Verified, Email)>, Error> {
-        let Some(done) = self.done_by_link(token).await? else { return Ok(None) };
-        let verified = match done.act {
-            Act::EmailVerified => Verified::Confirmed,
-            Act::EmailChanged => Verified::Changed,
-            Act::PasswordVoid => Verified::WithoutPassword,
-            _ => return Ok(None),
-        };
-        Ok(done.email.map(|email| (verified, email)))
-    }
-
-    async fn find(&self, token: &str) -> Result<Option<Found>, Error> {
-        let Some(id) = Token::parse(token).map(|token| token.id()) else { return Ok(None) };
+    async fn find_confirming(&self, id: TokenId) -> Result<Option<Found>, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let Some(link) = link::find(&mut db, id, &CONFIRMING, now).await? else { return Ok(None) };
         if link.purpose == Purpose::SignUp && !self.is_registration_open() {
@@ -283,7 +228,7 @@ impl Auth<'_> {
             }
             _ => false,
         };
-        Ok(Some(Found { id, link, account, is_own }))
+        Ok(Some(Found { link, account, is_own }))
     }
 
     /// Whether the address is, or was until lately, somebody's but `user_id`'s.
@@ -298,11 +243,122 @@ impl Auth<'_> {
     }
 }
 
-/// A link, and what it is about.
-struct Found {
-    id: TokenId,
-    link: Link,
-    account: Option<Account>,
-    /// Whether it was this visitor who chose the password.
-    is_own: bool,
+impl VerifyLink<'_> {
+    /// Returns the address that the link confirms.
+    pub fn email(&self) -> &Email {
+        &self.email
+    }
+
+    /// Returns the address that the account has had so far, if it is to get another.
+    pub fn former(&self) -> Option<&Email> {
+        match &self.state {
+            State::Good(found) if found.link.purpose == Purpose::ChangeEmail => {
+                found.account.as_ref().map(|account| &account.user.email)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns whether the page is to ask for the account's password: nothing shows that it was this
+    /// visitor who chose it, or asked for the new address.
+    pub fn wants_password(&self) -> bool {
+        matches!(&self.state, State::Good(found) if !found.is_own)
+    }
+
+    /// Returns what this browser has done with the link within the last ten minutes. `None`: nothing,
+    /// the link is good.
+    pub fn done(&self) -> Option<Verified> {
+        match self.state {
+            State::Good(_) => None,
+            State::Spent(verified) => Some(verified),
+        }
+    }
+
+    /// Confirms the address, and logs nobody in. If this browser has done that a moment ago, nothing
+    /// changes, and it is told the same.
+    ///
+    /// Anybody can sign up with somebody else's address and a password of their
+    /// own, and wait until the owner, out of curiosity, confirms it
+    /// (pre-hijacking). So the password outlasts that only if it was chosen by
+    /// the one who confirms: in the browser that signed up, on a device of the
+    /// account, or by who can give it as `password`. Otherwise it is void from
+    /// then on, and the owner of the address gets one by a reset.
+    ///
+    /// Nor must an account be shared that somebody has made with an address of
+    /// their own and then moves to the victim's (the "unexpired e-mail change" and
+    /// the "trojan identifier"). So the same holds for a new address: its link
+    /// moves the account as it is only where the account is used already, or with
+    /// its password; otherwise the password is void, and all sessions have ended.
+    ///
+    /// A new address is the one that stands with the token. Of an account that
+    /// held a pending address, two changes at once would confirm one with the
+    /// mail of the other (CVE-2026-32700).
+    ///
+    /// # Errors
+    ///
+    /// [`WrongPassword`](VerifyError::WrongPassword) and [`DeadLink`](VerifyError::DeadLink). `Failed` if the
+    /// database or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// many wrong passwords.
+    pub async fn confirm(&self, password: Option<Password>) -> Result<Verified, VerifyError> {
+        let (auth, id) = (self.auth, self.id);
+        let found = match &self.state {
+            State::Good(found) => found,
+            State::Spent(verified) => return Ok(*verified),
+        };
+        let is_own = match password {
+            Some(password) if !found.is_own => {
+                self.check_password(found, password).await?;
+                true
+            }
+            _ => found.is_own,
+        };
+
+        let Found { link, account, .. } = &**found;
+        let mut change = auth.accounts.change().await?;
+        change.lock_address(&link.email).await?;
+        if change.take(id, &CONFIRMING).await?.is_none() {
+            drop(change);
+            // The first of two at once has taken it.
+            let done = auth.done_here(id).await?;
+            return done.and_then(|done| verified_by(done.act)).ok_or(VerifyError::DeadLink);
+        }
+        match (link.purpose, account) {
+            (Purpose::SignUp, _) => auth.confirm_sign_up(change, id, link, is_own).await,
+            (Purpose::Verify, Some(account)) => {
+                auth.confirm_account(change, id, &link.email, account, is_own).await
+            }
+            (_, Some(account)) => {
+                auth.confirm_change(change, id, &link.email, account, is_own).await
+            }
+            _ => Err(VerifyError::DeadLink),
+        }
+    }
+
+    /// Makes sure that `password` is the account's, or the one that was chosen at the sign-up.
+    async fn check_password(&self, found: &Found, password: Password) -> Result<(), VerifyError> {
+        let (auth, user) = (self.auth, found.account.as_ref().map(|account| &account.user));
+        let stored = found.account.as_ref().map(|account| &account.password_hash);
+        let stored = stored.or(found.link.password_hash.as_ref());
+        let limits = auth.limits_of_link(self.id);
+        auth.begin(&limits, user).await?;
+        let verified = auth.verify_hash(password, stored);
+        if auth.looked_at(&limits, verified).await?.matches {
+            return Ok(());
+        }
+        let (kind, user_id) = (Kind::ReauthenticationFailed, user.map(|user| user.id));
+        let mut change = auth.accounts.change().await?;
+        change.settle(&limits, Outcome::Failed).await?;
+        change.record_of(kind, user_id, Some(&self.email)).await?;
+        change.commit().await?;
+        Err(VerifyError::WrongPassword)
+    }
+}
+
+fn verified_by(act: Act) -> Option<Verified> {
+    match act {
+        Act::EmailVerified => Some(Verified::Confirmed),
+        Act::EmailChanged => Some(Verified::Changed),
+        Act::PasswordVoid => Some(Verified::WithoutPassword),
+        _ => None,
+    }
 }

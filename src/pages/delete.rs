@@ -32,7 +32,7 @@ pub async fn submit(
     match auth.delete(&user, Password::typed(&current_password)).await {
         Ok(()) => Ok(page.redirect_home("Your account was deleted.")),
         Err(DeleteError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
-        Err(DeleteError::Wrong) => {
+        Err(DeleteError::WrongPassword) => {
             let errors = FieldErrors::from([super::wrong_password(&current_password)]);
             Err(page.refuse("delete", errors, context! {}).into())
         }

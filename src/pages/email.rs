@@ -5,7 +5,7 @@ use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, RecentLogin};
+use crate::auth::{Auth, ChangeEmailError, RecentLogin};
 use crate::password::Password;
 use crate::user::Email;
 use crate::web::Posted;
@@ -44,7 +44,7 @@ pub async fn submit(
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
     if email.as_ref().is_ok_and(|email| *email == user.email) {
-        errors.insert("email", "This is already your address.".into());
+        errors.insert("email", ChangeEmailError::EmailUnchanged.to_string());
     }
     if current_password.is_empty() {
         errors.extend([super::wrong_password("")]);
@@ -53,11 +53,20 @@ pub async fn submit(
         return Err(refuse(errors).into());
     };
 
-    if !auth.change_email(&user, &email, Password::typed(&current_password)).await? {
-        return Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into());
+    match auth.change_email(&user, &email, Password::typed(&current_password)).await {
+        Ok(()) => {
+            let message = format!(
+                "We've emailed a link to {email}. Your address won't change until you open it."
+            );
+            Ok(page.redirect(None, &message))
+        }
+        Err(ChangeEmailError::Failed(error)) => Err(error.into()),
+        Err(ChangeEmailError::NoMail) => Err(page.forbid("no_mail").into()),
+        Err(error @ ChangeEmailError::EmailUnchanged) => {
+            Err(refuse(FieldErrors::from([("email", error.to_string())])).into())
+        }
+        Err(ChangeEmailError::WrongPassword) => {
+            Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
+        }
     }
-
-    let message =
-        format!("We've emailed a link to {email}. Your address won't change until you open it.");
-    Ok(page.redirect(None, &message))
 }

@@ -5,17 +5,10 @@ use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, LogIn};
+use crate::auth::{Auth, LogInError};
 use crate::password::Password;
 use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
-
-/// One answer to everything, or it would tell which addresses have accounts.
-const WRONG: &str = "Wrong email address or password.";
-
-/// Said only to who knows the password.
-pub(super) const DISABLED: &str =
-    "This account is disabled. Ask the operator of this site for help.";
 
 /// What is typed into the form.
 #[derive(FromForm)]
@@ -56,10 +49,9 @@ pub async fn submit(
     }
 
     let email = Email::parse(&typed).ok();
-    let message = match auth.log_in(email.as_ref(), Password::typed(&password), remember).await? {
-        LogIn::Done => return Ok(page.redirect(next, "You are logged in.")),
-        LogIn::Wrong => WRONG,
-        LogIn::Disabled => DISABLED,
-    };
-    Err(refuse(FieldErrors::from([("form", message.into())])).into())
+    match auth.log_in(email.as_ref(), Password::typed(&password), remember).await {
+        Ok(()) => Ok(page.redirect(next, "You are logged in.")),
+        Err(LogInError::Failed(error)) => Err(error.into()),
+        Err(error) => Err(refuse(FieldErrors::from([("form", error.to_string())])).into()),
+    }
 }

@@ -16,12 +16,10 @@ pub async fn form(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
-    match auth.find_not_me(token).await? {
-        Some(email) => Ok(page.render("not_me", context! { token, email })),
-        None => {
-            let done = auth.locked_before(token).await?;
-            Err(page.spent_link("not_me", told(done).map(str::to_owned)).into())
-        }
+    let link = auth.not_me_link(token).await.map_err(|error| page.dead("not_me", error))?;
+    match link.done() {
+        None => Ok(page.render("not_me", context! { token, email: link.email() })),
+        Some(done) => Err(page.spent_link("not_me", told(done)).into()),
     }
 }
 
@@ -32,23 +30,21 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Redirect, Rejection> {
-    match told(auth.lock(token).await?) {
-        Some(message) => Ok(page.redirect_to("/login", message)),
-        None => Err(page.dead_link("not_me").into()),
-    }
+    let dead = |error| page.dead("not_me", error);
+    let link = auth.not_me_link(token).await.map_err(dead)?;
+    let locked = link.lock_account().await.map_err(dead)?;
+    Ok(page.redirect_to("/login", told(locked)))
 }
 
-/// What has happened; `None`: nothing.
-fn told(locked: Locked) -> Option<&'static str> {
+fn told(locked: Locked) -> &'static str {
     match locked {
-        Locked::Mailed => Some(
+        Locked::Mailed => {
             "All devices are logged out, and the old password no longer works. Check your email \
-             for a reset link.",
-        ),
-        Locked::Unmailed => Some(
+             for a reset link."
+        }
+        Locked::Unmailed => {
             "All devices are logged out, and the old password no longer works. Ask the operator \
-             of this site for a reset link.",
-        ),
-        Locked::Dead => None,
+             of this site for a reset link."
+        }
     }
 }

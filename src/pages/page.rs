@@ -11,7 +11,7 @@ use rocket_dyn_templates::context;
 use serde::Serialize;
 
 use crate::attached::attached;
-use crate::auth::Auth;
+use crate::auth::{Auth, LinkError};
 use crate::base::Base;
 use crate::config::Config;
 use crate::error::Error;
@@ -105,12 +105,20 @@ impl Page<'_> {
     /// A link that is spent, has expired, or never was one: `404`, with the way
     /// to a new one.
     pub fn dead_link(&self, purpose: &'static str) -> Refused {
-        self.spent_link(purpose, None)
+        self.deny(Status::NotFound, "dead_link", context! { purpose })
     }
 
-    /// The same page; `done`: and what it says that the link has done, to the browser
-    /// that has used it a moment ago.
-    pub fn spent_link(&self, purpose: &'static str, done: Option<String>) -> Refused {
+    /// [`dead_link()`](Self::dead_link()), or an error of our side.
+    pub fn dead(&self, purpose: &'static str, error: LinkError) -> Rejection {
+        match error {
+            LinkError::DeadLink => self.dead_link(purpose).into(),
+            LinkError::Failed(error) => error.into(),
+        }
+    }
+
+    /// The page of a dead link for the browser that has used it a moment ago: it says what that
+    /// has done.
+    pub fn spent_link(&self, purpose: &'static str, done: &str) -> Refused {
         self.deny(Status::NotFound, "dead_link", context! { purpose, done })
     }
 
@@ -201,7 +209,7 @@ impl Page<'_> {
 pub fn wrong_password(typed: &str) -> (&'static str, String) {
     let message = match typed {
         "" => "Enter your password.",
-        _ => "This is not your password.",
+        _ => "Wrong password.",
     };
     ("current_password", message.into())
 }

@@ -50,10 +50,10 @@ pub async fn submit(
             Ok(page.redirect(None, "Your password was changed. All other devices were logged out."))
         }
         Err(ChangePasswordError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
-        Err(ChangePasswordError::New(error)) => {
+        Err(ChangePasswordError::Password(error)) => {
             Err(refuse(FieldErrors::from([("new_password", error.to_string())])).into())
         }
-        Err(ChangePasswordError::Wrong) => {
+        Err(ChangePasswordError::WrongPassword) => {
             Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
         }
     }

@@ -5,7 +5,7 @@ use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::Auth;
+use crate::auth::{Auth, ReauthenticateError};
 use crate::clock::in_words;
 use crate::password::Password;
 use crate::user::User;
@@ -32,20 +32,20 @@ pub async fn submit(
     form: Posted<Reauthentication>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Reauthentication { password, next }) = form;
-    let is_right = match password.is_empty() {
-        true => Ok(false),
+    let confirmed = match password.is_empty() {
+        true => Err(ReauthenticateError::WrongPassword),
         false => auth.reauthenticate(user, Password::typed(&password)).await,
     };
-    let is_right = match is_right {
-        Ok(is_right) => is_right,
-        Err(error) => return Ok(page.overtaken(error, &auth, next).await?),
-    };
-    if !is_right {
-        let (_, message) = super::wrong_password(&password);
-        let errors = FieldErrors::from([("password", message)]);
-        return Err(page.refuse("reauthenticate", errors, context! { next }).into());
+    match confirmed {
+        Ok(()) => {
+            let window = in_words(page.config.session.reauthenticate_after);
+            Ok(page.redirect(next, &format!("Thanks. You won't be asked again for {window}.")))
+        }
+        Err(ReauthenticateError::Failed(error)) => Ok(page.overtaken(error, &auth, next).await?),
+        Err(ReauthenticateError::WrongPassword) => {
+            let (_, message) = super::wrong_password(&password);
+            let errors = FieldErrors::from([("password", message)]);
+            Err(page.refuse("reauthenticate", errors, context! { next }).into())
+        }
     }
-
-    let window = in_words(page.config.session.reauthenticate_after);
-    Ok(page.redirect(next, &format!("Thanks. You won't be asked again for {window}.")))
 }

@@ -42,7 +42,6 @@ pub async fn submit(
     let refuse = |errors| -> Rejection {
         page.refuse("register", errors, context! { email: &typed, next: &next }).into()
     };
-    let taken = |message: &str| FieldErrors::from([("email", message.to_owned())]);
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
@@ -64,13 +63,7 @@ pub async fn submit(
         Err(RegisterError::Password(error)) => {
             Err(refuse(FieldErrors::from([("password", error.to_string())])))
         }
-        Err(RegisterError::EmailTaken) => {
-            Err(refuse(taken("This address already has an account. Log in instead.")))
-        }
-        Err(RegisterError::Disabled) => Err(refuse(taken(super::login::DISABLED))),
-        Err(RegisterError::EmailKept) => Err(refuse(taken(
-            "This address was recently in use and is reserved for a week. Use another one.",
-        ))),
+        Err(error) => Err(refuse(FieldErrors::from([("email", error.to_string())]))),
     }
 }
 

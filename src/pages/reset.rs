@@ -7,7 +7,6 @@ use rocket_dyn_templates::context;
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ResetError};
 use crate::clock::in_words;
-use crate::password::PasswordError;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
@@ -65,12 +64,10 @@ pub async fn choose(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
-    match auth.find_reset(token).await? {
-        Some(email) => Ok(page.render("reset_choose", context! { token, email })),
-        None => {
-            let done = auth.was_reset(token).await?.then(|| SET.to_owned());
-            Err(page.spent_link("reset", done).into())
-        }
+    let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
+    match link.is_spent() {
+        false => Ok(page.render("reset_choose", context! { token, email: link.email() })),
+        true => Err(page.spent_link("reset", SET).into()),
     }
 }
 
@@ -83,25 +80,21 @@ pub async fn set(
     form: Posted<Choice>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Choice { new_password }) = form;
-    // First: nobody should mend a form for nothing.
-    let email = auth.find_reset(token).await?.map(|email| email.to_string()).unwrap_or_default();
-    let refuse = |error: PasswordError| -> Rejection {
-        let errors = FieldErrors::from([("new_password", error.to_string())]);
-        page.refuse("reset_choose", errors, context! { token, email: &email }).into()
+    // First: nobody should fill in a form for nothing.
+    let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
+    let set = match auth.new_password(&new_password, link.email()) {
+        Ok(new) => link.set(new).await,
+        Err(_) if link.is_spent() => Err(ResetError::DeadLink),
+        Err(error) => Err(error.into()),
     };
-    let new = match auth.new_password(&new_password, &email) {
-        Ok(new) => new,
-        Err(_) if email.is_empty() => {
-            auth.refuse_link().await?;
-            return Err(page.dead_link("reset").into());
-        }
-        Err(error) => return Err(refuse(error)),
-    };
-
-    match auth.reset(token, new).await {
+    match set {
         Ok(()) => Ok(page.redirect_to("/login", SET)),
-        Err(ResetError::Dead) => Err(page.dead_link("reset").into()),
-        Err(ResetError::New(error)) => Err(refuse(error)),
+        Err(ResetError::DeadLink) => Err(page.dead_link("reset").into()),
+        Err(ResetError::Password(error)) => {
+            let errors = FieldErrors::from([("new_password", error.to_string())]);
+            let content = context! { token, email: link.email() };
+            Err(page.refuse("reset_choose", errors, content).into())
+        }
         Err(ResetError::Failed(error)) => Err(error.into()),
     }
 }

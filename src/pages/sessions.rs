@@ -1,12 +1,11 @@
 //! `/account/sessions`: where the user is logged in.
 
-use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::{get, post};
 use rocket_dyn_templates::context;
 
 use super::{Html, Page};
-use crate::auth::{Auth, RecentLogin};
+use crate::auth::{Auth, EndSessionError, RecentLogin};
 use crate::error::Error;
 use crate::user::User;
 
@@ -36,11 +35,9 @@ pub async fn revoke(
     id: &str,
     page: Page<'_>,
     auth: Auth<'_>,
-) -> Result<Result<Redirect, Status>, Error> {
-    Ok(match auth.end_session(&user, id).await? {
-        true => Ok(page.redirect_to(PATH, "That device was logged out.")),
-        false => Err(Status::NotFound),
-    })
+) -> Result<Redirect, EndSessionError> {
+    auth.end_session(&user, id).await?;
+    Ok(page.redirect_to(PATH, "That device was logged out."))
 }
 
 #[post("/account/sessions/revoke-others")]

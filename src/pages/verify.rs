@@ -3,9 +3,10 @@
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
+use serde::Serialize;
 
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, Verified};
+use crate::auth::{Auth, Verified, VerifyError, VerifyLink};
 use crate::password::Password;
 use crate::web::{Posted, SecretPath};
 
@@ -23,13 +24,10 @@ pub async fn form(
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
-    match auth.find_verification(token).await? {
-        Some(confirmation) => Ok(page.render("verify", context! { token, confirmation })),
-        None => {
-            let done = auth.verified_before(token).await?;
-            let done = done.map(|(verified, email)| told(&page, verified, &email));
-            Err(page.spent_link("verify", done).into())
-        }
+    let link = auth.verify_link(token).await.map_err(|error| page.dead("verify", error))?;
+    match link.done() {
+        None => Ok(page.render("verify", content(token, &link))),
+        Some(done) => Err(page.spent_link("verify", &told(&page, done, link.email())).into()),
     }
 }
 
@@ -62,34 +60,34 @@ async fn confirm(
     auth: Auth<'_>,
     password: Option<String>,
 ) -> Result<Redirect, Rejection> {
-    let Some(confirmation) = auth.find_verification(token).await? else {
-        return match auth.verified_before(token).await? {
-            Some((verified, email)) => Ok(lead_on(&page, verified, &email)),
-            None => {
-                auth.refuse_link().await?;
-                Err(page.dead_link("verify").into())
-            }
-        };
-    };
-
+    let link = auth.verify_link(token).await.map_err(|error| page.dead("verify", error))?;
     let refuse = |message: &str| {
         let errors = FieldErrors::from([("password", message.to_owned())]);
-        page.refuse("verify", errors, context! { token, confirmation: &confirmation })
+        page.refuse("verify", errors, content(token, &link))
     };
     // Left empty is not left out: that makes the password void.
-    if confirmation.wants_password && password.as_deref() == Some("") {
+    if link.wants_password() && password.as_deref() == Some("") {
         return Err(refuse("Enter the password.").into());
     }
 
-    let password = password.as_deref().map(Password::typed);
-    match auth.verify(token, password).await? {
-        Verified::WrongPassword => Err(refuse("Wrong password.").into()),
-        // The first of two at once has taken it.
-        Verified::Dead => match auth.verified_before(token).await? {
-            Some((verified, email)) => Ok(lead_on(&page, verified, &email)),
-            None => Err(page.dead_link("verify").into()),
-        },
-        verified => Ok(lead_on(&page, verified, &confirmation.email)),
+    match link.confirm(password.as_deref().map(Password::typed)).await {
+        Ok(verified) => {
+            let path = if page.user.is_some() { "/account" } else { "/login" };
+            Ok(page.redirect_to(path, &told(&page, verified, link.email())))
+        }
+        Err(error @ VerifyError::WrongPassword) => Err(refuse(&error.to_string()).into()),
+        Err(VerifyError::DeadLink) => Err(page.dead_link("verify").into()),
+        Err(VerifyError::Failed(error)) => Err(error.into()),
+    }
+}
+
+/// What the page says of `link`.
+fn content(token: &str, link: &VerifyLink<'_>) -> impl Serialize {
+    let (email, former) = (link.email().clone(), link.former().cloned());
+    let wants_password = link.wants_password();
+    context! {
+        token: token.to_owned(),
+        confirmation: context! { email, former, wants_password },
     }
 }
 
@@ -105,11 +103,6 @@ fn told(page: &Page<'_>, verified: Verified, email: &str) -> String {
                 "Your email address {email} is confirmed. Its old password no longer works. {way}"
             )
         }
-        _ => format!("Your email address {email} is confirmed."),
+        Verified::Confirmed => format!("Your email address {email} is confirmed."),
     }
-}
-
-fn lead_on(page: &Page<'_>, verified: Verified, email: &str) -> Redirect {
-    let path = if page.user.is_some() { "/account" } else { "/login" };
-    page.redirect_to(path, &told(page, verified, email))
 }

@@ -7,16 +7,10 @@ use rocket::{Orbit, Rocket};
 use super::SessionId;
 use super::store;
 use crate::attached::attached;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::cookies::PendingCookies;
 use crate::db::Db;
-use crate::error::RetryAfter;
-
-/// When to come back after a 503: a restart or a busy moment is over by then.
-const BUSY_SECONDS: Timestamp = 5;
-
-/// When to come back after a 429 that says nothing else.
-const THROTTLED_SECONDS: Timestamp = 600;
+use crate::error::{BUSY_SECONDS, RetryAfter, THROTTLED_SECONDS};
 
 /// Writes the pending cookies into the response, whoever produced it, and when
 /// to come back after an error that passes.

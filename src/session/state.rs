@@ -79,7 +79,7 @@ impl Session {
     /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile,
     /// by another request or device: it is not made again.
     /// [`is_too_large()`](Error::is_too_large()) above `session.state_limit`,
-    /// [`is_too_many()`](Error::is_too_many()) above `session.visitor_limit`.
+    /// [`is_throttled()`](Error::is_throttled()) above `session.visitor_limit`.
     /// Otherwise when the database fails. Nothing is written then.
     ///
     /// # Examples

@@ -130,6 +130,18 @@ impl PartialEq<&str> for Email {
     }
 }
 
+impl EmailError {
+    /// Returns the reason's stable name. The module [`auth`](crate::auth) lists them all.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EmailError::Empty => "email_missing",
+            EmailError::TooLong => "email_too_long",
+            EmailError::NotAscii => "email_not_ascii",
+            EmailError::Malformed => "email_malformed",
+        }
+    }
+}
+
 impl fmt::Display for EmailError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

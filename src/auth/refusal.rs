@@ -1,0 +1,179 @@
+//! Why an act was refused. A reason has one name, one code, one status and one message, whichever act
+//! it is that gives it.
+
+use rocket::Request;
+use rocket::http::Status;
+use rocket::response;
+
+use crate::error::Said;
+
+/// The reasons: name, code, status, documentation, and message to the visitor. The codes are stable.
+macro_rules! reason {
+    ($part:ident WrongPassword) => {
+        reason!(@$part "wrong_password", UnprocessableEntity,
+            "The password is wrong.",
+            "Wrong password.")
+    };
+    ($part:ident Disabled) => {
+        reason!(@$part "disabled", UnprocessableEntity,
+            "The operator has disabled the account.",
+            "This account is disabled. Ask the operator of this site for help.")
+    };
+    ($part:ident Closed) => {
+        reason!(@$part "closed", Forbidden,
+            "`accounts.registration` is `closed`.",
+            "This site isn't accepting new accounts.")
+    };
+    ($part:ident EmailTaken) => {
+        reason!(@$part "email_taken", UnprocessableEntity,
+            "The address has an account already.",
+            "This address already has an account. Log in instead.")
+    };
+    ($part:ident EmailReserved) => {
+        reason!(@$part "email_reserved", UnprocessableEntity,
+            "The address belonged to an account until recently, and its owner may still take it back.",
+            "This address was recently in use and is reserved for a week. Use another one.")
+    };
+    ($part:ident EmailUnchanged) => {
+        reason!(@$part "email_unchanged", UnprocessableEntity,
+            "It is the account's address already.",
+            "This is already your address.")
+    };
+    ($part:ident NoMail) => {
+        reason!(@$part "no_mail", Forbidden,
+            "The site sends no mail.",
+            "A change of address needs an emailed link. Ask the operator of this site for help.")
+    };
+    ($part:ident NoSuchSession) => {
+        reason!(@$part "no_such_session", NotFound,
+            "The user has no session of this name.",
+            "This device is not logged in.")
+    };
+    ($part:ident NoSuchUser) => {
+        reason!(@$part "no_such_user", UnprocessableEntity,
+            "The account has been deleted.",
+            "There is no such account.")
+    };
+    ($part:ident DeadLink) => {
+        reason!(@$part "dead_link", NotFound,
+            "The link has been used, has expired, or never was one.",
+            "This link doesn't work any more. Each link works once and for a limited time.")
+    };
+    (message $name:ident = $message:literal) => { $message };
+    (@code $code:literal, $($rest:tt)*) => { $code };
+    (@status $code:literal, $status:ident, $($rest:tt)*) => { rocket::http::Status::$status };
+    (@doc $code:literal, $status:ident, $doc:literal, $($rest:tt)*) => { $doc };
+    (@message $code:literal, $status:ident, $doc:literal, $message:literal) => { $message };
+}
+
+/// Makes the error of an act out of its reasons.
+///
+/// `Reason = "…"` has a message of its own. After `;` stand the reasons that are errors themselves.
+/// Each error has `Failed` beside them, for what failed on our side.
+macro_rules! refusals {
+    (
+        $(#[$meta:meta])*
+        $name:ident {
+            $($(#[$note:meta])* $reason:ident $(= $message:literal)?),* $(,)?
+            $(; $($(#[$inner_note:meta])* $inner:ident($type:ty)),* $(,)?)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum $name {
+            $(
+                #[doc = reason!(doc $reason)]
+                $(#[$note])*
+                $reason,
+            )*
+            $($($(#[$inner_note])* $inner($type),)*)?
+            /// Our side failed. Nothing has changed.
+            Failed(crate::error::Error),
+        }
+
+        impl $name {
+            /// Returns the reason's stable name. The module [`auth`](crate::auth) lists them all.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $($name::$reason => reason!(code $reason),)*
+                    $($($name::$inner(error) => error.code(),)*)?
+                    $name::Failed(error) => error.code(),
+                }
+            }
+
+            /// Returns the status of the answer.
+            pub fn status(&self) -> rocket::http::Status {
+                match self {
+                    $($name::$reason => reason!(status $reason),)*
+                    $($($name::$inner(_) => rocket::http::Status::UnprocessableEntity,)*)?
+                    $name::Failed(error) => error.status(),
+                }
+            }
+        }
+
+        /// Except for `Failed`, this is a message to the visitor.
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $($name::$reason => f.write_str(reason!(message $reason $(= $message)?)),)*
+                    $($($name::$inner(error) => error.fmt(f),)*)?
+                    $name::Failed(error) => error.fmt(f),
+                }
+            }
+        }
+
+        impl std::error::Error for $name {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                match self {
+                    $name::Failed(error) => error.source(),
+                    _ => None,
+                }
+            }
+        }
+
+        impl From<crate::error::Error> for $name {
+            fn from(error: crate::error::Error) -> Self {
+                $name::Failed(error)
+            }
+        }
+
+        $($(
+            impl From<$type> for $name {
+                fn from(error: $type) -> Self {
+                    $name::$inner(error)
+                }
+            }
+        )*)?
+
+        /// The registered catcher answers with the [`status()`](Self::status()). Ours shows the message, and
+        /// tells a program the [`code()`](Self::code()) as well.
+        impl<'r> rocket::response::Responder<'r, 'static> for $name {
+            fn respond_to(
+                self,
+                request: &'r rocket::Request<'_>,
+            ) -> rocket::response::Result<'static> {
+                match self {
+                    $name::Failed(error) => error.respond_to(request),
+                    refused => crate::auth::refusal::refuse(
+                        request,
+                        refused.status(),
+                        refused.code(),
+                        refused.to_string(),
+                    ),
+                }
+            }
+        }
+    };
+}
+
+/// Leaves the answer to the catcher, and tells it what to say.
+pub(super) fn refuse(
+    request: &Request<'_>,
+    status: Status,
+    code: &'static str,
+    message: String,
+) -> response::Result<'static> {
+    request.local_cache(|| Said { code: Some(code), message: Some(message) });
+    Err(status)
+}

@@ -1,0 +1,182 @@
+//! Choosing a new password through a mailed link.
+
+use super::{Auth, LinkError};
+use crate::done::Act;
+use crate::error::Error;
+use crate::history::Kind;
+use crate::link::{self, Link, Purpose};
+use crate::metrics;
+use crate::notice::{self, Notice};
+use crate::password::{NewPassword, Password, PasswordError, PasswordHash};
+use crate::token::{Token, TokenId};
+use crate::user::store::Account;
+use crate::user::{self, Email};
+
+refusals! {
+    /// Why [`ResetLink::set()`] set no password.
+    ResetError {
+        DeadLink,
+        ;
+        /// The new password is the present one, or is known from a breach. The link is still good.
+        Password(PasswordError),
+    }
+}
+
+/// A link to a new password, which has not set one yet. [`Auth::reset_link()`] looks it up.
+#[derive(Debug)]
+#[must_use = "nothing has changed before `set()`"]
+pub struct ResetLink<'a> {
+    auth: &'a Auth<'a>,
+    id: TokenId,
+    email: Email,
+    /// `None`: this browser has just used the link.
+    account: Option<Account>,
+}
+
+impl Auth<'_> {
+    /// Mails a link to a new password to `email`, if it has an account that is
+    /// not disabled. Nothing tells whether it has.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
+        let mut change = self.accounts.change().await?;
+        change.lock_address(email).await?;
+        let account = user::store::find_by_email(&mut change, email).await?;
+        change.begin(&self.limits_of_mail("reset", email)).await?;
+        let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
+        let id = user.as_ref().map(|user| user.id);
+        change.record_of(Kind::ResetAsked, id, Some(email)).await?;
+        change.begin_masked().await?;
+        match &user {
+            Some(user) => change.mail_link("reset", Purpose::Reset, user, &user.email).await?,
+            None => {
+                change.mail_sign_up(email, self.hasher.unusable()).await?;
+            }
+        }
+        change.end_masked(user.is_some()).await?;
+        change.commit().await
+    }
+
+    /// Looks up the link of `token`, which [`ask_reset()`](Self::ask_reset()) has mailed. Nothing changes.
+    ///
+    /// For ten minutes the browser that has used a link finds it again: see [`ResetLink::is_spent()`].
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLink`](LinkError::DeadLink), which counts against the client's address unless the request is a
+    /// `GET`. `Failed` if the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// many dead links.
+    pub async fn reset_link(&self, token: &str) -> Result<ResetLink<'_>, LinkError> {
+        let Some(id) = Token::parse(token).map(|token| token.id()) else {
+            return Err(self.dead_link().await);
+        };
+        if let Some((link, account)) = self.find_reset_of(id).await? {
+            return Ok(ResetLink { auth: self, id, email: link.email, account: Some(account) });
+        }
+        let done = self.done_here(id).await?.filter(|done| done.act == Act::PasswordReset);
+        match done.and_then(|done| done.email) {
+            Some(email) => Ok(ResetLink { auth: self, id, email, account: None }),
+            None => Err(self.dead_link().await),
+        }
+    }
+
+    async fn find_reset_of(&self, id: TokenId) -> Result<Option<(Link, Account)>, Error> {
+        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        let link = link::find(&mut db, id, &[Purpose::Reset], now).await?;
+        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+            return Ok(None);
+        };
+        let account = user::store::find(&mut db, user_id).await?;
+        let account = account.filter(|account| account.disabled_at.is_none());
+        Ok(account.map(|account| (link, account)))
+    }
+}
+
+impl ResetLink<'_> {
+    /// Returns the address that the link was mailed to.
+    pub fn email(&self) -> &Email {
+        &self.email
+    }
+
+    /// Returns whether this browser has set a password with the link within the last ten minutes. Then
+    /// [`set()`](Self::set()) sets no other, but accepts that password once more: a form that was sent
+    /// twice is answered twice.
+    pub fn is_spent(&self) -> bool {
+        self.account.is_none()
+    }
+
+    /// Sets the account's password. Every session of the user ends, and every link; nobody is logged
+    /// in. All notices are switched on, and the user is told by mail.
+    ///
+    /// Somebody with the link learns whether `new` is the present password. It is one guess for a
+    /// link: if it is not, it becomes the password, and for a spent one there is no other.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLink`](ResetError::DeadLink) and [`Password`](ResetError::Password). `Failed` if the database
+    /// or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too many dead
+    /// links.
+    pub async fn set(&self, new: NewPassword) -> Result<(), ResetError> {
+        let (auth, typed) = (self.auth, Password::from(new.clone()));
+        let Some(account) = &self.account else {
+            if auth.was_reset_to(self.id, typed).await? {
+                return Ok(());
+            }
+            auth.refuse_link().await?;
+            return Err(ResetError::DeadLink);
+        };
+
+        if auth.verify_hash(typed.clone(), Some(&account.password_hash)).await?.matches {
+            // Of two at once the first may have set it between two look-ups.
+            return match auth.was_reset(self.id).await? {
+                true => Ok(()),
+                false => Err(PasswordError::Present.into()),
+            };
+        }
+        auth.refuse_breached::<ResetError>(&new).await?;
+        let hash = auth.hash(new).await?;
+        if self.store(&hash).await? || auth.was_reset_to(self.id, typed).await? {
+            return Ok(());
+        }
+        Err(ResetError::DeadLink)
+    }
+
+    /// Spends the link for the password of `hash`. Returns `false`, and changes nothing, if it is dead by
+    /// now.
+    async fn store(&self, hash: &PasswordHash) -> Result<bool, Error> {
+        let (auth, id) = (self.auth, self.id);
+        let mut change = auth.accounts.change().await?;
+        let link = change.take(id, &[Purpose::Reset]).await?;
+        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+            return Ok(false);
+        };
+        let account = user::store::find(&mut change, user_id).await?;
+        let account = account.filter(|account| account.disabled_at.is_none());
+        let Some(Account { user, .. }) =
+            account.filter(|found| found.user.email.is_same(&link.email))
+        else {
+            return Ok(false);
+        };
+
+        // Somebody who used a mailed link reads the mail of its address.
+        if link.is_mailed {
+            let now = change.now;
+            user::store::verify(&mut change, user.id, &link.email, now).await?;
+        }
+        let ended = change.replace_password(&user, hash).await?;
+        // A thief has switched them off, this one above all.
+        notice::set(&mut change, user.id, &Notice::ALL).await?;
+        change.forget_failures(&user.email).await?;
+        change.record(Kind::PasswordReset, &user).await?;
+        auth.note_link(&mut change, id, Act::PasswordReset, user.id).await?;
+        let content = change.content(&user.email);
+        change.notify(Notice::PasswordReset, &user, &user.email, content).await?;
+        change.commit().await?;
+        metrics::ended(ended);
+        auth.forget_session_of(&user);
+        auth.send_done(id);
+        Ok(true)
+    }
+}
