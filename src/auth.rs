@@ -1,8 +1,94 @@
 //! What a visitor can do with an account, from signing up to deleting it.
 //!
-//! Each act is one function that pages, and an application of its own, call.
-//! No database connection is held while a password is hashed; what an act
-//! changes, records and mails is one transaction.
+//! [`Auth`] has each act as one function, which our own pages call as well. No database connection is
+//! held while a password is hashed. What an act changes, records and mails is one transaction.
+//!
+//! # Outcomes
+//!
+//! If an act returns `Ok`, it was done. If it was not done, its error says why. The variants of an error
+//! are the reasons that lie with the visitor, and `Failed`, which holds what failed on our side as an
+//! [`Error`]. A reason has the same name in every act, and is for
+//!
+//!   * the visitor, as a message: its `Display`;
+//!   * a program, as a stable name: its `code()`;
+//!   * a route of the application that returns it: it is a responder. The registered catcher then
+//!     answers with its status. Ours shows the message, and sends the code to a program.
+//!
+//! ```rust
+//! # use rocket::post;
+//! use rocket_login::auth::LogInError;
+//! use rocket_login::web::Posted;
+//! use rocket_login::{Auth, Email, Password};
+//!
+//! #[derive(rocket::FromForm)]
+//! struct LogIn {
+//!     email: String,
+//!     password: String,
+//! }
+//!
+//! #[post("/api/log-in", data = "<form>")]
+//! async fn log_in(auth: Auth<'_>, form: Posted<LogIn>) -> Result<&'static str, LogInError> {
+//!     let Posted(LogIn { email, password }) = form;
+//!     let email = Email::parse(&email).ok();
+//!     auth.log_in(email.as_ref(), Password::typed(&password), false).await?;
+//!     Ok("You are logged in.")
+//! }
+//! ```
+//!
+//! A refusal cannot be overlooked. This does not compile, because of `unused_must_use`:
+//!
+//! ```rust,compile_fail
+//! #![deny(unused_must_use)]
+//! # use rocket_login::{Auth, Password, User};
+//! async fn pay_out(user: &User, auth: Auth<'_>, password: Password) {
+//!     auth.reauthenticate(user, password).await;
+//! }
+//! ```
+//!
+//! With `?` it compiles, and nothing goes on after a wrong password:
+//!
+//! ```rust
+//! #![deny(unused_must_use)]
+//! # use rocket_login::auth::ReauthenticateError;
+//! # use rocket_login::{Auth, Password, User};
+//! async fn pay_out(
+//!     user: &User,
+//!     auth: Auth<'_>,
+//!     password: Password,
+//! ) -> Result<(), ReauthenticateError> {
+//!     auth.reauthenticate(user, password).await?;
+//!     // Here the password was right.
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Codes
+//!
+//! | code | status | meaning |
+//! |---|---|---|
+//! | `wrong_password` | 422 | The password is wrong. At the log-in: or the address has no account. |
+//! | `disabled` | 422 | The operator has disabled the account. |
+//! | `closed` | 403 | `accounts.registration` is `closed`. |
+//! | `email_taken` | 422 | The address has an account. |
+//! | `email_reserved` | 422 | The address belonged to an account until recently. |
+//! | `email_unchanged` | 422 | The address is the account's already. |
+//! | `no_mail` | 403 | The site sends no mail. |
+//! | `no_such_session` | 404 | The user has no session of this name. |
+//! | `no_such_user` | 422 | The account has been deleted. |
+//! | `dead_link` | 404 | The link has been used, has expired, or never was one. |
+//! | `email_missing`, `email_too_long`, `email_not_ascii`, `email_malformed` | 422 | [`EmailError`](crate::EmailError) |
+//! | `password_missing`, `password_too_short`, `password_too_long`, `password_unreadable`, `password_common`, `password_context`, `password_breached`, `password_unchanged` | 422 | [`PasswordError`] |
+//! | `invalid_form` | 422 | Fields of the form were refused. Each has a code of its own. |
+//! | `log_in_required` | 401 | Nobody is logged in. |
+//! | `reauthentication_required` | 401 | The log-in is too old for this act. |
+//! | `session_ended` | 409 | The session was ended while the request ran. |
+//! | `state_too_large` | 413 | The session's state would be larger than `session.state_limit`. |
+//! | `throttled` | 429 | The visitor has tried too often. `Retry-After` says when they may try again. |
+//! | `too_many_sessions` | 429 | The address has begun more sessions than `session.visitor_limit`. |
+//! | `cross_site` | 403 | Another site made the request. |
+//! | `bad_request`, `forbidden`, `not_found`, `method_not_allowed`, `request_timeout`, `payload_too_large`, `unsupported_media_type` | 4xx | The status says it all. |
+//! | `unavailable` | 503 | The database or the hashing workers did not answer in time. |
+//! | `internal` | 500 | Our mistake, or the application's. |
 
 #[macro_use]
 mod refusal;
@@ -49,19 +135,19 @@ use crate::user::{self, User};
 use change::{Accounts, Change};
 
 pub use delete::DeleteError;
-pub use done::LinkError;
-pub(crate) use done::done_in_session;
+pub use done::{LinkError, Overtaken};
 pub use email::ChangeEmailError;
 pub use export::Export;
-pub use guards::{RecentLogin, WantsPassword};
+pub use guards::RecentLogin;
 pub use log_in::{LogInAsError, LogInError};
 pub use not_me::{Locked, NotMeLink};
 pub(crate) use operate::{Operator, Overview};
 pub use password::ChangePasswordError;
-pub use register::{RegisterError, Registered, SignUpCookie};
+pub(crate) use register::SignUpCookie;
+pub use register::{RegisterError, Registered};
 pub use reset::{ResetError, ResetLink};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
-pub use sweep::fairing as sweeper;
+pub(crate) use sweep::fairing as sweeper;
 pub use verify::{Verified, VerifyError, VerifyLink};
 
 refusals! {

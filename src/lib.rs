@@ -104,7 +104,7 @@ pub mod testing;
 mod throttle;
 mod token;
 mod user;
-mod web;
+pub mod web;
 
 use rocket::figment::Figment;
 use rocket::{Build, Rocket};

@@ -27,7 +27,8 @@ mod well_known;
 
 use rocket::{Route, routes as routes_of};
 
-use page::{FieldErrors, Html, Page, Rejection, wrong_password};
+use crate::web::FieldErrors;
+use page::{Html, Page, Rejection, wrong_password};
 
 pub use errors::{catchers, log_in_catcher};
 pub use templates::{Customize, Engines, Rendered, fairing as templates};

@@ -34,6 +34,8 @@
 //! ```
 
 mod conformance;
+#[cfg(feature = "sqlite")]
+mod example;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +45,7 @@ use rocket::http::{ContentType, Cookie, Status};
 use rocket::local::asynchronous::{Client, LocalRequest};
 
 use crate::attached::attached;
+use crate::auth::Auth;
 use crate::cookies::PendingCookies;
 use crate::db::{Db, calls};
 use crate::password::PasswordHash;
@@ -51,6 +54,9 @@ use crate::user::{self, Email};
 use crate::{Clock, mail};
 
 pub use conformance::conformance;
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub use example::{Example, example};
 
 /// A browser of one person. It keeps cookies, and follows no redirect.
 ///
@@ -144,6 +150,21 @@ impl<'c> Browser<'c> {
         let session = Session::of(rocket, pending.clone(), client, opened).await;
         let result = act(&session.expect("the session")).await;
         pending.take().iter().for_each(|cookie| self.keep(cookie));
+        result
+    }
+
+    /// Runs `act` with the guard [`Auth`] of a form that this browser sends, as a handler would. A cookie
+    /// that it sets is kept.
+    ///
+    /// # Panics
+    ///
+    /// If the database fails.
+    pub async fn with_auth<R>(&self, act: impl AsyncFnOnce(Auth<'_>) -> R) -> R {
+        let cookies = self.cookies().clone();
+        let request = self.client.post("/").cookies(cookies.into_iter().map(Cookie::from));
+        let auth = request.inner().guard::<Auth<'_>>().await;
+        let result = act(auth.succeeded().expect("the acts")).await;
+        PendingCookies::of(request.inner()).take().iter().for_each(|cookie| self.keep(cookie));
         result
     }
 

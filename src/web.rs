@@ -6,10 +6,13 @@ mod problem;
 mod return_to;
 mod same_origin;
 
-pub use form::Posted;
 #[cfg(fuzzing)]
-pub use form::parse as parse_form;
-pub use headers::{SecretPath, SecurityHeaders, secure_unseen, shield};
-pub use problem::{Problem, is_program, prefers_json};
+pub(crate) use form::parse as parse_form;
+pub(crate) use headers::{SecurityHeaders, secure_unseen, shield};
+pub(crate) use problem::is_program;
+pub(crate) use same_origin::{SameOrigin, is_refused, routes};
+
+pub use form::Posted;
+pub use headers::SecretPath;
+pub use problem::{FieldError, FieldErrors, Problem, prefers_json};
 pub use return_to::ReturnTo;
-pub use same_origin::{SameOrigin, is_refused, routes};

@@ -1,20 +1,14 @@
 //! Answering the same request once more.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use rocket::Request;
-use rocket::outcome::Outcome;
 use sha2::{Digest, Sha256};
 
 use super::Auth;
 use super::change::Change;
 use super::register::text;
-use crate::attached::attached;
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::done::{self, Act, Done, LIFETIME};
 use crate::error::Error;
 use crate::password::Password;
-use crate::session::Session;
 use crate::throttle;
 use crate::token::TokenId;
 use crate::user;
@@ -24,17 +18,43 @@ refusals! {
     LinkError { DeadLink }
 }
 
+/// The acts that replace or end the session in which they are done. [`Auth::overtaken()`] returns them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overtaken {
+    /// The password was changed.
+    PasswordChanged,
+    /// The password was given again.
+    Reauthenticated,
+    /// The account was deleted.
+    Deleted,
+}
+
 impl Auth<'_> {
-    /// Whether this browser has done something a moment ago that replaced or ended
-    /// the session which this request came with, as by a double click.
+    /// Returns which act of this browser has replaced or ended the session with which the request came,
+    /// within the last ten minutes: a form was sent twice, or the answer with the new cookie was lost.
+    /// `None`: no act has.
+    ///
+    /// It is for two places. After an error with [`is_ended()`](Error::is_ended()) it tells that the act
+    /// is done already. In a catcher for `401` it tells why the visitor is no longer logged in.
     ///
     /// # Errors
     ///
-    /// When the database fails.
-    pub(crate) async fn is_overtaken(&self) -> Result<bool, Error> {
-        let Some(id) = self.session.current_id() else { return Ok(false) };
+    /// If the database fails.
+    pub async fn overtaken(&self) -> Result<Option<Overtaken>, Error> {
+        let id = match self.session.user() {
+            Some(_) => self.session.current_id(),
+            None => self.session.dead_id(),
+        };
+        let Some(id) = id else { return Ok(None) };
         let mut db = self.accounts.db.read().await?;
-        Ok(done::find(&mut db, id, self.accounts.clock.now()).await?.is_some())
+        let done = done::find(&mut db, id, self.accounts.clock.now()).await?;
+        Ok(done.and_then(|done| match done.act {
+            Act::PasswordChanged => Some(Overtaken::PasswordChanged),
+            Act::Reauthenticated => Some(Overtaken::Reauthenticated),
+            Act::Deleted => Some(Overtaken::Deleted),
+            _ => None,
+        }))
     }
 
     /// What to answer to somebody who brings a dead link. If it is not just looked at, it counts
@@ -148,25 +168,6 @@ impl Auth<'_> {
         }
         Some(BASE64_URL_SAFE_NO_PAD.encode(digest.finalize()))
     }
-}
-
-/// What was done a moment ago with the session whose token the request brings, if
-/// that token is dead since then.
-///
-/// # Errors
-///
-/// When the database fails.
-pub(crate) async fn done_in_session(request: &Request<'_>) -> Result<Option<&'static str>, Error> {
-    let Outcome::Success(session) = request.guard::<&Session>().await else { return Ok(None) };
-    let Some(id) = session.dead_id().filter(|_| session.user().is_none()) else { return Ok(None) };
-    let (db, clock): (&Db, &Clock) = (attached(request.rocket()), attached(request.rocket()));
-    let done = done::find(&mut db.read().await?, id, clock.now()).await?;
-    Ok(done.and_then(|done| match done.act {
-        Act::PasswordChanged => Some("Your password was changed. Log in again."),
-        Act::Reauthenticated => Some("Your password was confirmed. Log in again."),
-        Act::Deleted => Some("Your account was deleted."),
-        _ => None,
-    }))
 }
 
 /// Under which id it is remembered that the session `handle` was ended from the

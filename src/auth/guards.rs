@@ -46,9 +46,17 @@ use crate::user::User;
 pub struct RecentLogin<'r>(&'r User);
 
 /// Whether the request was refused only because the password was given too
-/// long ago. In the request's local cache, for the catcher.
+/// long ago. In the request's local cache.
 #[derive(Debug, Clone, Copy)]
-pub struct WantsPassword(pub bool);
+struct WantsPassword(bool);
+
+impl RecentLogin<'_> {
+    /// Returns whether this guard has refused the request only because the user gave their password too
+    /// long ago. A catcher for `401` asks it, to lead to a page that asks for the password again.
+    pub fn is_wanted(request: &Request<'_>) -> bool {
+        request.local_cache(|| WantsPassword(false)).0
+    }
+}
 
 impl Deref for RecentLogin<'_> {
     type Target = User;

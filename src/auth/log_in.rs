@@ -114,6 +114,31 @@ impl Auth<'_> {
         Ok(self.enter(change, &user, &[], remember).await?)
     }
 
+    /// Returns the user with the id `id`, for [`log_in_as()`](Self::log_in_as()). `None`: there is no such
+    /// account.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn find_user(&self, id: i64) -> Result<Option<User>, Error> {
+        let account = user::store::find(&mut self.accounts.db.read().await?, id).await?;
+        Ok(account.map(|account| account.user))
+    }
+
+    /// Returns the user with the address `email`, in any case. `None`: there is no such account.
+    ///
+    /// The address is not proof of anything: at a provider, somebody else may have it. And an answer that
+    /// differs for a known address tells strangers who has an account.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>, Error> {
+        let mut db = self.accounts.db.read().await?;
+        let account = user::store::find_by_email(&mut db, email).await?;
+        Ok(account.map(|account| account.user))
+    }
+
     /// Logs the user in, whom `change` has locked and found to be allowed to.
     async fn enter(
         &self,

@@ -4,7 +4,7 @@ use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
-use super::{FieldErrors, Html, Page, Rejection};
+use super::{Html, Page, Rejection};
 use crate::auth::{Auth, DeleteError, RecentLogin};
 use crate::password::Password;
 use crate::web::Posted;
@@ -33,7 +33,7 @@ pub async fn submit(
         Ok(()) => Ok(page.redirect_home("Your account was deleted.")),
         Err(DeleteError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(DeleteError::WrongPassword) => {
-            let errors = FieldErrors::from([super::wrong_password(&current_password)]);
+            let errors = super::wrong_password("current_password", &current_password);
             Err(page.refuse("delete", errors, context! {}).into())
         }
     }

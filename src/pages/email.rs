@@ -42,12 +42,13 @@ pub async fn submit(
     let refuse = |errors| page.refuse("email", errors, context! { email: &typed });
 
     let mut errors = FieldErrors::new();
-    let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
+    let email = Email::parse(&typed).map_err(|error| errors.add("email", error.code(), error));
     if email.as_ref().is_ok_and(|email| *email == user.email) {
-        errors.insert("email", ChangeEmailError::EmailUnchanged.to_string());
+        let error = ChangeEmailError::EmailUnchanged;
+        errors.add("email", error.code(), error);
     }
     if current_password.is_empty() {
-        errors.extend([super::wrong_password("")]);
+        errors.merge(super::wrong_password("current_password", ""));
     }
     let (Ok(email), true) = (email, errors.is_empty()) else {
         return Err(refuse(errors).into());
@@ -63,10 +64,10 @@ pub async fn submit(
         Err(ChangeEmailError::Failed(error)) => Err(error.into()),
         Err(ChangeEmailError::NoMail) => Err(page.forbid("no_mail").into()),
         Err(error @ ChangeEmailError::EmailUnchanged) => {
-            Err(refuse(FieldErrors::from([("email", error.to_string())])).into())
+            Err(refuse(FieldErrors::of("email", error.code(), error)).into())
         }
         Err(ChangeEmailError::WrongPassword) => {
-            Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
+            Err(refuse(super::wrong_password("current_password", &current_password)).into())
         }
     }
 }

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
+use rocket::outcome::Outcome;
 use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
 use rocket_dyn_templates::context;
 
 use super::{Html, login, reauthenticate};
 use crate::attached::attached;
-use crate::auth::{self, WantsPassword};
+use crate::auth::{Auth, Overtaken, RecentLogin};
 use crate::base::Base;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp, in_words};
 use crate::config::Config;
-use crate::error::RetryAfter;
+use crate::error::{RetryAfter, Said};
 use crate::history::{Kind, Line};
 use crate::mail::Mail;
 use crate::routing::{self, covers};
@@ -52,11 +53,20 @@ async fn tell_done(request: &Request<'_>) {
     if prefers_json(request) {
         return;
     }
-    match auth::done_in_session(request).await {
-        Ok(Some(message)) => Flash::of(request).set(message),
+    let Outcome::Success(auth) = request.guard::<Auth<'_>>().await else { return };
+    match auth.overtaken().await {
+        Ok(Some(done)) => Flash::of(request).set(told(done)),
         Ok(None) => {}
         // The log-in page works all the same.
         Err(error) => log::warn!("what was done is not told: {error}"),
+    }
+}
+
+fn told(done: Overtaken) -> &'static str {
+    match done {
+        Overtaken::PasswordChanged => "Your password was changed. Log in again.",
+        Overtaken::Reauthenticated => "Your password was confirmed. Log in again.",
+        Overtaken::Deleted => "Your account was deleted.",
     }
 }
 
@@ -74,13 +84,16 @@ impl<'r> Responder<'r, 'static> for Caught {
         log_refusal(request, status);
         let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
         let mut response = match status {
-            _ if prefers_json(request) => Problem::new(status).respond_to(request),
+            _ if prefers_json(request) => problem(request, status).respond_to(request),
             // A script that followed the way to the log-in page would take it for its answer.
-            Status::Unauthorized if is_program(request) => Problem::new(status).respond_to(request),
+            Status::Unauthorized if is_program(request) => {
+                problem(request, status).respond_to(request)
+            }
             Status::Unauthorized => log_in(request, base).respond_to(request),
             _ if is_refused(request) => (status, cross_site_error(base)).respond_to(request),
             _ => {
                 let page = throttled(request, status, base);
+                let page = page.or_else(|| refusal(request, status, base));
                 let page = page.unwrap_or_else(|| error(status, base));
                 (status, page).respond_to(request)
             }
@@ -92,6 +105,30 @@ impl<'r> Responder<'r, 'static> for Caught {
         secure_unseen(request, &mut response);
         Ok(response)
     }
+}
+
+/// The error for a program, with the code of what led to it.
+fn problem(request: &Request<'_>, status: Status) -> Problem {
+    let problem = Problem::new(status);
+    let Said { code, message, .. } = request.local_cache(Said::default);
+    match (status, code) {
+        _ if is_refused(request) => problem.with_code("cross_site"),
+        (Status::MethodNotAllowed, _) => problem,
+        (Status::Unauthorized, _) if RecentLogin::is_wanted(request) => {
+            problem.with_code("reauthentication_required")
+        }
+        (_, Some(code)) => match message {
+            Some(message) => problem.with_code(code).with_detail(message),
+            None => problem.with_code(code),
+        },
+        (_, None) => problem,
+    }
+}
+
+/// The page of an act that was refused in a route of the application.
+fn refusal(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
+    let text = request.local_cache(Said::default).message.as_deref()?;
+    Some(error_with(status, base, "That didn't work", text))
 }
 
 /// The page of what may be tried again after a time that is known.
@@ -120,7 +157,7 @@ fn log_refusal(request: &Request<'_>, status: Status) {
 /// To the log-in page, or to the page that asks for the password again, and
 /// back here afterwards if here can be come back to.
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
-    if request.local_cache(|| WantsPassword(false)).0 {
+    if RecentLogin::is_wanted(request) {
         let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
         return Redirect::to(base.join(uri!(reauthenticate::form(next = next))));
     }

@@ -7,7 +7,7 @@ use rocket_dyn_templates::context;
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, LogInError};
 use crate::password::Password;
-use crate::user::Email;
+use crate::user::{Email, EmailError};
 use crate::web::{Posted, ReturnTo};
 
 /// What is typed into the form.
@@ -39,10 +39,10 @@ pub async fn submit(
 
     let mut empty = FieldErrors::new();
     if typed.trim().is_empty() {
-        empty.insert("email", "Enter your email address.".into());
+        empty.add("email", EmailError::Empty.code(), EmailError::Empty);
     }
     if password.is_empty() {
-        empty.insert("password", "Enter your password.".into());
+        empty.merge(super::wrong_password("password", ""));
     }
     if !empty.is_empty() {
         return Err(refuse(empty).into());
@@ -52,6 +52,6 @@ pub async fn submit(
     match auth.log_in(email.as_ref(), Password::typed(&password), remember).await {
         Ok(()) => Ok(page.redirect(next, "You are logged in.")),
         Err(LogInError::Failed(error)) => Err(error.into()),
-        Err(error) => Err(refuse(FieldErrors::from([("form", error.to_string())])).into()),
+        Err(error) => Err(refuse(FieldErrors::of("form", error.code(), error)).into()),
     }
 }

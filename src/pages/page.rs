@@ -11,14 +11,15 @@ use rocket_dyn_templates::context;
 use serde::Serialize;
 
 use crate::attached::attached;
-use crate::auth::{Auth, LinkError};
+use crate::auth::{Auth, LinkError, ReauthenticateError};
 use crate::base::Base;
 use crate::config::Config;
 use crate::error::Error;
 use crate::mail::Mail;
+use crate::password::PasswordError;
 use crate::session::{Flash, Session};
 use crate::user::User;
-use crate::web::{Problem, ReturnTo, prefers_json};
+use crate::web::{FieldErrors, Problem, ReturnTo, prefers_json};
 
 use super::Rendered;
 
@@ -59,9 +60,6 @@ impl From<Error> for Rejection {
     }
 }
 
-/// The messages of a refused form, by field; `form` is for the whole of it.
-pub type FieldErrors = BTreeMap<&'static str, String>;
-
 /// What every page shows beside its own content, as a request guard.
 ///
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does.
@@ -97,7 +95,7 @@ impl Page<'_> {
         Refused { status, page, problem: Problem::new(status).with_errors(errors) }
     }
 
-    /// Nobody may do this here; the template `name` says why.
+    /// Nobody may do this here; the template `name` says why. It is also the code for a program.
     pub fn forbid(&self, name: &'static str) -> Refused {
         self.deny(Status::Forbidden, name, context! {})
     }
@@ -123,7 +121,8 @@ impl Page<'_> {
     }
 
     fn deny(&self, status: Status, name: &'static str, content: impl Serialize) -> Refused {
-        Refused { status, page: self.render(name, content), problem: Problem::new(status) }
+        let problem = Problem::new(status).with_code(name);
+        Refused { status, page: self.render(name, content), problem }
     }
 
     /// `303 See Other` to `next`, or to the account page, with a message for
@@ -158,7 +157,7 @@ impl Page<'_> {
         auth: &Auth<'_>,
         next: Option<ReturnTo>,
     ) -> Result<Redirect, Error> {
-        match error.is_ended() && auth.is_overtaken().await? {
+        match error.is_ended() && auth.overtaken().await?.is_some() {
             true => Ok(Redirect::to(self.path_of(next))),
             false => Err(error),
         }
@@ -184,7 +183,9 @@ impl Page<'_> {
             is_registration_open: bool,
             has_mail: bool,
             min_length: usize,
-            errors: &'p FieldErrors,
+            /// The message at each field, and its code for templates that say it otherwise.
+            errors: BTreeMap<&'p str, &'p str>,
+            codes: BTreeMap<&'p str, &'p str>,
             #[serde(flatten)]
             content: C,
         }
@@ -198,20 +199,20 @@ impl Page<'_> {
                 is_registration_open: self.is_registration_open(),
                 has_mail: self.has_mail,
                 min_length: self.config.password.min_length,
-                errors,
+                errors: errors.iter().map(|error| (error.field, &*error.message)).collect(),
+                codes: errors.iter().map(|error| (error.field, error.code)).collect(),
                 content,
             },
         )
     }
 }
 
-/// The message at a field that should hold the present password.
-pub fn wrong_password(typed: &str) -> (&'static str, String) {
-    let message = match typed {
-        "" => "Enter your password.",
-        _ => "Wrong password.",
-    };
-    ("current_password", message.into())
+/// The error at `field`, which should hold the present password.
+pub fn wrong_password(field: &'static str, typed: &str) -> FieldErrors {
+    match (typed, ReauthenticateError::WrongPassword) {
+        ("", _) => FieldErrors::of(field, PasswordError::Empty.code(), "Enter your password."),
+        (_, wrong) => FieldErrors::of(field, wrong.code(), wrong),
+    }
 }
 
 impl Html {

@@ -37,9 +37,9 @@ pub async fn submit(
     let mut errors = FieldErrors::new();
     let new = auth
         .new_password(&new_password, &user.email)
-        .map_err(|error| errors.insert("new_password", error.to_string()));
+        .map_err(|error| errors.add("new_password", error.code(), error));
     if current_password.is_empty() {
-        errors.extend([super::wrong_password("")]);
+        errors.merge(super::wrong_password("current_password", ""));
     }
     let (Ok(new), true) = (new, errors.is_empty()) else {
         return Err(refuse(errors).into());
@@ -51,10 +51,10 @@ pub async fn submit(
         }
         Err(ChangePasswordError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(ChangePasswordError::Password(error)) => {
-            Err(refuse(FieldErrors::from([("new_password", error.to_string())])).into())
+            Err(refuse(FieldErrors::of("new_password", error.code(), error)).into())
         }
         Err(ChangePasswordError::WrongPassword) => {
-            Err(refuse(FieldErrors::from([super::wrong_password(&current_password)])).into())
+            Err(refuse(super::wrong_password("current_password", &current_password)).into())
         }
     }
 }

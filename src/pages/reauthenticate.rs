@@ -4,7 +4,7 @@ use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
 use rocket_dyn_templates::context;
 
-use super::{FieldErrors, Html, Page, Rejection};
+use super::{Html, Page, Rejection};
 use crate::auth::{Auth, ReauthenticateError};
 use crate::clock::in_words;
 use crate::password::Password;
@@ -43,8 +43,7 @@ pub async fn submit(
         }
         Err(ReauthenticateError::Failed(error)) => Ok(page.overtaken(error, &auth, next).await?),
         Err(ReauthenticateError::WrongPassword) => {
-            let (_, message) = super::wrong_password(&password);
-            let errors = FieldErrors::from([("password", message)]);
+            let errors = super::wrong_password("password", &password);
             Err(page.refuse("reauthenticate", errors, context! { next }).into())
         }
     }

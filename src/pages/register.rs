@@ -44,10 +44,10 @@ pub async fn submit(
     };
 
     let mut errors = FieldErrors::new();
-    let email = Email::parse(&typed).map_err(|error| errors.insert("email", error.to_string()));
+    let email = Email::parse(&typed).map_err(|error| errors.add("email", error.code(), error));
     let password = auth
         .new_password(&password, &typed)
-        .map_err(|error| errors.insert("password", error.to_string()));
+        .map_err(|error| errors.add("password", error.code(), error));
     let (Ok(email), Ok(password)) = (email, password) else {
         return Err(refuse(errors));
     };
@@ -61,9 +61,9 @@ pub async fn submit(
         Err(RegisterError::Closed) => Err(page.forbid("closed").into()),
         Err(RegisterError::Failed(error)) => Err(error.into()),
         Err(RegisterError::Password(error)) => {
-            Err(refuse(FieldErrors::from([("password", error.to_string())])))
+            Err(refuse(FieldErrors::of("password", error.code(), error)))
         }
-        Err(error) => Err(refuse(FieldErrors::from([("email", error.to_string())]))),
+        Err(error) => Err(refuse(FieldErrors::of("email", error.code(), error))),
     }
 }
 

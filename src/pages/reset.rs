@@ -44,7 +44,7 @@ pub async fn submit(
     let email = match Email::parse(&typed) {
         Ok(email) => email,
         Err(error) => {
-            let errors = FieldErrors::from([("email", error.to_string())]);
+            let errors = FieldErrors::of("email", error.code(), error);
             return Err(page.refuse("reset", errors, context! { email: &typed }).into());
         }
     };
@@ -91,7 +91,7 @@ pub async fn set(
         Ok(()) => Ok(page.redirect_to("/login", SET)),
         Err(ResetError::DeadLink) => Err(page.dead_link("reset").into()),
         Err(ResetError::Password(error)) => {
-            let errors = FieldErrors::from([("new_password", error.to_string())]);
+            let errors = FieldErrors::of("new_password", error.code(), error);
             let content = context! { token, email: link.email() };
             Err(page.refuse("reset_choose", errors, content).into())
         }

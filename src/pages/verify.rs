@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, Verified, VerifyError, VerifyLink};
-use crate::password::Password;
+use crate::password::{Password, PasswordError};
 use crate::web::{Posted, SecretPath};
 
 /// What is typed into the form, where a password is asked for.
@@ -61,13 +61,14 @@ async fn confirm(
     password: Option<String>,
 ) -> Result<Redirect, Rejection> {
     let link = auth.verify_link(token).await.map_err(|error| page.dead("verify", error))?;
-    let refuse = |message: &str| {
-        let errors = FieldErrors::from([("password", message.to_owned())]);
+    let refuse = |code, message: String| {
+        let errors = FieldErrors::of("password", code, message);
         page.refuse("verify", errors, content(token, &link))
     };
     // Left empty is not left out: that makes the password void.
     if link.wants_password() && password.as_deref() == Some("") {
-        return Err(refuse("Enter the password.").into());
+        let message = "Enter the password.".to_owned();
+        return Err(refuse(PasswordError::Empty.code(), message).into());
     }
 
     match link.confirm(password.as_deref().map(Password::typed)).await {
@@ -75,7 +76,9 @@ async fn confirm(
             let path = if page.user.is_some() { "/account" } else { "/login" };
             Ok(page.redirect_to(path, &told(&page, verified, link.email())))
         }
-        Err(error @ VerifyError::WrongPassword) => Err(refuse(&error.to_string()).into()),
+        Err(error @ VerifyError::WrongPassword) => {
+            Err(refuse(error.code(), error.to_string()).into())
+        }
         Err(VerifyError::DeadLink) => Err(page.dead_link("verify").into()),
         Err(VerifyError::Failed(error)) => Err(error.into()),
     }

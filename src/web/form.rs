@@ -1,6 +1,7 @@
 //! Reads submitted forms.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use rocket::data::{self, Data, FromData, Limits};
@@ -23,7 +24,32 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// * `408 Request Timeout` if the body takes longer than five seconds;
 /// * `400 Bad Request` if the body ends early or is not UTF-8;
 /// * `422 Unprocessable Entity` if a field occurs twice, or has a name for nested values.
+///
+/// # Examples
+///
+/// ```rust
+/// use rocket::{FromForm, post};
+/// use rocket_login::web::Posted;
+///
+/// #[derive(FromForm)]
+/// struct Note {
+///     text: String,
+/// }
+///
+/// #[post("/notes", data = "<form>")]
+/// fn add(form: Posted<Note>) -> String {
+///     let Posted(Note { text }) = form;
+///     format!("Noted: {text}")
+/// }
+/// ```
 pub struct Posted<T>(pub T);
+
+/// A form may hold a password, so its fields are not printed.
+impl<T> fmt::Debug for Posted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Posted").finish_non_exhaustive()
+    }
+}
 
 #[rocket::async_trait]
 impl<'r, T: for<'f> FromForm<'f> + Send + 'static> FromData<'r> for Posted<T> {

@@ -57,6 +57,21 @@ struct IsSeen(bool);
 /// link on the page does not pass the path on. It is not `no-referrer`, because browsers would send
 /// `Origin: null` with our own form. Without `Sec-Fetch-Site`, as over http in a local network,
 /// that form would be refused.
+///
+/// # Examples
+///
+/// ```rust
+/// use rocket::get;
+/// use rocket_login::Auth;
+/// use rocket_login::auth::LinkError;
+/// use rocket_login::web::SecretPath;
+///
+/// #[get("/new-password/<token>")]
+/// async fn choose(_path: SecretPath, token: &str, auth: Auth<'_>) -> Result<String, LinkError> {
+///     let link = auth.reset_link(token).await?;
+///     Ok(format!("Choose a new password for {}", link.email()))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct SecretPath;
 

@@ -1,38 +1,144 @@
 //! Errors for programs: `application/problem+json` (RFC 9457).
 
-use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use rocket::Request;
 use rocket::http::{ContentType, MediaType, Status};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 
-/// An error for a client that prefers JSON.
+/// An error for a client that prefers JSON, as a response.
+///
+/// Beside the members of RFC 9457 it has a stable `code`, and `errors` if fields of a form were refused.
+///
+/// # Examples
+///
+/// ```json
+/// {
+///   "type": "about:blank",
+///   "title": "Unprocessable Entity",
+///   "status": 422,
+///   "code": "invalid_form",
+///   "errors": [
+///     {"field": "email", "code": "email_missing", "message": "Enter your email address."}
+///   ]
+/// }
+/// ```
 #[derive(Debug, Serialize)]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    errors: BTreeMap<&'static str, String>,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    errors: FieldErrors,
+}
+
+/// What is wrong with a form. The field `form` stands for the whole of it.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+pub struct FieldErrors(Vec<FieldError>);
+
+/// What is wrong with a field of a form.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct FieldError {
+    /// The field's name.
+    pub field: &'static str,
+    /// A stable name for the reason.
+    pub code: &'static str,
+    /// The reason, for the visitor.
+    pub message: String,
 }
 
 impl Problem {
-    /// Creates a problem with the status and its name, and without internals.
+    /// Creates a problem with the status, its name and a code for it, and without internals.
     pub fn new(status: Status) -> Self {
         Problem {
             kind: "about:blank",
             title: status.reason_lossy(),
             status: status.code,
-            errors: BTreeMap::new(),
+            code: code_of(status),
+            detail: None,
+            errors: FieldErrors::default(),
         }
     }
 
-    /// Adds one message for each field.
-    pub fn with_errors(mut self, errors: BTreeMap<&'static str, String>) -> Self {
+    /// Replaces the code.
+    pub fn with_code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Adds a message for the visitor.
+    pub fn with_detail(mut self, detail: impl Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// Adds the refused fields. The code of `form`, if it is among them, is the problem's code as well.
+    pub fn with_errors(mut self, errors: FieldErrors) -> Self {
+        let whole = errors.iter().find(|error| error.field == "form").map(|error| error.code);
+        self.code = whole.unwrap_or("invalid_form");
         self.errors = errors;
         self
+    }
+}
+
+impl FieldErrors {
+    /// Creates a form's errors without any.
+    pub fn new() -> Self {
+        FieldErrors::default()
+    }
+
+    /// Creates a form's errors with one. [`add()`](Self::add()) describes the arguments.
+    pub fn of(field: &'static str, code: &'static str, message: impl Display) -> Self {
+        let mut errors = FieldErrors::new();
+        errors.add(field, code, message);
+        errors
+    }
+
+    /// Adds an error: the field's name, a stable name for the reason, and the reason for the visitor.
+    pub fn add(&mut self, field: &'static str, code: &'static str, message: impl Display) {
+        self.0.push(FieldError { field, code, message: message.to_string() });
+    }
+
+    /// Adds the errors `other`.
+    pub fn merge(&mut self, other: FieldErrors) {
+        self.0.extend(other.0);
+    }
+
+    /// Returns whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the errors, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &FieldError> {
+        self.0.iter()
+    }
+}
+
+/// The code of an error of which only the status is known. The module [`auth`](crate::auth) lists them.
+fn code_of(status: Status) -> &'static str {
+    match status.code {
+        400 => "bad_request",
+        401 => "log_in_required",
+        403 => "forbidden",
+        404 => "not_found",
+        405 => "method_not_allowed",
+        408 => "request_timeout",
+        409 => "session_ended",
+        413 => "payload_too_large",
+        415 => "unsupported_media_type",
+        422 => "invalid_form",
+        429 => "throttled",
+        503 => "unavailable",
+        400..500 => "bad_request",
+        _ => "internal",
     }
 }
 
