@@ -96,3 +96,73 @@ fn every_file_that_a_decision_or_a_figure_names_exists() {
         }
     }
 }
+
+/// The map.
+const MAP: &str = include_str!("../../ARCHITECTURE.md");
+
+/// The section of the map under `heading`.
+fn section(heading: &str) -> &'static str {
+    let (_, rest) = MAP.split_once(&format!("\n## {heading}\n")).unwrap();
+    rest.split("\n## ").next().unwrap()
+}
+
+/// The names in the first cells of the rows of the table whose first heading is `first`.
+fn names(text: &'static str, first: &str) -> Vec<&'static str> {
+    let (_, table) = text.split_once(&format!("| {first} |")).unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap())).collect()
+}
+
+/// Whether `src` has the module `name`, as in `session/store`.
+fn is_module(name: &str) -> bool {
+    Path::new("src").join(name).with_extension("rs").is_file()
+}
+
+#[test]
+fn the_map_is_short() {
+    let lines = MAP.lines().count();
+    assert!(lines <= 150, "ARCHITECTURE.md has {lines} lines");
+}
+
+#[test]
+fn the_map_names_every_module_and_no_other() {
+    let mut named = names(section("Code map"), "module");
+    named.sort_unstable();
+    let entries = fs::read_dir("src").unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file());
+    let mut modules: Vec<_> =
+        files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    modules.sort_unstable();
+    assert_eq!(named, modules);
+
+    for path in names(section("Code map"), "path") {
+        assert!(Path::new(path).exists(), "there is no {path}");
+    }
+}
+
+#[test]
+fn every_invariant_names_a_module_that_exists() {
+    let section = section("Invariants");
+    let invariants: Vec<_> = section.lines().filter(|line| line.starts_with("- ")).collect();
+    assert!(invariants.len() > 20, "{} invariants", invariants.len());
+    for line in invariants {
+        let tag = line.strip_prefix("- **Invariant** (`").and_then(|rest| rest.split_once("`): "));
+        let (module, _) = tag.unwrap_or_else(|| panic!("no module is named: {line}"));
+        assert!(is_module(module), "there is no module {module}: {line}");
+    }
+}
+
+#[test]
+fn every_module_that_a_walk_names_exists() {
+    let walks = section("Five walks");
+    // `session::store::find`, `web::Posted`: without the last part if that is no module.
+    for path in quoted(walks).filter(|quoted| quoted.contains("::")) {
+        let module = path.replace("::", "/");
+        let parent = module.rsplit_once('/').unwrap().0;
+        // Types begin with a capital letter, as in `Email::parse`.
+        if path.starts_with(char::is_uppercase) {
+            continue;
+        }
+        assert!(is_module(&module) || is_module(parent), "there is no {path}");
+    }
+}
