@@ -58,18 +58,18 @@
 //! # Features
 //!
 //!   * `sqlite`, on by default: SQLite as the database. An application on PostgreSQL leaves it out
-//!     with `default-features = false`, and is then free to link another SQLite; the README has a
-//!     table of what goes together. Without it `databases.login.url` has no default, and
-//!     `sqlite:…` stops the start.
+//!     with `default-features = false`, and is then free to link another SQLite;
+//!     [a table](_documentation::reference#works-beside) says what goes together. Without it
+//!     `databases.login.url` has no default, and `sqlite:…` stops the start.
 //!   * `testing`: the module `testing`, for an application's tests.
 //!   * `prometheus`: `metrics::prometheus()`, an endpoint for Prometheus.
 //!
 //! # Further reading
 //!
-//! [Coming from express-session](_documentation::express), with every option
-//! and method of it; [ASVS 5.0](_documentation::asvs), row by row;
-//! [what breaks it](_documentation::reliability), and what does not; the
-//! [changelog](_documentation::changelog).
+//! [In your application](_documentation::application): templates, pages and tables of your own;
+//! [configuration](_documentation::configuration); the [reference](_documentation::reference) of
+//! routes, guards and commands; [security](_documentation::security); the
+//! [changelog](_documentation::changelog); and [more pages](_documentation).
 
 mod attached;
 pub mod auth;
@@ -136,17 +136,7 @@ pub fn rocket() -> Rocket<Build> {
 
 /// Pages that are longer than a comment should be.
 pub mod _documentation {
-    #[doc = include_str!("../docs/express.md")]
-    pub mod express {}
-
-    #[doc = include_str!("../docs/asvs.md")]
-    pub mod asvs {}
-
-    #[doc = include_str!("../docs/reliability.md")]
-    pub mod reliability {}
-
-    #[doc = include_str!("../CHANGELOG.md")]
-    pub mod changelog {}
+    include!(concat!(env!("OUT_DIR"), "/documentation.rs"));
 }
 
 /// The README's programs compile.

@@ -1,4 +1,4 @@
-//! The style sheet, the script and the icon, inside the binary.
+//! The files of `static`, inside the binary.
 
 use std::collections::HashMap;
 use std::path::Path;
