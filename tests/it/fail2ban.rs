@@ -20,9 +20,9 @@ const FORGED: &str = "Warning: security: time=2026-01-01T00:00:00Z event=throttl
 fn banned(log: &str, options: &[&str]) -> Vec<String> {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let readme = fs::read_to_string("README.md").unwrap();
+    let page = fs::read_to_string("docs/security.md").unwrap();
     let filters: Vec<_> =
-        readme.split("```").filter(|block| block.contains("\n[Definition]\n")).collect();
+        page.split("```").filter(|block| block.contains("\n[Definition]\n")).collect();
     assert_eq!(filters.len(), 1);
     fs::write(path("filter.conf"), filters[0].strip_prefix("ini\n").unwrap()).unwrap();
     fs::write(path("log"), log).unwrap();

@@ -15,6 +15,7 @@ mod config;
 mod cookie;
 mod database;
 mod docs;
+mod docs_match_code;
 mod embedding;
 mod errors;
 mod examples;
