@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as it can be believed.
+//! The origin of a request, as far as it can be trusted.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,27 +8,31 @@ use ipnet::IpNet;
 use rocket::Request;
 use woothee::parser::Parser;
 
-/// Browsers send 100 to 200 characters; a longer value is somebody's test.
+/// The longest user agent that is kept, in characters. Browsers send 100 to 200; a longer value is
+/// somebody's test.
 const MAX_USER_AGENT_LENGTH: usize = 255;
 
-/// How much of an entry that cannot be read is quoted in the log.
+/// The number of characters of an unreadable entry that the log quotes.
 const LONGEST_QUOTE: usize = 60;
 
-/// What stands for a user agent where a command acted. No browser can say it:
-/// control characters are taken out of what they say.
+/// The user agent that is recorded if a command acted. No browser can claim it, because control
+/// characters are removed from the header.
 const OPERATOR: &str = "\toperator";
 
-/// The address and the program a request comes from.
+/// The address and the program that sent a request.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
-    /// `None` when unknown, as on a Unix socket, or where a trusted proxy does not
-    /// say.
+    /// `None` means that the address is unknown, as on a Unix socket, or if a trusted proxy does
+    /// not name it.
     address: Option<IpAddr>,
-    /// What the browser says it is: anything, but bounded and printable.
+    /// The browser's own description of itself. It can be any text, but it has a bounded length and
+    /// no control characters.
     pub user_agent: String,
 }
 
 impl Client {
+    /// Returns the client of `request`. It believes `X-Forwarded-For` only if a proxy in
+    /// `trusted_proxies` wrote it.
     pub fn of(request: &Request<'_>, trusted_proxies: &[IpNet]) -> Self {
         let agent = request.headers().get_one("User-Agent").unwrap_or_default();
         let (address, doubt) = address(request, trusted_proxies);
@@ -45,35 +49,35 @@ impl Client {
         }
     }
 
-    /// The operator, at the command line.
+    /// Returns the operator as the client, for a command.
     pub fn operator() -> Self {
         Client { address: None, user_agent: OPERATOR.into() }
     }
 
-    /// Empty when unknown.
+    /// Returns the IP address as text, or an empty text if it is unknown.
     pub fn ip_address(&self) -> String {
         self.address.map_or_else(String::new, |ip| ip.to_string())
     }
 
-    /// What one subscriber has: the address, or the /64 around an IPv6 address.
-    /// Empty when unknown.
+    /// Returns the network of one subscriber: the IPv4 address, or the /64 around an IPv6 address.
+    /// The text is empty if the address is unknown.
     pub fn network(&self) -> String {
         self.address.map_or_else(String::new, |ip| network(ip).to_string())
     }
 }
 
-/// Why the address may not be the visitor's.
+/// A reason why the address may not be the visitor's.
 #[derive(Debug, PartialEq, Eq)]
 enum Doubt {
-    /// Behind a proxy that is not configured all visitors have one address, and
-    /// share one visitor's limits.
+    /// A proxy that is not configured passes the requests on. All visitors then have one address,
+    /// and share the limits of one visitor.
     Unnamed(IpAddr),
-    /// A trusted proxy has written something that is no address.
+    /// A trusted proxy has written an entry that is not an address.
     Unreadable(String),
 }
 
 impl Doubt {
-    /// Each kind is said once.
+    /// Logs the warning. Each kind is logged once per process.
     fn warn(&self) {
         static UNNAMED: Once = Once::new();
         static UNREADABLE: Once = Once::new();
@@ -91,26 +95,25 @@ impl fmt::Display for Doubt {
         match self {
             Doubt::Unnamed(proxy) => write!(
                 f,
-                "site.trusted_proxies: requests come through {proxy}, which is not named there, \
-                 so all visitors seem to have one address"
+                "site.trusted_proxies: requests come through {proxy}, which is not listed there, \
+                 so all visitors share one address and its limits; add the proxy's address"
             ),
             Doubt::Unreadable(entry) => {
                 let quoted: String = entry.chars().take(LONGEST_QUOTE).collect();
                 write!(
                     f,
-                    "X-Forwarded-For: a trusted proxy has written {quoted:?}, which is no address; \
-                     where it does, the visitor's address counts as unknown, and no limit by \
-                     address holds"
+                    "X-Forwarded-For: a trusted proxy wrote {quoted:?}, which is not an address; \
+                     such a visitor's address is unknown, so no limit by address applies to them"
                 )
             }
         }
     }
 }
 
-/// What a person would call the device, as in "Firefox on Windows".
+/// Returns a name for the device that people know, as in "Firefox on Windows".
 ///
-/// Browsers say little else by now, and what they say proves nothing: it is
-/// for reading, and nothing is decided by it.
+/// Browsers reveal little more than that today, and it proves nothing. The name is for display
+/// only; no decision uses it.
 pub fn device(user_agent: &str) -> String {
     if user_agent == OPERATOR {
         return "The operator".into();
@@ -138,13 +141,15 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The socket's address, unless a trusted proxy is there: then the right-most
-/// entry of `X-Forwarded-For` that no trusted proxy added. Entries left of it
-/// are whatever the client wrote, so a forged header changes nothing.
+/// Returns the address of the visitor, and a doubt about it if there is one.
 ///
-/// Where that entry cannot be read, the address is unknown. The proxy's own would
-/// be everybody's, and a hundred wrong passwords would lock everybody out; what
-/// stands further left may be forged.
+/// It is the socket's address, unless that belongs to a trusted proxy. Then it is the right-most
+/// entry of `X-Forwarded-For` that is not itself a trusted proxy. The client may have written all
+/// entries left of it, so a forged header changes nothing.
+///
+/// If that entry cannot be read, the address is unknown. The proxy's own address would be shared by
+/// everybody, so a hundred wrong passwords would lock everybody out. The entries further left may
+/// be forged.
 fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> (Option<IpAddr>, Option<Doubt>) {
     let trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
     let Some(peer) = request.remote() else { return (None, None) };
@@ -152,7 +157,8 @@ fn address(request: &Request<'_>, trusted_proxies: &[IpNet]) -> (Option<IpAddr>,
     let entries = request.headers().get("X-Forwarded-For").flat_map(|header| header.split(','));
     for entry in entries.collect::<Vec<_>>().into_iter().rev() {
         if !trusted(&address) {
-            // A visitor of the same network, whom a trusted proxy names, has nothing left of him.
+            // There is no doubt about a visitor in a local network whom a trusted proxy names,
+            // because no entry is left of theirs.
             return (Some(address), is_local(address).then_some(Doubt::Unnamed(address)));
         }
         match read(entry) {
@@ -170,10 +176,10 @@ fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// The address in an entry of `X-Forwarded-For`, as proxies write it: bare, or as
-/// a `node` of RFC 7239, section 6, which may have a port and quotation marks:
-/// `203.0.113.9:51234`, `"[2001:db8::9]:443"`. `None` for `unknown`, `_hidden` and
-/// whatever else is no address.
+/// Reads the address in an entry of `X-Forwarded-For`, in each form that proxies write: bare, or as
+/// a `node` of RFC 7239, section 6, which may have a port and quotation marks: `203.0.113.9:51234`,
+/// `"[2001:db8::9]:443"`. `None` means that the entry is not an address, such as `unknown` or
+/// `_hidden`.
 fn read(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let quoted = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -186,7 +192,7 @@ fn read(entry: &str) -> Option<IpAddr> {
             }
             return read_v6(address);
         }
-        // Of an IPv6 address without brackets, what stands behind a colon is no port.
+        // In an IPv6 address without brackets, the text after a colon is not a port.
         None => match node.split_once(':') {
             Some((address, port)) if is_port(port) && address.contains('.') => address,
             _ => node,
@@ -198,13 +204,14 @@ fn read(entry: &str) -> Option<IpAddr> {
     }
 }
 
-/// An IPv6 address; the zone that may follow it is this host's own business.
+/// Reads an IPv6 address. It drops the zone that may follow, which has a meaning only on the host
+/// that wrote it.
 fn read_v6(address: &str) -> Option<IpAddr> {
     let (address, _zone) = address.split_once('%').unwrap_or((address, ""));
     address.parse::<Ipv6Addr>().ok().map(|v6| IpAddr::from(v6).to_canonical())
 }
 
-/// A port, or what hides one (RFC 7239, section 6).
+/// Returns whether `text` is a port, or an obfuscated one (RFC 7239, section 6).
 fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(hidden) => {
@@ -508,7 +515,7 @@ mod tests {
         let long = doubt("10.0.0.1", &"x".repeat(4096)).unwrap().to_string();
         assert!(long.len() < 300, "{long}");
         assert!(
-            unnamed("127.0.0.1").unwrap().to_string().contains("127.0.0.1, which is not named")
+            unnamed("127.0.0.1").unwrap().to_string().contains("127.0.0.1, which is not listed")
         );
     }
 

@@ -1,4 +1,4 @@
-//! The one source of "now".
+//! The only source of the present time.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,13 +10,13 @@ use ::time::macros::format_description;
 use rocket::tokio::sync::Notify;
 use rocket::tokio::time;
 
-/// Whole seconds since 1970-01-01 UTC: the one unit of time in every table.
+/// Whole seconds since 1970-01-01 UTC. Every table uses this unit of time.
 pub type Timestamp = i64;
 
-/// Tells the time, and lets a test say what time it is.
+/// A clock that tells the present time and that a test can set.
 ///
-/// The stage manages a [`Clock::system()`] unless the application manages a
-/// clock of its own before attaching it.
+/// The stage manages a [`Clock::system()`], unless the application manages its own clock before it
+/// attaches the stage.
 ///
 /// # Examples
 ///
@@ -38,19 +38,20 @@ struct Manual {
 }
 
 impl Clock {
-    /// The operating system's clock.
+    /// Returns the operating system's clock.
     pub fn system() -> Self {
         Clock(None)
     }
 
-    /// A clock that stands at `now`, in seconds since 1970, until it is moved.
+    /// Returns a clock that stands still at `now`, in seconds since 1970, until
+    /// [`advance()`](Self::advance()) moves it.
     ///
-    /// Clones share the time, so a test keeps one and hands over another.
+    /// Clones share the time, so a test can keep one clone and pass on another.
     pub fn manual(now: Timestamp) -> Self {
         Clock(Some(Arc::new(Manual { now: AtomicI64::new(now), moved: Notify::new() })))
     }
 
-    /// The present time, in whole seconds.
+    /// Returns the present time, in whole seconds since 1970-01-01 UTC.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Some(manual) => manual.now.load(Ordering::SeqCst),
@@ -60,8 +61,8 @@ impl Clock {
         }
     }
 
-    /// How much time has passed since an instant that stays the same in a process. Setting the
-    /// system's clock does not move it.
+    /// Returns the time since an instant that is fixed within a process. A change of the system's
+    /// clock does not affect it.
     pub(crate) fn elapsed(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         match &self.0 {
@@ -70,7 +71,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward. The system's clock stays as it is.
+    /// Moves a manual clock forward, in whole seconds. It has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
             manual.now.fetch_add(by.as_secs() as Timestamp, Ordering::SeqCst);
@@ -78,7 +79,7 @@ impl Clock {
         }
     }
 
-    /// Waits for whole seconds of this clock's time.
+    /// Waits for a number of seconds on this clock.
     pub(crate) async fn sleep(&self, seconds: Timestamp) {
         let Some(manual) = &self.0 else {
             return time::sleep(Duration::from_secs(seconds.max(0) as u64)).await;
@@ -102,7 +103,7 @@ impl Default for Clock {
     }
 }
 
-/// An instant for people to read, as in "23 November 2026, 07:01 UTC".
+/// Formats an instant for people, as in "23 November 2026, 07:01 UTC".
 pub(crate) fn in_utc(at: Timestamp) -> String {
     let format =
         format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
@@ -110,7 +111,7 @@ pub(crate) fn in_utc(at: Timestamp) -> String {
     at.and_then(|at| at.format(&format).ok()).unwrap_or_default()
 }
 
-/// A duration for people to read, as in "24 hours": in the largest unit that divides it.
+/// Formats a duration for people, as in "24 hours", in the largest unit that divides it.
 pub(crate) fn in_words(lifetime: Duration) -> String {
     let seconds = lifetime.as_secs();
     let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]

@@ -1,5 +1,5 @@
-//! Cookies: sealed so that nobody else can make one, and sent with whatever response
-//! comes of the request.
+//! Cookies are sealed, so that only this site can make one, and are sent with the response to the
+//! request, whatever produces that response.
 
 mod pending;
 mod sealed;

@@ -1,5 +1,5 @@
-//! The secret in a cookie or a link, and the key of its row: two types that
-//! cannot be mistaken for each other.
+//! A token is the secret in a cookie or a link, and a token id is the key of its row. They are two
+//! types, so that the compiler never takes one for the other.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use zeroize::Zeroizing;
 
 use crate::sql::Value;
 
-/// 256 bits from the operating system: twice what ASVS 5.0, 7.2.3 asks for.
+/// The length of a token: 256 bits from the operating system, twice what ASVS 5.0, 7.2.3 asks for.
 const TOKEN_BYTES: usize = 32;
 
-/// Whoever has it is that session, or may use that link.
+/// A secret that gives its holder a session or the use of a link.
 ///
-/// It is only ever generated here or read from a sealed cookie or a link, it is
-/// stored nowhere in clear, and it does not print itself.
+/// A token is only ever generated here, or read from a sealed cookie or a link. It is stored
+/// nowhere in clear, and `Debug` does not print it.
 #[derive(Clone)]
 pub struct Token(Zeroizing<[u8; TOKEN_BYTES]>);
 
 impl Token {
-    /// A token nobody can guess.
+    /// Generates a token that nobody can guess.
     ///
     /// # Panics
     ///
-    /// If the operating system has no random numbers to give: nothing this
-    /// site does would be safe then.
+    /// Panics if the operating system returns no random bytes. Nothing that this site does would be
+    /// safe then.
     pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         getrandom::fill(bytes.as_mut()).expect("the operating system gives random bytes");
         Token(bytes)
     }
 
-    /// Reads what [`Self::to_text()`] wrote; anything else is `None`.
+    /// Reads what [`Self::to_text()`] wrote. `None` means that `text` is anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         match BASE64_URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut()) {
@@ -42,12 +42,12 @@ impl Token {
         }
     }
 
-    /// What a cookie or a link holds: 43 characters that need no encoding.
+    /// Returns the text for a cookie or a link: 43 characters that need no encoding.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(self.0.as_ref()))
     }
 
-    /// The key of its row.
+    /// Returns the key of the token's row.
     pub fn id(&self) -> TokenId {
         TokenId(Sha256::digest(self.0.as_ref()).into())
     }
@@ -59,11 +59,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What the database knows: the SHA-256 of the token.
+/// The key of a row in the database: the SHA-256 of the token.
 ///
-/// A stolen file or backup logs nobody in, and how long a look-up takes tells
-/// nothing about the token (CVE-2019-16782). The token is random, so neither
-/// salt nor a slow hash is needed. It does not print itself.
+/// A stolen file or backup logs nobody in, and the time of a look-up reveals nothing about the
+/// token (CVE-2019-16782). The token is random, so neither a salt nor a slow hash is needed.
+/// `Debug` does not print the id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenId([u8; 32]);
 
@@ -72,13 +72,13 @@ impl TokenId {
         &self.0
     }
 
-    /// The key of a row that stands for `text`, which is no token, among those of
-    /// `kind`.
+    /// Returns the key of a row that belongs to `text`, which is not a token. The prefix `kind`
+    /// separates the keys of different kinds.
     pub fn of(kind: &str, text: &str) -> Self {
         TokenId(Sha256::new_with_prefix(kind).chain_update(text).finalize().into())
     }
 
-    /// Reads 64 hexadecimal digits; anything else is `None`.
+    /// Reads 64 hexadecimal digits. `None` means that `text` is anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         let mut bytes = [0; 32];

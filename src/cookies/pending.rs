@@ -1,8 +1,7 @@
-//! The cookies that a response will set, whoever produces it.
+//! The cookies that a response will set, whatever produces it.
 //!
-//! Rocket drops the cookies in its jar when a catcher answers, which would
-//! leave a session's row without a cookie, or a visitor with the cookie of a row
-//! that is gone.
+//! Rocket drops the cookies in its jar if a catcher answers. That would leave a session's row
+//! without a cookie, or a visitor with a cookie whose row is deleted.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +11,7 @@ use rocket::http::{Cookie, Status};
 
 use crate::token::TokenId;
 
-/// The cookies that this request's response will set.
+/// The cookies that the response to this request will set. Clones share them.
 #[derive(Clone, Default)]
 pub struct PendingCookies(Arc<Mutex<Pending>>);
 
@@ -26,52 +25,52 @@ struct Pending {
 
 struct Pend {
     cookie: Cookie<'static>,
-    /// Only with a page, not with a redirect or a failure.
+    /// The cookie is sent only with a page (2xx or 422), not with a redirect or another error.
     if_shown: bool,
 }
 
 impl PendingCookies {
+    /// Returns the pending cookies of `request`.
     pub fn of(request: &Request<'_>) -> Self {
         request.local_cache(PendingCookies::default).clone()
     }
 
-    /// Sends `cookie` with the response, in place of an earlier one of its name.
+    /// Sends `cookie` with the response. It replaces an earlier pending cookie with this name.
     pub fn set(&self, cookie: Cookie<'static>) {
         self.push(cookie, false);
     }
 
-    /// Sends `cookie` only with a response that shows something, and only if
-    /// none of its name is to be sent already.
+    /// Sends `cookie` only with a response that shows a page, and only if no cookie with this name
+    /// is pending.
     pub fn set_if_shown(&self, cookie: Cookie<'static>) {
         if self.lock().cookies.iter().all(|earlier| earlier.cookie.name() != cookie.name()) {
             self.push(cookie, true);
         }
     }
 
-    /// Sends `cookie` if nothing else is sent under its name, and if the session
-    /// `id` is still there by then. A slow response would otherwise put the
-    /// token back that a log-in has replaced meanwhile.
+    /// Sends `cookie` if no other cookie with its name is sent, and if the session `id` still
+    /// exists when the response is sent. Otherwise a slow response would restore a token that a
+    /// log-in has replaced in the meantime.
     pub fn renew(&self, id: TokenId, cookie: Cookie<'static>) {
         self.lock().renewal = Some((id, cookie));
     }
 
-    /// Notes that the response may depend on the session.
+    /// Records that the response may depend on the session.
     pub fn set_read(&self) {
         self.lock().is_read = true;
     }
 
-    /// Whether the response may depend on the session.
+    /// Returns whether the response may depend on the session.
     pub fn is_read(&self) -> bool {
         self.lock().is_read
     }
 
-    /// Whether the response's head is on its way, so that nothing can be set
-    /// any longer.
+    /// Returns whether the head of the response has been sent. No cookie can be set after that.
     pub fn are_sent(&self) -> bool {
         self.lock().are_sent
     }
 
-    /// What would be sent.
+    /// Takes the pending cookies, which are then not sent.
     #[cfg(feature = "testing")]
     pub fn take(&self) -> Vec<Cookie<'static>> {
         std::mem::take(&mut self.lock().cookies).into_iter().map(|pend| pend.cookie).collect()
@@ -83,7 +82,8 @@ impl PendingCookies {
         pending.cookies.push(Pend { cookie, if_shown });
     }
 
-    /// What goes with a response of this status.
+    /// Returns the cookies for a response with this status, and the renewal, if there is one. From
+    /// now on [`are_sent()`](Self::are_sent()) is true.
     pub fn send(
         &self,
         status: Status,

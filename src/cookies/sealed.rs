@@ -1,8 +1,7 @@
 //! Cookies that only this site can read or write.
 //!
-//! Like Rocket's private cookies, and in their format, but sealed with keys of
-//! our own: Rocket has one key, and changing it would log everybody out
-//! (rwf2/Rocket#1085).
+//! They have the format of Rocket's private cookies, but are sealed with keys of our own. Rocket
+//! has only one key, and a change of it would log everybody out (rwf2/Rocket#1085).
 
 use std::time::Duration;
 
@@ -12,25 +11,25 @@ use rocket::http::{Cookie, RawStr, SameSite};
 
 use crate::config::{self, Config};
 
-/// The longest that browsers keep (RFC 6265bis, section 5.6).
+/// The longest cookie that browsers keep, in bytes (RFC 6265bis, section 5.6).
 const MAX_SEALED_LENGTH: usize = 4096;
 
-/// How many cookies of one name are looked at that were sealed here. A browser has two
-/// after `session.cookie_path` was changed; each may cost a look into the database.
+/// The largest number of cookies with one name and a valid seal that are used. A browser has two
+/// after a change of `session.cookie_path`. The number has a bound because each may cost a query.
 pub const MOST_OPENED: usize = 8;
 
-/// Everything that the request brings under the name `name`, in its order.
+/// Returns the values of all cookies named `name` in the request, in the order of the header.
 ///
-/// There may be several: another application on this host, another path or a parent
-/// domain has set one of the same name, and no rule says which comes first (RFC 6265,
-/// section 4.2.2). Rocket keeps only the last.
+/// There may be several: another application on this host, another path or a parent domain may have
+/// set a cookie with this name, and no rule says which comes first (RFC 6265, section 4.2.2).
+/// Rocket keeps only the last one.
 ///
-/// Names are compared as they stand. Rocket decodes them: `__Host%2Dsession`, which a
-/// sibling domain may set since it has no prefix for the browser, would be
-/// `__Host-session` and carry its sender's session (cookie tossing).
+/// Names are compared without decoding. Rocket decodes them: a sibling domain may set
+/// `__Host%2Dsession`, because the browser sees no prefix in it, and Rocket would read it as
+/// `__Host-session`, with the session of its sender (cookie tossing).
 pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
     if !request.headers().contains("Cookie") {
-        // Rocket's local client hands cookies over without a header.
+        // Rocket's local client passes cookies without a header.
         let cookies = request.cookies().iter().filter(|cookie| cookie.name() == name);
         return cookies.map(|cookie| cookie.value().to_owned()).collect();
     }
@@ -41,8 +40,8 @@ pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
     values.filter_map(decode).collect()
 }
 
-/// A value without the quotes and the percent-encoding that it may have. `None`: it is no
-/// text, so none of ours.
+/// Removes the quotes and the percent-encoding of a value, if it has them. `None` means that the
+/// value is not text, so it is not one of ours.
 fn decode(value: &str) -> Option<String> {
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     let decoded = RawStr::new(quoted.unwrap_or(value)).percent_decode().ok()?;
@@ -52,7 +51,7 @@ fn decode(value: &str) -> Option<String> {
 /// Seals, opens and removes cookies with the configured attributes.
 #[derive(Clone)]
 pub struct SealedCookies {
-    /// The current key first: it seals. All of them open.
+    /// The current key is first and seals. All keys open.
     keys: Vec<Key>,
     path: String,
     domain: Option<String>,
@@ -61,11 +60,11 @@ pub struct SealedCookies {
     same_site: SameSite,
 }
 
-/// What an opened cookie holds.
+/// The content of an opened cookie.
 #[derive(Debug)]
 pub struct Opened {
     pub value: String,
-    /// It was sealed under a former key and should be sent anew.
+    /// The cookie was sealed with a previous key, so it should be sent again.
     pub is_outdated: bool,
 }
 
@@ -87,10 +86,10 @@ impl SealedCookies {
         }
     }
 
-    /// The content of the cookie `name`, as a request has brought it.
+    /// Opens the cookie `name` with the value that a request brought.
     ///
-    /// One that is over-long, tampered with or sealed by somebody else is
-    /// `None`: whoever sends it is a visitor without one.
+    /// `None` means that the value is too long, was altered or was sealed by somebody else. Its
+    /// sender is then treated as a visitor without this cookie.
     pub fn open(&self, name: &str, value: String) -> Option<Opened> {
         if value.len() > MAX_SEALED_LENGTH {
             return None;
@@ -98,14 +97,15 @@ impl SealedCookies {
         self.decrypt(&Cookie::new(name.to_owned(), value))
     }
 
-    /// What the request brings under `name` and was sealed here, in its order, and at most
-    /// [`MOST_OPENED`]. What others have set under that name is left out.
+    /// Returns the cookies named `name` that were sealed here, in the order of the request, and at
+    /// most [`MOST_OPENED`]. Cookies that others have set under that name are skipped.
     pub fn open_all(&self, request: &Request<'_>, name: &str) -> Vec<Opened> {
         let sealed = values(request, name).into_iter();
         sealed.filter_map(|value| self.open(name, value)).take(MOST_OPENED).collect()
     }
 
-    /// The text that [`seal_text()`](Self::seal_text()) sealed for `purpose`.
+    /// Opens a text that [`seal_text()`](Self::seal_text()) sealed for `purpose`. `None` means that
+    /// it was not.
     pub fn open_text(&self, purpose: &str, sealed: String) -> Option<String> {
         Some(self.decrypt(&Cookie::new(purpose.to_owned(), sealed))?.value)
     }
@@ -118,7 +118,8 @@ impl SealedCookies {
         })
     }
 
-    /// Seals `value`. Without `max_age` the browser keeps it until it closes.
+    /// Seals `value` as the cookie `name`. Without `max_age` the browser keeps it until the browser
+    /// is closed.
     pub fn seal(&self, name: &str, value: &str, max_age: Option<Duration>) -> Cookie<'static> {
         let mut cookie = self.with_attributes(name, value);
         if let Some(max_age) = max_age {
@@ -128,8 +129,8 @@ impl SealedCookies {
         self.encrypt(cookie)
     }
 
-    /// Seals what is to lie in the database without being read there, for
-    /// `purpose` alone.
+    /// Seals a text for the database, so that nobody can read it there. It opens only for the same
+    /// `purpose`.
     pub fn seal_text(&self, purpose: &str, text: String) -> String {
         self.encrypt(Cookie::new(purpose.to_owned(), text)).value().to_owned()
     }
@@ -141,10 +142,10 @@ impl SealedCookies {
         jar.get(&name).expect("it was just added").clone()
     }
 
-    /// Tells the browser to forget the cookie `name`.
+    /// Returns a cookie that makes the browser delete the cookie `name`.
     ///
-    /// With the attributes it was set with: browsers ignore a removal of a
-    /// `__Host-` cookie that lacks `Secure`, and the log-out would not show.
+    /// It has the attributes with which the cookie was set: browsers ignore a removal of a
+    /// `__Host-` cookie without `Secure`, and then the log-out would have no effect in the browser.
     pub fn removal(&self, name: &str) -> Cookie<'static> {
         let mut cookie = self.with_attributes(name, "");
         cookie.set_max_age(time::Duration::ZERO);
@@ -166,8 +167,8 @@ impl SealedCookies {
     }
 }
 
-/// A sealed cookie beside the session's, under a name made from its name, so
-/// that the two are never one and carry the same prefix.
+/// A sealed cookie beside the session's. Its name is the session cookie's name with a suffix, so
+/// the two names differ and have the same prefix.
 #[derive(Debug)]
 pub struct SealedCookie {
     name: String,
@@ -180,7 +181,7 @@ impl SealedCookie {
         SealedCookie { name, cookies: cookies.clone() }
     }
 
-    /// What the request brings under its name.
+    /// Returns the opened values of this cookie in the request.
     pub fn all_of(&self, request: &Request<'_>) -> Vec<String> {
         let opened = self.cookies.open_all(request, &self.name).into_iter();
         opened.map(|opened| opened.value).collect()
@@ -217,7 +218,7 @@ mod tests {
         SealedCookies::new(&Config::from_figment(&figment).unwrap())
     }
 
-    /// From the text of a request to a token, as the guard does it.
+    /// Reads a token from the value of a cookie, like the guard.
     fn token(cookies: &SealedCookies, name: &str, value: &str) -> Option<Token> {
         let opened = cookies.open(name, value.to_owned())?;
         Token::parse(&opened.value)
