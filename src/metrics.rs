@@ -1,5 +1,5 @@
-//! What happens to sessions and mails, counted, through the [`metrics`] facade: they go
-//! to whatever recorder the application installs, and nowhere without one.
+//! Counts what happens to sessions and mails, through the [`metrics`] facade. The application
+//! installs a recorder; without one, nothing is recorded.
 //!
 //! | name | kind | labels |
 //! |---|---|---|
@@ -8,10 +8,10 @@
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
-//! | `rocket_login_panics_total` | counter | `task`: the work beside the requests that goes on after it |
-//! | `rocket_login_connections` | gauge | `state`: `used` or `idle`; PostgreSQL alone |
+//! | `rocket_login_panics_total` | counter | `task`: the background task, which continues after the panic |
+//! | `rocket_login_connections` | gauge | `state`: `used` or `idle`; only on PostgreSQL |
 //!
-//! No label holds anything of a visitor.
+//! No label contains anything about a visitor.
 
 #[cfg(feature = "prometheus")]
 mod prometheus;
@@ -23,22 +23,22 @@ use metrics::{counter, gauge, histogram};
 #[cfg(feature = "prometheus")]
 pub use prometheus::prometheus;
 
-/// What can happen to a session.
+/// An event in the life of a session. The code is the value of the label `event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// `created`: a row was added, for a visitor or by a log-in.
+    /// `created`: a visitor or a log-in began a session.
     Created,
-    /// `regenerated`: it got a new token.
+    /// `regenerated`: the session got a new token.
     Regenerated,
-    /// `ended`: by a log-out or by the application.
+    /// `ended`: a log-out or the application ended the session.
     Ended,
-    /// `refused`: a cookie came that belongs to no session: tampered with,
+    /// `refused`: a cookie belongs to no session, because it was tampered with, or the session has
     /// expired or ended.
     Refused,
     /// `conflict`: a write found that the session had ended meanwhile.
     Conflict,
-    /// `dropped`: its state could not be read.
+    /// `dropped`: the state of the session could not be read.
     Dropped,
 }
 
@@ -54,15 +54,15 @@ pub(crate) fn count(event: Event) {
     counter!("rocket_login_sessions_total", "event" => name).increment(1);
 }
 
-/// What can happen to a mail.
+/// An event in the life of a mail. The code is the value of the label `event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MailEvent {
-    /// `sent`: the server took it.
+    /// `sent`: the server accepted the mail.
     Sent,
-    /// `failed`: it did not, and the mail waits for another attempt.
+    /// `failed`: the server did not accept the mail, which waits for another attempt.
     Failed,
-    /// `dropped`: it never will be sent.
+    /// `dropped`: the mail will never be sent.
     Dropped,
 }
 

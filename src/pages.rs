@@ -1,4 +1,4 @@
-//! The pages: what each shows, and which act its form calls.
+//! The pages. Each module has the routes of one page, and calls the act of its form.
 
 mod account;
 mod activity;
@@ -33,7 +33,7 @@ use page::{Html, Page, Rejection, wrong_password};
 pub use errors::{catchers, log_in_catcher};
 pub use templates::{Customize, Engines, Rendered, fairing as templates};
 
-/// Every page.
+/// Returns the routes of all pages.
 pub fn routes() -> Vec<Route> {
     routes_of![
         home::home,
@@ -78,12 +78,12 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// What only the debug profile has.
+/// Returns the routes that only the debug profile has.
 pub fn dev_routes() -> Vec<Route> {
     routes_of![mailbox::list, mailbox::show]
 }
 
-/// What stands below `/.well-known`, wherever the pages are.
+/// Returns the routes below `/.well-known`, which stay there wherever the pages are mounted.
 pub fn well_known_routes() -> Vec<Route> {
     routes_of![well_known::change_password]
 }

@@ -15,16 +15,15 @@ use subtle::ConstantTimeEq;
 use crate::attached::attached;
 use crate::background;
 
-/// What was measured is folded together this often; where nobody asks for
-/// it, it would pile up.
+/// How often measurements are aggregated. Without it they would pile up if nobody asks for them.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves `GET /metrics` for Prometheus, to whoever knows `token`.
+/// Returns the fairing that serves `GET /metrics` for Prometheus to clients that know `token`.
 ///
-/// Anybody else, and any request without `Authorization: Bearer <token>`, gets
-/// `404`: that a site counts its log-ins is nobody's business. It installs the
-/// process's one recorder, so attach it once, and not beside another. A token
-/// of fewer than 16 characters stops the launch.
+/// A request without `Authorization: Bearer <token>` gets `404`, because outsiders need not know
+/// that a site counts its log-ins. The fairing installs the only recorder of the process, so attach
+/// it once, and not together with another recorder. A token of fewer than 16 characters stops the
+/// launch.
 ///
 /// # Examples
 ///
@@ -43,7 +42,7 @@ pub fn prometheus(token: &str) -> AdHoc {
 
 async fn attach(rocket: Rocket<Build>, token: String) -> fairing::Result {
     if token.len() < 16 {
-        log::error!("prometheus: the token is too short; take 16 random characters or more");
+        log::error!("prometheus: the token is too short; use at least 16 random characters");
         return Err(rocket);
     }
 
@@ -68,8 +67,8 @@ async fn attach(rocket: Rocket<Build>, token: String) -> fairing::Result {
     ))
 }
 
-/// The SHA-256 of what must be sent, so that a comparison takes the same
-/// time for a token of any length.
+/// The SHA-256 of the token, so that the comparison takes equally long for tokens of any length
+/// (timing attack).
 struct Token([u8; 32]);
 
 impl Token {

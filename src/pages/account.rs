@@ -1,4 +1,4 @@
-//! `/account`: the user's own page, with the way to everything below it.
+//! `/account`: the user's own page, with links to all pages below it.
 
 use rocket::response::Redirect;
 use rocket::{get, post};
@@ -14,7 +14,7 @@ pub fn account(page: Page<'_>, _user: &User) -> Html {
     page.render("account", context! {})
 }
 
-/// Mails the link that confirms the address once more.
+/// Sends the link that confirms the address again.
 #[post("/account/verify")]
 pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Redirect, Error> {
     let message = match (auth.has_mail(), user.verified_at) {

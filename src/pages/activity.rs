@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::history::Event;
 use crate::user::User;
 
-/// An event, and what it is called.
+/// An event, and its name for the user.
 #[derive(Serialize)]
 struct Entry {
     text: String,

@@ -13,10 +13,11 @@ use crate::base::Base;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 
-/// The address of a file changes with its content, so it is good for ever.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// The header for a file with its version in the address. The address changes with the content, so
+/// browsers may keep it for a year.
+const FOR_A_YEAR: &str = "public, max-age=31536000, immutable";
 
-/// Asked for without its version, as a browser asks for the icon.
+/// The header for a file without its version, which is how a browser asks for the icon.
 const FOR_AN_HOUR: &str = "public, max-age=3600";
 
 #[derive(Responder)]
@@ -25,19 +26,19 @@ pub struct Asset {
     cache: Header<'static>,
 }
 
-/// An application's own files come before ours.
+/// The rank of these routes: an application's own files come first.
 #[get("/static/<name>?<v>", rank = 100)]
 pub fn asset(name: &str, v: Option<&str>) -> Option<Asset> {
-    find(name, if v.is_some() && v == version(name) { FOR_EVER } else { FOR_AN_HOUR })
+    find(name, if v.is_some() && v == version(name) { FOR_A_YEAR } else { FOR_AN_HOUR })
 }
 
-/// Browsers ask for it whatever the page says.
+/// Browsers ask for this file, whatever the page says.
 #[get("/favicon.ico", rank = 100)]
 pub fn favicon() -> Option<Asset> {
     find("icon.svg", FOR_AN_HOUR)
 }
 
-/// The address of the file `name`, with its version.
+/// Returns the address of the file `name`, with its version.
 pub fn url(base: &Base, name: &str) -> Option<String> {
     version(name).map(|version| base.join(format_args!("/static/{name}?v={version}")))
 }

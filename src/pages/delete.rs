@@ -1,4 +1,4 @@
-//! `/account/delete`: the end of an account.
+//! `/account/delete`: deletes an account.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -9,7 +9,7 @@ use crate::auth::{Auth, DeleteError, RecentLogin};
 use crate::password::Password;
 use crate::web::Posted;
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Deletion {
     #[field(default = String::new())]

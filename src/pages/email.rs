@@ -1,4 +1,4 @@
-//! `/account/email`: another address.
+//! `/account/email`: changes the address of an account.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -10,7 +10,7 @@ use crate::password::Password;
 use crate::user::Email;
 use crate::web::Posted;
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Move {
     #[field(default = String::new())]

@@ -1,4 +1,4 @@
-//! The pages of everything that went wrong, and the way to the log-in page.
+//! The pages of all errors, and the way to the log-in page.
 
 use std::time::Duration;
 
@@ -23,12 +23,13 @@ use crate::routing::{self, covers};
 use crate::session::Flash;
 use crate::web::{Problem, ReturnTo, is_program, is_refused, prefers_json, secure_unseen};
 
-/// For every error.
+/// Returns the catchers for every error.
 pub fn catchers() -> Vec<Catcher> {
     catchers_of![default]
 }
 
-/// For who is not logged in, where an application answers all other errors.
+/// Returns the catcher for visitors who are not logged in, for an application that answers all
+/// other errors itself.
 pub fn log_in_catcher() -> Vec<Catcher> {
     catchers_of![unauthorized]
 }
@@ -47,8 +48,8 @@ async fn default(status: Status, request: &Request<'_>) -> Caught {
     Caught(status)
 }
 
-/// Says on the log-in page why the session that the browser believes to have is
-/// none: an act has replaced or ended it, and the answer was lost.
+/// Tells visitors on the log-in page why their session does not exist any more, if one of their own
+/// requests has replaced or ended it, and its answer was lost.
 async fn tell_done(request: &Request<'_>) {
     if prefers_json(request) {
         return;
@@ -57,7 +58,7 @@ async fn tell_done(request: &Request<'_>) {
     match auth.overtaken().await {
         Ok(Some(done)) => Flash::of(request).set(told(done)),
         Ok(None) => {}
-        // The log-in page works all the same.
+        // The log-in page works without this message.
         Err(error) => log::warn!("what was done is not told: {error}"),
     }
 }
@@ -70,7 +71,7 @@ fn told(done: Overtaken) -> &'static str {
     }
 }
 
-/// An error as a page or as JSON, with the headers that go with its status.
+/// An error as a page or as JSON, with the headers for its status.
 struct Caught(Status);
 
 impl<'r> Responder<'r, 'static> for Caught {
@@ -85,7 +86,7 @@ impl<'r> Responder<'r, 'static> for Caught {
         let status = if allowed.is_empty() { status } else { Status::MethodNotAllowed };
         let mut response = match status {
             _ if prefers_json(request) => problem(request, status).respond_to(request),
-            // A script that followed the way to the log-in page would take it for its answer.
+            // A script would follow a redirect, and take the log-in page for the answer.
             Status::Unauthorized if is_program(request) => {
                 problem(request, status).respond_to(request)
             }
@@ -131,7 +132,7 @@ fn refusal(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
     Some(error_with(status, base, "That didn't work", text))
 }
 
-/// The page of what may be tried again after a time that is known.
+/// Returns the page for 429 with the time to wait, if it is known.
 fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
     let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
     let seconds = wait.filter(|_| status == Status::TooManyRequests)?;
@@ -139,8 +140,8 @@ fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html>
     Some(too_often(base, seconds, request.uri().path().as_str(), has_mail))
 }
 
-/// A line for each refusal (ASVS 5.0, 16.3.2): another site's request, a private
-/// page without a log-in.
+/// Writes a line to the log for each refusal (ASVS 5.0, 16.3.2): a request from another site, or a
+/// private page without a log-in.
 fn log_refusal(request: &Request<'_>, status: Status) {
     let kind = match status {
         _ if is_refused(request) => Kind::CrossSite,
@@ -154,8 +155,8 @@ fn log_refusal(request: &Request<'_>, status: Status) {
     Line { at, kind, ip_address, user_id: None, email: None }.log();
 }
 
-/// To the log-in page, or to the page that asks for the password again, and
-/// back here afterwards if here can be come back to.
+/// Redirects to the log-in page, or to the page that asks for the password again. Afterwards the
+/// visitor comes back here, if this page can be asked for again.
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
     if RecentLogin::is_wanted(request) {
         let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
@@ -169,9 +170,9 @@ fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
     Redirect::to(base.join(uri!(login::form(next = next))))
 }
 
-/// The page that the request came from or leads to: itself, if it can be asked
-/// for, or else what the form stands on, one or several steps up its path. A
-/// catch-all has no page for it.
+/// Returns the page to come back to: the requested page itself if it can be asked for, or else the
+/// page with the form, which is one or several steps up in its path. A catch-all route has no such
+/// page.
 fn page_of(request: &Request<'_>) -> Option<String> {
     if matches!(request.method(), Method::Get | Method::Head) {
         return Some(request.uri().to_string());
@@ -195,8 +196,8 @@ fn page_of(request: &Request<'_>) -> Option<String> {
     }
 }
 
-/// The methods under which the request's path exists, if none of them is the
-/// request's own. Rocket answers 404 for a path under another method.
+/// Returns the methods that exist for the request's path, if the request's own method is not among
+/// them. Rocket answers 404 for a path with another method.
 fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     let mut methods = Vec::new();
     for route in request.rocket().routes().filter(|route| covers(&route.uri, request.uri())) {
@@ -204,7 +205,7 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
             return Vec::new();
         }
 
-        // A route that answers GET answers HEAD.
+        // A route for GET answers HEAD too.
         let implied = if route.method == Method::Get { Method::Head } else { route.method };
         methods.extend([route.method.as_str(), implied.as_str()]);
     }
@@ -214,8 +215,7 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     methods
 }
 
-/// The page of what was tried too often at `path`, with what can be done here
-/// meanwhile.
+/// Returns the page for too many attempts at `path`, with what visitors can do meanwhile.
 fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
     let is = |page: &str| path == base.join(page);
     let (text, (way, way_text)) = if is("/reset") {
@@ -241,8 +241,8 @@ fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Htm
     Html::new("error", context! { base: base.as_str(), status, title, text, way })
 }
 
-/// The page of the error `status`. It asks nothing of the session: the
-/// database may be what is broken.
+/// Returns the page of the error `status`. It does not read the session, because the database may
+/// be the cause of the error.
 fn error(status: Status, base: &Base) -> Html {
     let (title, text) = match status.code {
         400 => ("This request could not be read", "Go back and try it again."),
@@ -268,7 +268,7 @@ fn error(status: Status, base: &Base) -> Html {
     error_with(status, base, title, text)
 }
 
-/// The page of a request that another site made.
+/// Returns the page for a request that another site made.
 fn cross_site_error(base: &Base) -> Html {
     let text = "The request came from another site, so it was refused and nothing was changed.";
     error_with(Status::Forbidden, base, "This was not done", text)

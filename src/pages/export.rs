@@ -1,4 +1,4 @@
-//! `/account/export`: everything that is stored, to take along.
+//! `/account/export`: downloads everything that is stored about the user.
 
 use rocket::futures::stream::{BoxStream, StreamExt, unfold};
 use rocket::http::ContentType;
@@ -9,7 +9,7 @@ use rocket::{Request, get};
 use crate::auth::{Auth, Export, RecentLogin};
 use crate::error::Error;
 
-/// A file for the browser to save, and for nobody to keep on the way.
+/// A file that the browser saves, and that no cache keeps.
 pub struct Download(BoxStream<'static, String>);
 
 impl<'r> Responder<'r, 'r> for Download {
@@ -28,8 +28,8 @@ pub async fn export(user: RecentLogin<'_>, auth: Auth<'_>) -> Result<Download, E
     Ok(Download(unfold(export, next).boxed()))
 }
 
-/// The head is sent by now. Where the database fails the document ends before its last
-/// brace: a reader sees that it is not whole.
+/// The head of the response is already sent. If the database fails, the document ends before its
+/// last brace, so a reader sees that it is incomplete.
 async fn next(mut export: Export) -> Option<(String, Export)> {
     let piece = export.next().await.unwrap_or_else(|error| {
         log::error!("an export was cut off: {error}");

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: for whatever watches or balances the site.
+//! `/healthz` and `/readyz`: for monitors and load balancers.
 
 use rocket::http::Status;
 use rocket::{State, get};
@@ -7,13 +7,14 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::drain::Draining;
 
-/// The process answers.
+/// Answers as long as the process runs.
 #[get("/healthz")]
 pub fn healthz() -> &'static str {
     "ok"
 }
 
-/// The database answers too, or did so within the last second, and the site is not about to stop.
+/// Answers 200 if the database has answered within the last second and the site is not about to
+/// stop.
 #[get("/readyz")]
 pub async fn readyz(
     db: &Db,

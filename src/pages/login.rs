@@ -1,4 +1,4 @@
-//! `/login`: the way back in.
+//! `/login`: logs a user in.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -10,7 +10,7 @@ use crate::password::Password;
 use crate::user::{Email, EmailError};
 use crate::web::{Posted, ReturnTo};
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Login {
     #[field(default = String::new())]

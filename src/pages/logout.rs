@@ -1,4 +1,4 @@
-//! `/logout`: a page with a button, and the act behind it.
+//! `/logout`: a page with a button that logs the user out.
 
 use rocket::http::Header;
 use rocket::response::Redirect;
@@ -9,14 +9,15 @@ use super::{Html, Page};
 use crate::auth::Auth;
 use crate::error::Error;
 
-/// To the front page, and nothing of ours left in the browser's storage.
+/// Redirects to the front page, and clears the browser's storage for this site.
 #[derive(Responder)]
 pub struct LoggedOut {
     redirect: Redirect,
     clear: Header<'static>,
 }
 
-/// Changes nothing: a link or an image on another page must not log anybody out.
+/// Shows the page, and changes nothing: a link or an image on another page must not log anybody out
+/// (log-out CSRF).
 #[get("/logout")]
 pub fn form(page: Page<'_>) -> Html {
     page.render("logout", context! {})
@@ -27,8 +28,8 @@ pub async fn submit(page: Page<'_>, auth: Auth<'_>) -> Result<LoggedOut, Error> 
     auth.log_out().await?;
     Ok(LoggedOut {
         redirect: page.redirect_home("You are logged out."),
-        // Not "cache": everything private is `no-store`, and Chromium clears the cache of
-        // every site for it, up to half a minute in which the person waits.
+        // We do not clear "cache": every private page is `no-store`, and Chromium would clear the
+        // cache of all sites, which can take half a minute while the user waits.
         clear: Header::new("Clear-Site-Data", r#""storage""#),
     })
 }

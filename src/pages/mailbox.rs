@@ -1,4 +1,4 @@
-//! `/dev/mailbox`: what was mailed, while developing.
+//! `/dev/mailbox`: shows the mails during development.
 
 use rocket::http::{ContentType, Header};
 use rocket::{Responder, State, get};
@@ -15,7 +15,7 @@ pub async fn list(page: Page<'_>, mail: &State<Mail>, db: &Db) -> Result<Html, E
     Ok(page.render("mailbox", context! { mails }))
 }
 
-/// The part in HTML, as a mail program would show it.
+/// Shows the part in HTML, as a mail program would.
 #[derive(Responder)]
 pub struct Shown {
     content: (ContentType, String),
@@ -28,7 +28,7 @@ pub async fn show(id: i64, mail: &State<Mail>, db: &Db) -> Result<Option<Shown>,
     let mails = mail::received(mail, db).await?;
     let found = mails.into_iter().find(|mail| mail.id == id).map(|mail| mail.html);
     Ok(found.map(|html| {
-        // The mail brings its own style sheet, and nothing else.
+        // The mail has its own style sheet, and may load nothing else.
         let style = mail::style(&html).unwrap_or_else(|| "'none'".into());
         let policy = format!(
             "default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'; \

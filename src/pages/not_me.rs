@@ -1,4 +1,4 @@
-//! `/not-me/<token>`: the way out when somebody else has got in.
+//! `/not-me/<token>`: lets users throw out somebody else who has got into their account.
 
 use rocket::response::Redirect;
 use rocket::{get, post};
@@ -8,7 +8,7 @@ use super::{Html, Page, Rejection};
 use crate::auth::{Auth, Locked};
 use crate::web::SecretPath;
 
-/// Changes nothing: programs that scan mail open every link in it.
+/// Shows the page, and changes nothing: programs that scan mails open every link in them.
 #[get("/not-me/<token>")]
 pub async fn form(
     _path: SecretPath,

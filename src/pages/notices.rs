@@ -1,4 +1,4 @@
-//! `/account/notices`: what is told by mail.
+//! `/account/notices`: chooses the notices that the user gets by mail.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::notice::Notice;
 use crate::web::Posted;
 
-/// What is ticked.
+/// The boxes that are ticked.
 #[derive(FromForm)]
 pub struct Wanted {
     #[field(default = false)]
@@ -26,7 +26,7 @@ pub struct Wanted {
     failures: bool,
 }
 
-/// One box to tick.
+/// A box to tick.
 #[derive(Serialize)]
 struct Choice {
     name: &'static str,

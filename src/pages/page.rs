@@ -1,4 +1,4 @@
-//! What the pages have in common, and what a form leads to.
+//! The parts that all pages share, and the answers to a form.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ use super::Rendered;
 
 /// A rendered page.
 ///
-/// No browser and no proxy may keep it: the back button after a log-out must
-/// find nothing, and a shared cache nothing of anybody.
+/// No browser and no proxy may store it: the back button after a log-out must find nothing, and a
+/// shared cache must not hold private pages.
 #[derive(Debug)]
 pub struct Html(Box<Rendered>);
 
-/// A page that says no, to a program as a problem. For a form, `422`: each
-/// message at its field, and what was typed kept, but never a password.
+/// A page that refuses something; a program gets a problem instead. For a form it is `422`, with
+/// each message at its field. Typed values are kept, except passwords.
 #[derive(Debug)]
 pub struct Refused {
     status: Status,
@@ -39,10 +39,10 @@ pub struct Refused {
     problem: Problem,
 }
 
-/// Why a submitted form led nowhere.
+/// The reason why a submitted form failed.
 #[derive(Debug, DeriveResponder)]
 pub enum Rejection {
-    /// The visitor's doing.
+    /// The visitor's input was refused.
     Refused(Refused),
     /// Our side failed: `503`.
     Failed(Error),
@@ -60,7 +60,7 @@ impl From<Error> for Rejection {
     }
 }
 
-/// What every page shows beside its own content, as a request guard.
+/// The content that every page shows beside its own, as a request guard.
 ///
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does.
 #[derive(Debug)]
@@ -73,17 +73,17 @@ pub struct Page<'r> {
 }
 
 impl Page<'_> {
-    /// Whether anybody may sign up.
+    /// `true` if anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
         self.config.accounts.is_open()
     }
 
-    /// The page made from the template `name` and `content`.
+    /// Renders the template `name` with `content`.
     pub fn render(&self, name: &'static str, content: impl Serialize) -> Html {
         self.render_with(name, &FieldErrors::new(), content)
     }
 
-    /// The form again, with what is wrong with it.
+    /// Shows the form again, with the messages.
     pub fn refuse(
         &self,
         name: &'static str,
@@ -95,13 +95,13 @@ impl Page<'_> {
         Refused { status, page, problem: Problem::new(status).with_errors(errors) }
     }
 
-    /// Nobody may do this here; the template `name` says why. It is also the code for a program.
+    /// Refuses something that nobody may do on this site. The template `name` says why.
     pub fn forbid(&self, name: &'static str) -> Refused {
         self.deny(Status::Forbidden, name, context! {})
     }
 
-    /// A link that is spent, has expired, or never was one: `404`, with the way
-    /// to a new one.
+    /// Answers a link that was used, has expired or never existed: `404`, with the way to a new
+    /// one.
     pub fn dead_link(&self, purpose: &'static str) -> Refused {
         self.deny(Status::NotFound, "dead_link", context! { purpose })
     }
@@ -125,8 +125,7 @@ impl Page<'_> {
         Refused { status, page: self.render(name, content), problem }
     }
 
-    /// `303 See Other` to `next`, or to the account page, with a message for
-    /// the page there.
+    /// Redirects (`303 See Other`) to `next`, or to the account page, with a message for that page.
     pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
         self.flash.set(message);
         Redirect::to(self.path_of(next))
@@ -136,21 +135,21 @@ impl Page<'_> {
         next.map_or_else(|| self.base.join("/account"), |next| next.to_string())
     }
 
-    /// The same to our page `path`.
+    /// Redirects to our page `path`, with a message.
     pub fn redirect_to(&self, path: &str, message: &str) -> Redirect {
         self.flash.set(message);
         Redirect::to(self.base.join(path))
     }
 
-    /// The same without a message.
+    /// Redirects to our page `path`, without a message.
     pub fn go_to(&self, path: &str) -> Redirect {
         Redirect::to(self.base.join(path))
     }
 
-    /// Where a form leads that our side refused with `error`: when a first one has
-    /// just done it, as by a double click, and has replaced or ended the session,
-    /// then on to `next`. With the first answer's cookie the browser gets there, and
-    /// without it to the log-in page, which says what was done.
+    /// Redirects to `next` if the error means that an equal request has just done the act, as after
+    /// a double click, and has replaced or ended the session. With the first answer's cookie the
+    /// browser gets there. Without it the browser gets to the log-in page, which says what was
+    /// done.
     pub async fn overtaken(
         &self,
         error: Error,
@@ -163,7 +162,7 @@ impl Page<'_> {
         }
     }
 
-    /// The same to the front page, which may be an application's.
+    /// Redirects to the front page, which may be an application's.
     pub fn redirect_home(&self, message: &str) -> Redirect {
         self.flash.set(message);
         Redirect::to("/")

@@ -1,4 +1,4 @@
-//! `/account/password`: another password.
+//! `/account/password`: changes the password of an account.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -10,7 +10,7 @@ use crate::password::Password;
 use crate::user::User;
 use crate::web::Posted;
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Change {
     #[field(default = String::new())]

@@ -1,4 +1,4 @@
-//! `/reauthenticate`: the password again, before something sensitive.
+//! `/reauthenticate`: asks for the password again, before something sensitive.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -11,7 +11,7 @@ use crate::password::Password;
 use crate::user::User;
 use crate::web::{Posted, ReturnTo};
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Reauthentication {
     #[field(default = String::new())]

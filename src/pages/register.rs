@@ -1,4 +1,4 @@
-//! `/register`: a new account.
+//! `/register`: creates an account.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -9,7 +9,7 @@ use crate::auth::{Auth, RegisterError, Registered};
 use crate::user::Email;
 use crate::web::{Posted, ReturnTo};
 
-/// What is typed into the form.
+/// The fields of the form.
 #[derive(FromForm)]
 pub struct Registration {
     #[field(default = String::new())]
@@ -33,7 +33,7 @@ pub async fn submit(
     auth: Auth<'_>,
     form: Posted<Registration>,
 ) -> Result<Redirect, Rejection> {
-    // Before the fields are looked at: nobody should mend a form for nothing.
+    // This comes before the check of the fields: visitors should not correct a form in vain.
     if !auth.is_registration_open() {
         return Err(page.forbid("closed").into());
     }
@@ -67,7 +67,8 @@ pub async fn submit(
     }
 }
 
-/// The same whether or not the address has an account already.
+/// Shows where the mail was sent. The page does not depend on whether the address has an account
+/// already (user enumeration).
 #[get("/register/sent")]
 pub fn sent(page: Page<'_>) -> Html {
     page.render("register_sent", context! {})

@@ -1,4 +1,4 @@
-//! `/reset`: a new password, through a mailed link.
+//! `/reset`: sets a new password through a mailed link.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -10,18 +10,18 @@ use crate::clock::in_words;
 use crate::user::Email;
 use crate::web::{Posted, SecretPath};
 
-/// What a used link has done.
+/// The message about what a used link did.
 const SET: &str =
     "Your password was changed, and all devices were logged out. Log in with the new one.";
 
-/// What is typed into the first form.
+/// The fields of the first form.
 #[derive(FromForm)]
 pub struct Request {
     #[field(default = String::new())]
     email: String,
 }
 
-/// What is typed into the second one.
+/// The fields of the second form.
 #[derive(FromForm)]
 pub struct Choice {
     #[field(default = String::new())]
@@ -33,7 +33,8 @@ pub fn form(page: Page<'_>) -> Html {
     page.render("reset", context! { email: page.user.map_or("", |user| user.email.as_str()) })
 }
 
-/// The same page, and the same work, whether or not the address is known.
+/// Answers with one page, and does equal work, whether or not the address has an account (user
+/// enumeration).
 #[post("/reset", data = "<form>")]
 pub async fn submit(
     page: Page<'_>,
@@ -56,7 +57,7 @@ pub async fn submit(
     Ok(page.render("reset_sent", context! { email: email.as_str(), lifetime }))
 }
 
-/// Changes nothing: programs that scan mail open every link in it.
+/// Shows the page, and changes nothing: programs that scan mails open every link in them.
 #[get("/reset/<token>")]
 pub async fn choose(
     _path: SecretPath,
@@ -80,7 +81,7 @@ pub async fn set(
     form: Posted<Choice>,
 ) -> Result<Redirect, Rejection> {
     let Posted(Choice { new_password }) = form;
-    // First: nobody should fill in a form for nothing.
+    // This comes first: visitors should not correct a form in vain.
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
     let set = match auth.new_password(&new_password, link.email()) {
         Ok(new) => link.set(new).await,

@@ -1,4 +1,4 @@
-//! `/account/sessions`: where the user is logged in.
+//! `/account/sessions`: shows where the user is logged in.
 
 use rocket::response::Redirect;
 use rocket::{get, post};
@@ -22,8 +22,8 @@ pub async fn list(
     Ok(html.render("sessions", context! { page }))
 }
 
-/// The page that `text` means: the first where it is no number, and the last where it is
-/// one that is too large.
+/// Returns the number of the page that `text` names: the first one if it is not a number, and the
+/// last one if it is too large.
 fn number(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX) } else { 1 }

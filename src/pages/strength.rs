@@ -1,4 +1,4 @@
-//! `/password-strength`: what the meter beside a new password shows.
+//! `/password-strength`: the estimate that the meter beside a new password shows.
 
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use crate::config::Config;
 use crate::password::Strength;
 use crate::web::Posted;
 
-/// Estimates at a time, and how long one may wait: the meter is a nicety.
+/// The most estimates at the same time, and how long one may wait. They are few, because the meter
+/// is not essential.
 static PLACES: Semaphore = Semaphore::const_new(1);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
-/// What has been typed so far.
+/// The characters that were typed so far.
 #[derive(FromForm)]
 pub struct Typed {
     #[field(default = String::new())]
@@ -26,7 +27,7 @@ pub struct Typed {
     password: String,
 }
 
-/// JSON that nobody keeps.
+/// JSON that no cache keeps.
 #[derive(Responder)]
 #[response(content_type = "json")]
 pub struct Judged {

@@ -1,4 +1,4 @@
-//! The templates: built in, and replaced by files of the same name.
+//! The templates, which are inside the binary. A file with the name of a template replaces it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,17 +24,17 @@ use crate::mail;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// How our templates' files end: pages, and the words of mails.
+/// The suffixes of our templates' files: pages, and the words of mails.
 const SUFFIXES: [&str; 2] = [".html.tera", ".txt.tera"];
 
-/// What `rocket_dyn_templates` escapes, and so the application's templates here too.
+/// The suffixes of the templates that `rocket_dyn_templates` escapes, so the application's
+/// templates are escaped here too.
 const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".htm", ".xml"];
 
-/// An application's own filters and functions for our templates, to be managed
-/// before the stage is attached.
+/// Filters and functions that an application adds to our templates. Manage it before the stage is
+/// attached.
 ///
-/// Those for the application's own `Template::fairing()` go there, into
-/// `Template::custom()`.
+/// For the application's own `Template::fairing()`, pass them to `Template::custom()`.
 ///
 /// # Examples
 ///
@@ -52,17 +52,17 @@ const ESCAPED: [&str; 6] = [".html.tera", ".htm.tera", ".xml.tera", ".html", ".h
 #[derive(Clone)]
 pub struct Customize(Arc<dyn Fn(&mut Engines) + Send + Sync>);
 
-/// What renders our templates, for [`Customize`].
+/// The engines that render our templates, for [`Customize`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Engines {
-    /// Of the version that `rocket_dyn_templates::tera` has.
+    /// The engine of the version in `rocket_dyn_templates::tera`.
     pub tera: Tera,
 }
 
 impl Customize {
-    /// Runs `customize` after the templates are read, and again whenever they are read
-    /// anew.
+    /// Creates the customization. `customize` runs after the templates are read, and again each
+    /// time they are read anew.
     pub fn new(customize: impl Fn(&mut Engines) + Send + Sync + 'static) -> Self {
         Customize(Arc::new(customize))
     }
@@ -76,18 +76,17 @@ impl fmt::Debug for Customize {
 
 /// A page from a template in `template_dir` that may extend one of ours.
 ///
-/// It is rendered by what renders our own pages, so it finds our templates, as in
-/// `{% extends "base" %}`, and the filters of [`Customize`]. The application's
-/// `Template::fairing()` finds only the files.
+/// The engine of our own pages renders it, so it can use our templates, as in `{% extends "base"
+/// %}`, and the filters of [`Customize`]. The application's `Template::fairing()` knows only the
+/// files.
 ///
 /// As a [`Responder`] it answers
 ///
-///   * `200 OK` and HTML. Everything in `{{ … }}` is escaped where the file ends in
-///     `.html.tera`;
-///   * `500 Internal Server Error`, with a line in the log, when there is no such template,
-///     or it does not find what it asks for, or `content` cannot be serialized.
+/// * `200 OK` and HTML. Every value in `{{ … }}` is escaped if the file ends in `.html.tera`;
+/// * `500 Internal Server Error`, with a line in the log, if there is no such template, if it uses
+///   a value that it does not get, or if `content` cannot be serialized.
 ///
-/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not attached.
+/// A [`Sentinel`] stops the launch if [`stage()`](crate::stage()) is not attached.
 ///
 /// # Examples
 ///
@@ -108,13 +107,13 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The template `name` with `content`, which must be a map.
+    /// Creates a page from the template `name` with `content`, which must be a map.
     pub fn new(name: impl Into<Cow<'static, str>>, content: impl Serialize) -> Self {
         Rendered { name: name.into(), content: tera::to_value(content).map_err(tera::Error::json) }
     }
 }
 
-/// What it holds may be somebody's.
+/// The `Debug` output leaves out the content, which may be private.
 impl fmt::Debug for Rendered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rendered").field("name", &self.name).finish_non_exhaustive()
@@ -142,16 +141,16 @@ impl Sentinel for Rendered {
     }
 }
 
-/// The templates as they are at the moment, in managed state. Parsed once, and again when
-/// a file has changed, in the debug profile.
+/// The current templates, in managed state. They are parsed once. The debug profile parses them
+/// again if a file has changed.
 struct Templates {
     tera: RwLock<Tera>,
     source: Source,
-    /// The files as they were when they were read.
+    /// The state of the files when they were read.
     read: Mutex<Vec<Seen>>,
 }
 
-/// What the templates are made of.
+/// The sources of the templates.
 struct Source {
     base: Base,
     directory: Option<PathBuf>,
@@ -159,12 +158,13 @@ struct Source {
     mails: Option<mail::Templates>,
 }
 
-/// A file, and what tells that it has changed.
+/// A file, and the values that show whether it has changed.
 type Seen = (PathBuf, Option<SystemTime>, u64);
 
-/// Reads the templates from inside the binary, and those of `template_dir` over them.
+/// Reads the templates from inside the binary, and then those of `template_dir`, which replace
+/// them.
 ///
-/// The mails' are handed on to whoever writes mails.
+/// It also passes the templates of mails to the writer of mails.
 pub fn fairing(base: Base, mails: Option<mail::Templates>, debug: bool) -> AdHoc {
     AdHoc::try_on_ignite("Login Templates", move |rocket| ignite(rocket, base, mails, debug))
 }
@@ -190,8 +190,7 @@ async fn ignite(
     }
 }
 
-/// Reads changed files anew before a request is answered, so that who edits a template
-/// sees it.
+/// Reads changed files again before a request is answered, so that the developer sees the change.
 fn reload() -> AdHoc {
     AdHoc::on_request("Changed Templates", |request, _| {
         Box::pin(async move {
@@ -202,7 +201,7 @@ fn reload() -> AdHoc {
     })
 }
 
-/// Where the application's own templates are, if it has any.
+/// Returns the directory of the application's own templates, if it has one.
 fn directory(figment: &Figment) -> Result<Option<PathBuf>, String> {
     match figment.extract_inner::<RelativePathBuf>("template_dir") {
         Ok(path) => match path.relative() {
@@ -228,7 +227,8 @@ impl Templates {
         self.tera.read().unwrap_or_else(PoisonError::into_inner).render(name, &context)
     }
 
-    /// What cannot be used leaves the former templates, and is said once.
+    /// Reads the templates again if a file has changed. If they cannot be used, the former ones
+    /// stay, and the log says so once.
     fn reload_changed(&self) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.source.files().and_then(|files| {
@@ -252,8 +252,8 @@ impl Templates {
 }
 
 impl Source {
-    /// The application's own templates: name and file. The one place that says where they
-    /// are read.
+    /// Returns the names and files of the application's own templates. Only this function decides
+    /// which files are read.
     fn files(&self) -> tera::Result<Vec<(String, PathBuf)>> {
         let mut files = Vec::new();
         if let Some(directory) = &self.directory {
@@ -266,13 +266,13 @@ impl Source {
         Ok(files)
     }
 
-    /// Ours first, then the files, so that a file replaces one of ours and may extend
-    /// another.
+    /// Parses our templates first and then the files, so that a file can replace one of ours and
+    /// extend another.
     fn parse(&self, files: &[(String, PathBuf)]) -> tera::Result<Tera> {
         let mut engines = Engines { tera: Tera::default() };
         engines.tera.register_function("asset", Asset(self.base.clone()));
 
-        // Built-in names carry no suffix, so they are listed to be escaped.
+        // The names of built-in templates have no suffix, so we list those that are escaped.
         let ours: Vec<(&str, &str)> =
             built_in().filter_map(|(file, content)| Some((name_of(file)?, content))).collect();
         engines.tera.autoescape_on(ours.iter().map(|(name, _)| *name).chain(ESCAPED).collect());
@@ -289,8 +289,8 @@ impl Source {
     }
 }
 
-/// Adds the templates below `directory`, named as `rocket_dyn_templates` does: the path
-/// from `root` without `.tera` and the suffix before it.
+/// Adds the templates below `directory`. They are named as in `rocket_dyn_templates`: the path from
+/// `root`, without `.tera` and the suffix before it.
 fn list(root: &Path, directory: &Path, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -314,7 +314,7 @@ fn seen(files: &[(String, PathBuf)]) -> Vec<Seen> {
     files.iter().map(state).collect()
 }
 
-/// An error of Tera's and what it comes from: only the last one names the mistake.
+/// Returns Tera's error with its causes, because only the last one names the mistake.
 fn with_causes(error: &tera::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -334,7 +334,7 @@ fn name_of(file: &str) -> Option<&str> {
     SUFFIXES.into_iter().find_map(|suffix| file.strip_suffix(suffix))
 }
 
-/// `{{ asset(name="style.css") }}`: the address of a static file.
+/// `{{ asset(name="style.css") }}` returns the address of a static file.
 struct Asset(Base);
 
 impl Function for Asset {
@@ -347,7 +347,7 @@ impl Function for Asset {
             .ok_or_else(|| tera::Error::msg("asset() needs the name of a file in static/"))
     }
 
-    /// It is made of a path, a file's name and a hash.
+    /// The address consists of a path, the name of a file and a hash, which need no escaping.
     fn is_safe(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! `/verify/<token>`: an address is confirmed through a mailed link.
+//! `/verify/<token>`: confirms an address through a mailed link.
 
 use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
@@ -10,13 +10,13 @@ use crate::auth::{Auth, Verified, VerifyError, VerifyLink};
 use crate::password::{Password, PasswordError};
 use crate::web::{Posted, SecretPath};
 
-/// What is typed into the form, where a password is asked for.
+/// The fields of the form, if it asks for a password.
 #[derive(FromForm)]
 pub struct Proof {
     password: Option<String>,
 }
 
-/// Changes nothing: programs that scan mail open every link in it.
+/// Shows the page, and changes nothing: programs that scan mails open every link in them.
 #[get("/verify/<token>")]
 pub async fn form(
     _path: SecretPath,
@@ -43,7 +43,7 @@ pub async fn submit(
     confirm(token, page, auth, password).await
 }
 
-/// Without a form there is nothing typed either.
+/// Without a form, no field was typed either.
 #[post("/verify/<token>", rank = 2)]
 pub async fn submit_nothing(
     _path: SecretPath,
@@ -65,7 +65,7 @@ async fn confirm(
         let errors = FieldErrors::of("password", code, message);
         page.refuse("verify", errors, content(token, &link))
     };
-    // Left empty is not left out: that makes the password void.
+    // An empty field is refused. A missing one is not: it makes the password void.
     if link.wants_password() && password.as_deref() == Some("") {
         let message = "Enter the password.".to_owned();
         return Err(refuse(PasswordError::Empty.code(), message).into());
@@ -84,7 +84,7 @@ async fn confirm(
     }
 }
 
-/// What the page says of `link`.
+/// Returns the values about `link` for the template.
 fn content(token: &str, link: &VerifyLink<'_>) -> impl Serialize {
     let (email, former) = (link.email().clone(), link.former().cloned());
     let wants_password = link.wants_password();

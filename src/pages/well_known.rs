@@ -1,11 +1,11 @@
-//! Addresses that programs know by heart.
+//! The fixed addresses that programs know.
 
 use rocket::response::Redirect;
 use rocket::{State, get};
 
 use crate::base::Base;
 
-/// Where password managers send people to change a password
+/// Redirects password managers to the page where users change their password
 /// (<https://w3c.github.io/webappsec-change-password-url/>).
 #[get("/change-password")]
 pub fn change_password(base: &State<Base>) -> Redirect {

@@ -17,7 +17,7 @@ use crate::user::User;
 /// The password of the user in the examples.
 const PASSWORD: &str = "correct horse battery";
 
-/// A site that sends its mails to nobody, on a database of its own that is deleted at the end.
+/// A site for an example. It sends no mail, and its database is deleted at the end.
 #[derive(Debug)]
 pub struct Example {
     client: Client,
@@ -28,7 +28,7 @@ pub struct Example {
 ///
 /// # Panics
 ///
-/// If the site does not start.
+/// Panics if the site does not start.
 pub fn example(act: impl AsyncFnOnce(Auth<'_>, &User, &Example)) {
     rocket::async_test(async {
         let site = Example::start().await;
@@ -64,7 +64,7 @@ impl Example {
     ///
     /// # Panics
     ///
-    /// If there is no such mail.
+    /// Panics if there is no such mail.
     pub async fn token(&self, path: &str) -> String {
         let mails = mails(&self.client).await;
         let mail = mails.iter().find(|mail| mail.text.contains(path)).expect("a mail");
@@ -75,7 +75,7 @@ impl Example {
     ///
     /// # Panics
     ///
-    /// If the database fails.
+    /// Panics if the database fails.
     pub async fn disable(&self) {
         let db: &Db = self.client.rocket().state().expect("the database");
         let mut tx = db.write().await.expect("the writer");

@@ -37,12 +37,12 @@ pub struct Problem {
     errors: FieldErrors,
 }
 
-/// What is wrong with a form. The field `form` stands for the whole of it.
+/// The errors of a form, by field. The field `form` stands for the whole form.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(Vec<FieldError>);
 
-/// What is wrong with a field of a form.
+/// An error at a field of a form.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct FieldError {
