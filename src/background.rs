@@ -1,7 +1,7 @@
-//! Work beside the requests, from lift-off to shutdown.
+//! Background work, from lift-off to shutdown.
 //!
-//! A panic in it is logged and counted, and the next round goes on: a sweep that
-//! ended for good would be noticed when the disk is full.
+//! A panic in a round is logged and counted, and the next round runs. Otherwise a sweep could end
+//! for good, and nobody would notice before the disk is full.
 
 use std::panic::AssertUnwindSafe;
 
@@ -10,9 +10,9 @@ use rocket::{Shutdown, tokio};
 
 use crate::metrics;
 
-/// One round of the work called `name`. `None`: it panicked.
+/// Runs one round of the work called `name`. `None` means that it panicked.
 pub async fn round<T>(name: &'static str, work: impl Future<Output = T>) -> Option<T> {
-    // What a panic leaves behind is the round's own, or in the database.
+    // The state that a panic leaves behind belongs to the round alone, or is in the database.
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(done) => Some(done),
         Err(_) => {
@@ -22,13 +22,13 @@ pub async fn round<T>(name: &'static str, work: impl Future<Output = T>) -> Opti
     }
 }
 
-/// Notes that the work called `name` has panicked, and goes on.
+/// Logs and counts a panic of the work called `name`.
 pub fn panicked(name: &'static str) {
-    log::error!("the {name} panicked, and goes on");
+    log::error!("the {name} panicked; it continues");
     metrics::panicked(name);
 }
 
-/// Does the work called `name` round after round, with a pause between.
+/// Repeats the work called `name` until shutdown, with a pause between two rounds.
 pub fn repeat<W, P>(
     name: &'static str,
     mut shutdown: Shutdown,

@@ -1,27 +1,28 @@
-//! Where the pages are.
+//! The path under which the pages are mounted.
 
 use std::fmt::Display;
 
-/// Where the pages are mounted: nothing, or a path such as `/auth`.
+/// The path under which the pages are mounted: empty, or a path such as `/auth`.
 #[derive(Debug, Clone)]
 pub struct Base(String);
 
 impl Base {
+    /// Reads a path. Slashes at its end are ignored.
     pub fn new(path: &str) -> Self {
         Base(path.trim_end_matches('/').to_owned())
     }
 
-    /// Where the routes are mounted.
+    /// Returns the path at which Rocket mounts the routes.
     pub fn mount_point(&self) -> String {
         if self.0.is_empty() { "/".into() } else { self.0.clone() }
     }
 
-    /// As it was configured, without a slash at its end.
+    /// Returns the path without a slash at its end. It is empty if the pages are at `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The address of our page or file `path`.
+    /// Returns the path of our page or file `path`, which starts with `/`.
     pub fn join(&self, path: impl Display) -> String {
         format!("{}{path}", self.0)
     }

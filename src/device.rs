@@ -1,7 +1,7 @@
 //! Devices: browsers that have logged in to an account before.
 //!
-//! A cookie with a token of its own says so, and outlasts the log-out. It logs
-//! nobody in; without it, the next log-in is announced to the owner.
+//! A device is known by a cookie with its own token, which stays after a log-out. The cookie logs
+//! nobody in. If a browser logs in without it, the owner gets a notice.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 use crate::error::Error;
 use crate::token::{Token, TokenId};
 
-/// The longest that browsers keep a cookie (RFC 6265bis, section 5.5), from the
-/// last log-in.
+/// The longest time that browsers keep a cookie (RFC 6265bis, section 5.5). It starts with the last
+/// log-in.
 const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// How many devices of one user are remembered: programs without a cookie jar
-/// would add one with each log-in.
+/// The largest number of devices of one user. Programs without a cookie jar would otherwise add one
+/// with each log-in.
 const MOST: i64 = 50;
 
-/// The cookie of a device, in managed state.
+/// The cookie of a device. It is in managed state.
 #[derive(Debug)]
 pub struct DeviceCookie(SealedCookie);
 
@@ -33,7 +33,8 @@ impl DeviceCookie {
         DeviceCookie(SealedCookie::new(config, cookies, "device"))
     }
 
-    /// The token that the request brings; of several the first.
+    /// Returns the token of the device that sent the request: the first valid one if there are
+    /// several. `None` means that the browser has no such cookie.
     pub fn of(&self, request: &Request<'_>) -> Option<Token> {
         self.0.all_of(request).iter().find_map(|text| Token::parse(text))
     }
@@ -44,14 +45,14 @@ impl DeviceCookie {
     }
 }
 
-/// A device as its owner can see it.
+/// A device as its owner sees it.
 #[derive(Debug, Serialize, sqlx::FromRow)]
 pub struct Device {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
 }
 
-/// Whether the device has logged in to this account before.
+/// Returns whether the device has logged in to this account before.
 pub async fn is_known(db: &mut Connection, user_id: i64, id: TokenId) -> Result<bool, Error> {
     let known: Option<i64> =
         sql::query_scalar("SELECT user_id FROM login_devices WHERE user_id = $1 AND id = $2")
@@ -62,7 +63,8 @@ pub async fn is_known(db: &mut Connection, user_id: i64, id: TokenId) -> Result<
     Ok(known.is_some())
 }
 
-/// Notes a log-in. `true`: the device has logged in to this account before.
+/// Records a log-in of a device. It returns `false`, and records nothing, if the device has never
+/// logged in to this account before.
 pub async fn touch(
     db: &mut Connection,
     user_id: i64,
@@ -79,15 +81,16 @@ pub async fn touch(
     Ok(touched == 1)
 }
 
-/// Remembers a device, and forgets the one that has not been seen the longest
-/// where there are too many.
+/// Adds a device. If the user then has more than [`MOST`], it deletes those that were not seen for
+/// the longest time.
 pub async fn insert(
     db: &mut Connection,
     user_id: i64,
     id: TokenId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    // SQLite looks at the value of a `LIMIT`, and plans the statement anew for each.
+    // SQLite looks at the value of a `LIMIT` and plans the statement again for each value, so the
+    // bound is in `OFFSET`.
     sql::query(
         "DELETE FROM login_devices WHERE user_id = $1 AND id IN
             (SELECT id FROM login_devices WHERE user_id = $1
@@ -108,8 +111,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets the devices of the user but `kept`: the next log-in of each is
-/// announced, and its failures are no longer its own.
+/// Deletes all devices of the user except `kept`. Each of them causes a notice at its next log-in,
+/// and its failures count with those of unknown browsers.
 pub async fn forget_others(
     db: &mut Connection,
     user_id: i64,
@@ -123,7 +126,7 @@ pub async fn forget_others(
     Ok(())
 }
 
-/// The user's devices, the last seen first.
+/// Returns the user's devices. The device that was seen last is first.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Device>, Error> {
     let devices = sql::query_as(
         "SELECT created_at, last_seen_at FROM login_devices WHERE user_id = $1
@@ -135,7 +138,7 @@ pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Device>, Erro
     Ok(devices)
 }
 
-/// Deletes at most `limit` devices whose cookie is gone by now.
+/// Deletes at most `limit` devices whose cookie has expired, and returns how many.
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_devices WHERE (user_id, id) IN

@@ -1,9 +1,8 @@
-//! What was done a moment ago, so that the answer to the same request once more
-//! tells the truth.
+//! Acts that were done in the last few minutes, so that a repeated request gets a true answer.
 //!
-//! A double click, or a first answer that is lost on its way, sends a form twice.
-//! The link or the session that it was sent with is dead by then, and stays so:
-//! what is kept here lets nobody do anything.
+//! A double click sends a form twice, and so does a visitor whose first answer was lost. By then
+//! the link or the session of the request is dead, and it stays dead: nobody can do anything with
+//! what is recorded here.
 
 use std::time::Duration;
 
@@ -16,21 +15,21 @@ use crate::sql;
 use crate::token::TokenId;
 use crate::user::Email;
 
-/// How long it is told. Somebody whose train has left the tunnel tries again by
-/// then; who comes later begins anew.
+/// How long an act is remembered. A visitor whose train has left the tunnel tries again within this
+/// time; after it the visitor must start again.
 pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// What was done.
+/// The kind of an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     EmailVerified,
     EmailChanged,
-    /// An address was confirmed or changed, and the password is void.
+    /// An address was confirmed or changed, and the password became void.
     PasswordVoid,
     PasswordReset,
-    /// "This was not me", with a mail to the owner.
+    /// "This was not me", after which a mail went to the owner.
     Locked,
-    /// "This was not me", without.
+    /// "This was not me", without a mail.
     LockedUnmailed,
     PasswordChanged,
     Reauthenticated,
@@ -68,20 +67,20 @@ impl Act {
     }
 }
 
-/// An act, as it is remembered.
+/// A remembered act.
 #[derive(Debug)]
 pub struct Done {
     pub act: Act,
-    /// `None`: the account is gone.
+    /// The account. `None` means that it was deleted.
     pub user_id: Option<i64>,
-    /// What the browser sent, hashed. `None`: nothing by which it could be known.
+    /// The hash of what the browser sends with each request. `None` means that it sends nothing by
+    /// which it could be recognized.
     pub browser: Option<String>,
-    /// The account's address as it is now.
+    /// The present address of the account.
     pub email: Option<Email>,
 }
 
-/// The cookie of a browser that has used a link, with the link's id. In managed
-/// state.
+/// The cookie of a browser that has used a link. It holds the link's id. It is in managed state.
 #[derive(Debug)]
 pub struct DoneCookie(pub SealedCookie);
 
@@ -91,8 +90,7 @@ impl DoneCookie {
     }
 }
 
-/// Remembers `act`, which was done with the token of `id`: a link's, or a
-/// session's.
+/// Remembers `act`, for which the token with this `id` was used: a link's or a session's.
 pub async fn insert(
     db: &mut Connection,
     id: TokenId,
@@ -117,7 +115,8 @@ pub async fn insert(
 
 type Row = (String, Option<i64>, Option<String>, Option<String>);
 
-/// What was done with the token of `id` a moment ago.
+/// Returns the act for which the token with this `id` was used within the last ten minutes
+/// ([`LIFETIME`]).
 pub async fn find(db: &mut Connection, id: TokenId, now: Timestamp) -> Result<Option<Done>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT act, account_id, browser, email
@@ -134,13 +133,13 @@ pub async fn find(db: &mut Connection, id: TokenId, now: Timestamp) -> Result<Op
     }))
 }
 
-/// Forgets what was done with the token of `id`.
+/// Deletes the record of the act for which the token with this `id` was used.
 pub async fn forget(db: &mut Connection, id: TokenId) -> Result<(), Error> {
     sql::query("DELETE FROM login_done WHERE id = $1").bind(id).execute(db).await?;
     Ok(())
 }
 
-/// Deletes at most `limit` rows that are no longer told.
+/// Deletes at most `limit` expired rows, and returns how many.
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_done WHERE id IN

@@ -1,9 +1,8 @@
-//! A balancer learns first that an instance is about to stop.
+//! Draining: a load balancer learns that an instance is about to stop before it stops.
 //!
-//! Between its last look at `/readyz` and the end of the listener it would hand
-//! over requests that nobody answers. So `/readyz` says no at once, while
-//! everything is still served for `site.drain`, and only then Rocket's own
-//! shutdown begins.
+//! Otherwise the balancer would send requests that nobody answers, between its last check of
+//! `/readyz` and the end of the listener. So `/readyz` answers 503 at once, everything else is
+//! served for the time `site.drain`, and Rocket's own shutdown starts after that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +13,11 @@ use rocket::figment::Figment;
 use rocket::tokio::{self, time::sleep};
 use rocket::{Orbit, Rocket};
 
-/// Waits for SIGTERM in Rocket's place.
+/// The fairing that waits for SIGTERM in place of Rocket.
 #[derive(Debug)]
 pub struct Drain(Duration);
 
-/// Whether the instance is about to stop. In managed state.
+/// The flag that the instance is about to stop. It is in managed state.
 #[derive(Debug, Clone, Default)]
 pub struct Draining(Arc<AtomicBool>);
 
@@ -28,8 +27,9 @@ impl Draining {
     }
 }
 
-/// Takes SIGTERM from Rocket, if it would listen to it and there is something to
-/// wait for.
+/// Removes SIGTERM from the signals to which Rocket listens, and returns the fairing that waits for
+/// it. It returns `None` and changes nothing if Rocket does not listen to SIGTERM, or if `drain` is
+/// zero.
 pub fn prepare(figment: Figment, drain: Duration) -> (Figment, Option<Drain>) {
     let signals: Option<Vec<String>> = figment.extract_inner("shutdown.signals").ok();
     let mut signals = signals.unwrap_or_else(|| vec!["term".into()]);
@@ -63,7 +63,9 @@ impl Fairing for Drain {
                     sleep(drain).await;
                     shutdown.notify();
                 })),
-                Err(error) => log::error!("SIGTERM will end the site at once: {error}"),
+                Err(error) => log::error!(
+                    "site.drain has no effect, so SIGTERM ends the site at once: {error}"
+                ),
             }
         }
     }

@@ -1,16 +1,15 @@
-//! Which routes could answer a request, by their paths.
+//! The routes that could answer a request, found by their paths.
 
 use rocket::http::MediaType;
 use rocket::http::uri::Origin;
 use rocket::route::RouteUri;
 use rocket::{Request, Route};
 
-/// Whether a guard that forwards would leave the answer to a route that was
-/// not made for it: a catch-all, such as Rocket's `FileServer` or the fallback
-/// of a single-page application.
+/// Returns whether a guard that forwards would leave the answer to a route that is not meant for
+/// it: a catch-all, such as Rocket's `FileServer` or the fallback of a single-page application.
 ///
-/// A route for guests, which covers no more paths than the present one, is made
-/// for it. So Rocket's idiom of a second route of a higher rank goes on working.
+/// A route for guests is meant for it. Such a route covers no more paths than the present one. So
+/// Rocket's idiom of a second route with a higher rank still works.
 pub fn is_swallowed(request: &Request<'_>) -> bool {
     let Some(refusing) = request.route() else { return false };
     let mut is_any = false;
@@ -24,7 +23,7 @@ pub fn is_swallowed(request: &Request<'_>) -> bool {
     is_any && !has_guest_route
 }
 
-/// Whether the route's path, `<dynamic>` segments included, is the request's.
+/// Returns whether the route's path, including its `<dynamic>` segments, matches the path of `uri`.
 pub fn covers(route: &RouteUri<'_>, uri: &Origin<'_>) -> bool {
     let mut expected = segments(route);
     let mut actual = uri.path().segments().filter(|segment| !segment.is_empty());
@@ -38,8 +37,8 @@ pub fn covers(route: &RouteUri<'_>, uri: &Origin<'_>) -> bool {
     }
 }
 
-/// Whether the path `candidate` names each segment that `path` names, and goes
-/// no further than it. Both cover the present request.
+/// Returns whether the path `candidate` has every fixed segment of `path` and is not longer. Both
+/// match the present request.
 pub fn is_as_specific<'s>(
     mut candidate: impl Iterator<Item = &'s str>,
     path: impl Iterator<Item = &'s str>,
@@ -58,7 +57,7 @@ pub fn is_as_specific<'s>(
     candidate.next().is_none()
 }
 
-/// The segments of a route's path: `notes`, `<id>` or `<path..>`.
+/// Returns the segments of a route's path: `notes`, `<id>` or `<path..>`.
 pub fn segments<'r>(route: &'r RouteUri<'_>) -> impl Iterator<Item = &'r str> {
     route.path().split('/').filter(|segment| !segment.is_empty())
 }
@@ -71,12 +70,12 @@ fn is_trailing(segment: &str) -> bool {
     is_dynamic(segment) && segment.ends_with("..>")
 }
 
-/// Whether Rocket would ask the route for this request.
+/// Returns whether Rocket would try the route for this request.
 fn is_asked(route: &Route, request: &Request<'_>) -> bool {
     covers(&route.uri, request.uri()) && has_query(route, request) && has_format(route, request)
 }
 
-/// Whether the request has each field that the route's query has with a value.
+/// Returns whether the request has every field of the route's query that has a fixed value.
 fn has_query(route: &Route, request: &Request<'_>) -> bool {
     let fields = |query: Option<&str>| -> Vec<String> {
         query.unwrap_or_default().split('&').map(str::to_owned).collect()
@@ -88,7 +87,7 @@ fn has_query(route: &Route, request: &Request<'_>) -> bool {
         .all(|field| asked.contains(field))
 }
 
-/// Whether the route has no `format`, or the request's is that one.
+/// Returns whether the route has no `format`, or that of the request.
 fn has_format(route: &Route, request: &Request<'_>) -> bool {
     let is_same = |expected: &MediaType, actual: &MediaType| {
         let matches = |a: &str, b: &str| a == b || a == "*" || b == "*";

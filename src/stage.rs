@@ -1,4 +1,4 @@
-//! What an application attaches: sessions alone, or log-in as well.
+//! The fairings for an application: sessions alone, or sessions and log-in.
 
 use std::sync::Arc;
 
@@ -22,16 +22,18 @@ use crate::password::Hasher;
 use crate::session;
 use crate::web;
 
-/// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for
-/// any application. No pages, no users, and no cross-site check: what guards
-/// the application's own unsafe routes is the cookie's `SameSite`, and whatever
-/// it attaches beside.
+/// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for any application.
 ///
-/// It reads the table `session`, `site.trusted_proxies`, `databases.login.url`
-/// and `secret_key`, makes and migrates the tables `users` and `sessions`, sends
-/// the cookie and sweeps expired rows. What is configured wrongly, or a database
-/// that cannot be opened, stops the launch with one line in the log that names
-/// the key and the mend.
+/// It adds no pages, no users and no cross-site check. The application's own routes are protected
+/// from cross-site requests by the cookie's `SameSite` and by the fairings that the application
+/// attaches itself.
+///
+/// It reads the table `session`, `site.trusted_proxies`, `databases.login.url` and `secret_key`. It
+/// creates and migrates the tables `users` and `sessions`, sends the cookie, and deletes expired
+/// rows in the background.
+///
+/// If the configuration is wrong or the database cannot be opened, the launch fails. One line in
+/// the log then names the key and the fix.
 ///
 /// # Examples
 ///
@@ -65,21 +67,28 @@ pub fn sessions() -> AdHoc {
     })
 }
 
-/// Attaches everything: [`sessions()`], users, pages at `/`, error pages,
-/// security headers and the cross-site check.
+/// Attaches everything: [`sessions()`], users, pages at `/`, error pages, security headers and the
+/// cross-site check.
 ///
-/// An application's own route for `/` or for a file in `/static`, and its own
-/// default catcher, come before ours. Templates of the same name in its
-/// `template_dir` replace ours, those of mails included; the directory
-/// `templates` of this crate has them all. Filters and functions for them go into
-/// [`Customize`], and a page of the application's that extends one of ours is a
-/// [`Rendered`]. An application with templates of its own attaches
-/// [`Template::fairing()`](rocket_dyn_templates::Template::fairing()) itself, before or
-/// after the stage.
+/// If the configuration is wrong or the database cannot be opened, the launch fails. One line in
+/// the log then names the key and the fix.
+///
+/// The application can replace each visible part:
+///
+///   * Its own route for `/` or for a file in `/static`, and its own default catcher, take
+///     precedence over ours.
+///   * Templates in its `template_dir` replace ours with these names, including those of mails. The
+///     directory `templates` of this crate has them all.
+///   * [`Customize`] adds filters and functions for templates. A page of the application that
+///     extends one of ours is a [`Rendered`].
+///
+/// An application with its own templates attaches
+/// [`Template::fairing()`](rocket_dyn_templates::Template::fairing()) itself, before or after the
+/// stage.
 ///
 /// # Security headers
 ///
-/// Every response gets these, those of the application's routes included:
+/// Every response has these headers, including those of the application's routes:
 ///
 /// | header | value |
 /// |---|---|
@@ -92,10 +101,10 @@ pub fn sessions() -> AdHoc {
 /// | `Permissions-Policy` | `camera=(), geolocation=(), microphone=(), payment=(), usb=()` |
 /// | `Strict-Transport-Security` | `max-age=63072000; includeSubDomains`; not in the debug profile |
 ///
-/// A header that is there already stays. So a route loosens one by setting it, and a
-/// fairing of the application loosens it for as many pages as it likes, whether it is
-/// attached before or after the stage. `X-Frame-Options: SAMEORIGIN` is enough to
-/// allow frames: the policy then says `frame-ancestors 'self'`.
+/// A header that a response already has is kept. So a route loosens a header by setting it. A
+/// fairing of the application loosens it for many pages, whether it is attached before or after the
+/// stage. To allow frames, set `X-Frame-Options: SAMEORIGIN`. The policy then has
+/// `frame-ancestors 'self'`.
 ///
 /// ```rust,no_run
 /// use rocket::fairing::AdHoc;
@@ -119,7 +128,7 @@ pub fn sessions() -> AdHoc {
 ///     Map { page: "<p>Where are you?", permissions }
 /// }
 ///
-/// /// All pages but ours may load these fonts.
+/// /// All pages except ours may load these fonts.
 /// #[launch]
 /// fn rocket() -> _ {
 ///     let fonts = AdHoc::on_response("Fonts", |request, response| {
@@ -136,9 +145,9 @@ pub fn sessions() -> AdHoc {
 /// }
 /// ```
 ///
-/// The stage takes the place of Rocket's [`Shield`](rocket::shield::Shield), whose
-/// defaults could not be told from what a route has set. An application that wants a
-/// `Shield` of its own attaches it at ignition, behind the stage:
+/// The stage replaces Rocket's [`Shield`](rocket::shield::Shield), because its default headers
+/// cannot be distinguished from those that a route has set. An application that needs its own
+/// `Shield` attaches it at ignition, after the stage:
 /// `.attach(AdHoc::on_ignite("Shield", |rocket| async { rocket.attach(shield) }))`.
 ///
 /// # Examples
@@ -154,18 +163,29 @@ pub fn stage() -> AdHoc {
     stage_at("/")
 }
 
-/// The same with the pages under `base`: `/auth/login` for `"/auth"`.
+/// Attaches everything like [`stage()`], with the pages under `base`. With `"/auth"` the log-in
+/// page is at `/auth/login`.
+///
+/// # Examples
+///
+/// ```rust,no_run
+/// # use rocket::launch;
+/// #[launch]
+/// fn rocket() -> _ {
+///     rocket::build().attach(rocket_login::stage_at("/auth"))
+/// }
+/// ```
 pub fn stage_at(base: &str) -> AdHoc {
     let base = Base::new(base);
     AdHoc::try_on_ignite("Login", |rocket| attach_login(rocket, base))
 }
 
-/// An application's configuration over our defaults.
+/// Returns the application's configuration, completed with our defaults.
 fn with_defaults(rocket: &Rocket<Build>) -> Figment {
     rocket.figment().clone().join(config::defaults())
 }
 
-/// The session layer, unless it is there already.
+/// Attaches the session layer, unless it is attached already.
 fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
     if rocket.state::<Arc<session::Sessions>>().is_some() {
         return rocket;
@@ -211,7 +231,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         log::warn!("{warning}");
     }
 
-    // Two catchers for one path and status would stop the launch.
+    // Two catchers for one path and status would make the launch fail.
     let has_catcher = |code: Option<u16>| {
         rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
     };
@@ -230,7 +250,8 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .manage(DoneCookie::new(&config, &cookies))
         .attach(web::shield(debug))
         .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
-            // Attached here it comes after what the application attaches at ignition.
+            // A fairing that is attached here comes after those that the application attaches at
+            // ignition.
             rocket.attach(web::SecurityHeaders)
         }))
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
