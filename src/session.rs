@@ -43,11 +43,11 @@ pub use flash::{Flash, FlashCookie};
 pub use response::fairing as cookie_sender;
 pub use sweep::{fairing as sweeper, sweep};
 
-/// How long a page waits for its last-seen time to be written. A locked file
-/// must not slow reading down; the write itself goes on meanwhile.
+/// How long a page waits until its last-seen time is written. A locked file must not make reading
+/// slow. After this time the page continues, and the write runs on in the background.
 const TOUCH_PATIENCE: Duration = Duration::from_millis(50);
 
-/// What every request's session needs, in managed state.
+/// The settings and the parts that the session of each request needs. They are in managed state.
 #[derive(Debug)]
 pub struct Sessions {
     cookie_name: String,
@@ -64,7 +64,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The session cookie's name.
+    /// Returns the name of the session cookie.
     #[cfg(feature = "testing")]
     pub fn cookie_name(&self) -> &str {
         &self.cookie_name
@@ -86,8 +86,8 @@ impl Sessions {
         }
     }
 
-    /// The tokens in the cookies `values`. The shape is checked before the database is
-    /// asked: guessing costs it nothing.
+    /// Opens the cookies `values` and returns the tokens in them. It checks the form of each token,
+    /// so that a guess costs no query.
     pub(crate) fn open(
         &self,
         values: impl IntoIterator<Item = String>,
@@ -109,20 +109,19 @@ impl Sessions {
 
 /// The visitor's session, as the request guard `&Session`.
 ///
-/// It is loaded once per request, with one query at most, however many guards ask for
-/// it; none while what was read before has not changed (`session.cache`). A visitor who
-/// only reads has neither a cookie nor a row: both come with the first write, together and
-/// whatever status the request ends with.
+/// The session is loaded once per request, however many guards ask for it. That takes one query, or
+/// none if the session is in the cache and has not changed (`session.cache`). A visitor who only
+/// reads has no cookie and no row. The first write makes both, whatever status the response has.
 ///
 /// The guard
 ///
-///   * _succeeds_ for everybody: a cookie that is absent, malformed, sealed
-///     with another key, expired or unknown makes an anonymous visitor;
-///   * _fails_ with `503 Service Unavailable` when the database must be asked and
-///     does not answer. The cookie stays: nobody is logged out by an outage.
+///   * _succeeds_ for everybody. A visitor is anonymous if their cookie is absent, malformed,
+///     sealed with another key, expired or unknown.
+///   * _fails_ with `503 Service Unavailable` if it needs the database and the database does not
+///     answer. The cookie stays, so an outage logs nobody out.
 ///
-/// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
-/// nor [`stage()`](crate::stage()) is attached.
+/// A [`Sentinel`] stops the launch if neither [`sessions()`](crate::sessions()) nor
+/// [`stage()`](crate::stage()) is attached.
 ///
 /// # Examples
 ///
@@ -145,12 +144,12 @@ pub struct Session {
     clock: Clock,
     pending: PendingCookies,
     client: Client,
-    /// The row as this request knows it.
+    /// The row as this request knows it. `None` means that there is no session.
     current: Mutex<Option<Current>>,
-    /// Held while a write is under way.
+    /// Held during a write.
     writing: tokio::sync::Mutex<()>,
     user: Option<Arc<User>>,
-    /// The cookie's token was one of ours, and stands for no session any longer.
+    /// The id of the first token that was sealed here and has no session any more.
     dead: Option<SessionId>,
 }
 
@@ -163,13 +162,13 @@ struct Current {
 }
 
 impl Session {
-    /// The user who was logged in when the request came, if anybody was.
+    /// Returns the user who was logged in when the request came. `None` means that nobody was.
     pub fn user(&self) -> Option<&User> {
         self.user.as_deref()
     }
 
-    /// The id of the session that the browser believes to have, and that has ended or
-    /// goes on under another token.
+    /// Returns the id of the session that the browser's cookie names, if that session has ended or
+    /// has another token now.
     pub(crate) fn dead_id(&self) -> Option<SessionId> {
         self.dead
     }
@@ -181,10 +180,11 @@ impl Session {
         Session::of(request.rocket(), PendingCookies::of(request), client, opened).await
     }
 
-    /// The session of whoever sends the cookies `opened`; what it sets goes to `pending`.
+    /// Returns the session that belongs to the cookies `opened`. The cookies that it sets go to
+    /// `pending`.
     ///
-    /// The first that belongs to a user, or else the first that there is: a browser may
-    /// send several, after a change of `session.cookie_path` for example.
+    /// A browser may send several, for example after a change of `session.cookie_path`. The first
+    /// session of a user is used, or the first session if none has a user.
     pub(crate) async fn of(
         rocket: &Rocket<Orbit>,
         pending: PendingCookies,
@@ -229,18 +229,19 @@ impl Session {
         }
     }
 
-    /// The row of the session `id`: as it is kept, or else as it is read now.
+    /// Returns the row of the session `id`, from the cache or from the database.
     async fn row(&self, id: SessionId) -> Result<Option<Row>, Error> {
         let now = self.clock.now();
-        // What is kept, and as which version.
+        // The version is read before the row, so that a change in between makes the cached copy
+        // invalid.
         let cache = self.sessions.cache.as_ref();
         let cache = cache.and_then(|cache| Some((cache, self.db.version(id)?)));
         if let Some(loaded) = cache.and_then(|(cache, version)| cache.get(id, version, now)) {
             return Ok(Some(Row::Loaded(loaded)));
         }
 
-        // In boxes, here and below: the room that statements take would be moved about
-        // with every request.
+        // The futures are in boxes, here and below. Without them the memory for the statements
+        // would be moved with every request.
         let Some(Found { record, user, data }) = Box::pin(self.find(id, now)).await? else {
             metrics::count(Event::Refused);
             return Ok(None);
@@ -254,7 +255,8 @@ impl Session {
         Ok(Some(Row::Loaded(loaded)))
     }
 
-    /// The session that goes on with the row `loaded`.
+    /// Completes the session with the row `loaded`. It moves the idle clock and renews the cookie
+    /// if either is due.
     async fn opened(mut self, opened: Opened, token: SessionToken, loaded: Loaded) -> Session {
         let now = self.clock.now();
         let mut current = Current::new(token, loaded.record, loaded.state);
@@ -269,7 +271,7 @@ impl Session {
             }
         }
 
-        // The cookie's life follows the row's.
+        // The lifetime of the cookie follows the expiry of the row.
         if renew {
             self.pending.renew(current.record.id, self.cookie(&current));
         }
@@ -279,8 +281,8 @@ impl Session {
         self
     }
 
-    /// Writes the last-seen time. `true`: it is written, or is about to be. On a
-    /// slow disk the cookie would otherwise never be renewed.
+    /// Writes the last-seen time. It returns `true` if the time is written or will be written soon.
+    /// On a slow disk the cookie would otherwise never be renewed.
     async fn touched(&self, touch: Touch) -> bool {
         let means = self.means();
         match timeout(TOUCH_PATIENCE, self.sessions.group.touch(&means, touch)).await {
@@ -293,7 +295,7 @@ impl Session {
         }
     }
 
-    /// What a write needs.
+    /// Returns the handles that a write needs.
     fn means(&self) -> Means {
         let (db, clock) = (self.db.clone(), self.clock.clone());
         Means { db, clock, cache: self.sessions.cache.clone() }
@@ -319,10 +321,10 @@ impl Session {
     }
 }
 
-/// A session's row.
+/// The row of a session.
 enum Row {
     Loaded(Loaded),
-    /// Its state is not what we write.
+    /// The state is not in the format that we write.
     Unreadable(Record),
 }
 
@@ -332,7 +334,7 @@ impl Current {
     }
 }
 
-/// Neither the token nor the state: both may be secrets.
+/// `Debug` prints neither the token nor the state, because both may be secrets.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("handle", &self.handle()).finish_non_exhaustive()

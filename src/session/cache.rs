@@ -1,9 +1,8 @@
-//! Sessions as they were last read, so that a page asks the database only for what
-//! has changed since.
+//! A cache of sessions, so that a page queries the database only if its session has changed.
 //!
-//! What is kept is believed for as long as the database says that nothing has changed
-//! (`Pools::version()`), so a session that has ended here is dead at once. However that
-//! may fail, nothing is believed for longer than [`LONGEST`].
+//! An entry is used as long as the database reports no change of it (`Pools::version()`). So a
+//! session that has ended here is dead at once. If a report fails for any reason, no entry is used
+//! for longer than [`LONGEST`].
 
 use std::sync::Arc;
 
@@ -16,31 +15,32 @@ use super::store::Record;
 use crate::clock::Timestamp;
 use crate::user::User;
 
-/// What all that is kept may take, in bytes: some 20,000 sessions with little in them.
+/// The largest size of all entries, in bytes: about 20,000 sessions with little state.
 const CAPACITY: u64 = 16 * 1024 * 1024;
 
-/// How long, in seconds, what was read is believed when nobody has told of a change. That
-/// should never matter; but what a database does not tell would otherwise be believed for
-/// as long as the session is used. A look-up in a minute costs nothing.
+/// The longest time that an entry is used if no change is reported, in seconds. This bound should
+/// never matter. Without it, a change that the database does not report would stay unseen as long
+/// as the session is used. One query per minute costs nothing.
 const LONGEST: Timestamp = 60;
 
-/// A session with more state than this is read anew each time.
+/// The largest state that is cached, in bytes. A session with more state is read from the database
+/// each time.
 const LARGEST_STATE: usize = 8 * 1024;
 
-/// What a session takes beside its state: the row, the user, the cache's own.
+/// The size of an entry without its state, in bytes: the row, the user and the cache's own data.
 const OVERHEAD: u64 = 768;
 
-/// A session as it was read.
+/// A session as it was read from the database.
 #[derive(Clone)]
 pub struct Loaded {
     pub record: Record,
     pub user: Option<Arc<User>>,
     pub state: Arc<State>,
-    /// How long the state is as text.
+    /// The length of the state as text, in bytes.
     pub length: usize,
 }
 
-/// The sessions that were used last.
+/// The cache of the sessions that were used last.
 pub struct Cache(QuickCache<SessionId, Arc<Entry>, ByLength>);
 
 struct Entry {
@@ -64,7 +64,8 @@ impl Cache {
         Cache(QuickCache::with_weighter(sessions, CAPACITY, ByLength))
     }
 
-    /// The session `id`, if it was kept at this `version` and has not expired at `now`.
+    /// Returns the session `id` if its entry has this `version`, is younger than [`LONGEST`] and
+    /// has not expired at `now`.
     pub fn get(&self, id: SessionId, version: u64, now: Timestamp) -> Option<Loaded> {
         let entry = self.0.get(&id)?;
         let is_fresh = (0..LONGEST).contains(&(now - entry.read_at));
@@ -72,20 +73,22 @@ impl Cache {
         (is_fresh && is_good).then(|| entry.loaded.clone())
     }
 
-    /// Keeps what was read of the session `id`, at `read_at` or after, when it had this
-    /// `version`, or after.
+    /// Stores the session `id`. The caller has read `version` and `read_at` before the row, so the
+    /// row may be newer but never older. A session whose state is larger than [`LARGEST_STATE`] is
+    /// not stored.
     pub fn put(&self, id: SessionId, version: u64, read_at: Timestamp, loaded: Loaded) {
         if loaded.length <= LARGEST_STATE {
             self.0.insert(id, Arc::new(Entry { version, read_at, loaded }));
         }
     }
 
-    /// What is kept of the session `id` is not what is stored.
+    /// Deletes the entry of the session `id`, which differs from the row.
     pub fn forget(&self, id: SessionId) {
         self.0.remove(&id);
     }
 
-    /// Makes the change that was the only one since the session had this `version`.
+    /// Applies `change` to the entry, and raises its version by one. The caller knows that this
+    /// change is the only one since the session had this `version`.
     pub fn update(&self, id: SessionId, version: u64, change: impl FnOnce(&mut Loaded)) {
         match self.0.get(&id) {
             Some(entry) if entry.version == version => {
@@ -93,13 +96,13 @@ impl Cache {
                 change(&mut loaded);
                 self.put(id, version + 1, entry.read_at, loaded);
             }
-            // Read at another version: it would be read anew in any case.
+            // An entry with another version is not used any more.
             _ => {}
         }
     }
 }
 
-/// Nothing of what is kept: it may be secret.
+/// `Debug` prints no session, because the state may be secret.
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cache").field("len", &self.0.len()).finish_non_exhaustive()

@@ -1,15 +1,15 @@
-//! The two clocks that end a session.
+//! The two clocks that end a session: the idle clock and the absolute clock.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::SessionConfig;
 
-/// A page view moves `last_seen_at` at most this often, so that reading does
-/// not mean writing. A session may end early by no more than this.
+/// The shortest time between two writes of `last_seen_at`, in seconds, so that not every page view
+/// writes. A session may end too early by this time at most.
 const TOUCH_INTERVAL: Timestamp = 60;
 
-/// Idle and absolute time-outs, with and without "remember me", in seconds.
+/// The idle and absolute time-outs, with and without "remember me", in seconds.
 #[derive(Debug, Clone)]
 pub struct Clocks {
     plain: Pair,
@@ -35,7 +35,7 @@ impl Clocks {
         }
     }
 
-    /// When a session ends: the earlier of its two ends.
+    /// Returns the time at which a session ends: that of the clock that ends first.
     pub fn expiry(
         &self,
         created_at: Timestamp,
@@ -46,8 +46,8 @@ impl Clocks {
         (last_seen_at + pair.idle).min(created_at + pair.absolute)
     }
 
-    /// Whether `last_seen_at` is old enough to be worth a write. Never within the same
-    /// second: nothing would be changed.
+    /// Returns whether `last_seen_at` is so old that it should be written. It is never due again
+    /// within one second, because the write would change nothing.
     pub fn is_touch_due(&self, last_seen_at: Timestamp, now: Timestamp, remember: bool) -> bool {
         now - last_seen_at >= TOUCH_INTERVAL.min(self.pair(remember).idle / 10).max(1)
     }

@@ -1,4 +1,4 @@
-//! One message, shown once, on the page after an act.
+//! A message that is shown once, on the page after an act.
 
 use std::time::Duration;
 
@@ -10,16 +10,18 @@ use crate::attached::attached;
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 
-/// The next page comes at once; an old message would only confuse.
+/// How long a message waits. The next page is usually requested at once, and an old message would
+/// confuse.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// A sentence or two; sealed and encoded it fits a cookie.
+/// The longest message, in bytes: a sentence or two, which fits a cookie after sealing and
+/// encoding.
 const MAX_LENGTH: usize = 1000;
 
-/// The cookie that carries the message, in managed state.
+/// The cookie that carries the message. It is in managed state.
 ///
-/// Sealed, so that nobody can put words into our pages; apart from the
-/// session, so that a visitor who has just logged out can be told so.
+/// The cookie is sealed, so that nobody else can show text on our pages. It is separate from the
+/// session, so that a visitor who has just logged out can get a message.
 #[derive(Debug)]
 pub struct FlashCookie(SealedCookie);
 
@@ -29,16 +31,15 @@ impl FlashCookie {
     }
 }
 
-/// A message from one page to the next, as a request guard that always
-/// succeeds.
+/// A message from one page to the next. As a request guard it always succeeds.
 ///
-/// It waits, for a minute, until a page shows it: a response of 2xx, or a
-/// refused form of 422. Requests that do not ask for it leave it alone, however
-/// many run meanwhile, and so does a redirect or an error of a page that did
-/// ask.
+/// A message waits for up to one minute, until a page shows it. A page shows it if it calls
+/// [`take()`](Self::take()) and its response is 2xx, or 422 for a refused form. A redirect or
+/// another error of that page keeps the message, and so do all requests that do not call `take()`,
+/// however many there are.
 ///
-/// A [`Sentinel`] stops the launch when neither [`sessions()`](crate::sessions())
-/// nor [`stage()`](crate::stage()) is attached.
+/// A [`Sentinel`] stops the launch if neither [`sessions()`](crate::sessions()) nor
+/// [`stage()`](crate::stage()) is attached.
 ///
 /// # Examples
 ///
@@ -72,14 +73,15 @@ impl<'r> Flash<'r> {
         Flash { cookie, message, pending: PendingCookies::of(request) }
     }
 
-    /// Leaves `message` for the next page, in place of one that waits. What is
+    /// Sends `message` to the next page. It replaces a message that is still waiting. A message
     /// longer than 1,000 bytes is cut off.
     pub fn set(&self, message: &str) {
         let message = &message[..message.floor_char_boundary(MAX_LENGTH)];
         self.pending.set(self.cookie.seal(message, LIFETIME));
     }
 
-    /// The waiting message, to be shown now.
+    /// Returns the waiting message. If the response is then 2xx or 422, the browser deletes the
+    /// message. `None` means that no message is waiting.
     pub fn take(&self) -> Option<String> {
         if self.message.is_some() {
             self.pending.set_if_shown(self.cookie.removal());

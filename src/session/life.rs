@@ -1,4 +1,4 @@
-//! How a session begins, goes on and ends.
+//! The life of a session: how it begins, continues and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,44 +17,46 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::metrics::{self, Event};
 
-/// A session whose row is written, or renamed, but not yet committed.
+/// A session whose row is inserted or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
 pub(crate) struct Started {
     current: Current,
     event: Event,
-    /// How many of the account's other sessions end with it.
+    /// The number of the account's other sessions that this one ends.
     ended: u64,
 }
 
 impl Session {
-    /// Whether the session was started by this request.
+    /// Returns whether this request has started the session.
     pub fn is_new(&self) -> bool {
         self.current().as_ref().is_some_and(|current| current.is_new)
     }
 
-    /// When the session ends if it is not used again, in seconds since 1970.
-    /// `None`: there is no session.
+    /// Returns the time at which the session ends if it is not used again, in seconds since 1970.
+    /// `None` means that there is no session.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.current().as_ref().map(|current| current.record.expires_at)
     }
 
-    /// A name for the session that is no secret: it may be logged, shown and
-    /// put into a path. It stays when the token changes. 16 hexadecimal digits;
-    /// `None`: there is no session.
+    /// Returns a name for the session that is not a secret: 16 hexadecimal digits, which may be
+    /// logged, shown and used in a path. The name stays if the token changes. `None` means that
+    /// there is no session.
     pub fn handle(&self) -> Option<String> {
         self.current().as_ref().map(|current| handle(current.record.family))
     }
 
-    /// Replaces the token, and keeps state, user and both clocks. The old
-    /// token is dead at once.
+    /// Replaces the token. State, user and both clocks stay. The old token is dead at once.
     ///
-    /// Call it when what the session may do changes. Log-in does so by itself.
-    /// Without a session there is nothing to do.
+    /// Call it if the rights of the session change. Log-in does so by itself. Without a session it
+    /// does nothing.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database fails.
+    ///   * Returns an error with [`is_ended()`](Error::is_ended()) (409) if the session was ended
+    ///     in the meantime.
+    ///   * Returns an error (503) if the database fails.
+    ///   * Returns an error (500) if the head of the response was already sent, because the new
+    ///     cookie could not be sent any more.
     #[doc(alias = "cycle_id")]
     #[doc(alias = "renew")]
     #[doc(alias = "rotate")]
@@ -69,13 +71,13 @@ impl Session {
         self.commit(tx, renamed).await
     }
 
-    /// Gives the session a new token. `is_authenticated`: the password has just
-    /// been given, which starts the clock of `session.reauthenticate_after`.
+    /// Gives the session a new token in `tx`. If `is_authenticated` is true, the user has just
+    /// given the password, and the clock of `session.reauthenticate_after` starts again.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when there is no session any longer;
-    /// otherwise when the database fails.
+    /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended or there is
+    /// none, and another error if the database fails or the head of the response was already sent.
     pub(crate) async fn rename(
         &self,
         tx: &mut Transaction,
@@ -97,12 +99,13 @@ impl Session {
         Ok(Started { current, event: Event::Regenerated, ended: 0 })
     }
 
-    /// Makes sure that the session has not been ended since the request began:
-    /// what is done next is done in its name.
+    /// Checks that the session has not been ended since the request began. The caller is about to
+    /// act in its name, in `tx`.
     ///
     /// # Errors
     ///
-    /// As [`rename()`](Self::rename()).
+    /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended or there is
+    /// none, and another error if the database fails.
     pub(crate) async fn confirm(&self, tx: &mut Transaction) -> Result<(), Error> {
         let Some(id) = self.current_id() else { return Err(state::ended()) };
         match store::find_state(tx, id, self.clock.now()).await? {
@@ -111,25 +114,25 @@ impl Session {
         }
     }
 
-    /// Whether the password was given at most `within` ago.
+    /// Returns whether the user has given the password at most `within` ago.
     pub(crate) fn is_recent(&self, within: Duration) -> bool {
         let authenticated_at =
             self.current().as_ref().and_then(|current| current.record.authenticated_at);
         authenticated_at.is_some_and(|at| self.clock.now() - at <= within.as_secs() as Timestamp)
     }
 
-    /// Where the request comes from.
+    /// Returns the client that sent the request.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Ends the session: the row first, then the cookie. Without a session it
-    /// does nothing but make the browser forget a stale cookie.
+    /// Ends the session. It deletes the row first and then the cookie. Without a session it only
+    /// makes the browser delete an old cookie.
     ///
     /// # Errors
     ///
-    /// When the database fails. The session then goes on, and so does the
-    /// cookie: an end that may not have happened is never reported as done.
+    /// Returns an error (503) if the database fails. The session and its cookie then stay: an end
+    /// that may not have happened is never reported as done.
     #[doc(alias = "invalidate")]
     #[doc(alias = "flush")]
     pub async fn destroy(&self) -> Result<(), Error> {
@@ -145,12 +148,14 @@ impl Session {
         Ok(())
     }
 
-    /// Reads the state anew, as other requests have left it.
+    /// Reads the state from the database again, with the changes of other requests. Without a
+    /// session it does nothing.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database fails.
+    ///   * Returns an error with [`is_ended()`](Error::is_ended()) (409) if the session was ended
+    ///     in the meantime.
+    ///   * Returns an error (503) if the database fails.
     pub async fn reload(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         let Some(id) = self.current_id() else { return Ok(()) };
@@ -163,23 +168,28 @@ impl Session {
         Ok(())
     }
 
-    /// Moves the idle clock now. A request does so by itself, once a minute.
+    /// Starts the idle clock again. A request does so by itself, at most once a minute. Without a
+    /// session it does nothing.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database fails.
+    ///   * Returns an error with [`is_ended()`](Error::is_ended()) (409) if the session was ended
+    ///     in the meantime.
+    ///   * Returns an error (503) if the database fails.
+    ///   * Returns an error (500) if the session has "remember me" and the head of the response was
+    ///     already sent, because the new lifetime of the cookie could not be sent any more.
     pub async fn touch(&self) -> Result<(), Error> {
         let remember = self.current().as_ref().is_some_and(|current| current.record.remember);
         self.prolong(remember).await
     }
 
-    /// Lets the session live for the longer time-outs of "remember me", or for
-    /// the shorter ones. The idle clock starts again, the absolute one goes on.
+    /// Switches "remember me" on or off for this session, which selects its time-outs. The idle
+    /// clock starts again, and the absolute clock continues. Without a session it does nothing.
     ///
     /// # Errors
     ///
-    /// As [`touch()`](Session::touch()).
+    /// Returns the errors of [`touch()`](Session::touch()), and the last one also if `remember` is
+    /// true.
     pub async fn set_remember(&self, remember: bool) -> Result<(), Error> {
         self.prolong(remember).await
     }
@@ -191,7 +201,7 @@ impl Session {
             return Ok(());
         };
 
-        // The browser must also learn that it need not remember any longer.
+        // If "remember me" is switched off, the browser must be told as well.
         let tell = remember || before.remember;
         if tell {
             self.check_head()?;
@@ -219,22 +229,22 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a session for the user `user_id`, in place of the present one,
-    /// whoever that belonged to.
+    /// Starts a session for the user `user_id`. It replaces the present session, of any user or
+    /// none.
     ///
-    /// Always a new token and a new row, the old row gone in the same
-    /// transaction: a token that somebody planted or saw before the log-in is
-    /// worth nothing after it (session fixation; ASVS 5.0, 7.2.4). The state of
-    /// a visitor or of the same user is kept, if so configured; of another
-    /// user's only the visitor's own keys.
+    /// The session always has a new token and a new row, and the old row is deleted in the same
+    /// transaction. So a token that somebody planted or saw before the log-in is worth nothing
+    /// after it (session fixation; ASVS 5.0, 7.2.4). The state of a visitor or of this user is kept
+    /// if `session.keep_state` is set. From the state of another user only the visitor's own keys
+    /// are kept.
     ///
-    /// Beyond `session.account_limit` the user's session that was not used for the
-    /// longest ends. The caller has locked the user: of two log-ins at once, each counts
-    /// the other's session.
+    /// If the user then has more sessions than `session.account_limit`, those that were not used
+    /// for the longest time end. The caller has locked the user, so that each of two log-ins at
+    /// once counts the session of the other.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// Returns an error if the database fails, or if the head of the response was already sent.
     pub(crate) async fn start(
         &self,
         tx: &mut Transaction,
@@ -248,12 +258,13 @@ impl Session {
         Ok(Started { ended, ..started })
     }
 
-    /// Ends the session, and starts a visitor's with the keys that are the
-    /// visitor's own, if there are any.
+    /// Ends the session. If its state has keys that belong to the visitor, it starts a visitor's
+    /// session with them.
     ///
     /// # Errors
     ///
-    /// As [`destroy()`](Session::destroy()).
+    /// Returns an error if the database fails, and the session then continues. It returns an error
+    /// as well if a visitor's session is to start and the head of the response was already sent.
     pub(crate) async fn log_out(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         if self.current_id().is_none() {
@@ -275,8 +286,8 @@ impl Session {
         Ok(())
     }
 
-    /// Deletes the present row, and returns what of its state goes over to a
-    /// session of `user_id`.
+    /// Deletes the present row, and returns the part of its state that a session of `user_id` may
+    /// keep.
     async fn end(&self, tx: &mut Transaction, user_id: Option<i64>) -> Result<State, Error> {
         let Some((record, loaded)) =
             self.current().as_ref().map(|current| (current.record.clone(), current.state.clone()))
@@ -288,8 +299,8 @@ impl Session {
         let data = store::find_state(tx, record.id, self.clock.now()).await?;
         let mut state = match data.as_deref().and_then(state::parse) {
             Some(state) => state,
-            // Of two log-ins at once, as by a double click, the first has taken
-            // the visitor's row; the second must not lose the basket.
+            // Of two log-ins at once, for example after a double click, the first one deletes the
+            // visitor's row. The second one must not lose the basket.
             None if owner.is_none() => State::clone(&loaded),
             None => State::new(),
         };
@@ -300,7 +311,7 @@ impl Session {
             state.retain(|key, _| self.sessions.visitor_keys.contains(key));
         }
 
-        // Neither log-in nor log-out may fail for the size of what is left.
+        // Neither a log-in nor a log-out may fail because of the size of the kept state.
         if state::serialize(&state)?.len() > self.sessions.state_limit {
             state.clear();
         }
@@ -333,12 +344,12 @@ impl Session {
         Ok(Started { current, event: Event::Created, ended: 0 })
     }
 
-    /// Commits `tx`, and then hands the browser the cookie of the session that
-    /// was started or renamed in it: there is never a cookie without a row.
+    /// Commits `tx`, and then sends the cookie of the session that was started or renamed in it. So
+    /// there is never a cookie without a row.
     ///
     /// # Errors
     ///
-    /// When the database fails. The session then stays as it was.
+    /// Returns an error if the database fails. The session then stays as it was.
     pub(crate) async fn commit(
         &self,
         tx: Transaction,
@@ -360,14 +371,15 @@ impl Session {
         self.current().as_ref().map(|current| current.record.family)
     }
 
-    /// Held from before the writer is asked for until after the commit, so that
-    /// two writes of one request do not make two sessions.
+    /// Locks the session for a write. The lock is held from before the write connection is
+    /// requested until after the commit, so that two writes of one request do not make two
+    /// sessions.
     pub(crate) async fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().await
     }
 
-    /// A cookie goes with the head of the response. A row that is made or
-    /// renamed later, by a streamed body, would be nobody's.
+    /// Checks that a cookie can still be sent. It is part of the response's head. If the body of a
+    /// streamed response made or renamed a row later, nobody would have its token.
     fn check_head(&self) -> Result<(), Error> {
         match self.pending.are_sent() {
             true => Err(Error::too_late()),
@@ -380,7 +392,7 @@ impl Session {
     }
 
     pub(super) fn cookie(&self, current: &Current) -> Cookie<'static> {
-        // Without "remember me" the browser forgets it when it is closed.
+        // Without "remember me" the browser deletes the cookie when it is closed.
         let record = &current.record;
         let left = (record.expires_at - self.clock.now()).max(0) as u64;
         let max_age = record.remember.then_some(Duration::from_secs(left));
@@ -388,15 +400,15 @@ impl Session {
         cookies.seal(cookie_name, &current.token.to_text(), max_age)
     }
 
-    /// Makes the browser forget the session, which has ended.
+    /// Makes the browser delete the cookie of the session, which has ended.
     pub(crate) fn forget(&self) {
         *self.current() = None;
         self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));
     }
 }
 
-/// Of an id, so it says nothing of the token; hashed, so it does not even lead
-/// to the row's key.
+/// Returns the handle of a session. It is made from an id, so it reveals nothing about the token.
+/// It is a hash, so it does not even reveal the key of the row.
 pub(crate) fn handle(family: SessionId) -> String {
     let digest = Sha256::new_with_prefix("handle").chain_update(family.as_bytes()).finalize();
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()

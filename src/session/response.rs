@@ -1,4 +1,4 @@
-//! What every response carries for the sake of sessions.
+//! The headers that sessions add to every response.
 
 use rocket::fairing::AdHoc;
 use rocket::http::{Header, Status};
@@ -12,22 +12,22 @@ use crate::cookies::PendingCookies;
 use crate::db::Db;
 use crate::error::{BUSY_SECONDS, RetryAfter, THROTTLED_SECONDS};
 
-/// Writes the pending cookies into the response, whoever produced it, and when
-/// to come back after an error that passes.
+/// Adds the pending cookies to every response, whatever produced it, and `Retry-After` to 429 and
+/// 503.
 ///
-/// Such a response is nobody else's, so no cache may keep it.
+/// A response with a cookie is for one visitor only, so no cache may store it.
 pub fn fairing() -> AdHoc {
     AdHoc::on_response("Session", |request, response| {
         Box::pin(async move {
             let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
             if let Some((id, cookie)) = renewal
                 && Box::pin(exists(request.rocket(), id)).await
-            // rare, and large
+            // The future is in a box, because it is needed rarely and is large.
             {
                 cookies.push(cookie);
             }
 
-            // Whoever answers, an application's own catcher included.
+            // Every answer gets the header, including that of an application's own catcher.
             let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
             let retry_after = match response.status() {
                 Status::ServiceUnavailable => Some(BUSY_SECONDS),
@@ -40,9 +40,9 @@ pub fn fairing() -> AdHoc {
                 response.set_header(Header::new("Retry-After", seconds.to_string()));
             }
 
-            // What depends on a session is nobody else's: a shared cache would hand
-            // it to the next visitor (CVE-2023-30861). An application that has
-            // decided otherwise keeps its header.
+            // A response that depends on a session is for one visitor only: a shared cache would
+            // pass it to the next visitor (CVE-2023-30861). An application that has decided
+            // otherwise keeps its header.
             if PendingCookies::of(request).is_read() {
                 if response.headers().get("Vary").all(|vary| !names_cookie(vary)) {
                     response.adjoin_header(Header::new("Vary", "Cookie"));
@@ -65,7 +65,7 @@ fn names_cookie(vary: &str) -> bool {
         .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"))
 }
 
-/// Whether the session `id` is there. Not when nobody can tell.
+/// Returns whether the session `id` exists. It returns `false` if the database does not answer.
 async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
     let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
     let found = async { store::find_state(&mut db.read().await?, id, now).await };

@@ -1,7 +1,7 @@
-//! Rows of sessions that have expired, or were ended many at a time, are deleted in
-//! the background.
+//! The sweep deletes the rows of sessions in the background. It deletes expired sessions, and those
+//! that were ended many at a time.
 //!
-//! Nothing relies on it: a look-up passes over such a row by itself.
+//! Nothing relies on it, because every query skips such rows.
 
 use std::time::{Duration, Instant};
 
@@ -16,36 +16,36 @@ use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics;
 
-/// From the end of one sweep to the start of the next, on average. Each pause
-/// is between a half and one and a half of it, so that several instances do not
-/// sweep in step.
+/// The average time from the end of one sweep to the start of the next. Each pause is between half
+/// and one and a half times this, so that several instances do not sweep at the same time.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Most rows per transaction. One statement for all was seen to block a large table's
-/// writers for half a minute.
+/// The largest number of rows in one transaction. One statement for all rows blocked the writers of
+/// a large table for half a minute.
 const BATCH: u32 = 100;
 
-/// Rows of the first one: nobody knows yet how long they take.
+/// The number of rows in the first transaction, because their cost is not known yet.
 const FIRST_BATCH: u32 = 10;
 
-/// So long may a transaction have the writer. Each row is in six places of the file: of a
-/// large one, as many pages.
+/// The longest time that a transaction may hold the write connection. If it takes longer, the next
+/// batch is smaller. Each row is in six places of the file, which are as many pages if the file is
+/// large.
 const LONGEST: Duration = Duration::from_millis(8);
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Default)]
 struct Swept {
     rows: u64,
-    /// The longest of its transactions: on SQLite it has kept others from writing for that.
+    /// The duration of the longest transaction. On SQLite nobody else could write during that time.
     longest: Duration,
 }
 
-/// Deletes the row of every session that has ended, batch by batch, and says how many
-/// it were.
+/// Deletes the row of every session that has ended, in batches, and returns how many rows it
+/// deleted.
 ///
 /// # Errors
 ///
-/// When the database fails; the batches before are done.
+/// Returns an error (503) if the database fails. The batches before the failure stay deleted.
 pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
     Ok(sweep_all(db, clock).await?.rows)
 }
@@ -54,7 +54,7 @@ async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
     let (mut swept, mut batch) = (Swept::default(), FIRST_BATCH);
     loop {
         let (mut tx, start) = (db.write().await?, Instant::now());
-        // Of several instances one sweeps at a time.
+        // Only one of several instances sweeps at a time.
         if !tx.try_lock("session sweep").await? {
             break;
         }
@@ -77,7 +77,7 @@ async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
     }
 
     if swept.rows > 0 {
-        // Apart from the rows: others lock a user before his sessions.
+        // This is a transaction of its own, because others lock a user before the user's sessions.
         let (mut tx, start) = (db.write().await?, Instant::now());
         store::settle_ended(&mut tx, BATCH).await?;
         tx.commit().await?;
@@ -87,8 +87,8 @@ async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
     Ok(swept)
 }
 
-/// Sweeps from lift-off to shutdown. An error is logged and the next round
-/// tries again: a locked file must not end the sweep for good.
+/// Sweeps from lift-off to shutdown. It logs an error and tries again in the next round, because a
+/// locked file must not end the sweep for good.
 pub fn fairing() -> AdHoc {
     AdHoc::on_liftoff("Session Sweep", |rocket| {
         Box::pin(async move {
@@ -105,7 +105,9 @@ pub fn fairing() -> AdHoc {
                                  transaction took {longest:.1?}"
                             );
                         }
-                        Err(error) => log::warn!("the session sweep will try again: {error}"),
+                        Err(error) => {
+                            log::warn!("the session sweep failed and will try again: {error}")
+                        }
                     }
                 }
             };
