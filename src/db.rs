@@ -7,11 +7,14 @@
 pub(crate) mod calls;
 mod connection;
 pub mod copy;
+mod deferred;
+mod effect;
 mod in_flight;
 mod listener;
 mod migrations;
 mod postgres;
 mod readiness;
+mod run;
 pub mod schema;
 mod server;
 mod source;
@@ -40,13 +43,11 @@ use readiness::Readiness;
 use sqlite::SqlitePools;
 use versions::Versions;
 
-pub(crate) use connection::{Backend, How};
+pub(crate) use connection::Backend;
 pub use connection::{Connection, Transaction};
 pub use in_flight::fairing as in_flight;
 pub use source::Source;
 pub use sqlite::is_database;
-pub(crate) use sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-pub(crate) use versions::{Changes, Written};
 
 /// How long the shutdown lets requests in flight finish before the database
 /// closes under them. Shorter than the site's `shutdown.grace`.

@@ -2,8 +2,9 @@
 //! rows.
 //!
 //! For tables of an application's own, beside ours. The calls are named as in
-//! [`sqlx`], and so are the errors; [`Connection::sqlite()`] and
-//! [`Connection::postgres()`] lead to everything else that it can do.
+//! [`sqlx`], and so are the errors; [`Connection::sqlite()`](crate::Connection::sqlite()) and
+//! [`Connection::postgres()`](crate::Connection::postgres()) lead to everything else that it can
+//! do.
 //!
 //! ```rust
 //! use rocket_login::{Db, Error, sql};
@@ -28,7 +29,7 @@
 //! that gives a session another state than the one that is being stored (`BEFORE UPDATE`):
 //! these need `session.cache = false`.
 
-mod deferred;
+mod drivers;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -36,8 +37,7 @@ use std::marker::PhantomData;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Type};
 
-use crate::db::{Backend, Connection, How, Sqlite, SqliteArguments, SqliteRow, Written};
-pub(crate) use deferred::{Batch, Deferred};
+pub(crate) use drivers::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
 /// A statement that is run for what it does.
 pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
@@ -75,10 +75,10 @@ pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
 #[derive(Debug)]
 #[must_use = "a statement does nothing until it is run"]
 pub struct Query<'q, T, R> {
-    text: Cow<'static, str>,
-    values: Vec<Value<'q>>,
-    is_declared: bool,
-    is_sure: bool,
+    pub(crate) text: Cow<'static, str>,
+    pub(crate) values: Vec<Value<'q>>,
+    pub(crate) is_declared: bool,
+    pub(crate) is_sure: bool,
     read: PhantomData<fn(R) -> T>,
 }
 
@@ -96,6 +96,16 @@ pub enum Value<'q> {
 }
 
 type PostgresQuery<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
+
+/// How a statement is run on PostgreSQL.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// In a write transaction.
+    pub is_write: bool,
+    /// Prepared under a name, for the next time. A pooler would look for the name
+    /// at another server.
+    pub is_named: bool,
+}
 
 /// Reads a row whole.
 #[derive(Debug)]
@@ -161,17 +171,10 @@ impl<'q, T, R> Query<'q, T, R> {
     }
 
     /// What it changes of a session that is there is said where it is run, with
-    /// [`Connection::changes()`]. Otherwise every session counts as changed.
+    /// `Connection::changes()`. Otherwise every session counts as changed.
     pub(crate) fn declared(mut self) -> Self {
         self.is_declared = true;
         self
-    }
-
-    /// Tells what it may change.
-    fn tell(&self, db: &mut Connection) {
-        if !self.is_declared && may_change_sessions(&self.text) {
-            db.changes().add_all();
-        }
     }
 
     /// Each row that it returns or counts is another one than before.
@@ -180,118 +183,16 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
-    /// What it has written where it returns or counts rows. Rather too little: that costs
-    /// look-ups, or a page, where too much would hide somebody else's commit.
-    fn writes(&self) -> Written {
-        let text = self.text.trim_start();
-        let begins_with =
-            |act: &str| text.get(..act.len()).is_some_and(|start| start.eq_ignore_ascii_case(act));
-        // Of an application's tables, one may be a temporary one, which is in no file.
-        let is_of_ours = |act: &str| {
-            let table = text.strip_prefix(act).unwrap_or_default();
-            ["users ", "sessions ", "login_"].iter().any(|ours| table.starts_with(ours))
-        };
-        let is_new = is_of_ours("INSERT INTO ") && !text.contains("CONFLICT");
-        let is_one = !text.contains(';');
-        if is_one && (self.is_sure || is_new || is_of_ours("DELETE FROM ")) {
-            return Written::Surely;
-        }
-        match ["INSERT ", "UPDATE ", "DELETE ", "REPLACE ", "WITH "].iter().any(|a| begins_with(a))
-        {
-            true => Written::Perhaps,
-            false => Written::Nothing,
-        }
+    /// The statement with values of its own, run for what it does.
+    pub(crate) fn into_owned(self) -> Query<'static, (), Whole> {
+        let Query { text, values, is_declared, is_sure, .. } = self;
+        let values = values.into_iter().map(Value::into_owned).collect();
+        Query { text, values, is_declared, is_sure, read: PhantomData }
     }
 
     pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
         let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?);
         Ok(query.persistent(how.is_named))
-    }
-
-    /// Runs it, and says how many rows it has changed; of several in one text, the last.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, or the statement is mistaken.
-    pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => Ok(batch.run(self).await?.affected),
-            Backend::Postgres(db, how) => {
-                Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
-            }
-        })
-        .await
-    }
-
-    /// Runs it before the next statement of a transaction of ours, or its commit: nobody asks
-    /// what came of it. Elsewhere at once.
-    ///
-    /// # Errors
-    ///
-    /// As [`execute()`](Self::execute()), or it is what comes next that fails.
-    pub(crate) async fn defer(self, db: &mut Connection) -> Result<(), sqlx::Error> {
-        if db.deferred().is_none() {
-            return self.execute(db).await.map(|_| ());
-        }
-        self.tell(db);
-        let Query { text, values, is_declared, is_sure, .. } = self;
-        let values = values.into_iter().map(Value::into_owned).collect();
-        let statement = Query { text, values, is_declared, is_sure, read: PhantomData };
-        if let Some(deferred) = db.deferred() {
-            deferred.add(statement);
-        }
-        Ok(())
-    }
-}
-
-impl<T, R: Read<T>> Query<'_, T, R> {
-    /// Runs it and reads every row.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, the statement is mistaken, or a row is no `T`.
-    pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => {
-                batch.run(self).await?.rows.iter().map(R::of_sqlite).collect()
-            }
-            Backend::Postgres(db, how) => {
-                let rows = self.for_postgres(how)?.fetch_all(db).await?;
-                rows.iter().map(R::of_postgres).collect()
-            }
-        })
-        .await
-    }
-
-    /// Runs it and reads the first row, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// As [`fetch_all()`](Self::fetch_all()).
-    pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
-        self.tell(db);
-        db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => {
-                let row = batch.first(self).await?;
-                row.as_ref().map(R::of_sqlite).transpose()
-            }
-            Backend::Postgres(db, how) => {
-                let row = self.for_postgres(how)?.fetch_optional(db).await?;
-                row.as_ref().map(R::of_postgres).transpose()
-            }
-        })
-        .await
-    }
-
-    /// Runs it and reads the first row, which must be there.
-    ///
-    /// # Errors
-    ///
-    /// As [`fetch_all()`](Self::fetch_all()), and when there is none.
-    pub async fn fetch_one(self, db: &mut Connection) -> Result<T, sqlx::Error> {
-        self.fetch_optional(db).await?.ok_or(sqlx::Error::RowNotFound)
     }
 }
 
@@ -308,19 +209,8 @@ pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     rows.join(", ")
 }
 
-/// Whether a statement may change a session, or whom it belongs to. Too often rather
-/// than not: it costs look-ups.
-fn may_change_sessions(text: &str) -> bool {
-    let text = text.trim_start();
-    let reads = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"));
-    !reads && {
-        let text = text.to_ascii_lowercase();
-        text.contains("sessions") || text.contains("users")
-    }
-}
-
 /// The text as the database gets it.
-fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
+pub(crate) fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
     let text = match is_postgres_write && text.contains("/*pg ") {
         true => Cow::Owned(with_comments(&text)),
         false => text,
@@ -338,7 +228,7 @@ fn with_comments(text: &str) -> String {
     parts.fold(first, |made, part| made + &part.replacen("*/", "", 1))
 }
 
-fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
+pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {

@@ -10,13 +10,14 @@ use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
-#[cfg(feature = "sqlite")]
-use super::SqliteConnection;
 use super::calls;
+use super::deferred::{Batch, Deferred};
 use super::sqlite::{Lease, Writer};
 use super::versions::{Changes, Versions};
 use crate::error::Error;
-use crate::sql::{self, Batch, Deferred};
+#[cfg(feature = "sqlite")]
+use crate::sql::SqliteConnection;
+use crate::sql::{self, How};
 
 /// A connection to the database, whichever it is: for [statements](crate::sql).
 pub struct Connection {
@@ -60,16 +61,6 @@ struct Committing {
 pub(crate) enum Backend<'c> {
     Sqlite(Batch<'c>),
     Postgres(&'c mut PgConnection, How),
-}
-
-/// How a statement is run on PostgreSQL.
-#[derive(Clone, Copy)]
-pub(crate) struct How {
-    /// In a write transaction.
-    pub is_write: bool,
-    /// Prepared under a name, for the next time. A pooler would look for the name
-    /// at another server.
-    pub is_named: bool,
 }
 
 impl Connection {

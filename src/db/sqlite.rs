@@ -14,22 +14,22 @@ use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::{sleep, timeout};
 use sqlx::Connection;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool,
-    SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode,
+    SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx_core::migrate::Migrator;
 
 use super::OpenError;
+use super::deferred::{Batch, Deferred};
 use super::versions::{Changes, Versions, Written};
 use crate::background;
 use crate::error::Error;
-use crate::sql::{self, Batch, Deferred};
+use crate::sql;
 use file::DatabaseFile;
 use wal_index::WalIndex;
 
 pub use file::is_database;
 pub use lease::{Lease, Leases};
-pub use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
 /// Takes the write lock at once: a transaction that reads first and then writes fails with
 /// "locked" whatever the time-out.

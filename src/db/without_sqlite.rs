@@ -1,8 +1,7 @@
 //! What stands for SQLite where the feature `sqlite` is off.
 //!
 //! There is no value of [`SqlitePools`], [`Lease`] and [`Writer`], so that what the rest of the
-//! crate does with SQLite is there and never run. The library's types are named by it all
-//! the same; those of PostgreSQL lend their place.
+//! crate does with SQLite is there and never run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +9,11 @@ use std::sync::Arc;
 use sqlx_core::migrate::Migrator;
 
 use super::OpenError;
+use super::deferred::Deferred;
 use super::versions::{Changes, Versions};
 use crate::config::without_sqlite;
 use crate::error::Error;
-use crate::sql::Deferred;
-
-pub use sqlx::PgConnection as SqliteConnection;
-pub use sqlx::Postgres as Sqlite;
-pub use sqlx::postgres::{PgArguments as SqliteArguments, PgRow as SqliteRow};
+use crate::sql::SqliteConnection;
 
 #[derive(Debug, Clone)]
 pub enum SqlitePools {}

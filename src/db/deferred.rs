@@ -7,8 +7,9 @@
 use rocket::futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
 
-use super::{Query, Value, Whole};
-use crate::db::{Changes, SqliteArguments, SqliteConnection, SqliteRow};
+use super::effect::writes;
+use super::versions::Changes;
+use crate::sql::{self, Query, SqliteArguments, SqliteConnection, SqliteRow, Value, Whole};
 
 /// What is run before the next statement, in the same transaction.
 #[derive(Debug, Default)]
@@ -61,8 +62,7 @@ impl Batch<'_> {
         let Batch { db, deferred, changes } = self;
         let before = deferred.take()?;
         let count = before.len();
-        let writes: Vec<_> =
-            before.iter().map(|query| query.writes()).chain([last.writes()]).collect();
+        let written: Vec<_> = before.iter().map(writes).chain([writes(&last)]).collect();
         let (text, values) = joined(before, last)?;
 
         let (mut outcome, mut over) = (Outcome::default(), 0);
@@ -73,7 +73,7 @@ impl Batch<'_> {
                 Either::Left(done) => {
                     outcome.affected = done.rows_affected();
                     if outcome.affected > 0 {
-                        changes.note_written(writes.get(over).copied().unwrap_or_default());
+                        changes.note_written(written.get(over).copied().unwrap_or_default());
                     }
                     over += 1;
                     deferred.is_lost = over < count;
@@ -92,10 +92,10 @@ impl Batch<'_> {
         if !self.deferred.is_empty() {
             return Ok(self.run(last).await?.rows.into_iter().next());
         }
-        let (writes, (text, values)) = (last.writes(), joined(Vec::new(), last)?);
+        let (written, (text, values)) = (writes(&last), joined(Vec::new(), last)?);
         let row = self.db.fetch_optional(sqlx::query_with(text, values)).await?;
         if row.is_some() {
-            self.changes.note_written(writes);
+            self.changes.note_written(written);
         }
         Ok(row)
     }
@@ -108,7 +108,7 @@ fn joined<T, R>(
     last: Query<'_, T, R>,
 ) -> Result<(SqlStr, SqliteArguments), sqlx::Error> {
     if before.is_empty() {
-        return Ok((super::text(last.text, false), super::sqlite(last.values)?));
+        return Ok((sql::text(last.text, false), sql::sqlite(last.values)?));
     }
     let (mut text, mut values) = (String::new(), Vec::<Value<'_>>::new());
     for query in before {
@@ -118,7 +118,7 @@ fn joined<T, R>(
     }
     add_numbered_from(values.len(), &last.text, &mut text);
     values.extend(last.values);
-    Ok((AssertSqlSafe(text).into_sql_str(), super::sqlite(values)?))
+    Ok((AssertSqlSafe(text).into_sql_str(), sql::sqlite(values)?))
 }
 
 /// The text with its places for values, as `$1`, after the first `before`.

@@ -1,0 +1,13 @@
+//! The library's types for each database.
+//!
+//! Without the feature `sqlite` those of PostgreSQL lend their place: the types are named,
+//! and there is never a value of them.
+
+#[cfg(not(feature = "sqlite"))]
+pub use sqlx::PgConnection as SqliteConnection;
+#[cfg(not(feature = "sqlite"))]
+pub use sqlx::Postgres as Sqlite;
+#[cfg(not(feature = "sqlite"))]
+pub use sqlx::postgres::{PgArguments as SqliteArguments, PgRow as SqliteRow};
+#[cfg(feature = "sqlite")]
+pub use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
