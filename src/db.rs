@@ -36,12 +36,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::error::Error;
 use crate::sql;
-use crate::token::TokenId;
 use in_flight::InFlight;
 use postgres::{PATIENCE, PostgresPool};
 use readiness::Readiness;
 use sqlite::SqlitePools;
-use versions::Versions;
+use versions::{Key, Versions};
 
 pub(crate) use connection::Backend;
 pub use connection::{Connection, Transaction};
@@ -154,7 +153,7 @@ impl Pools {
 
     /// The version of the session `id`: as long as it stays the same, so does what is
     /// stored of it. `None`: that cannot be told now.
-    pub(crate) fn version(&self, id: TokenId) -> Option<u64> {
+    pub(crate) fn version(&self, id: impl Into<Key>) -> Option<u64> {
         let is_known = match &self.0.kind {
             Kind::Sqlite(pools) => pools.is_known(),
             Kind::Postgres(pool) => pool.is_known(&self.0.versions),
@@ -164,8 +163,8 @@ impl Pools {
 
     /// The same before a commit that changes it. After that it is one more, if nothing
     /// else has changed.
-    pub(crate) fn version_of(&self, id: TokenId) -> u64 {
-        self.0.versions.of(id)
+    pub(crate) fn version_of(&self, id: impl Into<Key>) -> u64 {
+        self.0.versions.of(id.into())
     }
 
     /// Keeps the database open at the shutdown, as a request in flight does,
@@ -513,7 +512,7 @@ mod tests {
     async fn an_applications_write_causes_no_look_up_and_hides_no_other_commit() {
         let (dir, db) = numbers().await;
         store(db.write_soon().await.unwrap(), 1).await;
-        let id = crate::token::Token::generate().id();
+        let id = [7; 32];
         let version = async || {
             sleep(Duration::from_millis(5)).await;
             db.version(id).expect("it is known")

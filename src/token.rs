@@ -77,19 +77,11 @@ impl TokenId {
     pub fn of(kind: &str, text: &str) -> Self {
         TokenId(Sha256::new_with_prefix(kind).chain_update(text).finalize().into())
     }
+}
 
-    /// Reads 64 hexadecimal digits. `None` means that `text` is anything else.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        let mut bytes = [0; 32];
-        if digits.len() != 2 * bytes.len() {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            let digit = |n: usize| char::from(pair[n]).to_digit(16);
-            *byte = (digit(0)? << 4 | digit(1)?) as u8;
-        }
-        Some(TokenId(bytes))
+impl From<TokenId> for [u8; 32] {
+    fn from(id: TokenId) -> Self {
+        id.0
     }
 }
 

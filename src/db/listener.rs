@@ -24,9 +24,8 @@ use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use super::connection::within;
 use super::postgres::PATIENCE;
 use super::server;
-use super::versions::{Changes, Versions};
+use super::versions::{Changes, Key, Versions};
 use crate::error::Error;
-use crate::token::TokenId;
 
 const CHANNEL: &str = "login_sessions";
 
@@ -210,12 +209,26 @@ fn hear_of_sessions(payload: &str, versions: &Versions) {
 
     let mut changes = Changes::default();
     for id in ids.split(',') {
-        match TokenId::from_hex(id) {
+        match key(id) {
             Some(id) => changes.add(id),
             None => changes.add_all(),
         }
     }
     versions.advance(&changes);
+}
+
+/// Reads 64 hexadecimal digits. `None` means that `text` is anything else.
+fn key(text: &str) -> Option<Key> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; 32];
+    if digits.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        let digit = |n: usize| char::from(pair[n]).to_digit(16);
+        *byte = (digit(0)? << 4 | digit(1)?) as u8;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -224,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_notification_of_our_own_commit_counts_only_after_a_failed_commit() {
-        let (versions, id) = (Versions::default(), TokenId::from_hex(&"5a".repeat(32)).unwrap());
+        let (versions, id) = (Versions::default(), [0x5a; 32]);
         let is_news = |by: &str| {
             let before = versions.of(id);
             hear_of_sessions(&format!("{}{by}", "5a".repeat(32)), &versions);

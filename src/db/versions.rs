@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::token::TokenId;
+/// The key of a session's row: a hash, so any of its bits are as good as others.
+pub type Key = [u8; 32];
 
 /// Sessions share a counter by the first bits of their ids. Of two that share one, a
 /// change of the one costs the other a look-up, nothing else.
@@ -22,7 +23,7 @@ pub struct Versions {
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     all: bool,
-    sessions: Vec<TokenId>,
+    sessions: Vec<Key>,
     written: Written,
 }
 
@@ -48,7 +49,7 @@ impl Default for Versions {
 impl Versions {
     /// It is another one after every change of the session `id`. Both counters only
     /// grow, so their sum never comes back.
-    pub fn of(&self, id: TokenId) -> u64 {
+    pub fn of(&self, id: Key) -> u64 {
         self.all.load(SeqCst) + self.counters[counter(id)].load(SeqCst)
     }
 
@@ -85,8 +86,8 @@ impl Versions {
 }
 
 impl Changes {
-    pub fn add(&mut self, id: TokenId) {
-        self.sessions.push(id);
+    pub fn add(&mut self, id: impl Into<Key>) {
+        self.sessions.push(id.into());
     }
 
     pub fn add_all(&mut self) {
@@ -104,7 +105,6 @@ impl Changes {
     }
 }
 
-/// Ids are hashes of random tokens, so any of their bits are as good.
-fn counter(id: TokenId) -> usize {
-    usize::from(u16::from_le_bytes([id.as_bytes()[0], id.as_bytes()[1]])) % COUNTERS
+fn counter(id: Key) -> usize {
+    usize::from(u16::from_le_bytes([id[0], id[1]])) % COUNTERS
 }

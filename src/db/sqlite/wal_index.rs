@@ -224,8 +224,8 @@ mod tests {
     use sqlx::{Connection, SqliteConnection};
 
     use super::*;
-    use crate::sql::{self, Batch, Deferred};
-    use crate::token::Token;
+    use crate::db::deferred::{Batch, Deferred};
+    use crate::sql;
 
     /// Opens a database with two connections, and its index.
     async fn two() -> (tempfile::TempDir, [SqliteConnection; 2], WalIndex) {
@@ -249,7 +249,7 @@ mod tests {
     #[rocket::async_test]
     async fn an_empty_commit_is_not_mistaken_for_another_processes_commit() {
         let (_dir, [mut ours, mut other], index) = two().await;
-        let id = Token::generate().id();
+        let id = [7; 32];
         let before = index.versions.of(id);
 
         // The sweep of every minute does this, and usually finds nothing.
@@ -269,7 +269,7 @@ mod tests {
     #[rocket::async_test]
     async fn a_commit_without_changes_is_not_mistaken_for_another_processes() {
         let (_dir, [mut ours, mut other], index) = two().await;
-        let id = Token::generate().id();
+        let id = [7; 32];
         for statement in [
             "UPDATE t SET x = x",
             "INSERT INTO t (rowid, x) VALUES (1, 0) ON CONFLICT DO UPDATE SET x = excluded.x",
@@ -299,7 +299,7 @@ mod tests {
     #[rocket::async_test]
     async fn acts_of_other_programs_that_change_nothing_cause_no_look_up() {
         let (_dir, [mut ours, mut other], index) = two().await;
-        let id = Token::generate().id();
+        let id = [7; 32];
         let mut version = async |statements: &'static str| {
             sqlx::raw_sql(statements).execute(&mut other).await.unwrap();
             std::thread::sleep(std::time::Duration::from_millis(5));
