@@ -1,12 +1,39 @@
-//! The rows of `sessions`.
+//! The rows of the table `sessions`.
 //!
-//! Insert, touch and delete are different statements. A touch that finds no
-//! row reports so and never makes one: an upsert would log a visitor back in
-//! who logged out while a slower request was running.
+//! A session exists if its row has not expired, its user is not disabled, and the row has that
+//! user's present generation. "Log out everywhere" starts a new generation, and so it ends ten
+//! thousand sessions as fast as one. The sweep deletes their rows later.
 //!
-//! A session is there while it has not expired, its user is not disabled, and it is of
-//! that user's present generation: "log out everywhere" begins another one, and so ends
-//! ten thousand sessions as fast as one. Their rows wait for the sweep.
+//! # Invariants
+//!
+//! `testing::conformance` checks them, also with two processes at once. The name of the test
+//! follows each one.
+//!
+//!   * Insert, update, touch and delete are different statements. An update or a touch that finds
+//!     no session returns that, and never makes a row. An upsert would log a visitor in again if
+//!     they had logged out during a slower request: `an_ended_session_never_comes_back`.
+//!   * An id is inserted once. A repeated id is an error, and the session that has it stays as it
+//!     is: `an_id_is_inserted_once`.
+//!   * A session ends in the second of `expires_at`, by our clock and in the query:
+//!     `a_session_is_found_until_the_second_it_ends`.
+//!   * A renamed session is found only by its new id, with its state:
+//!     `a_new_id_leaves_nothing_under_the_old`.
+//!   * If several requests rename one session at once, one of them succeeds, and there is still one
+//!     session: `one_of_several_parallel_new_ids_wins`.
+//!   * A session keeps its `family` when it is renamed, and an end finds it by that:
+//!     `an_end_finds_a_session_under_its_new_id`.
+//!   * No update is lost, of one key or of several: `parallel_updates_all_count`,
+//!     `parallel_writes_of_different_keys_all_survive`.
+//!   * If several requests touch one session at once, one of them writes: `a_touch_counts_once`.
+//!   * A transaction sees its own changes, and others see them only after the commit:
+//!     `a_rolled_back_write_changes_nothing`.
+//!   * The state of a session is a JSON object: `only_an_object_is_a_state`.
+//!   * A sweep deletes at most `limit` rows, and only those of sessions that have ended. It does
+//!     not disturb writes: `a_sweep_deletes_ended_sessions_while_others_write`.
+//!   * An end of all the user's sessions ends all except the one that is kept, and no other user's.
+//!     None of them comes back: `sessions_that_end_together_never_come_back`.
+//!   * This holds for writes and renames at the same time too:
+//!     `no_session_survives_an_end_of_all_at_the_same_time`.
 
 use crate::db::{Connection, Transaction};
 use crate::sql;
@@ -18,11 +45,12 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::user::{Email, User};
 
-/// The row of `sessions` is of its user's generation. Not `=`: who waited for the row
-/// on PostgreSQL sees it as it is by now, and the user as of before the wait.
+/// The SQL condition that the row of `sessions` has the present generation of its user, or has no
+/// user. It uses `>=` and not `=`: a statement that has waited for the row on PostgreSQL sees the
+/// row after the wait, but the user before it.
 ///
-/// A disabled user has no generation: the commands end all sessions of the account as
-/// well, but somebody who sets `disabled_at` by SQL does not.
+/// A disabled user has no generation. The commands that disable an account end its sessions as
+/// well, but an operator who sets `disabled_at` by SQL does not.
 macro_rules! of_generation {
     () => {
         of_generation!(
@@ -35,12 +63,12 @@ macro_rules! of_generation {
     };
 }
 
-/// A session's row, without its state and its origin.
+/// The row of a session, without its state and its origin.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub id: SessionId,
-    /// The id it began with. A log-out that has been overtaken by a new token
-    /// finds the row by it.
+    /// The id with which the session began. A log-out that a new token has overtaken finds the row
+    /// by it.
     pub family: SessionId,
     pub user_id: Option<i64>,
     pub remember: bool,
@@ -50,7 +78,7 @@ pub struct Record {
     pub authenticated_at: Option<Timestamp>,
 }
 
-/// What a look-up finds.
+/// The result of a look-up.
 #[derive(Debug)]
 pub struct Found {
     pub record: Record,
@@ -73,7 +101,8 @@ struct Row {
     verified_at: Option<Timestamp>,
 }
 
-/// The session `id` with its user, if it is there and has not expired at `now`.
+/// Returns the session `id` with its user. `None` means that there is no such session, or that it
+/// has expired at `now`.
 pub async fn find(
     db: &mut Connection,
     id: SessionId,
@@ -115,8 +144,9 @@ pub async fn find(
     }))
 }
 
-/// The state of the session `id`. `None`: it has ended. In a transaction nobody
-/// else changes it, or ends it alone, until that ends.
+/// Returns the state of the session `id`. `None` means that it has ended. In a transaction nobody
+/// else can change the session until the transaction ends, and nobody can end it alone. An end of
+/// all the user's sessions can.
 pub async fn find_state(
     db: &mut Connection,
     id: SessionId,
@@ -134,9 +164,9 @@ pub async fn find_state(
     Ok(data)
 }
 
-/// The states of those of the sessions `ids` that have not ended. In a transaction
-/// nobody else changes them until that ends, as above. Those that another instance holds
-/// are passed over, unless it is one, and to be waited for.
+/// Returns the states of those sessions among `ids` that have not ended. In a transaction it locks
+/// them like [`find_state()`]. It skips a session that another instance has locked, unless
+/// `is_waited_for` is true and there is only one id: then it waits.
 pub async fn find_states(
     db: &mut Connection,
     ids: &[SessionId],
@@ -161,9 +191,9 @@ pub async fn find_states(
     Ok(query.fetch_all(db).await?)
 }
 
-/// Replaces the states of sessions that were found in the same transaction. One that is
-/// as before is not written: SQLite would make no commit of it. On PostgreSQL
-/// this instance says that it was itself, so that it does not read them anew.
+/// Replaces the states of sessions that were found in this transaction. It skips a state that has
+/// not changed, because SQLite would make no commit for it. On PostgreSQL the statement carries
+/// this instance's name, so that the instance does not read its own changes again.
 pub async fn update_states(
     db: &mut Transaction,
     changed: &[(SessionId, &str)],
@@ -185,18 +215,18 @@ pub async fn update_states(
     Ok(())
 }
 
-/// So that there are few texts to prepare.
+/// Rounds up the number of values in a statement, so that there are few different texts to prepare.
 fn rounded(count: usize) -> usize {
     count.next_power_of_two()
 }
 
-/// The last one takes the places that are left: once more does no harm.
+/// Repeats the last value until the rounded number is reached, which changes nothing.
 fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
     let missing = rounded(values.len()) - values.len();
     values.iter().chain(values.last().into_iter().cycle().take(missing))
 }
 
-/// How many visitors' sessions were begun from `network` after `since`.
+/// Returns the number of visitors' sessions that were started from `network` after `since`.
 pub async fn count_visitors(
     db: &mut Connection,
     network: &str,
@@ -213,8 +243,8 @@ pub async fn count_visitors(
     Ok(count)
 }
 
-/// Gives the session `old` the id of `record`, and its time of authentication.
-/// `false`: it has ended.
+/// Gives the session `old` the id and the time of authentication in `record`. It returns `false` if
+/// the session has ended.
 pub async fn rename(
     db: &mut Connection,
     old: SessionId,
@@ -238,7 +268,7 @@ pub async fn rename(
     Ok(renamed == 1)
 }
 
-/// Sets both clocks as `record` has them. `false`: the session has ended.
+/// Sets both clocks to those in `record`. It returns `false` if the session has ended.
 pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error> {
     let changed = sql::query(concat!(
         "UPDATE sessions SET remember = $2, last_seen_at = $3, expires_at = $4
@@ -256,7 +286,7 @@ pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error
     Ok(changed == 1)
 }
 
-/// Adds a row. A repeated id is an error, never an overwritten session.
+/// Inserts a row. A repeated id is an error, and never overwrites a session.
 pub async fn insert(
     db: &mut Connection,
     record: &Record,
@@ -288,9 +318,9 @@ pub async fn insert(
     Ok(())
 }
 
-/// Moves the idle clocks of sessions as they were read, and returns whose. Not of those
-/// that a request at the same time has moved already, that have ended, or that another
-/// instance has just locked: that is not waited for.
+/// Moves the idle clocks of sessions from the values that were read, and returns the ids of those
+/// that were moved. It skips a session that another request has just touched, that has ended, or
+/// that another instance has locked.
 pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<SessionId>, Error> {
     if touches.is_empty() {
         return Ok(Vec::new());
@@ -316,8 +346,8 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
     Ok(touched)
 }
 
-/// Ends the session that began with the id `family`, under whichever id it goes
-/// on. `false`: it has ended already.
+/// Ends the session that began with the id `family`, whatever its present id. It returns `false` if
+/// the session has ended already.
 pub async fn delete(db: &mut Connection, family: SessionId) -> Result<bool, Error> {
     let ended: Vec<SessionId> =
         sql::query_scalar("DELETE FROM sessions WHERE family = $1 RETURNING id")
@@ -340,15 +370,15 @@ pub struct Listed {
     pub user_agent: String,
 }
 
-/// A part of a list.
+/// A page of a list: its largest number of rows, and the number of rows before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
     pub limit: i64,
     pub offset: i64,
 }
 
-/// A part of the user's sessions that have not expired at `now`: `first` of them all,
-/// then the last used.
+/// Returns a part of the user's sessions that have not expired at `now`. The session `first` comes
+/// first, and the others follow in the order of their last use, the latest first.
 pub async fn list(
     db: &mut Connection,
     user_id: i64,
@@ -384,10 +414,11 @@ pub struct Exported {
     pub listed: Listed,
 }
 
-/// Those of the sessions `families` that have not expired at `now`, the last used first.
+/// Returns those of the sessions `families` that have not expired at `now`. The session that was
+/// used last is first.
 ///
-/// It does not ask again for the user, whom a session never leaves: SQLite would look
-/// through all of theirs for each few.
+/// It does not take the user as a condition, because a session never changes its user. With it,
+/// SQLite would search all the user's sessions for each few.
 pub async fn export(
     db: &mut Connection,
     families: &[SessionId],
@@ -408,7 +439,7 @@ pub async fn export(
     Ok(query.fetch_all(db).await?)
 }
 
-/// How many sessions of the user have not expired at `now`.
+/// Returns the number of the user's sessions that have not expired at `now`.
 pub async fn count(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<i64, Error> {
     let count = sql::query_scalar(concat!(
         "SELECT count(*) FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
@@ -421,7 +452,8 @@ pub async fn count(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<
     Ok(count)
 }
 
-/// Which sessions of the user have not expired at `now`, the last used first.
+/// Returns the families of the user's sessions that have not expired at `now`. The session that was
+/// used last is first.
 pub async fn families(
     db: &mut Connection,
     user_id: i64,
@@ -439,19 +471,21 @@ pub async fn families(
     Ok(families)
 }
 
-/// Ends the user's sessions but the `kept` last used ones, and says how many it were: at
-/// most 100 at a time, those first that were not used for the longest. An account that
-/// has thousands from before there was a limit loses them with its next log-ins, and no
-/// log-in keeps everybody else from writing.
+/// Ends the user's sessions except the `kept` ones that were used last, and returns how many it
+/// ended.
 ///
-/// What another instance is just writing is passed over: it is in use.
+/// It ends at most 100 at once, and begins with those that were not used for the longest time. So
+/// an account with thousands of sessions, from before there was a limit, loses them over its next
+/// log-ins, and no log-in blocks all other writers. It skips a session that another instance is
+/// writing, because that one is in use.
 pub async fn end_oldest(
     db: &mut Connection,
     user_id: i64,
     kept: i64,
     now: Timestamp,
 ) -> Result<u64, Error> {
-    // PostgreSQL locks no rows of a query that numbers them.
+    // PostgreSQL cannot lock the rows of a query with a window function, so the locking query is
+    // around it.
     let ended: Vec<SessionId> = sql::query_scalar(
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE id IN
@@ -474,8 +508,8 @@ pub async fn end_oldest(
     Ok(ended.len() as u64)
 }
 
-/// Ends all sessions of the user, whom the transaction has locked, but the one that
-/// began as `kept`, and says how many it were.
+/// Ends all sessions of the user except the one that began as `kept`, and returns how many it
+/// ended. The transaction has locked the user.
 pub async fn end_of_user(
     db: &mut Connection,
     user_id: i64,
@@ -494,7 +528,8 @@ pub async fn end_of_user(
     .fetch_optional(&mut *db)
     .await?;
     let (generation, all, kept_ones) = there.unwrap_or_default();
-    // Every instance would look up anew what it keeps, and for nothing.
+    // A new generation would make every instance read the user's cached sessions again, for
+    // nothing.
     if all == kept_ones {
         return Ok(0);
     }
@@ -507,7 +542,8 @@ pub async fn end_of_user(
     .execute(&mut *db)
     .await?;
     if kept_ones > 0 {
-        // Of the generation before, or a session that had ended would come back.
+        // Only a session of the previous generation may be kept. Otherwise one that had ended would
+        // come back.
         sql::query(
             "UPDATE sessions SET generation = $3 + 1
              WHERE family = $1 AND user_id = $2 AND generation = $3",
@@ -521,19 +557,18 @@ pub async fn end_of_user(
     Ok((all - kept_ones) as u64)
 }
 
-/// Ends everybody's sessions, and says how many it were.
+/// Ends all sessions of all users and visitors, and returns how many it ended.
 pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
-    // Rows one by one would meet those who hold one and want another.
+    // Locks on single rows could deadlock with transactions that hold one row and wait for another.
     if db.is_postgres() {
         sql::query("LOCK TABLE sessions IN EXCLUSIVE MODE").execute(&mut *db).await?;
     }
-    // What has ended already counts once.
+    // Sessions that were ended together already are not counted.
     delete_ended(db, u32::MAX).await?;
     Ok(sql::query("DELETE FROM sessions").execute(db).await?)
 }
 
-/// Deletes at most `limit` sessions that have expired at `now`, and says how
-/// many it were.
+/// Deletes at most `limit` sessions that have expired at `now`, and returns how many it deleted.
 pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM sessions WHERE id IN
@@ -542,16 +577,17 @@ pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> 
     )
     .bind(now)
     .bind(limit)
-    .declared() // nobody takes them for sessions any longer
+    .declared() // no query finds them any more
     .execute(db)
     .await?;
     Ok(deleted)
 }
 
-/// Deletes at most `limit` rows of sessions that were ended together, and says how
-/// many it were.
+/// Deletes at most `limit` rows of sessions that were ended together, and returns how many it
+/// deleted.
 pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error> {
-    // From the users on, who are few: SQLite takes a cross join in its order.
+    // The query starts with the users, because few have such rows. SQLite keeps the order of a
+    // cross join.
     let deleted = sql::query(
         "DELETE FROM sessions WHERE id IN
             (SELECT s.id FROM users u CROSS JOIN sessions s
@@ -559,16 +595,17 @@ pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error>
              LIMIT $1 /*pg FOR UPDATE OF s SKIP LOCKED*/)",
     )
     .bind(limit)
-    .declared() // as above
+    .declared() // no query finds them any more
     .execute(db)
     .await?;
     Ok(deleted)
 }
 
-/// Notes of whom `delete_ended()` has left no row: of at most `limit` users, and not of
-/// those who are just being changed.
+/// Clears `has_ended_sessions` for up to `limit` users who have no rows of ended sessions any more.
+/// It skips users whom another transaction has locked.
 pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> {
-    // In a statement before, or PostgreSQL would not see what was ended meanwhile.
+    // The users are locked in a statement of their own. In one statement PostgreSQL would not see
+    // sessions that were ended in the meantime.
     let users: Vec<i64> = sql::query_scalar(
         "SELECT id FROM users WHERE has_ended_sessions LIMIT $1
          /*pg FOR NO KEY UPDATE SKIP LOCKED*/",
@@ -586,7 +623,7 @@ pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> 
             (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
         sql::places(0, rounded(users.len()))
     );
-    let query = sql::query_made(text).declared().surely(); // nobody reads it but the sweep
+    let query = sql::query_made(text).declared().surely(); // only the sweep reads it
     padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
     Ok(())
 }
