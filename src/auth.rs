@@ -224,6 +224,21 @@ impl<'r> Auth<'r> {
 
     /// Ends the present session. Without one there is nothing to do.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Password;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// auth.log_out().await.expect("nobody is logged in");
+    ///
+    /// // What follows in the same request is no longer done in the user's name.
+    /// let password = Password::typed("correct horse battery");
+    /// assert_eq!(auth.reauthenticate(user, password).await.unwrap_err().code(), "session_ended");
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the database fails: the visitor is then still logged in.
@@ -240,6 +255,23 @@ impl<'r> Auth<'r> {
 
     /// Gives the session a new token and starts the clock of
     /// `session.reauthenticate_after` anew, if `password` is the user's.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Password;
+    /// use rocket_login::auth::ReauthenticateError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let right = Password::typed("correct horse battery");
+    /// auth.reauthenticate(user, right).await.expect("a recent log-in");
+    ///
+    /// let wrong = Password::typed("wrong horse battery");
+    /// let refused = auth.reauthenticate(user, wrong).await.unwrap_err();
+    /// assert!(matches!(refused, ReauthenticateError::WrongPassword));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

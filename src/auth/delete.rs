@@ -18,6 +18,23 @@ impl Auth<'_> {
     /// good. An application's own rows go with it where they reference
     /// `users (id) ON DELETE CASCADE`.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Password;
+    /// use rocket_login::auth::DeleteError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let wrong = Password::typed("wrong horse battery");
+    /// let refused = auth.delete(user, wrong).await.unwrap_err();
+    /// assert!(matches!(refused, DeleteError::WrongPassword));
+    ///
+    /// let right = Password::typed("correct horse battery");
+    /// auth.delete(user, right).await.expect("the account is gone");
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// When `password` is wrong, the session was ended meanwhile, or the

@@ -17,6 +17,17 @@ impl Auth<'_> {
     /// Mails the link that confirms the user's address once more. Where it is
     /// confirmed already, or mail is off, it does nothing.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// auth.ask_verification(user).await.expect("a link is on its way");
+    ///
+    /// auth.log_out().await.expect("nobody is logged in");
+    /// assert!(auth.ask_verification(user).await.unwrap_err().is_ended());
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the database fails.
@@ -36,6 +47,24 @@ impl Auth<'_> {
     ///
     /// The answer is the same for an address that has an account; its owner is
     /// told by mail.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::ChangeEmailError;
+    /// use rocket_login::{Email, Password};
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let email = Email::parse("countess@example.org").unwrap();
+    /// let right = Password::typed("correct horse battery");
+    /// auth.change_email(user, &email, right).await.expect("a link is on its way");
+    ///
+    /// let wrong = Password::typed("wrong horse battery");
+    /// let refused = auth.change_email(user, &email, wrong).await.unwrap_err();
+    /// assert!(matches!(refused, ChangeEmailError::WrongPassword));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -36,6 +36,24 @@ impl Auth<'_> {
     /// `None` for the address stands for a text that is none: the same work is
     /// done for it as for a known and for an unknown one.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::LogInError;
+    /// use rocket_login::{Email, Password};
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let email = Email::parse("ada@example.org").unwrap();
+    /// let right = Password::typed("correct horse battery");
+    /// auth.log_in(Some(&email), right, false).await.expect("Ada is logged in");
+    ///
+    /// let wrong = Password::typed("wrong horse battery");
+    /// let refused = auth.log_in(Some(&email), wrong, false).await.unwrap_err();
+    /// assert!(matches!(refused, LogInError::WrongPassword));
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`WrongPassword`](LogInError::WrongPassword) and [`Disabled`](LogInError::Disabled). `Failed` if the
@@ -96,6 +114,23 @@ impl Auth<'_> {
     /// log-in is in the user's history. For [`RecentLogin`](crate::RecentLogin) it is a log-in.
     ///
     /// Wrong passwords that were typed before stay counted: this says nothing about who typed them.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::LogInAsError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// // The application knows by other means that the visitor is this user.
+    /// let user = auth.find_user(user.id).await.expect("an answer").expect("a user");
+    /// auth.log_in_as(&user, false).await.expect("Ada is logged in");
+    ///
+    /// # site.disable().await; // as the operator does
+    /// let refused = auth.log_in_as(&user, false).await.unwrap_err();
+    /// assert!(matches!(refused, LogInAsError::Disabled));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -40,6 +40,23 @@ impl Auth<'_> {
     ///
     /// For ten minutes the browser that has used a link finds it again: see [`NotMeLink::done()`].
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::LinkError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// auth.set_notices(user, &[]).await.expect("a notice of that is on its way");
+    /// # let token = site.token("/not-me/").await;
+    /// let link = auth.not_me_link(&token).await.expect("a good link");
+    /// assert_eq!(*link.email(), user.email);
+    ///
+    /// let refused = auth.not_me_link("made up").await.unwrap_err();
+    /// assert!(matches!(refused, LinkError::DeadLink));
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`DeadLink`](LinkError::DeadLink), which counts against the client's address unless the request is a
@@ -91,6 +108,35 @@ impl NotMeLink<'_> {
     ///   * mails a link to a new password.
     ///
     /// If this browser has done that a moment ago, nothing changes, and it is told the same.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::Locked;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// # auth.set_notices(user, &[]).await.unwrap();
+    /// # let token = site.token("/not-me/").await;
+    /// let link = auth.not_me_link(&token).await.expect("a good link");
+    /// assert_eq!(link.lock_account().await.expect("an answer"), Locked::Mailed);
+    /// # });
+    /// ```
+    ///
+    /// ```rust
+    /// # use rocket_login::Password;
+    /// use rocket_login::auth::LinkError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// # auth.set_notices(user, &[]).await.unwrap();
+    /// # let token = site.token("/not-me/").await;
+    /// let link = auth.not_me_link(&token).await.expect("a good link");
+    /// # auth.delete(user, Password::typed("correct horse battery")).await.unwrap();
+    /// // The account was deleted meanwhile.
+    /// let refused = link.lock_account().await.unwrap_err();
+    /// assert!(matches!(refused, LinkError::DeadLink));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

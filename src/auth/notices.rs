@@ -19,6 +19,21 @@ impl Auth<'_> {
     /// Switches the notices `wanted` on and the others off. That some are off is
     /// itself told by mail, or whoever has got in would begin with that.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Notice;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// auth.set_notices(user, &[Notice::NewDevice]).await.expect("one notice is on");
+    /// assert_eq!(auth.notices(user).await.expect("an answer"), [Notice::NewDevice]);
+    ///
+    /// auth.log_out().await.expect("nobody is logged in");
+    /// assert!(auth.set_notices(user, &Notice::ALL).await.unwrap_err().is_ended());
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;

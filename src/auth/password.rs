@@ -27,6 +27,23 @@ impl Auth<'_> {
     /// session of his ends, and every link that was mailed to him; this session
     /// goes on under a new token.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Password;
+    /// use rocket_login::auth::ChangePasswordError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let current = Password::typed("correct horse battery");
+    /// let new = auth.new_password("wooden battery horse", &user.email).unwrap();
+    /// auth.change_password(user, current.clone(), new.clone()).await.expect("a new password");
+    ///
+    /// let refused = auth.change_password(user, current, new).await.unwrap_err();
+    /// assert!(matches!(refused, ChangePasswordError::WrongPassword));
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// When `current` is wrong, `new` is the same or known from a breach, the

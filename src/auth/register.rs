@@ -51,7 +51,7 @@ refusals! {
 pub struct SignUpCookie(pub(super) SealedCookie);
 
 impl SignUpCookie {
-    pub(crate) fn new(config: &Config, cookies: &SealedCookies) -> Self {
+    pub fn new(config: &Config, cookies: &SealedCookies) -> Self {
         SignUpCookie(SealedCookie::new(config, cookies, "sign-up"))
     }
 
@@ -69,6 +69,26 @@ impl Auth<'_> {
     /// with all that belongs to one: a form that was sent twice is answered twice as if
     /// it had been sent once, and people forget that they have signed up. In `confirm`
     /// it is not, since nothing may tell whether the address has an account.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::{RegisterError, Registered};
+    /// use rocket_login::{Email, PasswordError};
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let email = Email::parse("bob@example.org").unwrap();
+    /// assert!(matches!(auth.new_password("short", &email), Err(PasswordError::TooShort(12))));
+    /// let password = auth.new_password("wooden battery horse", &email).unwrap();
+    /// let registered = auth.register(&email, password.clone()).await.expect("a new account");
+    /// assert_eq!(registered, Registered::LoggedIn);
+    ///
+    /// let taken = Email::parse("ada@example.org").unwrap();
+    /// let refused = auth.register(&taken, password).await.unwrap_err();
+    /// assert!(matches!(refused, RegisterError::EmailTaken));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -37,6 +37,23 @@ impl Auth<'_> {
     /// Mails a link to a new password to `email`, if it has an account that is
     /// not disabled. Nothing tells whether it has.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// auth.ask_reset(&user.email).await.expect("a link is on its way");
+    ///
+    /// // At some point `throttle.mails` mails were sent within an hour.
+    /// let error = loop {
+    ///     match auth.ask_reset(&user.email).await {
+    ///         Ok(()) => continue,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert!(error.is_throttled() && error.retry_after().is_some());
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the database fails.
@@ -62,6 +79,23 @@ impl Auth<'_> {
     /// Looks up the link of `token`, which [`ask_reset()`](Self::ask_reset()) has mailed. Nothing changes.
     ///
     /// For ten minutes the browser that has used a link finds it again: see [`ResetLink::is_spent()`].
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::LinkError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// auth.ask_reset(&user.email).await.expect("a link is on its way");
+    /// # let token = site.token("/reset/").await;
+    /// let link = auth.reset_link(&token).await.expect("a good link");
+    /// assert_eq!(*link.email(), user.email);
+    ///
+    /// let refused = auth.reset_link("made up").await.unwrap_err();
+    /// assert!(matches!(refused, LinkError::DeadLink));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -112,6 +146,26 @@ impl ResetLink<'_> {
     ///
     /// Somebody with the link learns whether `new` is the present password. It is one guess for a
     /// link: if it is not, it becomes the password, and for a spent one there is no other.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::PasswordError;
+    /// use rocket_login::auth::ResetError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// # auth.ask_reset(&user.email).await.expect("a link is on its way");
+    /// # let token = site.token("/reset/").await;
+    /// let link = auth.reset_link(&token).await.expect("a good link");
+    /// let present = auth.new_password("correct horse battery", link.email()).unwrap();
+    /// let refused = link.set(present).await.unwrap_err();
+    /// assert!(matches!(refused, ResetError::Password(PasswordError::Present)));
+    ///
+    /// let new = auth.new_password("wooden battery horse", link.email()).unwrap();
+    /// link.set(new).await.expect("a new password");
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

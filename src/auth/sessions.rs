@@ -100,6 +100,22 @@ impl Auth<'_> {
     /// Ends the session of the user whose [`handle`](UserSession::handle) is `name`. Ending it again within
     /// ten minutes succeeds as well.
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::EndSessionError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// let refused = auth.end_session(user, "0123456789abcdef").await.unwrap_err();
+    /// assert!(matches!(refused, EndSessionError::NoSuchSession));
+    ///
+    /// let page = auth.sessions(user, 1).await.expect("an answer");
+    /// let name = &page.sessions[0].handle;
+    /// auth.end_session(user, name).await.expect("the session is ended");
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`NoSuchSession`](EndSessionError::NoSuchSession). `Failed` if the database fails, or, with
@@ -139,6 +155,17 @@ impl Auth<'_> {
     }
 
     /// Ends all sessions of the user but this one, and says how many it were.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// assert_eq!(auth.end_other_sessions(user).await.expect("an answer"), 0);
+    ///
+    /// auth.log_out().await.expect("nobody is logged in");
+    /// assert!(auth.end_other_sessions(user).await.unwrap_err().is_ended());
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -72,6 +72,23 @@ impl Auth<'_> {
     ///
     /// For ten minutes the browser that has used a link finds it again: see [`VerifyLink::done()`].
     ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::LinkError;
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// // The mail of the sign-up has a link.
+    /// # let token = site.token("/verify/").await;
+    /// let link = auth.verify_link(&token).await.expect("a good link");
+    /// assert_eq!((link.email(), link.wants_password()), (&user.email, false));
+    ///
+    /// let refused = auth.verify_link("made up").await.unwrap_err();
+    /// assert!(matches!(refused, LinkError::DeadLink));
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`DeadLink`](LinkError::DeadLink), which counts against the client's address unless the request is a
@@ -293,6 +310,25 @@ impl VerifyLink<'_> {
     /// A new address is the one that stands with the token. Of an account that
     /// held a pending address, two changes at once would confirm one with the
     /// mail of the other (CVE-2026-32700).
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::{Verified, VerifyError};
+    ///
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    ///
+    /// # let token = site.token("/verify/").await;
+    /// let link = auth.verify_link(&token).await.expect("a good link");
+    /// # let newer = { auth.ask_verification(user).await.unwrap(); site.token("/verify/").await };
+    /// // A newer link has been mailed meanwhile.
+    /// let refused = link.confirm(None).await.unwrap_err();
+    /// assert!(matches!(refused, VerifyError::DeadLink));
+    ///
+    /// let link = auth.verify_link(&newer).await.expect("a good link");
+    /// assert_eq!(link.confirm(None).await.expect("an answer"), Verified::Confirmed);
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -38,6 +38,7 @@ mod mail_templates;
 mod migrations;
 mod neighbours;
 mod outage;
+mod outcomes;
 mod passwords;
 mod past_holes;
 mod postfix;
