@@ -1,12 +1,14 @@
-//! Writes to sessions that come at the same time share a transaction, and with it the
-//! wait for the disk: changes of the state, and last-seen times.
+//! Group commit for sessions: writes that come at the same time share a transaction, and so they
+//! share the wait for the disk. The writes are changes of the state and last-seen times.
 //!
-//! A write joins those that wait. One task leads: it takes them all, locks their rows,
-//! lets each make its change on what the ones before have made, stores what has changed,
-//! commits, and tells them. Meanwhile the next ones gather. Alone, a write waits for nobody.
+//! A write joins the queue. One task leads. It takes the whole queue and locks the rows. Each write
+//! then makes its change on the result of those before it. The leader stores the changes, commits,
+//! and tells the writers. New writes queue up in the meantime. A write that is alone waits for
+//! nobody.
 //!
-//! On PostgreSQL, where a round is mostly waiting for the server, those who wait by the time
-//! it has made its changes, and whose sessions are not in it, begin the next one at once.
+//! On PostgreSQL a round mostly waits for the server. So the next round begins as soon as the
+//! present one has made its changes. It takes the writes that wait by then and whose sessions are
+//! not in the present round.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,18 +28,19 @@ use crate::clock::{Clock, Timestamp};
 use crate::db::Pools;
 use crate::error::Error;
 
-/// Most writes that share a transaction.
+/// The largest number of writes that share a transaction.
 const MOST: usize = 64;
 
-/// Most last-seen times that wait: they can also be written with the next page.
+/// The largest number of last-seen times that wait. One that finds no room is written with a later
+/// page.
 const MOST_TOUCHES: usize = 1024;
 
-/// How long a round waits for those who have joined it. A change is made in
-/// microseconds; whoever is not even asked meanwhile must not hold up the others.
+/// How long a round waits for the writes in it. A change takes microseconds, and a task that does
+/// not get to run in this time must not delay the others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Longest wait for a round: a locked file, or a server that hangs, fails one after the
-/// other.
+/// How long a write waits for a round. If the file is locked or the server hangs, the rounds fail
+/// one after the other, and a write must not wait for all of them.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// The writes that wait for the next round.
@@ -49,11 +52,11 @@ struct Queue {
     waiting: Vec<Waiting>,
     touches: Vec<Touching>,
     is_led: bool,
-    /// Whose rows the rounds under way have.
+    /// The sessions in the present rounds.
     held: HashSet<SessionId>,
 }
 
-/// What shares a round.
+/// The writes of one round.
 struct Batch {
     waiting: Vec<Waiting>,
     touches: Vec<Touching>,
@@ -66,7 +69,7 @@ struct Touching {
     done: oneshot::Sender<Result<bool, Error>>,
 }
 
-/// A session that is used: as it was read, and its new times.
+/// A use of a session: the row as it was read, and its new times.
 #[derive(Debug, Clone)]
 pub struct Touch {
     pub read: Record,
@@ -80,13 +83,13 @@ struct Waiting {
     turn: oneshot::Sender<Result<Seat, Error>>,
 }
 
-/// The sessions of a round, which no other that is shared takes until it is over.
+/// The sessions of a round. No other shared round takes them until this is dropped.
 struct Hold {
     group: Arc<Group>,
     ids: Vec<SessionId>,
 }
 
-/// What the leader works with.
+/// The handles that the leader needs.
 #[derive(Clone)]
 pub struct Means {
     pub db: Pools,
@@ -94,10 +97,10 @@ pub struct Means {
     pub cache: Option<Arc<Cache>>,
 }
 
-/// Those who share a transaction.
+/// A round: the writes that share a transaction.
 #[derive(Debug)]
 struct Round {
-    /// The sessions that were found. `None`: it is too late.
+    /// The sessions that were found. `None` means that it is too late for a change.
     slots: tokio::sync::Mutex<Option<HashMap<SessionId, Slot>>>,
     busy: AtomicUsize,
     none_busy: Notify,
@@ -111,18 +114,18 @@ pub struct Slot {
     is_changed: bool,
 }
 
-/// A place in a round; the round goes on when all have been left.
+/// A place in a round. The round continues when all its places are dropped.
 #[derive(Debug)]
 struct Seat(Arc<Round>);
 
 impl Group {
-    /// Lets `change` have the session `id` while nobody else does, and stores what it
-    /// returns as the new state. It is stored for good when this returns.
+    /// Runs `change` on the session `id` while nobody else can change it, and stores the state that
+    /// `change` returns. When this returns `Ok`, the state is committed.
     ///
     /// # Errors
     ///
-    /// What `change` says; [`is_ended()`](Error::is_ended()) when there is no such session;
-    /// otherwise when the database fails. Nothing is stored then.
+    /// Returns the error of `change`, an error with [`is_ended()`](Error::is_ended()) if there is
+    /// no such session, or another error if the database fails. Nothing is stored then.
     pub async fn write<R>(
         self: &Arc<Self>,
         means: &Means,
@@ -132,11 +135,12 @@ impl Group {
         let (turn, my_turn) = oneshot::channel();
         self.join(means, |queue| queue.waiting.push(Waiting { id, turn }));
         let seat = timeout(LONGEST_WAIT, my_turn).await.map_err(|_| given_up())?;
-        // Without an answer the leader has died; nothing was stored.
+        // If there is no answer, the leader has panicked and nothing was stored.
         let seat = seat.unwrap_or_else(|_| Err(given_up()))?;
         let mut outcome = seat.0.outcome.subscribe();
         let (result, is_changed) = seat.take(id, change).await;
-        // What was seen, be it wrong, may be what another one is about to store.
+        // The write may have seen a change of another one that is not stored yet, so an error waits
+        // for the commit too.
         if is_changed {
             let told = outcome.wait_for(Option::is_some).await;
             told.map_err(|_| given_up())?.clone().unwrap_or_else(|| Err(given_up()))?;
@@ -144,12 +148,12 @@ impl Group {
         result
     }
 
-    /// Moves the idle clock of a session. `false`: a request at the same time has
-    /// moved it already, somebody else is just changing it, or it has ended.
+    /// Moves the idle clock of a session. It returns `false` if another request has moved it, if
+    /// another one is changing the session, or if the session has ended.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// Returns an error if the database fails.
     pub async fn touch(self: &Arc<Self>, means: &Means, touch: Touch) -> Result<bool, Error> {
         let (done, answer) = oneshot::channel();
         self.join(means, |queue| match queue.touches.len() < MOST_TOUCHES {
@@ -167,8 +171,8 @@ impl Group {
         }
     }
 
-    /// Those whose turn it is. `None`: it is nobody's, and unless a round `is_under_way`
-    /// nobody waits any longer, and the leader may go.
+    /// Returns the writes of the next round. `None` means that there are none. The leader then
+    /// ends, unless a round `is_under_way`.
     fn next(self: &Arc<Self>, is_under_way: bool) -> Option<Batch> {
         let mut queue = self.queue();
         let Queue { waiting, touches, is_led, held } = &mut *queue;
@@ -206,7 +210,8 @@ impl Slot {
 }
 
 impl Seat {
-    /// Makes the change, and leaves. `true`: what was seen is not stored yet.
+    /// Makes the change and leaves the round. The second value is `true` if the state that was seen
+    /// is not stored yet.
     async fn take<R>(
         self,
         id: SessionId,
@@ -233,12 +238,12 @@ impl Drop for Seat {
     }
 }
 
-/// The first of them that are free, as many as share a round.
+/// Takes the first free ones, at most as many as share a round.
 fn take<T>(all: &mut Vec<T>, is_free: impl Fn(&T) -> bool) -> Vec<T> {
     all.extract_if(.., |one| is_free(one)).take(MOST).collect()
 }
 
-/// Leads round after round, until nobody waits.
+/// Leads round after round, until nothing waits.
 async fn lead(group: Arc<Group>, means: Means) {
     let mut before: Option<JoinHandle<Option<()>>> = None;
     loop {
@@ -250,7 +255,7 @@ async fn lead(group: Arc<Group>, means: Means) {
         let (next, may_begin) = oneshot::channel();
         let means = means.clone();
         let round = async move { round(&means, batch, Some(next)).await };
-        // Should it panic, those of this round get no answer, and give up.
+        // If a round panics, its writers get no answer and return an error.
         let round = tokio::spawn(background::round("session writer", round));
         let _ = may_begin.await;
         if let Some(before) = before.replace(round) {
@@ -259,8 +264,8 @@ async fn lead(group: Arc<Group>, means: Means) {
     }
 }
 
-/// The next one may begin when `next` is dropped. Without it, this is for one session
-/// alone, and waits for its row.
+/// Runs a round. The next round may begin when `next` is dropped. Without `next` the round is for
+/// one session alone, and waits for the lock on its row.
 async fn round(means: &Means, batch: Batch, next: Option<oneshot::Sender<()>>) {
     let mut ids: Vec<SessionId> = Vec::new();
     for waiting in &batch.waiting {
@@ -279,7 +284,8 @@ async fn round(means: &Means, batch: Batch, next: Option<oneshot::Sender<()>>) {
     }
 }
 
-/// Fails while nobody has had his turn.
+/// Tries to run a round. It returns the batch with the error if it fails before any write got its
+/// turn.
 async fn try_round(
     means: &Means,
     ids: &[SessionId],
@@ -300,7 +306,7 @@ async fn try_round(
         Err(error) => return Err((error, batch)),
     };
     let Batch { waiting, touches, hold: _held } = batch;
-    // Whoever else changes one of these from now on makes another version of it.
+    // Any other change of these sessions gives them a newer version from now on.
     let touched = touches.iter().map(|touching| &touching.touch.read.id);
     let versions: HashMap<_, _> =
         ids.iter().chain(touched).map(|id| (*id, means.db.version_of(*id))).collect();
@@ -312,8 +318,8 @@ async fn try_round(
         })
         .collect();
 
-    // In a round of several, a row that another instance holds is passed over. Whether
-    // it is that or the session has ended, a round of its own finds out.
+    // A round of several sessions skips a row that another instance has locked. Such a session, or
+    // one that has ended, gets a round of its own, which finds out.
     let (seated, apart): (Vec<_>, Vec<_>) =
         waiting.into_iter().partition(|waiting| is_apart || slots.contains_key(&waiting.id));
     rounds_apart(means, apart);
@@ -331,12 +337,12 @@ async fn try_round(
         let _ = timeout(PATIENCE, round.none_busy.notified()).await;
     }
 
-    // Last-seen times alone are better gathered.
+    // Last-seen times without changes are better collected for longer.
     if tx.is_postgres() && !ids.is_empty() {
         drop(next);
     }
 
-    // A change that takes that long fails with its round: others wait for the writer.
+    // If a change takes longer, its round fails, because others wait for the write connection.
     let slots = match round.slots.try_lock() {
         Ok(mut slots) => slots.take().unwrap_or_default(),
         Err(_) => return give_up(&round, touches),
@@ -372,7 +378,7 @@ fn give_up(round: &Round, touches: Vec<Touching>) -> Result<(), (Error, Batch)> 
     Err((given_up(), Batch { waiting: Vec::new(), touches, hold: None }))
 }
 
-/// What was stored is what would be read.
+/// Updates the cache with the changes that were stored.
 fn keep(
     cache: &Cache,
     changed: Vec<(SessionId, Slot)>,
@@ -383,7 +389,8 @@ fn keep(
     let touches = touches.iter().map(|touching| &touching.touch);
     let (moved, unmoved): (Vec<_>, Vec<_>) =
         touches.partition(|touch| touched.contains(&touch.read.id));
-    // Another instance has moved it, and says nothing of it: it is read anew.
+    // Another instance has moved this clock and may not have reported it, so the session is read
+    // again.
     unmoved.iter().for_each(|touch| cache.forget(touch.read.id));
     let mut touched: HashMap<_, _> =
         moved.into_iter().map(|touch| (touch.read.id, touch)).collect();

@@ -1,9 +1,8 @@
-//! What an application keeps in a session: values by key.
+//! The state of a session: the application's values by key.
 //!
-//! A write reads the row, changes one key and writes it back under the
-//! database's write lock. Parallel requests that change different keys both
-//! survive, and parallel updates of one key all count. Reading costs nothing:
-//! the state comes with the session.
+//! A write reads the row, changes one key and writes the row back, under the database's write lock.
+//! So parallel requests that change different keys both survive, and parallel updates of one key
+//! all count. Reading needs no query, because the state is loaded with the session.
 
 use std::time::Instant;
 
@@ -18,13 +17,13 @@ use super::store;
 use crate::error::Error;
 use crate::metrics::{self, Event};
 
-/// How deep JSON may be nested for `serde_json` to read it.
+/// The deepest nesting of JSON that `serde_json` can read.
 const DEEPEST: usize = 127;
 
-/// A session's values by key.
+/// The values of a session by key.
 pub type State = Map<String, Value>;
 
-/// Reads what a row holds. `None`: it is no state of ours.
+/// Reads the state in a row. `None` means that it is not in the format that we write.
 pub fn parse(data: &str) -> Option<State> {
     match data {
         "{}" => Some(State::new()),
@@ -33,15 +32,15 @@ pub fn parse(data: &str) -> Option<State> {
 }
 
 impl Session {
-    /// The value of `key`, or `None` where there is none.
+    /// Returns the value of `key`. `None` means that `key` has no value.
     ///
-    /// It is the value as of the start of the request or of this session's
-    /// last write, whichever came later. For a value that other requests
-    /// change meanwhile, use [`update()`](Session::update()).
+    /// It is the value at the start of the request, or after this session's last write in this
+    /// request. For a value that other requests may change at the same time, use
+    /// [`update()`](Session::update()).
     ///
     /// # Errors
     ///
-    /// When the value is there but is no `T`.
+    /// Returns an error with [`is_value()`](Error::is_value()) (500) if the value is not a `T`.
     ///
     /// # Examples
     ///
@@ -55,12 +54,12 @@ impl Session {
         self.current().as_ref().map_or(Ok(None), |current| read(&current.state, key))
     }
 
-    /// Whether `key` has a value.
+    /// Returns whether `key` has a value.
     pub fn contains(&self, key: &str) -> bool {
         self.current().as_ref().is_some_and(|current| current.state.contains_key(key))
     }
 
-    /// The keys that have a value, in alphabetical order.
+    /// Returns the keys that have a value, in alphabetical order.
     pub fn keys(&self) -> Vec<String> {
         let current = self.current();
         let mut keys: Vec<_> =
@@ -69,18 +68,25 @@ impl Session {
         keys
     }
 
-    /// Gives `key` the value `value`.
+    /// Sets the value of `key` to `value`.
     ///
-    /// A visitor without a session gets one with the first write: the row and,
-    /// with the response, the cookie.
+    /// The first write of a visitor without a session starts one: it makes the row, and the
+    /// response sets the cookie.
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile,
-    /// by another request or device: it is not made again.
-    /// [`is_too_large()`](Error::is_too_large()) above `session.state_limit`,
-    /// [`is_throttled()`](Error::is_throttled()) above `session.visitor_limit`.
-    /// Otherwise when the database fails. Nothing is written then.
+    /// Nothing is written if it returns an error:
+    ///
+    ///   * [`is_ended()`](Error::is_ended()) (409) if another request or device ended the session
+    ///     in the meantime. The session is not made again.
+    ///   * [`is_too_large()`](Error::is_too_large()) (413) if the state would be larger than
+    ///     `session.state_limit`.
+    ///   * [`is_throttled()`](Error::is_throttled()) (429) if the address of the visitor has
+    ///     started more sessions than `session.visitor_limit` allows.
+    ///   * [`is_value()`](Error::is_value()) (500) if `value` cannot be stored as JSON.
+    ///   * An error (503) if the database fails.
+    ///   * An error (500) if the write would start a session and the head of the response was
+    ///     already sent, because the cookie could not be sent any more.
     ///
     /// # Examples
     ///
@@ -99,12 +105,13 @@ impl Session {
         .await
     }
 
-    /// Replaces the value of `key` by what `change` makes of it, and returns
-    /// the new value. No other write comes between.
+    /// Replaces the value of `key` with the result of `change`, and returns the new value. No other
+    /// write of this session comes in between.
     ///
     /// # Errors
     ///
-    /// As [`set()`](Session::set()), and when the present value is no `T`.
+    /// Returns the errors of [`set()`](Session::set()), and one with
+    /// [`is_value()`](Error::is_value()) (500) if the present value is not a `T`.
     ///
     /// # Examples
     ///
@@ -134,7 +141,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`set()`](Session::set()).
+    /// Returns the errors of [`set()`](Session::set()).
     pub async fn remove(&self, key: &str) -> Result<(), Error> {
         self.write(|state| {
             state.remove(key);
@@ -143,13 +150,13 @@ impl Session {
         .await
     }
 
-    /// Removes the value of `key` and returns it. Of parallel requests one
-    /// gets it.
+    /// Removes the value of `key` and returns it. If several requests call this at once, only one
+    /// of them gets the value.
     ///
     /// # Errors
     ///
-    /// As [`set()`](Session::set()), and when the value is no `T`: it stays
-    /// then.
+    /// Returns the errors of [`set()`](Session::set()), and one with
+    /// [`is_value()`](Error::is_value()) (500) if the value is not a `T`. The value then stays.
     pub async fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         self.write(|state| {
             let value = read(state, key)?;
@@ -159,11 +166,11 @@ impl Session {
         .await
     }
 
-    /// Removes all values. The session itself goes on.
+    /// Removes all values. The session itself continues.
     ///
     /// # Errors
     ///
-    /// As [`set()`](Session::set()).
+    /// Returns the errors of [`set()`](Session::set()).
     pub async fn clear(&self) -> Result<(), Error> {
         self.write(|state| {
             state.clear();
@@ -172,13 +179,13 @@ impl Session {
         .await
     }
 
-    /// Runs `change` on the state as it is in the database, and stores what it
-    /// changed. A change that changes nothing writes nothing.
+    /// Runs `change` on the state in the database, and stores the result. If nothing has changed,
+    /// it writes nothing.
     async fn write<R>(
         &self,
         change: impl FnOnce(&mut State) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        // Two writes of one request must not make two sessions.
+        // Two writes of one request must not start two sessions.
         let _writing = self.writing.lock().await;
         let Some(id) = self.current_id() else {
             let mut state = State::new();
@@ -196,7 +203,8 @@ impl Session {
                 let mut state = State::clone(&before.state);
                 let result = change(&mut state)?;
                 let after = serialize(&state)?;
-                // A state that is too large already, since the limit was lowered, may shrink.
+                // The limit may have been lowered. A state that is too large already may still
+                // shrink.
                 if after.len() > limit.max(before.data.len()) {
                     return Err(Error::too_large());
                 }
@@ -211,7 +219,7 @@ impl Session {
         Ok(result)
     }
 
-    /// Starts a visitor's session with `state` in it.
+    /// Starts a visitor's session with `state`.
     async fn begin(&self, state: State) -> Result<(), Error> {
         if serialize(&state)?.len() > self.sessions.state_limit {
             return Err(Error::too_large());
@@ -223,12 +231,13 @@ impl Session {
         self.commit(tx, started).await
     }
 
-    /// Visitors' rows cost nothing to ask for, so one address may ask for so
-    /// many in an hour.
+    /// Checks the number of visitors' sessions that this address has started within an hour. A
+    /// visitor's row costs its sender nothing, so without a limit one address could fill the
+    /// database.
     async fn check_visitor_limit(&self, tx: &mut Transaction) -> Result<(), Error> {
         const HOUR: i64 = 60 * 60;
 
-        // All who come over a socket without addresses would be one.
+        // All visitors without an address would count as one, for example those on a Unix socket.
         let network = self.client.network();
         if network.is_empty() {
             return Ok(());
@@ -248,20 +257,20 @@ impl Session {
     }
 }
 
-/// Another request, or another device, has ended the session.
+/// Counts a conflict and returns the error for a session that another request or device has ended.
 pub(super) fn ended() -> Error {
     metrics::count(Event::Conflict);
     Error::ended()
 }
 
-/// The state as it is stored. What could not be read back is refused.
+/// Returns the state as it is stored. It refuses a state that could not be read back.
 pub(super) fn serialize(state: &State) -> Result<String, Error> {
     let is_readable = state.values().all(|value| is_nested_in(value, DEEPEST - 1));
     let data = serde_json::to_string(state).ok().filter(|_| is_readable);
     data.ok_or_else(|| Error::value::<State>("state"))
 }
 
-/// Whether `value` has at most so many levels of lists and objects.
+/// Returns whether `value` has at most `levels` levels of lists and objects.
 fn is_nested_in(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(values) => levels > 0 && values.iter().all(|v| is_nested_in(v, levels - 1)),
