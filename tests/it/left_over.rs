@@ -159,7 +159,7 @@ fn skipped_tests_are_reported_by_name() {
     assert_eq!(
         said,
         format!(
-            "NOT RUN: 1 that said \"ok\", for want of a tool that is nowhere \
+            "NOT RUN: 1 that report \"ok\" but need a tool that is nowhere \
              (./check --install): left_over::{name}\n"
         )
     );

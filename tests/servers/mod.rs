@@ -164,7 +164,7 @@ pub fn is_installed_with(program: &'static str) -> bool {
 }
 
 /// Returns `is_there`. If it is false, fails in CI, and elsewhere reports that the test did
-/// not run for want of `name`.
+/// not run because it needs `name`.
 pub fn has(is_there: bool, name: &str) -> bool {
     if !is_there {
         let test = std::thread::current();

@@ -11,6 +11,6 @@ while IFS=$'\t' read -r need name; do
   counts[$need]=$((${counts[$need]-0} + 1))
 done
 for need in "${!tests[@]}"; do
-  printf 'NOT RUN: %d that said "ok", for want of %s (./check --install): %s\n' \
+  printf 'NOT RUN: %d that report "ok" but need %s (./check --install): %s\n' \
     "${counts[$need]}" "$need" "${tests[$need]}"
 done >&2
