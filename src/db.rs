@@ -12,6 +12,7 @@ mod effect;
 mod in_flight;
 mod listener;
 mod migrations;
+mod open_error;
 mod postgres;
 mod readiness;
 mod run;
@@ -33,7 +34,7 @@ use rocket::{Build, Rocket};
 use rocket_db_pools::{Database, Pool};
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::{ConfigError, DatabaseConfig};
+use crate::config::DatabaseConfig;
 use crate::error::Error;
 use crate::sql;
 use in_flight::InFlight;
@@ -45,6 +46,7 @@ use versions::{Key, Versions};
 pub(crate) use connection::Backend;
 pub use connection::{Connection, Transaction};
 pub use in_flight::fairing as in_flight;
+pub use open_error::OpenError;
 pub use source::Source;
 pub use sqlite::is_database;
 
@@ -276,36 +278,6 @@ pub async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
     Ok(latest)
 }
 
-/// Why the database could not be opened, in one line.
-#[derive(Debug)]
-pub struct OpenError(String);
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl OpenError {
-    fn database(problem: impl fmt::Display) -> Self {
-        OpenError(format!("databases.login.url: {problem}"))
-    }
-}
-
-impl From<sqlx::Error> for OpenError {
-    fn from(error: sqlx::Error) -> Self {
-        OpenError::database(error)
-    }
-}
-
-impl From<ConfigError> for OpenError {
-    fn from(error: ConfigError) -> Self {
-        OpenError(error.to_string())
-    }
-}
-
 #[rocket::async_trait]
 impl Pool for Pools {
     type Connection = Connection;
@@ -316,7 +288,7 @@ impl Pool for Pools {
     }
 
     async fn get(&self) -> Result<Self::Connection, OpenError> {
-        self.read().await.map_err(|error| OpenError(error.to_string()))
+        self.read().await.map_err(|error| OpenError::new(error.to_string()))
     }
 
     /// Rocket calls this first at shutdown, while requests are still being

@@ -11,7 +11,7 @@ use sqlx::error::DatabaseError;
 use sqlx_core::migrate::{Migration, MigrationType, Migrator};
 use sqlx_core::sql_str::SqlSafeStr;
 
-use super::OpenError;
+use super::open_error::OpenError;
 use crate::error::Error;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/migrations");
@@ -58,7 +58,7 @@ pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
     let refused = database_error(error);
     let fix =
         refused.and_then(|refused| if is_postgres { in_schema(refused) } else { in_file(refused) });
-    OpenError(match (refused, fix) {
+    OpenError::new(match (refused, fix) {
         (Some(refused), Some(fix)) => {
             format!(
                 "cannot migrate the database: {}, which rocket-login has not made; {fix}",

@@ -9,9 +9,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Post
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
 use sqlx_core::migrate::Migrator;
 
-use super::OpenError;
 use super::connection::key;
 use super::listener::Listener;
+use super::open_error::OpenError;
 use super::versions::Versions;
 use super::{schema, server};
 use crate::config::PostgresConfig;

@@ -10,7 +10,8 @@ use std::path::Path;
 use sqlx::{ColumnIndex, Connection, Decode, Executor, PgConnection, Row, Type};
 use sqlx_core::migrate::{Migration, Migrator};
 
-use super::{OpenError, migrations, postgres, sqlite};
+use super::open_error::OpenError;
+use super::{migrations, postgres, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
 /// How the description of each migration of ours begins, from 2026-11-29 on. An

@@ -10,8 +10,9 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::connection::Connection;
+use super::open_error::OpenError;
 use super::sqlite::Leases;
-use super::{OpenError, copy, postgres, server, sqlite};
+use super::{copy, postgres, server, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
 /// Longest wait for who holds a lock on one of our tables: longer than the server takes to

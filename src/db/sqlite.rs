@@ -19,8 +19,8 @@ use sqlx::sqlite::{
 };
 use sqlx_core::migrate::Migrator;
 
-use super::OpenError;
 use super::deferred::{Batch, Deferred};
+use super::open_error::OpenError;
 use super::versions::{Changes, Versions, Written};
 use crate::background;
 use crate::error::Error;
@@ -104,7 +104,7 @@ impl SqlitePools {
     /// When the file cannot be made or opened, or SQLite is too old.
     pub async fn open(path: &Path, versions: &Arc<Versions>) -> Result<Self, OpenError> {
         let mut file = file::create(path).map_err(|error| {
-            OpenError(format!("databases.login.url: cannot open {}: {error}", path.display()))
+            OpenError::new(format!("databases.login.url: cannot open {}: {error}", path.display()))
         })?;
 
         // The writer first: it switches the file to WAL before readers come.
@@ -435,7 +435,7 @@ async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
     match is_fixed(&version) {
         true => Ok(()),
-        false => Err(OpenError(too_old(&version))),
+        false => Err(OpenError::new(too_old(&version))),
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use sqlx_core::migrate::Migrator;
 
-use super::OpenError;
 use super::deferred::Deferred;
+use super::open_error::OpenError;
 use super::versions::{Changes, Versions};
 use crate::config::without_sqlite;
 use crate::error::Error;
