@@ -7,10 +7,12 @@
 pub(crate) mod calls;
 mod connection;
 pub mod copy;
+mod deadline;
 mod deferred;
 mod effect;
 mod in_flight;
 mod listener;
+mod locks;
 mod migrations;
 mod open_error;
 mod postgres;
@@ -37,15 +39,15 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::DatabaseConfig;
 use crate::error::Error;
 use crate::sql;
+use deadline::PATIENCE;
 use in_flight::InFlight;
-use postgres::{PATIENCE, PostgresPool};
+use postgres::PostgresPool;
 use readiness::Readiness;
 use sqlite::SqlitePools;
 use versions::{Key, Versions};
 
 pub(crate) use connection::Backend;
 pub use connection::{Connection, Transaction};
-pub use in_flight::fairing as in_flight;
 pub use open_error::OpenError;
 pub use source::Source;
 pub use sqlite::is_database;
@@ -329,6 +331,17 @@ async fn migrate(rocket: Rocket<Build>) -> fairing::Result {
         },
         None => Err(rocket),
     }
+}
+
+/// Counts each request from its start until it is dropped.
+pub fn in_flight() -> AdHoc {
+    AdHoc::on_request("Requests in Flight", |request, _| {
+        Box::pin(async move {
+            if let Some(db) = Db::fetch(request.rocket()) {
+                request.local_cache(|| db.keep_open());
+            }
+        })
+    })
 }
 
 #[cfg(test)]

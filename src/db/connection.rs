@@ -3,21 +3,20 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rocket::tokio::time::{Instant, timeout_at};
-use sha2::{Digest, Sha256};
+use rocket::tokio::time::Instant;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
 use super::calls;
+use super::deadline::{at_least, within};
 use super::deferred::{Batch, Deferred};
 use super::sqlite::{Lease, Writer};
 use super::versions::{Changes, Versions};
 use crate::error::Error;
+use crate::sql::How;
 #[cfg(feature = "sqlite")]
 use crate::sql::SqliteConnection;
-use crate::sql::{self, How};
 
 /// A connection to the database, whichever it is: for [statements](crate::sql).
 pub struct Connection {
@@ -26,7 +25,7 @@ pub struct Connection {
     is_named: bool,
     /// PostgreSQL has until then. A server that hangs says nothing, and the
     /// library would wait for as long as it does.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// What has been written so far.
     changes: Changes,
     /// SQLite's: what is written with the next statement.
@@ -46,7 +45,7 @@ enum Inner {
 /// A write transaction. Dropped without a commit, it is rolled back.
 #[must_use = "nothing has happened before it is committed"]
 pub struct Transaction {
-    connection: Connection,
+    pub(super) connection: Connection,
     versions: Arc<Versions>,
 }
 
@@ -210,33 +209,6 @@ impl Transaction {
     pub(crate) fn name(&self) -> String {
         self.versions.name()
     }
-
-    /// Waits until no other transaction holds the lock `name`, and holds it to
-    /// the end. SQLite has one writer, which is lock enough.
-    pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Error> {
-        if self.is_postgres() {
-            sql::query("SELECT pg_advisory_xact_lock($1)").bind(key(name)).execute(self).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets it take as long as it takes: for what the operator asks for.
-    pub(crate) async fn take_time(&mut self) -> Result<(), Error> {
-        if self.is_postgres() {
-            self.connection.deadline = None;
-            sql::query("SET LOCAL statement_timeout = 0").execute(self).await?;
-        }
-        Ok(())
-    }
-
-    /// The same as [`lock()`](Self::lock()) without waiting. `false`: another one holds it.
-    pub(crate) async fn try_lock(&mut self, name: &str) -> Result<bool, Error> {
-        if !self.is_postgres() {
-            return Ok(true);
-        }
-        let lock = sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key(name));
-        Ok(lock.fetch_one(self).await?)
-    }
 }
 
 impl Drop for Committing {
@@ -246,32 +218,6 @@ impl Drop for Committing {
             self.versions.rename();
         }
         self.versions.advance(&self.changes);
-    }
-}
-
-/// Advisory locks are numbers. Two names of one number would only wait for each
-/// other.
-pub(super) fn key(name: &str) -> i64 {
-    let digest: [u8; 32] =
-        Sha256::new_with_prefix("rocket-login ").chain_update(name).finalize().into();
-    let mut key = [0; 8];
-    key.copy_from_slice(&digest[..8]);
-    i64::from_le_bytes(key)
-}
-
-/// The deadline, but a second from now at the earliest.
-fn at_least(deadline: Instant) -> Instant {
-    deadline.max(Instant::now() + Duration::from_secs(1))
-}
-
-pub(super) async fn within<R>(
-    deadline: Option<Instant>,
-    done: impl Future<Output = Result<R, sqlx::Error>>,
-) -> Result<R, sqlx::Error> {
-    let Some(deadline) = deadline else { return done.await };
-    match timeout_at(deadline, done).await {
-        Ok(done) => done,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 

@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::fairing::AdHoc;
 use rocket::tokio::sync::watch;
 use rocket::tokio::time::timeout;
-use rocket_db_pools::Database;
-
-use super::Db;
 
 /// A count that can be waited for.
 #[derive(Debug, Clone)]
@@ -45,15 +41,4 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.0.0.send_modify(|count| *count -= 1);
     }
-}
-
-/// Counts each request from its start until it is dropped.
-pub fn fairing() -> AdHoc {
-    AdHoc::on_request("Requests in Flight", |request, _| {
-        Box::pin(async move {
-            if let Some(db) = Db::fetch(request.rocket()) {
-                request.local_cache(|| db.keep_open());
-            }
-        })
-    })
 }

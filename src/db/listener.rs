@@ -21,8 +21,7 @@ use rocket::tokio::time::{Instant, sleep_until, timeout};
 use rocket::tokio::{self, time::sleep};
 use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 
-use super::connection::within;
-use super::postgres::PATIENCE;
+use super::deadline::{PATIENCE, within};
 use super::server;
 use super::versions::{Changes, Key, Versions};
 use crate::error::Error;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::tokio::time::timeout;
+use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
 use sqlx_core::migrate::Migrator;
 
-use super::connection::key;
+use super::deadline::PATIENCE;
 use super::listener::Listener;
 use super::open_error::OpenError;
 use super::versions::Versions;
@@ -17,10 +18,6 @@ use super::{schema, server};
 use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
-
-/// Longest wait for a connection and for everything that is done with it. Far
-/// below what a proxy waits, far above what a healthy server takes.
-pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A connection that has not been used for so long is tried before it is: the
 /// server may have been restarted meanwhile.
@@ -235,6 +232,16 @@ async fn is_at_rest(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
         Err(error) => Err(error),
         Ok(_) => Ok(false),
     }
+}
+
+/// Advisory locks are numbers. Two names of one number would only wait for each
+/// other.
+pub fn key(name: &str) -> i64 {
+    let digest: [u8; 32] =
+        Sha256::new_with_prefix("rocket-login ").chain_update(name).finalize().into();
+    let mut key = [0; 8];
+    key.copy_from_slice(&digest[..8]);
+    i64::from_le_bytes(key)
 }
 
 /// The lock of the sites in one schema of a database, as arguments.

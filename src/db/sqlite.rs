@@ -29,11 +29,8 @@ use file::DatabaseFile;
 use wal_index::WalIndex;
 
 pub use file::is_database;
+use lease::BEGIN;
 pub use lease::{Lease, Leases};
-
-/// Takes the write lock at once: a transaction that reads first and then writes fails with
-/// "locked" whatever the time-out.
-pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Longest wait for the one writer. Its queue is first come, first served.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -14,7 +14,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::BEGIN;
+/// Takes the write lock at once: a transaction that reads first and then writes fails with
+/// "locked" whatever the time-out.
+pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// What SQLite says where there is no transaction.
 const NONE_OPEN: &str = "no transaction is active";

@@ -1,0 +1,25 @@
+//! Until when PostgreSQL has to be done.
+
+use std::time::Duration;
+
+use rocket::tokio::time::{Instant, timeout_at};
+
+/// Longest wait for a connection and for everything that is done with it. Far
+/// below what a proxy waits, far above what a healthy server takes.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The deadline, but a second from now at the earliest.
+pub fn at_least(deadline: Instant) -> Instant {
+    deadline.max(Instant::now() + Duration::from_secs(1))
+}
+
+pub async fn within<R>(
+    deadline: Option<Instant>,
+    done: impl Future<Output = Result<R, sqlx::Error>>,
+) -> Result<R, sqlx::Error> {
+    let Some(deadline) = deadline else { return done.await };
+    match timeout_at(deadline, done).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
