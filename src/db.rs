@@ -4,6 +4,7 @@
 //! template rendered: [`Pools::read()`] and [`Pools::write()`] are taken in the
 //! handler, late, and given back with the last statement.
 
+mod applied;
 pub(crate) mod calls;
 mod connection;
 pub mod copy;

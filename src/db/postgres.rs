@@ -14,7 +14,7 @@ use super::deadline::PATIENCE;
 use super::listener::Listener;
 use super::open_error::OpenError;
 use super::versions::Versions;
-use super::{schema, server};
+use super::{applied, server};
 use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
@@ -149,7 +149,7 @@ impl PostgresPool {
         tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
         let lock = format!("SELECT pg_advisory_xact_lock({})", key("migrations"));
         tx.execute(AssertSqlSafe(lock)).await?;
-        if schema::is_applied(&mut tx, migrations).await? {
+        if applied::is_applied(&mut tx, migrations).await? {
             // A role that only runs the site need not be allowed to change a table.
             return Ok(server::check_rows(&mut tx).await?);
         }

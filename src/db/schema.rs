@@ -7,9 +7,10 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use sqlx::{ColumnIndex, Connection, Decode, Executor, PgConnection, Row, Type};
-use sqlx_core::migrate::{Migration, Migrator};
+use sqlx::{Connection, Executor};
+use sqlx_core::migrate::Migrator;
 
+use super::applied::{APPLIED, Applied, of_connection, read};
 use super::open_error::OpenError;
 use super::{migrations, postgres, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
@@ -18,8 +19,6 @@ use crate::config::{DatabaseConfig, PostgresConfig};
 /// application keeps its own in the same table, under whatever numbers, so this tells a
 /// later program's from them.
 const OURS: &str = "rocket login ";
-
-const APPLIED: &str = "SELECT version, description, checksum FROM _sqlx_migrations WHERE success";
 
 /// What a database holds of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +40,6 @@ pub enum Schema {
 pub struct Refusal {
     pub schema: Schema,
     problem: String,
-}
-
-struct Applied {
-    version: i64,
-    description: String,
-    checksum: Vec<u8>,
 }
 
 /// Looks at the database that `config` names.
@@ -142,41 +135,6 @@ async fn of_server(config: &PostgresConfig) -> Result<Vec<Applied>, OpenError> {
     let applied = of_connection(&mut db).await?;
     db.close().await?;
     Ok(applied)
-}
-
-async fn of_connection(db: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
-    let has_table = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
-    match db.fetch_optional(has_table).await? {
-        Some(_) => read(&db.fetch_all(APPLIED).await?),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// Whether each of the migrations `ours` was applied on PostgreSQL, as it is here.
-///
-/// # Errors
-///
-/// When the server fails, or does not show us what was applied.
-pub async fn is_applied(db: &mut PgConnection, ours: &Migrator) -> Result<bool, sqlx::Error> {
-    let applied = of_connection(db).await?;
-    let is_same = |one: &Applied, migration: &Migration| {
-        one.version == migration.version && *one.checksum == *migration.checksum
-    };
-    Ok(ours.iter().all(|migration| applied.iter().any(|one| is_same(one, migration))))
-}
-
-fn read<'r, R: Row>(rows: &'r [R]) -> Result<Vec<Applied>, sqlx::Error>
-where
-    usize: ColumnIndex<R>,
-    i64: Decode<'r, R::Database> + Type<R::Database>,
-    String: Decode<'r, R::Database> + Type<R::Database>,
-    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
-{
-    let applied = |row: &'r R| {
-        let (version, description) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(Applied { version, description, checksum: row.try_get(2)? })
-    };
-    rows.iter().map(applied).collect()
 }
 
 impl fmt::Display for Refusal {
