@@ -158,3 +158,14 @@ pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Re
     .await?;
     Ok(deleted)
 }
+
+/// When something last happened, by the clock of then. 0: never.
+pub async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
+    let latest = sql::query_scalar(
+        "SELECT coalesce(max(at), 0) FROM (SELECT max(created_at) AS at FROM login_events
+                                           UNION ALL SELECT max(created_at) FROM users) AS latest",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(latest)
+}

@@ -12,6 +12,7 @@ use super::{Done, Failed, advise, output};
 use crate::clock::Clock;
 use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
 use crate::db::{self, Connection, Pools, schema};
+use crate::history;
 use crate::mail::{self, Smtp};
 use crate::sql;
 
@@ -163,7 +164,7 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     }
 
     // A clock was ahead: sessions from that time would live longer than they should.
-    let latest = db::latest_event(&mut reader).await?;
+    let latest = history::latest_event(&mut reader).await?;
     if latest > Clock::system().now() + 5 * 60 {
         lines.push(
             "the clock is behind what the database has seen; set it by NTP (timedatectl)".into(),

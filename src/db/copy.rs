@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::{Backend, Connection, Pools, Transaction};
+use super::connection::{Backend, Connection, Transaction};
+use super::pool::Pools;
 use crate::error::Error;
 use crate::sql::{self, Value};
 
