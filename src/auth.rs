@@ -10,7 +10,8 @@
 //! [`Error`]. A reason has the same name in every act, and is for
 //!
 //!   * the visitor, as a message: its `Display`;
-//!   * a program, as a stable name: its `code()`;
+//!   * a program, as a stable name: its `code()`. [The reference](crate::_documentation::reference) lists
+//!     them all;
 //!   * a route of the application that returns it: it is a responder. The registered catcher then
 //!     answers with its status. Ours shows the message, and sends the code to a program.
 //!
@@ -61,34 +62,6 @@
 //!     Ok(())
 //! }
 //! ```
-//!
-//! # Codes
-//!
-//! | code | status | meaning |
-//! |---|---|---|
-//! | `wrong_password` | 422 | The password is wrong. At the log-in: or the address has no account. |
-//! | `disabled` | 422 | The operator has disabled the account. |
-//! | `closed` | 403 | `accounts.registration` is `closed`. |
-//! | `email_taken` | 422 | The address has an account. |
-//! | `email_reserved` | 422 | The address belonged to an account until recently. |
-//! | `email_unchanged` | 422 | The address is the account's already. |
-//! | `no_mail` | 403 | The site sends no mail. |
-//! | `no_such_session` | 404 | The user has no session of this name. |
-//! | `no_such_user` | 422 | The account has been deleted. |
-//! | `dead_link` | 404 | The link has been used, has expired, or never was one. |
-//! | `email_missing`, `email_too_long`, `email_not_ascii`, `email_malformed` | 422 | [`EmailError`](crate::EmailError) |
-//! | `password_missing`, `password_too_short`, `password_too_long`, `password_unreadable`, `password_common`, `password_context`, `password_breached`, `password_unchanged` | 422 | [`PasswordError`] |
-//! | `invalid_form` | 422 | Fields of the form were refused. Each has a code of its own. |
-//! | `log_in_required` | 401 | Nobody is logged in. |
-//! | `reauthentication_required` | 401 | The log-in is too old for this act. |
-//! | `session_ended` | 409 | The session was ended while the request ran. |
-//! | `state_too_large` | 413 | The session's state would be larger than `session.state_limit`. |
-//! | `throttled` | 429 | The visitor has tried too often. `Retry-After` says when they may try again. |
-//! | `too_many_sessions` | 429 | The address has begun more sessions than `session.visitor_limit`. |
-//! | `cross_site` | 403 | Another site made the request. |
-//! | `bad_request`, `forbidden`, `not_found`, `method_not_allowed`, `request_timeout`, `payload_too_large`, `unsupported_media_type` | 4xx | The status says it all. |
-//! | `unavailable` | 503 | The database or the hashing workers did not answer in time. |
-//! | `internal` | 500 | Our mistake, or the application's. |
 
 #[macro_use]
 mod refusal;

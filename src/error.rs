@@ -93,7 +93,8 @@ impl Error {
         Some(Duration::from_secs(seconds.unsigned_abs()))
     }
 
-    /// Returns a stable name for what went wrong. The module [`auth`](crate::auth) lists them all.
+    /// Returns a stable name for what went wrong. [The reference](crate::_documentation::reference) lists
+    /// them all.
     pub fn code(&self) -> &'static str {
         match self.0 {
             Kind::Unauthorized => "log_in_required",

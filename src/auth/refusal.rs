@@ -93,7 +93,8 @@ macro_rules! refusals {
         }
 
         impl $name {
-            /// Returns the reason's stable name. The module [`auth`](crate::auth) lists them all.
+            /// Returns the reason's stable name. [The reference](crate::_documentation::reference) lists
+            /// them all.
             pub fn code(&self) -> &'static str {
                 match self {
                     $($name::$reason => reason!(code $reason),)*

@@ -131,7 +131,7 @@ impl PartialEq<&str> for Email {
 }
 
 impl EmailError {
-    /// Returns the reason's stable name. The module [`auth`](crate::auth) lists them all.
+    /// Returns the reason's stable name. [The reference](crate::_documentation::reference) lists them all.
     pub fn code(&self) -> &'static str {
         match self {
             EmailError::Empty => "email_missing",

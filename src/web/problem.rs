@@ -122,7 +122,8 @@ impl FieldErrors {
     }
 }
 
-/// The code of an error of which only the status is known. The module [`auth`](crate::auth) lists them.
+/// The code of an error of which only the status is known. [The reference](crate::_documentation::reference) lists
+/// them all.
 fn code_of(status: Status) -> &'static str {
     match status.code {
         400 => "bad_request",
