@@ -6,9 +6,10 @@ mod flash;
 mod group;
 pub(crate) mod life;
 mod response;
-pub(crate) mod state;
+mod state;
 pub(crate) mod store;
 mod sweep;
+pub(crate) mod value;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -32,12 +33,11 @@ pub(crate) use crate::token::{Token as SessionToken, TokenId as SessionId};
 use crate::user::User;
 use cache::{Cache, Loaded};
 use clocks::Clocks;
-pub(crate) use group::Touch;
 use group::{Group, Means};
 use ipnet::IpNet;
 pub(crate) use life::Started;
-use state::State;
-use store::{Found, Record};
+use store::{Found, Record, Touch};
+use value::State;
 
 pub use flash::{Flash, FlashCookie};
 pub use response::fairing as cookie_sender;
@@ -246,7 +246,7 @@ impl Session {
             metrics::count(Event::Refused);
             return Ok(None);
         };
-        let Some(state) = state::parse(&data) else { return Ok(Some(Row::Unreadable(record))) };
+        let Some(state) = value::parse(&data) else { return Ok(Some(Row::Unreadable(record))) };
         let (user, state) = (user.map(Arc::new), Arc::new(state));
         let loaded = Loaded { record, user, state, length: data.len() };
         if let Some((cache, version)) = cache {

@@ -10,8 +10,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
 use super::SessionId;
-use super::state::State;
 use super::store::Record;
+use super::value::State;
 use crate::clock::Timestamp;
 use crate::user::User;
 

@@ -21,10 +21,10 @@ use rocket::tokio::{self, time::timeout};
 
 use super::SessionId;
 use super::cache::{Cache, Loaded};
-use super::state::{self, State};
-use super::store::{self, Record};
+use super::store::{self, Touch};
+use super::value::{self, State};
 use crate::background;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::db::Pools;
 use crate::error::Error;
 
@@ -67,14 +67,6 @@ struct Batch {
 struct Touching {
     touch: Touch,
     done: oneshot::Sender<Result<bool, Error>>,
-}
-
-/// A use of a session: the row as it was read, and its new times.
-#[derive(Debug, Clone)]
-pub struct Touch {
-    pub read: Record,
-    pub now: Timestamp,
-    pub expires_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -219,7 +211,7 @@ impl Seat {
     ) -> (Result<(R, Arc<State>), Error>, bool) {
         let mut slots = self.0.slots.lock().await;
         let Some(slots) = slots.as_mut() else { return (Err(given_up()), false) };
-        let Some(slot) = slots.get_mut(&id) else { return (Err(state::ended()), false) };
+        let Some(slot) = slots.get_mut(&id) else { return (Err(value::ended()), false) };
         let result = change(slot).map(|(result, changed)| {
             if let Some(changed) = changed {
                 *slot = changed;
@@ -313,7 +305,7 @@ async fn try_round(
     let slots: HashMap<_, _> = found
         .into_iter()
         .filter_map(|(id, data)| {
-            let state = Arc::new(state::parse(&data)?);
+            let state = Arc::new(value::parse(&data)?);
             Some((id, Slot { state, data, is_changed: false }))
         })
         .collect();

@@ -8,8 +8,8 @@ use rocket::http::Cookie;
 use rocket::tokio::sync::MutexGuard;
 use sha2::{Digest, Sha256};
 
-use super::state::{self, State};
 use super::store::{self, Record};
+use super::value::{self, State};
 use super::{Current, Session, Sessions};
 use super::{SessionId, SessionToken};
 use crate::client::Client;
@@ -84,7 +84,7 @@ impl Session {
         is_authenticated: bool,
     ) -> Result<Started, Error> {
         self.check_head()?;
-        let Some(mut current) = self.current().clone() else { return Err(state::ended()) };
+        let Some(mut current) = self.current().clone() else { return Err(value::ended()) };
         let (token, now) = (SessionToken::generate(), self.clock.now());
         let (old, record) = (current.record.id, &mut current.record);
         record.id = token.id();
@@ -93,7 +93,7 @@ impl Session {
         }
 
         if !store::rename(tx, old, record, now).await? {
-            return Err(state::ended());
+            return Err(value::ended());
         }
         current.token = Arc::new(token);
         Ok(Started { current, event: Event::Regenerated, ended: 0 })
@@ -107,10 +107,10 @@ impl Session {
     /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended or there is
     /// none, and another error if the database fails.
     pub(crate) async fn confirm(&self, tx: &mut Transaction) -> Result<(), Error> {
-        let Some(id) = self.current_id() else { return Err(state::ended()) };
+        let Some(id) = self.current_id() else { return Err(value::ended()) };
         match store::find_state(tx, id, self.clock.now()).await? {
             Some(_) => Ok(()),
-            None => Err(state::ended()),
+            None => Err(value::ended()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Session {
         let Some(id) = self.current_id() else { return Ok(()) };
         let mut db = self.db.read().await?;
         let data = store::find_state(&mut db, id, self.clock.now()).await?;
-        let state = data.as_deref().and_then(state::parse).ok_or_else(state::ended)?;
+        let state = data.as_deref().and_then(value::parse).ok_or_else(value::ended)?;
         if let Some(current) = self.current().as_mut() {
             current.state = Arc::new(state);
         }
@@ -216,7 +216,7 @@ impl Session {
 
         let mut tx = self.db.write_soon().await?;
         if !store::prolong(&mut tx, &record).await? {
-            return Err(state::ended());
+            return Err(value::ended());
         }
         tx.commit().await?;
 
@@ -297,7 +297,7 @@ impl Session {
 
         let owner = record.user_id;
         let data = store::find_state(tx, record.id, self.clock.now()).await?;
-        let mut state = match data.as_deref().and_then(state::parse) {
+        let mut state = match data.as_deref().and_then(value::parse) {
             Some(state) => state,
             // Of two log-ins at once, for example after a double click, the first one deletes the
             // visitor's row. The second one must not lose the basket.
@@ -312,7 +312,7 @@ impl Session {
         }
 
         // Neither a log-in nor a log-out may fail because of the size of the kept state.
-        if state::serialize(&state)?.len() > self.sessions.state_limit {
+        if value::serialize(&state)?.len() > self.sessions.state_limit {
             state.clear();
         }
         Ok(state)
@@ -338,7 +338,7 @@ impl Session {
             authenticated_at: user_id.map(|_| now),
         };
 
-        store::insert(tx, &record, &state::serialize(&state)?, &self.client).await?;
+        store::insert(tx, &record, &value::serialize(&state)?, &self.client).await?;
         let current =
             Current { token: Arc::new(token), record, state: Arc::new(state), is_new: true };
         Ok(Started { current, event: Event::Created, ended: 0 })

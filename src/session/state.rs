@@ -9,27 +9,13 @@ use std::time::Instant;
 use crate::db::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::Session;
 use super::group::Slot;
 use super::store;
+use super::value::{State, read, serialize, to_json};
 use crate::error::Error;
-use crate::metrics::{self, Event};
-
-/// The deepest nesting of JSON that `serde_json` can read.
-const DEEPEST: usize = 127;
-
-/// The values of a session by key.
-pub type State = Map<String, Value>;
-
-/// Reads the state in a row. `None` means that it is not in the format that we write.
-pub fn parse(data: &str) -> Option<State> {
-    match data {
-        "{}" => Some(State::new()),
-        _ => serde_json::from_str(data).ok(),
-    }
-}
+use crate::metrics;
 
 impl Session {
     /// Returns the value of `key`. `None` means that `key` has no value.
@@ -255,35 +241,4 @@ impl Session {
     pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<super::Current>> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Counts a conflict and returns the error for a session that another request or device has ended.
-pub(super) fn ended() -> Error {
-    metrics::count(Event::Conflict);
-    Error::ended()
-}
-
-/// Returns the state as it is stored. It refuses a state that could not be read back.
-pub(super) fn serialize(state: &State) -> Result<String, Error> {
-    let is_readable = state.values().all(|value| is_nested_in(value, DEEPEST - 1));
-    let data = serde_json::to_string(state).ok().filter(|_| is_readable);
-    data.ok_or_else(|| Error::value::<State>("state"))
-}
-
-/// Returns whether `value` has at most `levels` levels of lists and objects.
-fn is_nested_in(value: &Value, levels: usize) -> bool {
-    match value {
-        Value::Array(values) => levels > 0 && values.iter().all(|v| is_nested_in(v, levels - 1)),
-        Value::Object(values) => levels > 0 && values.values().all(|v| is_nested_in(v, levels - 1)),
-        _ => true,
-    }
-}
-
-fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|_| Error::value::<T>(key))
-}
-
-fn read<T: DeserializeOwned>(state: &State, key: &str) -> Result<Option<T>, Error> {
-    let value = state.get(key);
-    value.map(|value| T::deserialize(value).map_err(|_| Error::value::<T>(key))).transpose()
 }

@@ -39,7 +39,6 @@ use crate::db::{Connection, Transaction};
 use crate::sql;
 
 use super::SessionId;
-use super::group::Touch;
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -76,6 +75,14 @@ pub struct Record {
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub authenticated_at: Option<Timestamp>,
+}
+
+/// A use of a session: the row as it was read, and its new times.
+#[derive(Debug, Clone)]
+pub struct Touch {
+    pub read: Record,
+    pub now: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// The result of a look-up.

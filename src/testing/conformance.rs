@@ -9,9 +9,8 @@ use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
-use crate::session::Touch;
-use crate::session::state;
-use crate::session::store::{self, Record};
+use crate::session::store::{self, Record, Touch};
+use crate::session::value;
 use crate::session::{SessionId, SessionToken};
 use crate::{password, sql, user};
 
@@ -118,7 +117,7 @@ fn named(record: &Record, id: SessionId) -> Record {
 async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -> i64) {
     let mut tx = db.write().await.unwrap();
     let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session exists");
-    let mut state = state::parse(&data).unwrap();
+    let mut state = value::parse(&data).unwrap();
     let value = state.get(key).and_then(Value::as_i64).unwrap_or(0);
     state.insert(key.into(), change(value).into());
     let data = Value::Object(state).to_string();
@@ -254,7 +253,7 @@ async fn only_an_object_is_a_state(db: &Pools) {
         assert!(stored.await.is_err(), "{data:?} was stored as a state");
     }
     for data in ["", "[]", "1", "null", "{", "text"] {
-        assert!(state::parse(data).is_none(), "{data:?} was read as a state");
+        assert!(value::parse(data).is_none(), "{data:?} was read as a state");
     }
 }
 
