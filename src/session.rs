@@ -29,7 +29,7 @@ use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::metrics::{self, Event};
-pub(crate) use crate::token::{Token as SessionToken, TokenId as SessionId};
+use crate::token::{Token, TokenId};
 use crate::user::User;
 use cache::{Cache, Loaded};
 use clocks::Clocks;
@@ -88,15 +88,12 @@ impl Sessions {
 
     /// Opens the cookies `values` and returns the tokens in them. It checks the form of each token,
     /// so that a guess costs no query.
-    pub(crate) fn open(
-        &self,
-        values: impl IntoIterator<Item = String>,
-    ) -> Vec<(Opened, SessionToken)> {
+    pub(crate) fn open(&self, values: impl IntoIterator<Item = String>) -> Vec<(Opened, Token)> {
         let mut is_any = false;
         let opened = values.into_iter().inspect(|_| is_any = true);
         let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, value));
         let tokens = opened.filter_map(|opened| {
-            let token = SessionToken::parse(&opened.value)?;
+            let token = Token::parse(&opened.value)?;
             Some((opened, token))
         });
         let tokens: Vec<_> = tokens.take(cookies::MOST_OPENED).collect();
@@ -150,12 +147,12 @@ pub struct Session {
     writing: tokio::sync::Mutex<()>,
     user: Option<Arc<User>>,
     /// The id of the first token that was sealed here and has no session any more.
-    dead: Option<SessionId>,
+    dead: Option<TokenId>,
 }
 
 #[derive(Clone)]
 struct Current {
-    token: Arc<SessionToken>,
+    token: Arc<Token>,
     record: Record,
     state: Arc<State>,
     is_new: bool,
@@ -169,7 +166,7 @@ impl Session {
 
     /// Returns the id of the session that the browser's cookie names, if that session has ended or
     /// has another token now.
-    pub(crate) fn dead_id(&self) -> Option<SessionId> {
+    pub(crate) fn dead_id(&self) -> Option<TokenId> {
         self.dead
     }
 
@@ -189,7 +186,7 @@ impl Session {
         rocket: &Rocket<Orbit>,
         pending: PendingCookies,
         client: Client,
-        opened: Vec<(Opened, SessionToken)>,
+        opened: Vec<(Opened, Token)>,
     ) -> Result<Session, Error> {
         let sessions: &Arc<Sessions> = attached(rocket);
         let mut session = Session {
@@ -230,7 +227,7 @@ impl Session {
     }
 
     /// Returns the row of the session `id`, from the cache or from the database.
-    async fn row(&self, id: SessionId) -> Result<Option<Row>, Error> {
+    async fn row(&self, id: TokenId) -> Result<Option<Row>, Error> {
         let now = self.clock.now();
         // The version is read before the row, so that a change in between makes the cached copy
         // invalid.
@@ -257,7 +254,7 @@ impl Session {
 
     /// Completes the session with the row `loaded`. It moves the idle clock and renews the cookie
     /// if either is due.
-    async fn opened(mut self, opened: Opened, token: SessionToken, loaded: Loaded) -> Session {
+    async fn opened(mut self, opened: Opened, token: Token, loaded: Loaded) -> Session {
         let now = self.clock.now();
         let mut current = Current::new(token, loaded.record, loaded.state);
         let mut renew = opened.is_outdated;
@@ -301,18 +298,14 @@ impl Session {
         Means { db, clock, cache: self.sessions.cache.clone() }
     }
 
-    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Found>, Error> {
+    async fn find(&self, id: TokenId, now: Timestamp) -> Result<Option<Found>, Error> {
         let start = Instant::now();
         let found = store::find(&mut self.db.read().await?, id, now).await?;
         metrics::looked_up(start);
         Ok(found)
     }
 
-    async fn drop_unreadable(
-        mut self,
-        token: SessionToken,
-        record: Record,
-    ) -> Result<Session, Error> {
+    async fn drop_unreadable(mut self, token: Token, record: Record) -> Result<Session, Error> {
         log::error!("a session's state cannot be read, so the session is dropped");
         metrics::count(Event::Dropped);
         self.current = Mutex::new(Some(Current::new(token, record, Arc::default())));
@@ -329,7 +322,7 @@ enum Row {
 }
 
 impl Current {
-    fn new(token: SessionToken, record: Record, state: Arc<State>) -> Self {
+    fn new(token: Token, record: Record, state: Arc<State>) -> Self {
         Current { token: Arc::new(token), record, state, is_new: false }
     }
 }

@@ -13,8 +13,8 @@ use crate::history::{self, Kind};
 use crate::link::{self, Link};
 use crate::mail;
 use crate::notice;
-use crate::session::SessionId;
 use crate::session::store::{self as sessions, Exported};
+use crate::token::TokenId;
 use crate::user::User;
 
 /// How many sessions are read at a time. Each may have a state of
@@ -35,7 +35,7 @@ pub struct Export {
     user_id: i64,
     started_at: Timestamp,
     next: Next,
-    sessions: IntoIter<SessionId>,
+    sessions: IntoIter<TokenId>,
     newest_event: i64,
 }
 

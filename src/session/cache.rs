@@ -9,10 +9,10 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
-use super::SessionId;
 use super::store::Record;
 use super::value::State;
 use crate::clock::Timestamp;
+use crate::token::TokenId;
 use crate::user::User;
 
 /// The largest size of all entries, in bytes: about 20,000 sessions with little state.
@@ -41,7 +41,7 @@ pub struct Loaded {
 }
 
 /// The cache of the sessions that were used last.
-pub struct Cache(QuickCache<SessionId, Arc<Entry>, ByLength>);
+pub struct Cache(QuickCache<TokenId, Arc<Entry>, ByLength>);
 
 struct Entry {
     version: u64,
@@ -52,8 +52,8 @@ struct Entry {
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<SessionId, Arc<Entry>> for ByLength {
-    fn weight(&self, _: &SessionId, entry: &Arc<Entry>) -> u64 {
+impl Weighter<TokenId, Arc<Entry>> for ByLength {
+    fn weight(&self, _: &TokenId, entry: &Arc<Entry>) -> u64 {
         OVERHEAD + 16 * entry.loaded.length as u64
     }
 }
@@ -66,7 +66,7 @@ impl Cache {
 
     /// Returns the session `id` if its entry has this `version`, is younger than [`LONGEST`] and
     /// has not expired at `now`.
-    pub fn get(&self, id: SessionId, version: u64, now: Timestamp) -> Option<Loaded> {
+    pub fn get(&self, id: TokenId, version: u64, now: Timestamp) -> Option<Loaded> {
         let entry = self.0.get(&id)?;
         let is_fresh = (0..LONGEST).contains(&(now - entry.read_at));
         let is_good = entry.version == version && entry.loaded.record.expires_at > now;
@@ -76,20 +76,20 @@ impl Cache {
     /// Stores the session `id`. The caller has read `version` and `read_at` before the row, so the
     /// row may be newer but never older. A session whose state is larger than [`LARGEST_STATE`] is
     /// not stored.
-    pub fn put(&self, id: SessionId, version: u64, read_at: Timestamp, loaded: Loaded) {
+    pub fn put(&self, id: TokenId, version: u64, read_at: Timestamp, loaded: Loaded) {
         if loaded.length <= LARGEST_STATE {
             self.0.insert(id, Arc::new(Entry { version, read_at, loaded }));
         }
     }
 
     /// Deletes the entry of the session `id`, which differs from the row.
-    pub fn forget(&self, id: SessionId) {
+    pub fn forget(&self, id: TokenId) {
         self.0.remove(&id);
     }
 
     /// Applies `change` to the entry, and raises its version by one. The caller knows that this
     /// change is the only one since the session had this `version`.
-    pub fn update(&self, id: SessionId, version: u64, change: impl FnOnce(&mut Loaded)) {
+    pub fn update(&self, id: TokenId, version: u64, change: impl FnOnce(&mut Loaded)) {
         match self.0.get(&id) {
             Some(entry) if entry.version == version => {
                 let mut loaded = entry.loaded.clone();

@@ -19,7 +19,6 @@ use rocket::tokio::sync::{Notify, oneshot, watch};
 use rocket::tokio::task::JoinHandle;
 use rocket::tokio::{self, time::timeout};
 
-use super::SessionId;
 use super::cache::{Cache, Loaded};
 use super::store::{self, Touch};
 use super::value::{self, State};
@@ -27,6 +26,7 @@ use crate::background;
 use crate::clock::Clock;
 use crate::db::Pools;
 use crate::error::Error;
+use crate::token::TokenId;
 
 /// The largest number of writes that share a transaction.
 const MOST: usize = 64;
@@ -53,7 +53,7 @@ struct Queue {
     touches: Vec<Touching>,
     is_led: bool,
     /// The sessions in the present rounds.
-    held: HashSet<SessionId>,
+    held: HashSet<TokenId>,
 }
 
 /// The writes of one round.
@@ -71,14 +71,14 @@ struct Touching {
 
 #[derive(Debug)]
 struct Waiting {
-    id: SessionId,
+    id: TokenId,
     turn: oneshot::Sender<Result<Seat, Error>>,
 }
 
 /// The sessions of a round. No other shared round takes them until this is dropped.
 struct Hold {
     group: Arc<Group>,
-    ids: Vec<SessionId>,
+    ids: Vec<TokenId>,
 }
 
 /// The handles that the leader needs.
@@ -93,7 +93,7 @@ pub struct Means {
 #[derive(Debug)]
 struct Round {
     /// The sessions that were found. `None` means that it is too late for a change.
-    slots: tokio::sync::Mutex<Option<HashMap<SessionId, Slot>>>,
+    slots: tokio::sync::Mutex<Option<HashMap<TokenId, Slot>>>,
     busy: AtomicUsize,
     none_busy: Notify,
     outcome: watch::Sender<Option<Result<(), Error>>>,
@@ -121,7 +121,7 @@ impl Group {
     pub async fn write<R>(
         self: &Arc<Self>,
         means: &Means,
-        id: SessionId,
+        id: TokenId,
         change: impl FnOnce(&Slot) -> Result<(R, Option<Slot>), Error>,
     ) -> Result<(R, Arc<State>), Error> {
         let (turn, my_turn) = oneshot::channel();
@@ -206,7 +206,7 @@ impl Seat {
     /// is not stored yet.
     async fn take<R>(
         self,
-        id: SessionId,
+        id: TokenId,
         change: impl FnOnce(&Slot) -> Result<(R, Option<Slot>), Error>,
     ) -> (Result<(R, Arc<State>), Error>, bool) {
         let mut slots = self.0.slots.lock().await;
@@ -259,7 +259,7 @@ async fn lead(group: Arc<Group>, means: Means) {
 /// Runs a round. The next round may begin when `next` is dropped. Without `next` the round is for
 /// one session alone, and waits for the lock on its row.
 async fn round(means: &Means, batch: Batch, next: Option<oneshot::Sender<()>>) {
-    let mut ids: Vec<SessionId> = Vec::new();
+    let mut ids: Vec<TokenId> = Vec::new();
     for waiting in &batch.waiting {
         if !ids.contains(&waiting.id) {
             ids.push(waiting.id);
@@ -280,7 +280,7 @@ async fn round(means: &Means, batch: Batch, next: Option<oneshot::Sender<()>>) {
 /// turn.
 async fn try_round(
     means: &Means,
-    ids: &[SessionId],
+    ids: &[TokenId],
     batch: Batch,
     next: Option<oneshot::Sender<()>>,
 ) -> Result<(), (Error, Batch)> {
@@ -339,7 +339,7 @@ async fn try_round(
         Ok(mut slots) => slots.take().unwrap_or_default(),
         Err(_) => return give_up(&round, touches),
     };
-    let changed: Vec<(SessionId, Slot)> =
+    let changed: Vec<(TokenId, Slot)> =
         slots.into_iter().filter(|(_, slot)| slot.is_changed).collect();
     let stored = async {
         if !changed.is_empty() {
@@ -353,7 +353,7 @@ async fn try_round(
         }
         Ok(touched)
     };
-    let outcome: Result<Vec<SessionId>, Error> = stored.await;
+    let outcome: Result<Vec<TokenId>, Error> = stored.await;
     if let (Ok(touched), Some(cache)) = (&outcome, &means.cache) {
         keep(cache, changed, &touches, touched, &versions);
     }
@@ -373,10 +373,10 @@ fn give_up(round: &Round, touches: Vec<Touching>) -> Result<(), (Error, Batch)> 
 /// Updates the cache with the changes that were stored.
 fn keep(
     cache: &Cache,
-    changed: Vec<(SessionId, Slot)>,
+    changed: Vec<(TokenId, Slot)>,
     touches: &[Touching],
-    touched: &[SessionId],
-    versions: &HashMap<SessionId, u64>,
+    touched: &[TokenId],
+    versions: &HashMap<TokenId, u64>,
 ) {
     let touches = touches.iter().map(|touching| &touching.touch);
     let (moved, unmoved): (Vec<_>, Vec<_>) =
@@ -402,7 +402,7 @@ fn keep(
 }
 
 fn rounds_apart(means: &Means, waiting: Vec<Waiting>) {
-    let mut by_session: HashMap<SessionId, Vec<Waiting>> = HashMap::new();
+    let mut by_session: HashMap<TokenId, Vec<Waiting>> = HashMap::new();
     for waiting in waiting {
         by_session.entry(waiting.id).or_default().push(waiting);
     }

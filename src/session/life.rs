@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use super::store::{self, Record};
 use super::value::{self, State};
 use super::{Current, Session, Sessions};
-use super::{SessionId, SessionToken};
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::metrics::{self, Event};
+use crate::token::{Token, TokenId};
 
 /// A session whose row is inserted or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
@@ -85,7 +85,7 @@ impl Session {
     ) -> Result<Started, Error> {
         self.check_head()?;
         let Some(mut current) = self.current().clone() else { return Err(value::ended()) };
-        let (token, now) = (SessionToken::generate(), self.clock.now());
+        let (token, now) = (Token::generate(), self.clock.now());
         let (old, record) = (current.record.id, &mut current.record);
         record.id = token.id();
         if is_authenticated {
@@ -326,7 +326,7 @@ impl Session {
         state: State,
     ) -> Result<Started, Error> {
         self.check_head()?;
-        let (token, now) = (SessionToken::generate(), self.clock.now());
+        let (token, now) = (Token::generate(), self.clock.now());
         let record = Record {
             id: token.id(),
             family: token.id(),
@@ -363,11 +363,11 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn current_id(&self) -> Option<SessionId> {
+    pub(crate) fn current_id(&self) -> Option<TokenId> {
         self.current().as_ref().map(|current| current.record.id)
     }
 
-    pub(crate) fn family(&self) -> Option<SessionId> {
+    pub(crate) fn family(&self) -> Option<TokenId> {
         self.current().as_ref().map(|current| current.record.family)
     }
 
@@ -409,7 +409,7 @@ impl Session {
 
 /// Returns the handle of a session. It is made from an id, so it reveals nothing about the token.
 /// It is a hash, so it does not even reveal the key of the row.
-pub(crate) fn handle(family: SessionId) -> String {
+pub(crate) fn handle(family: TokenId) -> String {
     let digest = Sha256::new_with_prefix("handle").chain_update(family.as_bytes()).finalize();
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

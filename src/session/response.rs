@@ -4,13 +4,13 @@ use rocket::fairing::AdHoc;
 use rocket::http::{Header, Status};
 use rocket::{Orbit, Rocket};
 
-use super::SessionId;
 use super::store;
 use crate::attached::attached;
 use crate::clock::Clock;
 use crate::cookies::PendingCookies;
 use crate::db::Db;
 use crate::error::{BUSY_SECONDS, RetryAfter, THROTTLED_SECONDS};
+use crate::token::TokenId;
 
 /// Adds the pending cookies to every response, whatever produced it, and `Retry-After` to 429 and
 /// 503.
@@ -66,7 +66,7 @@ fn names_cookie(vary: &str) -> bool {
 }
 
 /// Returns whether the session `id` exists. It returns `false` if the database does not answer.
-async fn exists(rocket: &Rocket<Orbit>, id: SessionId) -> bool {
+async fn exists(rocket: &Rocket<Orbit>, id: TokenId) -> bool {
     let (db, now) = (attached::<Db>(rocket), attached::<Clock>(rocket).now());
     let found = async { store::find_state(&mut db.read().await?, id, now).await };
     matches!(found.await, Ok(Some(_)))

@@ -38,10 +38,10 @@
 use crate::db::{Connection, Transaction};
 use crate::sql;
 
-use super::SessionId;
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::token::TokenId;
 use crate::user::{Email, User};
 
 /// The SQL condition that the row of `sessions` has the present generation of its user, or has no
@@ -65,10 +65,10 @@ macro_rules! of_generation {
 /// The row of a session, without its state and its origin.
 #[derive(Debug, Clone)]
 pub struct Record {
-    pub id: SessionId,
+    pub id: TokenId,
     /// The id with which the session began. A log-out that a new token has overtaken finds the row
     /// by it.
-    pub family: SessionId,
+    pub family: TokenId,
     pub user_id: Option<i64>,
     pub remember: bool,
     pub created_at: Timestamp,
@@ -95,7 +95,7 @@ pub struct Found {
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    family: SessionId,
+    family: TokenId,
     user_id: Option<i64>,
     data: String,
     remember: bool,
@@ -112,7 +112,7 @@ struct Row {
 /// has expired at `now`.
 pub async fn find(
     db: &mut Connection,
-    id: SessionId,
+    id: TokenId,
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
     let row: Option<Row> = sql::query_as(concat!(
@@ -156,7 +156,7 @@ pub async fn find(
 /// all the user's sessions can.
 pub async fn find_state(
     db: &mut Connection,
-    id: SessionId,
+    id: TokenId,
     now: Timestamp,
 ) -> Result<Option<String>, Error> {
     let data = sql::query_scalar(concat!(
@@ -176,10 +176,10 @@ pub async fn find_state(
 /// `is_waited_for` is true and there is only one id: then it waits.
 pub async fn find_states(
     db: &mut Connection,
-    ids: &[SessionId],
+    ids: &[TokenId],
     now: Timestamp,
     is_waited_for: bool,
-) -> Result<Vec<(SessionId, String)>, Error> {
+) -> Result<Vec<(TokenId, String)>, Error> {
     if let ([id], true) = (ids, is_waited_for) {
         let found = find_state(db, *id, now).await?;
         return Ok(found.into_iter().map(|data| (*id, data)).collect());
@@ -201,10 +201,7 @@ pub async fn find_states(
 /// Replaces the states of sessions that were found in this transaction. It skips a state that has
 /// not changed, because SQLite would make no commit for it. On PostgreSQL the statement carries
 /// this instance's name, so that the instance does not read its own changes again.
-pub async fn update_states(
-    db: &mut Transaction,
-    changed: &[(SessionId, &str)],
-) -> Result<(), Error> {
+pub async fn update_states(db: &mut Transaction, changed: &[(TokenId, &str)]) -> Result<(), Error> {
     let text = format!(
         "WITH changed (id, data) AS (VALUES {})
          UPDATE sessions SET data = changed.data
@@ -254,7 +251,7 @@ pub async fn count_visitors(
 /// the session has ended.
 pub async fn rename(
     db: &mut Connection,
-    old: SessionId,
+    old: TokenId,
     record: &Record,
     now: Timestamp,
 ) -> Result<bool, Error> {
@@ -328,7 +325,7 @@ pub async fn insert(
 /// Moves the idle clocks of sessions from the values that were read, and returns the ids of those
 /// that were moved. It skips a session that another request has just touched, that has ended, or
 /// that another instance has locked.
-pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<SessionId>, Error> {
+pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<TokenId>, Error> {
     if touches.is_empty() {
         return Ok(Vec::new());
     }
@@ -348,15 +345,15 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<Session
     for Touch { read, now, expires_at } in padded(touches) {
         query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
     }
-    let touched: Vec<SessionId> = query.fetch_all(&mut *db).await?;
+    let touched: Vec<TokenId> = query.fetch_all(&mut *db).await?;
     touched.iter().for_each(|id| db.changes().add(*id));
     Ok(touched)
 }
 
 /// Ends the session that began with the id `family`, whatever its present id. It returns `false` if
 /// the session has ended already.
-pub async fn delete(db: &mut Connection, family: SessionId) -> Result<bool, Error> {
-    let ended: Vec<SessionId> =
+pub async fn delete(db: &mut Connection, family: TokenId) -> Result<bool, Error> {
+    let ended: Vec<TokenId> =
         sql::query_scalar("DELETE FROM sessions WHERE family = $1 RETURNING id")
             .bind(family)
             .declared()
@@ -369,7 +366,7 @@ pub async fn delete(db: &mut Connection, family: SessionId) -> Result<bool, Erro
 /// A session as its owner sees it.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Listed {
-    pub family: SessionId,
+    pub family: TokenId,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
@@ -389,7 +386,7 @@ pub struct Part {
 pub async fn list(
     db: &mut Connection,
     user_id: i64,
-    first: Option<SessionId>,
+    first: Option<TokenId>,
     part: Part,
     now: Timestamp,
 ) -> Result<Vec<Listed>, Error> {
@@ -428,7 +425,7 @@ pub struct Exported {
 /// SQLite would search all the user's sessions for each few.
 pub async fn export(
     db: &mut Connection,
-    families: &[SessionId],
+    families: &[TokenId],
     now: Timestamp,
 ) -> Result<Vec<Exported>, Error> {
     let text = format!(
@@ -465,7 +462,7 @@ pub async fn families(
     db: &mut Connection,
     user_id: i64,
     now: Timestamp,
-) -> Result<Vec<SessionId>, Error> {
+) -> Result<Vec<TokenId>, Error> {
     let families = sql::query_scalar(concat!(
         "SELECT family FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
         of_generation!(),
@@ -493,7 +490,7 @@ pub async fn end_oldest(
 ) -> Result<u64, Error> {
     // PostgreSQL cannot lock the rows of a query with a window function, so the locking query is
     // around it.
-    let ended: Vec<SessionId> = sql::query_scalar(
+    let ended: Vec<TokenId> = sql::query_scalar(
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE id IN
                 (SELECT id FROM
@@ -520,7 +517,7 @@ pub async fn end_oldest(
 pub async fn end_of_user(
     db: &mut Connection,
     user_id: i64,
-    kept: Option<SessionId>,
+    kept: Option<TokenId>,
 ) -> Result<u64, Error> {
     let there: Option<(i64, i64, i64)> = sql::query_as(
         "SELECT session_generation,

@@ -11,7 +11,7 @@ use crate::db::Connection;
 use crate::error::Error;
 use crate::session::store::{self, Record, Touch};
 use crate::session::value;
-use crate::session::{SessionId, SessionToken};
+use crate::token::{Token, TokenId};
 use crate::{password, sql, user};
 
 /// A time in the year 2096, so that a site's own sweep does not interfere.
@@ -50,7 +50,7 @@ fn turn<'p>(one: &'p Pools, other: &'p Pools, number: usize) -> &'p Pools {
 }
 
 fn record() -> Record {
-    let id = SessionToken::generate().id();
+    let id = Token::generate().id();
     Record {
         id,
         family: id,
@@ -75,7 +75,7 @@ async fn inserted(db: &Pools) -> Record {
     record
 }
 
-async fn delete(db: &Pools, family: SessionId) {
+async fn delete(db: &Pools, family: TokenId) {
     let mut tx = db.write().await.unwrap();
     store::delete(&mut tx, family).await.unwrap();
     tx.commit().await.unwrap();
@@ -86,11 +86,11 @@ async fn touch(db: &mut Connection, read: &Record, now: Timestamp, expires_at: T
     store::touch(db, &[touch]).await.unwrap() == [read.id]
 }
 
-async fn exists(db: &Pools, id: SessionId, now: Timestamp) -> bool {
+async fn exists(db: &Pools, id: TokenId, now: Timestamp) -> bool {
     store::find(&mut db.read().await.unwrap(), id, now).await.unwrap().is_some()
 }
 
-async fn state_of(db: &Pools, id: SessionId) -> Value {
+async fn state_of(db: &Pools, id: TokenId) -> Value {
     let data = store::find_state(&mut db.read().await.unwrap(), id, NOW).await.unwrap();
     serde_json::from_str(&data.expect("the session exists")).unwrap()
 }
@@ -103,18 +103,18 @@ async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
     let prolonged = store::prolong(&mut tx, &prolonged).await.unwrap();
     let found = store::find_state(&mut tx, record.id, now).await.unwrap().is_some()
         || !store::find_states(&mut tx, &[record.id], now, false).await.unwrap().is_empty();
-    let new = SessionToken::generate().id();
+    let new = Token::generate().id();
     let renamed = store::rename(&mut tx, record.id, &named(record, new), now).await.unwrap();
     drop(tx);
     touched || prolonged || found || renamed
 }
 
-fn named(record: &Record, id: SessionId) -> Record {
+fn named(record: &Record, id: TokenId) -> Record {
     Record { id, ..record.clone() }
 }
 
 /// Sets `key` in the state as a request does.
-async fn update(db: &Pools, id: SessionId, key: &str, change: impl FnOnce(i64) -> i64) {
+async fn update(db: &Pools, id: TokenId, key: &str, change: impl FnOnce(i64) -> i64) {
     let mut tx = db.write().await.unwrap();
     let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session exists");
     let mut state = value::parse(&data).unwrap();
@@ -170,7 +170,7 @@ async fn an_ended_session_never_comes_back(db: &Pools, other: &Pools) {
 }
 
 async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
-    let (old, new) = (inserted(db).await, SessionToken::generate().id());
+    let (old, new) = (inserted(db).await, Token::generate().id());
     update(db, old.id, "kept", |_| 1).await;
     let mut tx = db.write().await.unwrap();
     assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
@@ -183,7 +183,7 @@ async fn one_of_several_parallel_new_ids_wins(db: &Pools, other: &Pools) {
     let old = inserted(db).await;
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
-        let new = SessionToken::generate().id();
+        let new = Token::generate().id();
         let changed = store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap();
         tx.commit().await.unwrap();
         changed
@@ -193,7 +193,7 @@ async fn one_of_several_parallel_new_ids_wins(db: &Pools, other: &Pools) {
 }
 
 async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
-    let (old, new) = (inserted(db).await, SessionToken::generate().id());
+    let (old, new) = (inserted(db).await, Token::generate().id());
     let mut tx = db.write().await.unwrap();
     assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
     tx.commit().await.unwrap();
@@ -292,7 +292,7 @@ async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pools, other: &P
 
 /// Inserts a user.
 async fn user(db: &Pools) -> i64 {
-    let text = format!("{}@example.org", &**SessionToken::generate().to_text());
+    let text = format!("{}@example.org", &**Token::generate().to_text());
     let email = user::Email::parse(&text).unwrap();
     let hash = password::PasswordHash::from_stored("!".into());
     let mut tx = db.write().await.unwrap();
@@ -379,7 +379,7 @@ async fn no_session_survives_an_end_of_all_at_the_same_time(db: &Pools, other: &
             tx.commit().await.unwrap();
         }));
         let rename = async {
-            let new = SessionToken::generate().id();
+            let new = Token::generate().id();
             let mut tx = other.write().await.unwrap();
             store::rename(&mut tx, ended.id, &named(&ended, new), NOW).await.unwrap();
             tx.commit().await.unwrap();
