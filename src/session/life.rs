@@ -8,9 +8,9 @@ use rocket::http::Cookie;
 use rocket::tokio::sync::MutexGuard;
 use sha2::{Digest, Sha256};
 
+use super::guard::{Current, Session, Sessions};
 use super::store::{self, Record};
 use super::value::{self, State};
-use super::{Current, Session, Sessions};
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;

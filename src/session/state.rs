@@ -10,8 +10,8 @@ use crate::db::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Session;
 use super::group::Slot;
+use super::guard::{Current, Session};
 use super::store;
 use super::value::{State, read, serialize, to_json};
 use crate::error::Error;
@@ -238,7 +238,7 @@ impl Session {
         }
     }
 
-    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<super::Current>> {
+    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
