@@ -1,4 +1,4 @@
-//! What a visitor can do with an account, from signing up to deleting it.
+//! The acts on an account, from signing up to deleting it.
 //!
 //! [`Auth`] has each act as one function, which our own pages call as well. No database connection is
 //! held while a password is hashed. What an act changes, records and mails is one transaction.
@@ -128,10 +128,10 @@ refusals! {
     ReauthenticateError { WrongPassword }
 }
 
-/// The acts, on behalf of the present visitor, as a request guard.
+/// The acts on behalf of the present visitor, as a request guard.
 ///
-/// Those that take a `&User` are for the user who is logged in. What is
-/// sensitive should also take [`RecentLogin`] in its route.
+/// The acts that take a `&User` are for the user who is logged in. A route for a sensitive act
+/// should also take [`RecentLogin`].
 ///
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does. A [`Sentinel`] stops
 /// the launch when [`stage()`](crate::stage()) is not attached.
@@ -159,43 +159,43 @@ pub struct Auth<'r> {
     device_cookie: &'r DeviceCookie,
     device: Option<Token>,
     sign_up_cookie: &'r SignUpCookie,
-    /// The sign-ups that this browser has made and that wait.
+    /// The pending sign-ups of this browser.
     signed_up: Vec<String>,
     done_cookie: &'r DoneCookie,
     /// The link that this browser has used last.
     done: Vec<String>,
-    /// Whether the request is one that may change something, and so no `GET`.
+    /// `true` if the request may change something, which a `GET` may not.
     is_unsafe: bool,
 }
 
 impl<'r> Auth<'r> {
-    /// Whether anybody may sign up.
+    /// Returns whether anybody may sign up.
     pub fn is_registration_open(&self) -> bool {
         self.config.accounts.is_open()
     }
 
-    /// Takes what was typed as the new password of the account of `email`, if it
-    /// may become one. Beyond [`NewPassword::parse()`] it knows the site's name.
+    /// Checks the text that was typed as the new password of the account of `email`. Unlike
+    /// [`NewPassword::parse()`] it knows the site's name.
     ///
-    /// Whether it is known from a breach is asked by the acts that store it
-    /// ([`register()`](Self::register()), [`change_password()`](Self::change_password()),
-    /// [`reset()`](Self::reset())), once nothing else stands against it.
+    /// It does not ask whether the password is known from a breach. The acts that store it do,
+    /// after all other checks: [`register()`](Self::register()),
+    /// [`change_password()`](Self::change_password()) and [`ResetLink::set()`].
     ///
     /// # Errors
     ///
-    /// When it may not, with the reason.
+    /// If it may not become a password, with the reason.
     pub fn new_password(&self, text: &str, email: &str) -> Result<NewPassword, PasswordError> {
         let context = [email, self.config.site_name(), env!("CARGO_PKG_NAME")];
         NewPassword::parse(text, &self.config.password, &context)
     }
 
-    /// Whether mails are sent: without, nobody can reset a password or change an
-    /// address by himself.
+    /// Returns whether the site sends mails. Without them nobody can reset a password or change an
+    /// address themselves.
     pub fn has_mail(&self) -> bool {
         self.accounts.mail.is_on()
     }
 
-    /// Ends the present session. Without one there is nothing to do.
+    /// Ends the present session. Without one it does nothing.
     ///
     /// # Examples
     ///
@@ -206,7 +206,7 @@ impl<'r> Auth<'r> {
     ///
     /// auth.log_out().await.expect("nobody is logged in");
     ///
-    /// // What follows in the same request is no longer done in the user's name.
+    /// The rest of the request can do nothing in the user's name.
     /// let password = Password::typed("correct horse battery");
     /// assert_eq!(auth.reauthenticate(user, password).await.unwrap_err().code(), "session_ended");
     /// # });
@@ -214,11 +214,11 @@ impl<'r> Auth<'r> {
     ///
     /// # Errors
     ///
-    /// When the database fails: the visitor is then still logged in.
+    /// If the database fails. The visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
         self.session.log_out().await?;
         if let Some(user) = self.session.user() {
-            // The log-out is done, whatever becomes of its record.
+            // The log-out is done, even if its record fails.
             if let Err(error) = self.record(Kind::LoggedOut, user).await {
                 log::warn!("a log-out was not recorded: {error}");
             }
@@ -226,8 +226,8 @@ impl<'r> Auth<'r> {
         Ok(())
     }
 
-    /// Gives the session a new token and starts the clock of
-    /// `session.reauthenticate_after` anew, if `password` is the user's.
+    /// Checks the user's password again. If it is right, the session gets a new token, and the
+    /// clock of `session.reauthenticate_after` starts again.
     ///
     /// # Examples
     ///
@@ -270,8 +270,8 @@ impl<'r> Auth<'r> {
         Ok(())
     }
 
-    /// The user's password hash, if `password` is the one. A wrong one is
-    /// recorded: whoever has got hold of a session may be guessing.
+    /// Checks the user's password and returns its hash. `None`: the password is wrong. That is
+    /// recorded, because somebody who has got hold of a session may be guessing.
     async fn check_password(
         &self,
         user: &User,
@@ -286,8 +286,8 @@ impl<'r> Auth<'r> {
         let mut change = self.accounts.change().await?;
         let right = stored.filter(|_| verdict.matches);
         if right.is_none() {
-            // Of a form that was sent twice, the first has replaced the password: the second
-            // is no wrong one. Right or wrong, a guess would tell the same.
+            // If a form was sent twice, the first has replaced the password, and the second is not
+            // a wrong one. A guess would tell the same, right or wrong.
             if let Err(ended) = self.confirm(&mut change).await {
                 change.settle(&limits, throttle::Outcome::Abandoned).await?;
                 change.commit().await?;
@@ -304,15 +304,15 @@ impl<'r> Auth<'r> {
         Ok(right)
     }
 
-    /// A change in the name of the present session, which must still be there.
+    /// Begins a change in the name of the present session, which must still be there.
     async fn change_as_user(&self) -> Result<Change<'r>, Error> {
         let mut change = self.accounts.change().await?;
         self.confirm(&mut change).await?;
         Ok(change)
     }
 
-    /// Makes sure that the present session has not been ended. The user first, as
-    /// everywhere.
+    /// Makes sure that the present session has not been ended. It locks the user first, in the
+    /// order of all locks.
     async fn confirm(&self, change: &mut Change<'_>) -> Result<(), Error> {
         if let Some(user) = self.session.user() {
             user::store::find(change, user.id).await?;

@@ -1,4 +1,4 @@
-//! What can go wrong on our side.
+//! Failures on our side.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use rocket::response::{self, Responder};
 
 use crate::clock::Timestamp;
 
-/// When to come back after a 503: a restart or a busy moment is over by then.
+/// When to come back after a 503. A restart or a busy moment is over by then.
 pub(crate) const BUSY_SECONDS: Timestamp = 5;
 
-/// When to come back after a 429 that says nothing else.
+/// When to come back after a 429 that does not say it.
 pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 
-/// Why an act on a session or an account failed.
+/// Why an act on a session or an account failed on our side.
 ///
-/// Absent is never an error: "not found" and "not logged in" are `Ok(None)`.
-/// Only the guards [`&User`](crate::User) and [`RecentLogin`](crate::RecentLogin)
-/// fail when nobody is logged in, and then with
-/// [`is_unauthorized()`](Error::is_unauthorized()).
+/// An absent value is never an error: "not found" and "not logged in" are `Ok(None)`. Only the
+/// guards [`&User`](crate::User) and [`RecentLogin`](crate::RecentLogin) fail if nobody is logged
+/// in, with [`is_unauthorized()`](Error::is_unauthorized()).
 ///
 /// As a [`Responder`] it is logged once and answered by the registered catcher:
 ///
@@ -39,7 +38,7 @@ pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 #[derive(Debug, Clone)]
 pub struct Error(Kind);
 
-/// What a guard fails with that wants somebody who is logged in.
+/// The error of a guard without a logged-in user.
 pub(crate) static UNAUTHORIZED: Error = Error(Kind::Unauthorized);
 
 #[derive(Debug, Clone)]
@@ -54,24 +53,24 @@ enum Kind {
     Throttled(Timestamp),
     TooLate,
     Value(String, &'static str),
-    /// A mistake in a statement, or in what it was given.
+    /// A mistake in a statement or in its values.
     Statement(Arc<sqlx::Error>),
 }
 
 impl Error {
-    /// Whether a guard wanted somebody who is logged in, or has logged in
-    /// recently. Everything else that a guard fails with is an outage.
+    /// Returns whether a guard failed because nobody is logged in, or has logged in recently. Every
+    /// other error of a guard is an outage.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0, Kind::Unauthorized)
     }
 
-    /// Whether the session was ended while the request ran: by a log-out, on
-    /// another device, or by its time-out.
+    /// Returns whether the session was ended while the request ran: by a log-out, on another
+    /// device, or by its time-out.
     pub fn is_ended(&self) -> bool {
         matches!(self.0, Kind::Ended)
     }
 
-    /// Whether the session's state would be larger than `session.state_limit`.
+    /// Returns whether the session's state would be larger than `session.state_limit`.
     pub fn is_too_large(&self) -> bool {
         matches!(self.0, Kind::TooLarge)
     }
@@ -82,7 +81,7 @@ impl Error {
         matches!(self.0, Kind::TooMany | Kind::Throttled(_))
     }
 
-    /// Returns after how long the visitor may try again. `None`: nobody can tell.
+    /// Returns after how long the visitor may try again. `None`: it is not known.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self.0 {
             Kind::Throttled(seconds) => seconds.max(1),
@@ -107,8 +106,8 @@ impl Error {
         }
     }
 
-    /// Whether a stored value is not of the type asked for, or a value cannot
-    /// be stored as JSON.
+    /// Returns whether a stored value has another type than the one asked for, or a value cannot be
+    /// stored as JSON.
     pub fn is_value(&self) -> bool {
         matches!(self.0, Kind::Value(..))
     }
@@ -125,7 +124,7 @@ impl Error {
         Error(Kind::TooMany)
     }
 
-    /// It may be tried again in so many seconds.
+    /// The visitor may try again after this many seconds.
     pub(crate) fn throttled(seconds: Timestamp) -> Self {
         Error(Kind::Throttled(seconds))
     }
@@ -134,13 +133,13 @@ impl Error {
         Error(Kind::TooLate)
     }
 
-    /// The value of `key` is no `T`. What it is instead stays unsaid: a value
-    /// may be a secret, and serde's own message quotes it.
+    /// The value of `key` is not a `T`. The error does not quote the value, as serde's message
+    /// does, because it may be a secret.
     pub(crate) fn value<T>(key: &str) -> Self {
         Error(Kind::Value(key.to_owned(), std::any::type_name::<T>()))
     }
 
-    /// Every hashing worker stayed busy for as long as a request may wait.
+    /// Every hashing worker was busy for as long as a request may wait.
     pub(crate) fn overloaded() -> Self {
         Error(Kind::Overloaded)
     }
@@ -151,7 +150,7 @@ impl Error {
         Error(Kind::FileGone)
     }
 
-    /// Whether the statement broke the unique constraint of `users.email`.
+    /// Returns whether the statement broke the unique constraint of `users.email`.
     pub(crate) fn is_duplicate_email(&self) -> bool {
         match &self.0 {
             Kind::Statement(error) => error.as_database_error().is_some_and(|error| {
@@ -163,7 +162,7 @@ impl Error {
         }
     }
 
-    /// What a visitor is answered.
+    /// Returns the status of the answer.
     pub fn status(&self) -> Status {
         match self.0 {
             Kind::Database(_) | Kind::FileGone | Kind::Overloaded => Status::ServiceUnavailable,
@@ -181,7 +180,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Kind::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
             Kind::Database(error) => match &**error {
-                // One of ours, which says it all.
+                // It is one of ours, which says everything.
                 sqlx::Error::Configuration(problem) => write!(f, "{problem}"),
                 error => write!(f, "the database failed: {error}"),
             },
@@ -207,7 +206,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// What a refusal or an error says of itself, for the catcher. In the request's local cache.
+/// What an error says about itself, for the catcher. It is in the request's local cache.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     /// A stable name for a program.
@@ -216,14 +215,13 @@ pub(crate) struct Said {
     pub message: Option<String>,
 }
 
-/// When to come back, in seconds, if the error says so. In the request's local
-/// cache, for the header and the page.
+/// When to come back, in seconds, if the error says so, for the header and the page. It is in the
+/// request's local cache.
 #[derive(Clone, Copy)]
 pub(crate) struct RetryAfter(pub Option<Timestamp>);
 
-/// A missing row, a broken constraint or a value of another type is a mistake,
-/// `500`, where the application does not expect it; anything else is the
-/// database's failure, `503`.
+/// A missing row, a broken constraint or a value of another type that the application does not
+/// expect is a mistake, `500`. Everything else is a failure of the database, `503`.
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{ColumnDecode, ColumnNotFound, Database, Decode, Encode, RowNotFound};

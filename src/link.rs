@@ -1,4 +1,4 @@
-//! Links in mails: what each is for, and that it is used once.
+//! Links in mails. Each has one purpose and is used once.
 
 use crate::db::Connection;
 use crate::sql;
@@ -9,19 +9,19 @@ use crate::password::PasswordHash;
 use crate::token::{Token, TokenId};
 use crate::user::Email;
 
-/// The most "this was not me" links that one address of an account has at a
-/// time. Those of another address stay: whoever took the account over and moved
-/// it must not push out the links of its owner.
+/// The most "this was not me" links that one address of an account has at a time. The links of
+/// another address stay: a thief who has moved the account must not push out the links of its
+/// owner.
 const MOST_NOT_ME: i64 = 20;
 
-/// What a link is for. It is good for nothing else.
+/// The purpose of a link. The link is good for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Confirms the address of a sign-up that waits for it.
+    /// Confirms the address of a pending sign-up.
     SignUp,
     /// Confirms the address of an account.
     Verify,
-    /// Confirms the address that an account is to get.
+    /// Gives an account another address.
     ChangeEmail,
     /// Chooses a new password.
     Reset,
@@ -30,7 +30,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Its stable name, in the table and in the export.
+    /// Returns the purpose's stable name, in the table and in the export.
     pub fn name(self) -> &'static str {
         match self {
             Purpose::SignUp => "sign_up",
@@ -48,20 +48,20 @@ impl Purpose {
     }
 }
 
-/// A link that may still be used.
+/// A good link.
 #[derive(Debug)]
 pub struct Link {
     pub purpose: Purpose,
-    /// `None`: of a sign-up.
+    /// The user. `None`: it is the link of a sign-up.
     pub user_id: Option<i64>,
-    /// Where it was mailed to.
+    /// The address that it was mailed to.
     pub email: Email,
-    /// Chosen at a sign-up.
+    /// The password that was chosen at a sign-up.
     pub password_hash: Option<PasswordHash>,
-    /// Nobody else may take the address while the link is good.
+    /// `true` if nobody else may take the address while the link is good.
     pub is_kept: bool,
-    /// Its user has read a mail. `false`: the operator has printed it, and
-    /// it says nothing of the address.
+    /// `true` if its user reads the mail of the address. `false`: the operator has printed the
+    /// link, and it proves nothing about the address.
     pub is_mailed: bool,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
@@ -85,9 +85,8 @@ impl Link {
     }
 }
 
-/// Adds a link and ends the older one of its purpose, so that at any time one
-/// mail at most can be acted on. "This was not me" ends no other: each mail
-/// that carries it keeps its word.
+/// Adds a link and ends the older one of its purpose, so that one mail at most can be acted on. A
+/// link "this was not me" ends no other: each mail that has one keeps its promise.
 pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(), Error> {
     match (link.purpose, link.user_id) {
         (Purpose::NotMe, _) => {
@@ -138,7 +137,7 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
     Ok(())
 }
 
-/// The link of `id`, if it may be used at `now` for one of `purposes`.
+/// Returns the link `id` if it is good at `now` for one of `purposes`.
 pub async fn find(
     db: &mut Connection,
     id: TokenId,
@@ -156,14 +155,14 @@ pub async fn find(
     Ok(row.and_then(Link::of).filter(|link| purposes.contains(&link.purpose)))
 }
 
-/// Spends the link `id`. Of parallel uses one gets `true`.
+/// Spends the link `id`. Of several uses at once, one gets `true`.
 pub async fn take(db: &mut Connection, id: TokenId) -> Result<bool, Error> {
     let deleted = sql::query("DELETE FROM login_tokens WHERE id = $1").bind(id).execute(db).await?;
     Ok(deleted == 1)
 }
 
-/// Ends every link of the user, as a new password or address does. "This was
-/// not me" outlasts it: whoever took the account over would do just that.
+/// Ends every link of the user, for a new password or address. The links "this was not me" stay: a
+/// thief would change the password or the address to end them.
 pub async fn end_all(db: &mut Connection, user_id: i64) -> Result<(), Error> {
     sql::query("DELETE FROM login_tokens WHERE user_id = $1 AND purpose <> 'not_me'")
         .bind(user_id)
@@ -172,9 +171,9 @@ pub async fn end_all(db: &mut Connection, user_id: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends the "this was not me" links of the user that were mailed elsewhere than
-/// to `email`, after the link `id`: the one who moved the account would take it
-/// back with them. Links that are older than `id` stay. Before `id` is taken.
+/// Ends the "this was not me" links of the user that were mailed to another address than `email`
+/// after the link `id`: a thief who has moved the account would take it back with them. Links that
+/// are older than `id` stay. Call it before you spend `id`.
 pub async fn end_later_not_me(
     db: &mut Connection,
     user_id: i64,
@@ -193,7 +192,7 @@ pub async fn end_later_not_me(
     Ok(())
 }
 
-/// Every link of the user.
+/// Returns every link of the user.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sql::query_as(
         "SELECT purpose, user_id, email, password_hash, is_kept, is_mailed, created_at, expires_at
@@ -205,7 +204,7 @@ pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error>
     Ok(rows.into_iter().filter_map(Link::of).collect())
 }
 
-/// Deletes at most `limit` links that have expired.
+/// Deletes at most `limit` expired links, and returns how many.
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_tokens WHERE id IN

@@ -1,4 +1,4 @@
-//! Who can log in.
+//! Users, who can log in.
 
 mod email;
 pub(crate) mod store;
@@ -25,12 +25,11 @@ pub use email::{Email, EmailError};
 ///   * _fails_ with `503 Service Unavailable` when the database does not
 ///     answer: an outage is not "not logged in".
 ///
-/// A catch-all of a lower rank than the route's is asked before the guard is. What
-/// it answers then, nobody here can change.
+/// A catch-all of a lower rank than the route's is asked before the guard. We cannot change its
+/// answer.
 ///
-/// `Option<&User>` is for pages that everybody may see. It is `None` during an
-/// outage as well; where that matters, take [`&Session`](crate::Session) and ask its
-/// [`user()`](crate::Session::user()).
+/// `Option<&User>` is for pages that everybody may see. During an outage it is `None` as well. If
+/// that matters, take [`&Session`](crate::Session) and ask its [`user()`](crate::Session::user()).
 ///
 /// A [`Sentinel`](rocket::Sentinel) stops the launch when [`stage()`](crate::stage()) is not
 /// attached.
@@ -49,13 +48,12 @@ pub use email::{Email, EmailError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct User {
-    /// Never used again for another account.
+    /// The user's id. It is never used again for another account.
     pub id: i64,
-    /// The address, in the case it was typed in at sign-up.
+    /// The address, with its letters as they were typed.
     pub email: Email,
     /// When the account was made, in seconds since 1970.
     pub created_at: Timestamp,
-    /// When the address was shown to be the user's, in seconds since 1970.
-    /// `None`: not yet.
+    /// When the address was confirmed, in seconds since 1970. `None`: not yet.
     pub verified_at: Option<Timestamp>,
 }

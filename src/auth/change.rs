@@ -1,5 +1,5 @@
-//! One change to an account: a write transaction, with the events that it
-//! records and the links that it makes. What it mails is in `mails`.
+//! A change to an account: a write transaction, with the events that it records and the links that
+//! it makes. The file `mails` has what it mails.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
-/// How long "this was not me" is good for: people read mail late.
+/// How long "this was not me" is good. It is a week, because people read mail late.
 const NOT_ME_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What every change needs, on behalf of a visitor or of the operator.
+/// The parts that every change needs, on behalf of a visitor or of the operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Accounts<'a> {
     pub db: &'a Pools,
@@ -36,7 +36,7 @@ pub struct Accounts<'a> {
     pub client: &'a Client,
 }
 
-/// A change under way. Dropped without a commit, nothing has happened.
+/// A change that is in progress. If it is dropped without a commit, nothing has happened.
 #[must_use = "nothing has happened before it is committed"]
 pub struct Change<'a> {
     pub(super) accounts: Accounts<'a>,
@@ -46,11 +46,11 @@ pub struct Change<'a> {
 }
 
 impl<'a> Accounts<'a> {
-    /// Begins a change. It holds the one writer until it ends.
+    /// Begins a change. It holds the only writer until it ends.
     ///
     /// # Errors
     ///
-    /// As [`Pools::write_soon()`].
+    /// Fails like [`Pools::write_soon()`].
     pub async fn change(&self) -> Result<Change<'a>, Error> {
         let tx = self.db.write_soon().await?;
         Ok(Change { accounts: *self, tx, now: self.clock.now(), lines: Vec::new() })
@@ -58,12 +58,12 @@ impl<'a> Accounts<'a> {
 }
 
 impl Change<'_> {
-    /// Records what happened to `user`.
+    /// Records an event of `user` in the history, and in the log after the commit.
     pub async fn record(&mut self, kind: Kind, user: &User) -> Result<(), Error> {
         self.record_of(kind, Some(user.id), Some(&user.email)).await
     }
 
-    /// The same where there is no account.
+    /// Records an event like [`record()`](Self::record()), also of nobody's account.
     pub async fn record_of(
         &mut self,
         kind: Kind,
@@ -76,18 +76,18 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Records of nobody what is to be undone, and says nothing in the log.
+    /// Records an event of nobody's account, which is undone later. The log never has it.
     pub async fn pretend_record(&mut self, kind: Kind) -> Result<(), Error> {
         history::insert(&mut self.tx, None, kind, self.accounts.client, self.now).await
     }
 
-    /// The same in the log alone.
+    /// Records an event in the log alone, after the commit.
     pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&Email>) {
         let (ip_address, email) = (self.accounts.client.ip_address(), email.cloned());
         self.lines.push(Line { at: self.now, kind, ip_address, user_id, email });
     }
 
-    /// Makes a link for `user` that was, or will be, mailed to `email`.
+    /// Makes a link for `user`, which the caller mails to `email`.
     pub async fn link(
         &mut self,
         purpose: Purpose,
@@ -99,23 +99,24 @@ impl Change<'_> {
         self.insert_link(Link { user_id: Some(user.id), is_kept, ..new }).await
     }
 
-    /// Makes a link for `user` that is mailed to nobody: the operator hands it on.
+    /// Makes a link for `user` that is not mailed: the operator hands it on.
     pub async fn print_link(&mut self, purpose: Purpose, user: &User) -> Result<Token, Error> {
         let new = self.new_link(purpose, &user.email);
         let link = Link { user_id: Some(user.id), is_mailed: false, ..new };
         Ok(self.insert_link(link).await?.0)
     }
 
-    /// Keeps everybody else from finding out whether the address `email` is free,
-    /// and from taking it, until the change ends.
+    /// Locks the address `email` until the change ends: nobody else can look whether it is free, or
+    /// take it.
     ///
-    /// Locks are taken in this order, or two changes would wait for each other:
-    /// the address, the user, his session, what is throttled, the rest.
+    /// Every change takes its locks in this order, or two changes would wait for each other: the
+    /// address, the user, their session, the rows of the throttle, the rest.
     pub async fn lock_address(&mut self, email: &Email) -> Result<(), Error> {
         self.tx.lock(&format!("address {}", email.to_lower())).await
     }
 
-    /// Takes the link `id` for one of `purposes`. Of parallel uses one gets it.
+    /// Spends the link `id` for one of `purposes` and returns it. `None`: the link is dead. Of
+    /// several uses at once, one gets it.
     pub async fn take(&mut self, id: TokenId, purposes: &[Purpose]) -> Result<Option<Link>, Error> {
         let Some(link) = link::find(&mut self.tx, id, purposes, self.now).await? else {
             return Ok(None);
@@ -126,17 +127,16 @@ impl Change<'_> {
         Ok(link::take(&mut self.tx, id).await?.then_some(link))
     }
 
-    /// The account that has the address `email`, or had it until recently. Both are
-    /// looked for in any case: it must not show in the time which it is.
+    /// Returns the account that has the address `email`, or had it until recently. It always looks
+    /// for both, so that the time does not tell which of the two it is.
     pub async fn owner(&mut self, email: &Email) -> Result<Option<Account>, Error> {
         let present = user::store::see_by_email(&mut self.tx, email).await?;
         let former = user::store::see_former(&mut self.tx, email, self.now).await?;
         Ok(present.or(former))
     }
 
-    /// Replaces the password by one that whoever had the account so far does not
-    /// know: every session, known device and link of it ends, too. Says how
-    /// many sessions it were.
+    /// Replaces the password by one that the former holder of the account does not know. Every
+    /// session, known device and link of the account ends as well. Returns how many sessions ended.
     pub async fn replace_password(
         &mut self,
         user: &User,
@@ -149,7 +149,7 @@ impl Change<'_> {
         Ok(ended)
     }
 
-    /// How long links for `purpose` are good.
+    /// Returns how long links for `purpose` are good.
     pub fn lifetime(&self, purpose: Purpose) -> Duration {
         match purpose {
             Purpose::Reset => self.accounts.config.reset_lifetime,
@@ -160,21 +160,22 @@ impl Change<'_> {
         }
     }
 
-    /// Makes it happen.
+    /// Commits the change, writes its events to the log and wakes the sender of mails.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
         happened(self.accounts, self.lines);
         Ok(())
     }
 
-    /// Makes it happen, with the session that was started or renamed in it.
+    /// Commits the change like [`commit()`](Self::commit()), with the session that it has started
+    /// or renamed.
     pub async fn commit_session(self, session: &Session, started: Started) -> Result<(), Error> {
         session.commit(self.tx, started).await?;
         happened(self.accounts, self.lines);
         Ok(())
     }
 
-    /// A link that is mailed to `email`, from now on.
+    /// Returns a link from now on that is mailed to `email`.
     pub(super) fn new_link(&self, purpose: Purpose, email: &Email) -> Link {
         Link {
             purpose,
@@ -188,7 +189,7 @@ impl Change<'_> {
         }
     }
 
-    /// Makes the link, for a user or for a sign-up.
+    /// Stores the link of a user or of a sign-up, and returns its token and when it expires.
     pub(super) async fn insert_link(&mut self, link: Link) -> Result<(Token, Timestamp), Error> {
         let token = Token::generate();
         link::insert(&mut self.tx, &token, &link).await?;
@@ -196,13 +197,13 @@ impl Change<'_> {
     }
 }
 
-/// What is said only once it is true.
+/// Says what is true only after the commit.
 fn happened(accounts: Accounts<'_>, lines: Vec<Line>) {
     lines.iter().for_each(Line::log);
     accounts.mail.wake();
 }
 
-/// For the statements of a change.
+/// The statements of a change run in its transaction.
 impl Deref for Change<'_> {
     type Target = Transaction;
 

@@ -1,4 +1,4 @@
-//! Leaving.
+//! Deletes an account.
 
 use super::Auth;
 use crate::done::Act;
@@ -14,9 +14,8 @@ refusals! {
 }
 
 impl Auth<'_> {
-    /// Deletes the account and everything stored about it, at once and for
-    /// good. An application's own rows go with it where they reference
-    /// `users (id) ON DELETE CASCADE`.
+    /// Deletes the account and everything that is stored about it, at once and for good. Rows of
+    /// the application that reference `users (id) ON DELETE CASCADE` are deleted as well.
     ///
     /// # Examples
     ///
@@ -37,8 +36,9 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When `password` is wrong, the session was ended meanwhile, or the
-    /// database or the hashing workers fail. Nothing has changed then.
+    /// [`WrongPassword`](DeleteError::WrongPassword). `Failed` if the database or the hashing
+    /// workers fail, or, with [`is_ended()`](crate::Error::is_ended()), if the session was ended
+    /// meanwhile.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
         let stored = self.check_password(user, password).await?;
         let stored = stored.ok_or(DeleteError::WrongPassword)?;

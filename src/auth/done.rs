@@ -1,4 +1,4 @@
-//! Answering the same request once more.
+//! Answers a request that is repeated.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use sha2::{Digest, Sha256};
@@ -57,8 +57,8 @@ impl Auth<'_> {
         }))
     }
 
-    /// What to answer to somebody who brings a dead link. If it is not just looked at, it counts
-    /// against the client's address: somebody may be trying many.
+    /// Returns the error for a dead link. Unless the request only looks at the link, it counts
+    /// against the client's address: somebody may try many.
     pub(super) async fn dead_link(&self) -> LinkError {
         if self.is_unsafe
             && let Err(error) = self.refuse_link().await
@@ -68,10 +68,9 @@ impl Auth<'_> {
         LinkError::DeadLink
     }
 
-    /// What was done with the link `id`, if by this browser: it has got the first
-    /// answer's cookie, or it looks as it did then. It takes the link's token as
-    /// well, which is a secret; who has that and claims to be the same browser
-    /// learns only that the link was used.
+    /// Returns what this browser has done with the link `id`. It is the same browser if it brings
+    /// the first answer's cookie, or sends what it sent then. Somebody who pretends to be it needs
+    /// the link's token, which is a secret, and learns only that the link was used.
     pub(super) async fn done_here(&self, id: TokenId) -> Result<Option<Done>, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let found = done::find(&mut db, id, now).await?;
@@ -81,8 +80,7 @@ impl Auth<'_> {
         }))
     }
 
-    /// Remembers what was done with the link `id`. Its cookie is to be sent after
-    /// the commit.
+    /// Remembers what was done with the link `id`. The caller sends its cookie after the commit.
     pub(super) async fn note_link(
         &self,
         change: &mut Change<'_>,
@@ -98,8 +96,8 @@ impl Auth<'_> {
         self.pending.set(self.done_cookie.0.seal(&text(id), LIFETIME));
     }
 
-    /// Remembers for which act the session's present token dies. `user_id` is
-    /// `None` where the account goes, too.
+    /// Remembers for which act the session's present token dies. `user_id` is `None` if the account
+    /// is deleted, too.
     pub(super) async fn note_session(
         &self,
         change: &mut Change<'_>,
@@ -113,15 +111,15 @@ impl Auth<'_> {
         }
     }
 
-    /// Whether the link `id` has just been used in this browser to set a password.
+    /// Returns whether this browser has just set a password with the link `id`.
     pub(super) async fn was_reset(&self, id: TokenId) -> Result<bool, Error> {
         let done = self.done_here(id).await?;
         Ok(done.is_some_and(|done| done.act == Act::PasswordReset))
     }
 
-    /// Whether the link `id` has just been used in this browser to set this very
-    /// password. It is looked at as any other at a link, and a wrong one is the
-    /// last: a spent link must not become a place for guessing.
+    /// Returns whether this browser has just set exactly this password with the link `id`. The
+    /// password counts like any other at a link, and a wrong one is the last: nobody may guess
+    /// passwords at a spent link.
     pub(super) async fn was_reset_to(
         &self,
         id: TokenId,
@@ -151,9 +149,9 @@ impl Auth<'_> {
         Ok(is_same)
     }
 
-    /// What this browser sends with every request, hashed with the link's id so
-    /// that no two links show it to be the same. `None`: it sends nothing by
-    /// which it could be known.
+    /// Returns a hash of what this browser sends with every request, and of the link's id, so that
+    /// two links do not show that it is the same browser. `None`: it sends nothing by which it
+    /// could be recognized.
     fn browser(&self, id: TokenId) -> Option<String> {
         let device = self.device.as_ref().map(|device| text(device.id())).unwrap_or_default();
         let signed_up = self.signed_up.concat();
@@ -170,8 +168,8 @@ impl Auth<'_> {
     }
 }
 
-/// Under which id it is remembered that the session `handle` was ended from the
-/// devices page.
+/// Returns the id under which it is remembered that the devices page has ended the session
+/// `handle`.
 pub(super) fn of_handle(handle: &str) -> TokenId {
     TokenId::of("session ended", handle)
 }

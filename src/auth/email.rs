@@ -1,4 +1,4 @@
-//! Moving to another address.
+//! Changes the address of an account.
 
 use super::Auth;
 use crate::error::Error;
@@ -14,8 +14,8 @@ refusals! {
 }
 
 impl Auth<'_> {
-    /// Mails the link that confirms the user's address once more. Where it is
-    /// confirmed already, or mail is off, it does nothing.
+    /// Mails the link that confirms the user's address again. It does nothing if the address is
+    /// confirmed already, or if mail is off.
     ///
     /// # Examples
     ///
@@ -30,7 +30,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session was ended
+    /// meanwhile.
     pub async fn ask_verification(&self, user: &User) -> Result<(), Error> {
         if user.verified_at.is_some() {
             return Ok(());
@@ -42,11 +43,10 @@ impl Auth<'_> {
         change.commit().await
     }
 
-    /// Mails a link to the address `email`, which becomes the user's when it is
-    /// used, and a notice to the present one.
+    /// Mails a link to the address `email`, which becomes the user's when somebody uses the link.
+    /// The present address gets a notice.
     ///
-    /// The answer is the same for an address that has an account; its owner is
-    /// told by mail.
+    /// The outcome does not tell whether the address has an account. Its owner is told by mail.
     ///
     /// # Examples
     ///
@@ -106,8 +106,8 @@ impl Auth<'_> {
                 change.begin_masked().await?;
                 change.record(Kind::EmailChangeRefused, &owner.user).await?;
                 change.end_masked(true).await?;
-                // A link as for any address, which ends the older one and is in
-                // the export; but nobody ever gets it.
+                // It makes a link as for any address, which ends the older one and is in the
+                // export, but mails it to nobody.
                 change.link(Purpose::ChangeEmail, user, email).await?;
                 change.mail_taken("change_email_taken", "/account", &owner.user, email).await?;
             }

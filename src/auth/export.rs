@@ -1,4 +1,4 @@
-//! Taking everything along.
+//! Exports everything that is stored about a user.
 
 use std::vec::IntoIter;
 
@@ -17,18 +17,18 @@ use crate::session::store::{self as sessions, Exported};
 use crate::token::TokenId;
 use crate::user::User;
 
-/// How many sessions are read at a time. Each may have a state of
-/// `session.state_limit`: 64 KiB, so that a piece takes a mebibyte at most.
+/// How many sessions are read at a time. Each may have a state of `session.state_limit`, 64 KiB, so
+/// a piece takes a mebibyte at most.
 const SESSIONS: usize = 16;
 
-/// How many events are read at a time. None is larger than a kilobyte or so.
+/// How many events are read at a time. None is much larger than a kilobyte.
 const EVENTS: u32 = 100;
 
-/// Everything that is stored about a user, as one JSON document that is read piece by
-/// piece. Made by [`Auth::export()`].
+/// Everything that is stored about a user, as one JSON document that is read piece by piece.
+/// [`Auth::export()`] makes it.
 ///
-/// Memory is taken for one piece, and a connection for as long as that is read: whoever
-/// receives the document slowly holds up nobody.
+/// It takes memory for one piece, and a connection only while that piece is read. So a slow
+/// receiver holds nobody up.
 #[derive(Debug)]
 pub struct Export {
     db: Pools,
@@ -39,7 +39,7 @@ pub struct Export {
     newest_event: i64,
 }
 
-/// What the next piece holds.
+/// The kind of the next piece.
 #[derive(Debug)]
 enum Next {
     Head(String),
@@ -48,16 +48,16 @@ enum Next {
     Nothing,
 }
 
-/// A list in the document, as it is written.
+/// A list in the document while it is written.
 #[derive(Debug, Default)]
 struct Items {
     is_begun: bool,
 }
 
 impl Auth<'_> {
-    /// Everything that is stored about the user, the state of their sessions included,
-    /// without any secret. Instants are in seconds since 1970. That it was asked for is
-    /// recorded now, before the first piece is read.
+    /// Returns everything that is stored about the user, including the state of their sessions,
+    /// without any secret. Times are in seconds since 1970. The history has the export at once,
+    /// before the first piece is read.
     ///
     /// # Examples
     ///
@@ -77,8 +77,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when this session was ended meanwhile;
-    /// otherwise when the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session was ended
+    /// meanwhile.
     pub async fn export(&self, user: &User) -> Result<Export, Error> {
         let export = self.begin_export(user).await?;
         let mut change = self.change_as_user().await?;
@@ -87,7 +87,7 @@ impl Auth<'_> {
         Ok(export)
     }
 
-    /// Reads what is bounded anyway, and what else there is to read.
+    /// Reads the part whose size is bounded, and which sessions and events there are to read.
     async fn begin_export(&self, user: &User) -> Result<Export, Error> {
         let (mut db, started_at) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let links = link::list(&mut db, user.id).await?;
@@ -115,14 +115,14 @@ impl Auth<'_> {
 }
 
 impl Export {
-    /// The next piece of the document. `None`: it is whole.
+    /// Returns the next piece of the document. `None`: the document is whole.
     ///
-    /// What ends or is deleted while the document is read may be missing in it.
+    /// Rows that end or are deleted while the document is read may be missing.
     ///
     /// # Errors
     ///
-    /// When the database fails. The call may be made again; a caller that gives up has no
-    /// whole document, and what they have got is no JSON.
+    /// If the database fails. You may call it again. If you give up, the document is not whole, and
+    /// what you have is not JSON.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
         loop {
             let piece = match &self.next {
@@ -131,7 +131,7 @@ impl Export {
                 Next::History(_) => self.some_events().await?,
                 Next::Nothing => return Ok(None),
             };
-            // Some sessions have ended meanwhile, and there is nothing to be said.
+            // All sessions of the piece have ended meanwhile.
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
@@ -143,7 +143,7 @@ impl Export {
         else {
             return String::new();
         };
-        // The object goes on.
+        // The object continues after the head.
         let begun = head.strip_suffix("\n}").unwrap_or(&head);
         format!("{begun},\n  \"sessions\": [")
     }
@@ -182,12 +182,12 @@ impl Export {
 }
 
 impl Items {
-    /// Further items, indented as they are in the whole document.
+    /// Returns more items of the list, indented as in the whole document.
     fn write(&mut self, items: impl IntoIterator<Item = Value>) -> String {
         let mut written = String::new();
         for item in items {
             written += if self.is_begun { ",\n    " } else { "\n    " };
-            // In a text the end of a line is written `\n`, so these are between values.
+            // Inside a JSON string a line end is `\n`, so these line ends are between values.
             written += &format!("{item:#}").replace('\n', "\n    ");
             self.is_begun = true;
         }

@@ -1,4 +1,4 @@
-//! The guards for whoever is logged in.
+//! The guards of the logged-in user.
 
 use std::ops::Deref;
 
@@ -15,12 +15,11 @@ use crate::routing;
 use crate::session::Session;
 use crate::user::User;
 
-/// The logged-in user, if they have given their password not longer ago than
-/// `session.reauthenticate_after`, as a request guard ("sudo").
+/// The logged-in user who has given their password within `session.reauthenticate_after`, as a
+/// request guard ("sudo").
 ///
-/// A session that is hours old may be in other hands: on a machine left open,
-/// or by a stolen cookie. Whoever holds it should not be able to take the
-/// account over.
+/// A session that is hours old may be in other hands: on a machine that was left open, or through a
+/// stolen cookie. Its holder should not be able to take the account over.
 ///
 /// The guard
 ///
@@ -45,14 +44,15 @@ use crate::user::User;
 #[derive(Debug)]
 pub struct RecentLogin<'r>(&'r User);
 
-/// Whether the request was refused only because the password was given too
-/// long ago. In the request's local cache.
+/// `true` if the request was refused only because the password was given too long ago. It is in the
+/// request's local cache.
 #[derive(Debug, Clone, Copy)]
 struct WantsPassword(bool);
 
 impl RecentLogin<'_> {
-    /// Returns whether this guard has refused the request only because the user gave their password too
-    /// long ago. A catcher for `401` asks it, to lead to a page that asks for the password again.
+    /// Returns whether this guard has refused the request only because the user gave their password
+    /// too long ago. A catcher for `401` asks it, and leads to a page that asks for the password
+    /// again.
     pub fn is_wanted(request: &Request<'_>) -> bool {
         request.local_cache(|| WantsPassword(false)).0
     }
@@ -102,11 +102,11 @@ impl<'r> FromRequest<'r> for &'r User {
     }
 }
 
-/// The outcome of a guard that wants somebody who is logged in: forwards to a
-/// route for guests or to the catcher, and never to somebody's catch-all.
+/// Returns the outcome of a guard without a logged-in user: it forwards to a route for guests or to
+/// the catcher, and never to a catch-all.
 ///
-/// A catch-all's `404` would say that there is nothing here, and the catcher that
-/// leads to the log-in page would never be asked.
+/// A catch-all would answer `404`, as if there were nothing here, and the catcher that leads to the
+/// log-in page would never be asked.
 fn refuse<'r, T>(request: &'r Request<'_>) -> request::Outcome<T, &'r Error> {
     match routing::is_swallowed(request) {
         true => Outcome::Error((Status::Unauthorized, &error::UNAUTHORIZED)),

@@ -1,4 +1,4 @@
-//! Logging in.
+//! Logs a user in.
 
 use super::Auth;
 use super::change::Change;
@@ -12,13 +12,13 @@ use crate::token::Token;
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
-/// After so many failures in a row the owner is told.
+/// The owner is told after this many failures in a row.
 const TELLING_FAILURES: i64 = 10;
 
 refusals! {
     /// Why [`Auth::log_in()`] logged nobody in.
     LogInError {
-        /// Or the address has no account: nothing tells which of the two.
+        /// Or the address has no account. Nothing tells which of the two it is.
         WrongPassword = "Wrong email address or password.",
         /// The password is right.
         Disabled,
@@ -31,10 +31,10 @@ refusals! {
 }
 
 impl Auth<'_> {
-    /// Logs in with address and password.
+    /// Logs the visitor in with address and password.
     ///
-    /// `None` for the address stands for a text that is none: the same work is
-    /// done for it as for a known and for an unknown one.
+    /// `email` is `None` if the visitor typed a text that is not an address. It takes as much work
+    /// as a known and an unknown address.
     ///
     /// # Examples
     ///
@@ -97,8 +97,8 @@ impl Auth<'_> {
 
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
-        // The password may have been changed while it was being checked: a
-        // log-in with the old one must not outlive that.
+        // The password may have been changed during the check. A log-in with the old one must not
+        // outlive that.
         if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
             change.settle(&limits, Outcome::Abandoned).await?;
             change.commit().await?;
@@ -108,12 +108,14 @@ impl Auth<'_> {
         Ok(self.enter(change, user, &limits, remember).await?)
     }
 
-    /// Logs in a user whom the application itself has authenticated: at a provider, a directory, by a
-    /// mailed link. It does all that a log-in with the password does: the session gets a new token and
-    /// keeps its state, the device is remembered and announced to the user if it is new, and the
-    /// log-in is in the user's history. For [`RecentLogin`](crate::RecentLogin) it is a log-in.
+    /// Logs in a user whom the application itself has authenticated, for example at a provider or
+    /// in a directory. It does all that a log-in with the password does: the session gets a new
+    /// token and keeps its state, the device is remembered and announced to the user if it is new,
+    /// and the history has the log-in. It is a recent log-in for
+    /// [`RecentLogin`](crate::RecentLogin).
     ///
-    /// Wrong passwords that were typed before stay counted: this says nothing about who typed them.
+    /// Wrong passwords that were typed before stay counted, because this log-in does not tell who
+    /// typed them.
     ///
     /// # Examples
     ///
@@ -162,8 +164,8 @@ impl Auth<'_> {
 
     /// Returns the user with the address `email`, in any case. `None`: there is no such account.
     ///
-    /// The address is not proof of anything: at a provider, somebody else may have it. And an answer that
-    /// differs for a known address tells strangers who has an account.
+    /// An address proves nothing: at a provider, another person may have it. And if your answer
+    /// differs for a known address, it tells strangers who has an account.
     ///
     /// # Errors
     ///
@@ -174,7 +176,7 @@ impl Auth<'_> {
         Ok(account.map(|account| account.user))
     }
 
-    /// Logs the user in, whom `change` has locked and found to be allowed to.
+    /// Logs the user in. `change` has locked them, and found that they may log in.
     async fn enter(
         &self,
         mut change: Change<'_>,
@@ -191,8 +193,8 @@ impl Auth<'_> {
         Ok(())
     }
 
-    /// Remembers the device, and tells the user if it is a new one. Its cookie
-    /// is to be sent after the commit.
+    /// Remembers the device, and tells the user if it is a new one. The caller sends the device's
+    /// cookie after the commit.
     pub(super) async fn meet(
         &self,
         change: &mut Change<'_>,
@@ -216,7 +218,7 @@ impl Auth<'_> {
         Ok(token)
     }
 
-    /// Records a failure, of an unknown address as of a known one.
+    /// Records a failure, for an unknown address like for a known one.
     async fn fail(
         &self,
         limits: &[Limit],
@@ -225,15 +227,16 @@ impl Auth<'_> {
     ) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         let user_id = user.map(|user| user.id);
-        // For nobody as well, here and below: no account has the id 0.
+        // It asks for nobody as well, here and below, so that the time tells nothing: no account
+        // has the id 0.
         let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
         let in_a_row = change.settle(limits, Outcome::Failed).await?;
         change.record_of(Kind::LogInFailed, user_id, email).await?;
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
-        // As it is now: the address may have been taken back from a thief while the
-        // password was being checked, and they must get no link.
+        // The account as it is now: the owner may have taken the address back from a thief during
+        // the check, and the thief must get no link.
         let user = account.map(|account| account.user);
-        // Nobody is told of an unknown address, and the tenth answer must not say so.
+        // Nobody is told about an unknown address, and the tenth answer must not reveal that.
         let count = if user.is_some() { failures } else { in_a_row };
         if let (TELLING_FAILURES, Some(email)) = (count, email) {
             let void = self.hasher.unusable();

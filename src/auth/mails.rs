@@ -1,4 +1,4 @@
-//! What a change mails.
+//! The mails of a change.
 
 use super::change::Change;
 use crate::client::device;
@@ -12,11 +12,11 @@ use crate::sql;
 use crate::token::{Token, TokenId};
 use crate::user::{Email, User};
 
-/// How long a notice is worth sending.
+/// How long a notice is worth sending: three days.
 const NOTICE_LIFETIME: Timestamp = 3 * 24 * 60 * 60;
 
 impl Change<'_> {
-    /// Mails `template` with a link for `purpose` to `email`.
+    /// Mails `template` with a new link for `purpose` to `email`.
     pub async fn mail_link(
         &mut self,
         template: &'static str,
@@ -33,7 +33,7 @@ impl Change<'_> {
         self.mail_token(template, purpose, Some(user.id), email, (token, expires_at), content).await
     }
 
-    /// Mails a link to `email` that makes an account with this password.
+    /// Mails a link to `email` that makes an account with this password. Returns the link's id.
     pub async fn mail_sign_up(
         &mut self,
         email: &Email,
@@ -47,8 +47,8 @@ impl Change<'_> {
         Ok(id)
     }
 
-    /// Tells whoever reads the mail of `email`, which is or was the address of
-    /// `user`, that somebody else has given it, and leads to `page`.
+    /// Tells the reader of the mailbox `email`, which is or was the address of `user`, that
+    /// somebody else has typed that address. The mail leads to `page`.
     pub async fn mail_taken(
         &mut self,
         template: &'static str,
@@ -71,30 +71,30 @@ impl Change<'_> {
         self.queue(letter).await
     }
 
-    /// Begins what has an effect for some addresses, and none for others, which must
-    /// not show in the time: how long an answer takes must not tell which addresses
-    /// have accounts. What is done until [`end_masked()`](Self::end_masked()) is to be
-    /// as many statements for both.
+    /// Begins a part of the change that has an effect for some addresses, and none for others. The
+    /// time of an answer must not tell which addresses have accounts. So the part runs as many
+    /// statements for both, until [`end_masked()`](Self::end_masked()).
     pub async fn begin_masked(&mut self) -> Result<(), Error> {
         sql::query("SAVEPOINT masked").execute(self).await?;
         Ok(())
     }
 
-    /// Ends it; unless it `is_real`, it is undone.
+    /// Ends the part that [`begin_masked()`](Self::begin_masked()) began. Undoes it unless it
+    /// `is_real`.
     pub async fn end_masked(&mut self, is_real: bool) -> Result<(), Error> {
         let end = if is_real { "RELEASE masked" } else { "ROLLBACK TO masked" };
         sql::query(end).execute(self).await?;
         Ok(())
     }
 
-    /// Makes a link for a sign-up that is to be undone.
+    /// Makes a link for a sign-up, which is undone later.
     pub async fn pretend_link(&mut self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let link = self.new_link(Purpose::SignUp, email);
         self.insert_link(Link { password_hash: Some(hash), ..link }).await?;
         Ok(())
     }
 
-    /// Mails `template` with the link of `token`.
+    /// Mails `template` with the link of `token`, which exists already.
     async fn mail_token(
         &mut self,
         template: &'static str,
@@ -118,8 +118,8 @@ impl Change<'_> {
         self.queue(Letter { template, user_id, recipient, expires_at, replaces, content }).await
     }
 
-    /// Mails `template` to `recipient`, about the account of `user`, with the
-    /// link "this was not me".
+    /// Mails `template` to `recipient`, about the account of `user`, with a new link "this was not
+    /// me".
     pub async fn tell(
         &mut self,
         template: &'static str,
@@ -131,8 +131,8 @@ impl Change<'_> {
             return Ok(());
         }
 
-        // Whoever holds an account of somebody else's address must not fill his
-        // mailbox; the act itself goes on.
+        // Somebody who holds an account with another person's address must not fill that person's
+        // mailbox. The act itself goes on.
         if !self.may_notify(user, recipient).await? {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Change<'_> {
         self.queue(Letter { template, user_id, recipient, expires_at, replaces, content }).await
     }
 
-    /// Tells the user of `notice`, unless he has switched it off.
+    /// Mails `notice` to the user, unless they have switched it off.
     pub async fn notify(
         &mut self,
         notice: Notice,
@@ -158,10 +158,11 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Tells the present address of `user` that the owner of `former`, an earlier
-    /// one, has locked the account with "this was not me"; `is_moved`: and has
-    /// taken it back. Without such a link in turn, or the account would go to and
-    /// fro; and whatever notices are off, since those two may be at odds over them.
+    /// Tells the present address of `user` that the owner of `former`, an earlier one, has locked
+    /// the account with "this was not me", and, if `is_moved`, has taken it back.
+    ///
+    /// The mail has no such link itself, or the account would go back and forth. It is sent even if
+    /// notices are off, because the two may disagree about them.
     pub async fn tell_overruled(
         &mut self,
         user: &User,
@@ -183,13 +184,13 @@ impl Change<'_> {
             replaces: false,
             content,
         };
-        // Its recipient did nothing for it.
+        // The recipient did nothing to cause it, so it is sent in any case.
         self.count_mail().await?;
         self.queue(letter).await
     }
 
-    /// As [`notify()`](Self::notify()) of failed log-ins to the account of `user`; and
-    /// the same work where there is no such account, or nobody wants to be told.
+    /// Mails the notice of failed log-ins to `user`, like [`notify()`](Self::notify()). It does as
+    /// much work if there is no such account, or the notice is off.
     pub async fn notify_failures(
         &mut self,
         user: Option<&User>,
@@ -228,7 +229,7 @@ impl Change<'_> {
         self.end_masked(told.is_some()).await
     }
 
-    /// What can be said of this request, about the account of `address`.
+    /// Returns what the mails say about this request and about the account of `address`.
     pub fn content(&self, address: &Email) -> Content {
         let client = self.accounts.client;
         Content {

@@ -1,4 +1,4 @@
-//! "This was not me."
+//! Locks an account through a mailed link: "this was not me".
 
 use super::change::Change;
 use super::{Auth, LinkError};
@@ -12,18 +12,17 @@ use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
-/// What [`NotMeLink::lock_account()`] did.
+/// The outcome of [`NotMeLink::lock_account()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the owner must be told how they get a new password"]
 pub enum Locked {
-    /// The account is locked, and a mail with a link to a new password is on its
-    /// way.
+    /// The account is locked, and a mail with a link to a new password is on its way.
     Mailed,
     /// The account is locked; the operator must help.
     Unmailed,
 }
 
-/// A link "this was not me", which has not been used yet. [`Auth::not_me_link()`] looks it up.
+/// A good link "this was not me". [`Auth::not_me_link()`] looks it up.
 #[derive(Debug)]
 #[must_use = "nothing has changed before `lock_account()`"]
 pub struct NotMeLink<'a> {
@@ -38,7 +37,7 @@ pub struct NotMeLink<'a> {
 impl Auth<'_> {
     /// Looks up the link "this was not me" of `token`. Nothing changes.
     ///
-    /// For ten minutes the browser that has used a link finds it again: see [`NotMeLink::done()`].
+    /// The browser that has used a link still finds it for ten minutes: see [`NotMeLink::done()`].
     ///
     /// # Examples
     ///
@@ -107,7 +106,7 @@ impl NotMeLink<'_> {
     ///     tells the address that the account had until then;
     ///   * mails a link to a new password.
     ///
-    /// If this browser has done that a moment ago, nothing changes, and it is told the same.
+    /// If this browser has done that a moment ago, nothing changes, and the outcome is the same.
     ///
     /// # Examples
     ///
@@ -163,7 +162,8 @@ impl NotMeLink<'_> {
         change.record(Kind::Locked, &user).await?;
         let is_mailed = is_reached && disabled_at.is_none() && auth.has_mail();
         if is_mailed {
-            // It is the owner's way back, and its link was mailed: it is sent in any case.
+            // It is the owner's way back, and the link that caused it was mailed, so it is sent in
+            // any case.
             change.count_mail().await?;
             change.mail_link("locked", Purpose::Reset, &user, &user.email).await?;
         }

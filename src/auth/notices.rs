@@ -1,4 +1,4 @@
-//! Which notices a user wants by mail.
+//! The notices that a user wants by mail.
 
 use super::Auth;
 use crate::error::Error;
@@ -7,17 +7,17 @@ use crate::notice::{self, Notice};
 use crate::user::User;
 
 impl Auth<'_> {
-    /// The notices that the user gets by mail.
+    /// Returns the notices that the user gets by mail.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// If the database fails.
     pub async fn notices(&self, user: &User) -> Result<Vec<Notice>, Error> {
         notice::wanted(&mut self.accounts.db.read().await?, user.id).await
     }
 
-    /// Switches the notices `wanted` on and the others off. That some are off is
-    /// itself told by mail, or whoever has got in would begin with that.
+    /// Switches the notices `wanted` on and the others off. If that switches one off, the user is
+    /// told by mail, because a thief would begin with it.
     ///
     /// # Examples
     ///
@@ -36,8 +36,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`is_ended()`](Error::is_ended()) when the session was ended meanwhile;
-    /// otherwise when the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session was ended
+    /// meanwhile.
     pub async fn set_notices(&self, user: &User, wanted: &[Notice]) -> Result<(), Error> {
         let mut change = self.change_as_user().await?;
         let before = notice::wanted(&mut change, user.id).await?;

@@ -1,4 +1,4 @@
-//! What the operator can do with accounts: the acts behind the commands.
+//! The acts of the operator on accounts, behind the commands.
 
 use crate::db::Connection;
 use serde::Serialize;
@@ -18,8 +18,8 @@ use crate::session::store::{self as sessions, Part};
 use crate::user::store::Account;
 use crate::user::{self, Email};
 
-/// The operator, at the command line. What he does is recorded like anything
-/// else, and the running site sees it at once; no mail is sent.
+/// The operator, at the command line. Their acts are recorded like all others, and the running site
+/// sees them at once. No mail is sent.
 #[derive(Debug)]
 pub struct Operator {
     db: Pools,
@@ -47,7 +47,7 @@ impl Operator {
         Operator { db, clock, mail, config, client }
     }
 
-    /// Every account, the oldest first.
+    /// Returns every account, the oldest first.
     pub async fn list(&self) -> Result<Vec<Overview>, Error> {
         let accounts = user::store::list(&mut self.db.read().await?).await?;
         let mut overviews = Vec::new();
@@ -57,7 +57,7 @@ impl Operator {
         Ok(overviews)
     }
 
-    /// The account of `email`.
+    /// Returns the account of `email`.
     pub async fn show(&self, email: &Email) -> Result<Option<Overview>, Error> {
         let mut db = self.db.read().await?;
         match user::store::find_by_email(&mut db, email).await? {
@@ -66,8 +66,8 @@ impl Operator {
         }
     }
 
-    /// Makes an account. `false`: the address has one already, or is kept for who
-    /// had it until lately.
+    /// Makes an account. Returns `false` if the address has one already, or is reserved for
+    /// somebody who had it until recently.
     pub async fn add(&self, email: &Email, hash: &PasswordHash) -> Result<bool, Error> {
         let mut change = self.change().await?;
         change.lock_address(email).await?;
@@ -82,8 +82,8 @@ impl Operator {
         Ok(true)
     }
 
-    /// Lets nobody log in to the account, and ends its sessions and links.
-    /// `false` here and below: there is no such account.
+    /// Disables the account: nobody can log in to it, and its sessions and links end. Like the acts
+    /// below, it returns `false` if there is no such account.
     pub async fn disable(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             let (id, now) = (account.user.id, change.now);
@@ -95,8 +95,8 @@ impl Operator {
         .await
     }
 
-    /// Takes [`disable()`](Self::disable()) back. Ended sessions stay ended, and those of
-    /// an account that was disabled by SQL end now.
+    /// Undoes [`disable()`](Self::disable()). Ended sessions stay ended. If the account was
+    /// disabled by SQL, its sessions end now.
     pub async fn enable(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             let id = account.user.id;
@@ -109,7 +109,7 @@ impl Operator {
         .await
     }
 
-    /// Deletes the account and everything stored about it.
+    /// Deletes the account and everything that is stored about it.
     pub async fn delete(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             user::store::delete(change, &account.user).await?;
@@ -119,7 +119,7 @@ impl Operator {
         .await
     }
 
-    /// Forgets the failed log-ins, and what they have blocked.
+    /// Deletes the failed log-ins, and ends the delays that they have caused.
     pub async fn unlock(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             change.forget_failures(&account.user.email).await?;
@@ -128,9 +128,9 @@ impl Operator {
         .await
     }
 
-    /// A link to a new password: its path, after `site.url` where that is known. It
-    /// does not confirm the address, since nobody has read a mail.
-    /// `None`: there is no such account, or it is disabled.
+    /// Makes a link to a new password and returns its path, after `site.url` if that is known. The
+    /// link does not confirm the address, because nobody has read a mail. `None`: there is no such
+    /// account, or it is disabled.
     pub async fn reset(&self, email: &Email) -> Result<Option<String>, Error> {
         let mut change = self.change().await?;
         let account = user::store::find_by_email(&mut change, email).await?;
@@ -145,8 +145,8 @@ impl Operator {
         Ok(Some(format!("{origin}/reset/{}", *token.to_text())))
     }
 
-    /// The sessions of the account, the last used first, and 10,000 at most. Only one from
-    /// before there was a `session.account_limit` has more.
+    /// Returns the sessions of the account, the last used first, and 10,000 at most. Only an
+    /// account from before there was a `session.account_limit` has more.
     pub async fn sessions(&self, email: &Email) -> Result<Option<Vec<UserSession>>, Error> {
         let mut db = self.db.read().await?;
         let Some(account) = user::store::find_by_email(&mut db, email).await? else {
@@ -158,7 +158,7 @@ impl Operator {
         Ok(Some(listed.into_iter().map(UserSession::from).collect()))
     }
 
-    /// Ends the sessions of the account, and says how many it were.
+    /// Ends the sessions of the account and returns how many ended.
     pub async fn end_sessions(&self, email: &Email) -> Result<Option<u64>, Error> {
         let mut change = self.change().await?;
         let Some(account) = user::store::find_by_email(&mut change, email).await? else {
@@ -171,7 +171,7 @@ impl Operator {
         Ok(Some(ended))
     }
 
-    /// Ends everybody's sessions, visitors' included, and says how many it were.
+    /// Ends the sessions of all users and visitors and returns how many ended.
     pub async fn end_all_sessions(&self) -> Result<u64, Error> {
         let mut change = self.change().await?;
         change.take_time().await?;

@@ -1,4 +1,4 @@
-//! Changing a password.
+//! Changes a password.
 
 use super::Auth;
 use crate::done::Act;
@@ -23,9 +23,8 @@ refusals! {
 }
 
 impl Auth<'_> {
-    /// Replaces the user's password. In the same transaction every other
-    /// session of his ends, and every link that was mailed to him; this session
-    /// goes on under a new token.
+    /// Replaces the user's password. In the same transaction every other session of the user ends,
+    /// and every link that was mailed to them. This session goes on under a new token.
     ///
     /// # Examples
     ///
@@ -46,16 +45,17 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When `current` is wrong, `new` is the same or known from a breach, the
-    /// session was ended meanwhile, or the database or the hashing workers fail.
+    /// [`WrongPassword`](ChangePasswordError::WrongPassword) and
+    /// [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers
+    /// fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
     pub async fn change_password(
         &self,
         user: &User,
         current: Password,
         new: NewPassword,
     ) -> Result<(), ChangePasswordError> {
-        // Somebody who changes a password after an incident must not believe that a new one
-        // is set where there is none.
+        // Somebody who changes a password after an incident must not believe that there is a new
+        // one if it is still the old one.
         let is_present = new.is_same(&current);
         let stored = self.check_password(user, current).await?;
         let stored = stored.ok_or(ChangePasswordError::WrongPassword)?;
@@ -75,7 +75,7 @@ impl Auth<'_> {
         self.note_session(&mut change, Act::PasswordChanged, Some(user.id)).await?;
         let ended = sessions::end_of_user(&mut change, user.id, self.session.family()).await?;
         link::end_all(&mut change, user.id).await?;
-        // A thief's devices are no longer known, and his failures no longer count.
+        // A thief's devices are no longer known, and their failures no longer count.
         device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordChanged, user).await?;
@@ -86,9 +86,8 @@ impl Auth<'_> {
         Ok(())
     }
 
-    /// Refuses a password that is known from a breach elsewhere, if there is a
-    /// service to ask. To be asked last of all: each time somebody else learns five
-    /// digits of a hash, and may be slow.
+    /// Refuses a password that is known from a breach elsewhere, if a service is configured. Ask it
+    /// last: the service learns five digits of a hash each time, and may be slow.
     pub(super) async fn refuse_breached<E>(&self, new: &NewPassword) -> Result<(), E>
     where
         E: From<Error> + From<PasswordError>,
@@ -100,7 +99,7 @@ impl Auth<'_> {
         }
     }
 
-    /// Forgets this browser's session if it was one of `user`'s, which have ended.
+    /// Drops this browser's session if it was one of `user`'s, which have ended.
     pub(super) fn forget_session_of(&self, user: &User) {
         if self.session.user().is_some_and(|present| present.id == user.id) {
             self.session.forget();

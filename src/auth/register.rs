@@ -1,4 +1,4 @@
-//! Signing up.
+//! Signs a visitor up.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
@@ -14,16 +14,16 @@ use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
 
-/// What became of a sign-up.
+/// The outcome of a sign-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "nobody is logged in where a mail was sent"]
 pub enum Registered {
-    /// There is an account, and the visitor is logged in to it.
+    /// There is a new account, and the visitor is logged in to it.
     LoggedIn,
-    /// There was one already, with this password: the visitor is logged in to it.
+    /// There was an account already, with this password, and the visitor is logged in to it.
     HadAccount,
-    /// A mail is on its way, whether or not the address has an account already.
-    /// There is a new one once its link is used.
+    /// A mail is on its way, whether or not the address has an account already. Its link makes the
+    /// account.
     MailSent,
 }
 
@@ -45,8 +45,8 @@ refusals! {
     }
 }
 
-/// The cookie of a browser in which somebody has signed up, until the address
-/// is confirmed. In managed state.
+/// The cookie of a browser in which somebody has signed up, until the address is confirmed. It is
+/// in managed state.
 #[derive(Debug)]
 pub struct SignUpCookie(pub(super) SealedCookie);
 
@@ -61,14 +61,14 @@ impl SignUpCookie {
 }
 
 impl Auth<'_> {
-    /// Makes an account and logs it in, in one transaction; or, where
-    /// `accounts.registration` is `confirm`, mails a link to the address that
-    /// makes the account.
+    /// Makes an account and logs the visitor in to it, in one transaction. If
+    /// `accounts.registration` is `confirm`, it mails a link to the address instead, which makes
+    /// the account.
     ///
-    /// Where the address has an account already, it is a log-in with this password,
-    /// with all that belongs to one: a form that was sent twice is answered twice as if
-    /// it had been sent once, and people forget that they have signed up. In `confirm`
-    /// it is not, since nothing may tell whether the address has an account.
+    /// If the address has an account already, this is a log-in with the password, with all that
+    /// belongs to one: a form that was sent twice gets the answer of a form that was sent once, and
+    /// people forget that they have signed up. In `confirm` it is not, because nothing may tell
+    /// whether the address has an account.
     ///
     /// # Examples
     ///
@@ -92,8 +92,9 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When sign-up is closed, the address is taken, the password is known from a
-    /// breach, or the database or the hashing workers fail. Nothing is stored then.
+    /// The reasons of [`RegisterError`]. `Failed` if the database or the hashing workers fail, or,
+    /// with [`is_throttled()`](Error::is_throttled()), after too many sign-ups from one address.
+    /// Nothing is stored then.
     pub async fn register(
         &self,
         email: &Email,
@@ -115,7 +116,7 @@ impl Auth<'_> {
         }
         let asked = self.refuse_breached::<RegisterError>(&password).await;
         if asked.is_err() && !mails.is_empty() {
-            // None is sent for it.
+            // No mail is sent, so none counts.
             let mut change = self.accounts.change().await?;
             change.settle(&mails, Outcome::Abandoned).await?;
             change.commit().await?;
@@ -128,14 +129,14 @@ impl Auth<'_> {
             return Ok(Registered::MailSent);
         }
         match self.sign_up(email, &hash).await {
-            // Somebody has signed up with it a moment ago.
+            // Somebody has signed up with this address a moment ago.
             Err(RegisterError::EmailTaken) => self.log_in_instead(email, password).await,
             done => done,
         }
     }
 
-    /// Whether the address has an account, where the answer may say so: then neither the
-    /// service for breaches is asked nor a password hashed that becomes nobody's.
+    /// Returns whether the address has an account, if the answer may reveal that. Then it is not
+    /// necessary to ask the service for breaches, or to hash a password for nobody.
     async fn is_openly_taken(&self, email: &Email) -> Result<bool, Error> {
         if self.config.accounts.registration == Registration::Confirm {
             return Ok(false);
@@ -144,7 +145,7 @@ impl Auth<'_> {
         Ok(user::store::find_by_email(&mut db, email).await?.is_some())
     }
 
-    /// What a sign-up with the address of an account is.
+    /// Logs the visitor in who has signed up with the address of an account.
     async fn log_in_instead(
         &self,
         email: &Email,
@@ -181,8 +182,8 @@ impl Auth<'_> {
         })?;
         let user = User { id, email: email.clone(), created_at: now, verified_at: None };
         change.record(Kind::SignedUp, &user).await?;
-        // Signed up, deleted and signed up again, the owner of the address would be
-        // mailed without end.
+        // Otherwise somebody who signs up, deletes the account and signs up again could mail the
+        // owner of the address without end.
         if change.may_mail("sign-up", email).await? {
             change.mail_link("verify", Purpose::Verify, &user, email).await?;
         }
@@ -193,9 +194,8 @@ impl Auth<'_> {
         Ok(Registered::LoggedIn)
     }
 
-    /// The same work and the same cookies for a free and for a taken address,
-    /// or a sign-up would tell who has an account here. Who owns a taken one is
-    /// told by mail.
+    /// Mails a link that makes the account, or tells the owner of a taken address. Both take as
+    /// much work and send as many cookies, or a sign-up would tell strangers who has an account.
     async fn ask_to_confirm(&self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         change.lock_address(email).await?;
@@ -225,7 +225,7 @@ impl Auth<'_> {
     }
 }
 
-/// What the cookie holds: not the link's token, which is for the mail alone.
+/// Returns what the cookie holds. It is not the link's token, which only the mail has.
 pub(super) fn text(id: TokenId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())
 }

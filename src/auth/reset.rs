@@ -1,4 +1,4 @@
-//! Choosing a new password through a mailed link.
+//! Sets a new password through a mailed link.
 
 use super::{Auth, LinkError};
 use crate::done::Act;
@@ -22,7 +22,7 @@ refusals! {
     }
 }
 
-/// A link to a new password, which has not set one yet. [`Auth::reset_link()`] looks it up.
+/// A good link to a new password. [`Auth::reset_link()`] looks it up.
 #[derive(Debug)]
 #[must_use = "nothing has changed before `set()`"]
 pub struct ResetLink<'a> {
@@ -34,8 +34,8 @@ pub struct ResetLink<'a> {
 }
 
 impl Auth<'_> {
-    /// Mails a link to a new password to `email`, if it has an account that is
-    /// not disabled. Nothing tells whether it has.
+    /// Mails a link to a new password to `email`, if it has an account that is not disabled.
+    /// Nothing tells whether it has.
     ///
     /// # Examples
     ///
@@ -56,7 +56,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// If the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too many
+    /// mails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         change.lock_address(email).await?;
@@ -78,7 +79,8 @@ impl Auth<'_> {
 
     /// Looks up the link of `token`, which [`ask_reset()`](Self::ask_reset()) has mailed. Nothing changes.
     ///
-    /// For ten minutes the browser that has used a link finds it again: see [`ResetLink::is_spent()`].
+    /// The browser that has used a link still finds it for ten minutes: see
+    /// [`ResetLink::is_spent()`].
     ///
     /// # Examples
     ///
@@ -134,18 +136,18 @@ impl ResetLink<'_> {
         &self.email
     }
 
-    /// Returns whether this browser has set a password with the link within the last ten minutes. Then
-    /// [`set()`](Self::set()) sets no other, but accepts that password once more: a form that was sent
-    /// twice is answered twice.
+    /// Returns whether this browser has set a password with the link within the last ten minutes.
+    /// Then [`set()`](Self::set()) sets no other, but accepts that password again, so that a form
+    /// that was sent twice succeeds twice.
     pub fn is_spent(&self) -> bool {
         self.account.is_none()
     }
 
-    /// Sets the account's password. Every session of the user ends, and every link; nobody is logged
-    /// in. All notices are switched on, and the user is told by mail.
+    /// Sets the account's password. Every session and every link of the user ends, and nobody is
+    /// logged in. All notices are switched on, and the user is told by mail.
     ///
-    /// Somebody with the link learns whether `new` is the present password. It is one guess for a
-    /// link: if it is not, it becomes the password, and for a spent one there is no other.
+    /// Somebody with the link learns whether `new` is the present password. A link allows one
+    /// guess: if the guess is wrong, it becomes the password. A spent link allows no other.
     ///
     /// # Examples
     ///
@@ -183,7 +185,7 @@ impl ResetLink<'_> {
         };
 
         if auth.verify_hash(typed.clone(), Some(&account.password_hash)).await?.matches {
-            // Of two at once the first may have set it between two look-ups.
+            // The first of two requests at once may have set it between two look-ups.
             return match auth.was_reset(self.id).await? {
                 true => Ok(()),
                 false => Err(PasswordError::Present.into()),
@@ -197,8 +199,8 @@ impl ResetLink<'_> {
         Err(ResetError::DeadLink)
     }
 
-    /// Spends the link for the password of `hash`. Returns `false`, and changes nothing, if it is dead by
-    /// now.
+    /// Spends the link and stores the password. Returns `false`, and changes nothing, if the link
+    /// is dead by now.
     async fn store(&self, hash: &PasswordHash) -> Result<bool, Error> {
         let (auth, id) = (self.auth, self.id);
         let mut change = auth.accounts.change().await?;
@@ -214,13 +216,13 @@ impl ResetLink<'_> {
             return Ok(false);
         };
 
-        // Somebody who used a mailed link reads the mail of its address.
+        // Somebody who uses a mailed link reads the mail of its address.
         if link.is_mailed {
             let now = change.now;
             user::store::verify(&mut change, user.id, &link.email, now).await?;
         }
         let ended = change.replace_password(&user, hash).await?;
-        // A thief has switched them off, this one above all.
+        // A thief may have switched them off, above all this one.
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.forget_failures(&user.email).await?;
         change.record(Kind::PasswordReset, &user).await?;

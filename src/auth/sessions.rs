@@ -1,4 +1,4 @@
-//! Where a user is logged in.
+//! The sessions of a user.
 
 use serde::Serialize;
 
@@ -14,8 +14,8 @@ use crate::session::life::handle;
 use crate::session::store::{self, Part};
 use crate::user::User;
 
-/// The most events that are shown. So many of one kind are kept that a flood of
-/// one leaves room for the others.
+/// The most events that a user sees. The history keeps so many of each kind that a flood of one
+/// kind leaves room for the others.
 const MOST_EVENTS: u32 = 500;
 
 /// How many sessions are on one page: as many as people scroll through.
@@ -25,13 +25,13 @@ const PAGE: u32 = 50;
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SessionPage {
-    /// The sessions on it, 50 at most.
+    /// The sessions on this page, 50 at most.
     pub sessions: Vec<UserSession>,
-    /// Its number, from 1 to `last`.
+    /// The page's number, from 1 to `last`.
     pub number: u32,
-    /// The number of the last page: 1 where all are on one.
+    /// The number of the last page. It is 1 if all sessions are on one page.
     pub last: u32,
-    /// How many sessions the user has, on all pages.
+    /// How many sessions the user has on all pages.
     pub total: i64,
 }
 
@@ -44,26 +44,26 @@ refusals! {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct UserSession {
-    /// Its name: no secret, and the same for as long as it lives.
+    /// The session's name. It is no secret, and stays as long as the session lives.
     pub handle: String,
     /// The device's name, as in "Firefox on Linux".
     pub device: String,
-    /// Where it was begun; empty when unknown.
+    /// The client address that began the session. It is empty if it is unknown.
     pub ip_address: String,
-    /// When it was begun, in seconds since 1970.
+    /// When the session began, in seconds since 1970.
     pub created_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// When the session was last used, to the minute.
     pub last_seen_at: Timestamp,
-    /// When it ends if it is not used again.
+    /// When the session ends if it is not used again.
     pub expires_at: Timestamp,
-    /// Whether it is the one that asks.
+    /// `true` if it is the session of this request.
     pub is_current: bool,
 }
 
 impl Auth<'_> {
-    /// The page `number` of the user's sessions: the present one first, then the last
-    /// used, 50 to a page. The first page has the number 1; for 0 and for one that is past
-    /// the last, the nearest is returned.
+    /// Returns the page `number` of the user's sessions, with 50 to a page: the present session
+    /// first, then the last used. The first page has the number 1. For 0, and for a number past the
+    /// last page, it returns the nearest page.
     ///
     /// # Examples
     ///
@@ -81,7 +81,7 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// If the database fails.
     pub async fn sessions(&self, user: &User, number: u32) -> Result<SessionPage, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let (current, limit) = (self.session.family(), i64::from(PAGE));
@@ -154,7 +154,7 @@ impl Auth<'_> {
         Ok(())
     }
 
-    /// Ends all sessions of the user but this one, and says how many it were.
+    /// Ends all sessions of the user except this one, and returns how many ended.
     ///
     /// # Examples
     ///
@@ -169,7 +169,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// As [`end_session()`](Auth::end_session()).
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session was ended
+    /// meanwhile.
     pub async fn end_other_sessions(&self, user: &User) -> Result<u64, Error> {
         let mut change = self.change_as_user().await?;
         let ended = store::end_of_user(&mut change, user.id, self.session.family()).await?;
@@ -181,11 +182,11 @@ impl Auth<'_> {
         Ok(ended)
     }
 
-    /// The user's security history: the latest 500 events, the newest first.
+    /// Returns the user's security history: the latest 500 events, the newest first.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// If the database fails.
     pub async fn history(&self, user: &User) -> Result<Vec<Event>, Error> {
         let mut db = self.accounts.db.read().await?;
         Ok(history::list(&mut db, user.id, i64::MAX, MOST_EVENTS).await?.events)

@@ -1,5 +1,5 @@
-//! What has run out is deleted in the background: links, old events, devices,
-//! mails and failures. Nothing relies on it, but that the disk does not fill.
+//! Deletes expired rows in the background: links, old events, devices, mails and failures. Nothing
+//! depends on it except the size of the database.
 
 use rocket::fairing::AdHoc;
 use rocket_db_pools::Database;
@@ -11,16 +11,16 @@ use crate::db::{Db, Pools};
 use crate::error::Error;
 use crate::{device, done, history, link, mail, throttle};
 
-/// From one sweep to the next: an hour.
+/// The time from one sweep to the next: an hour.
 const INTERVAL: Timestamp = 60 * 60;
 
-/// Rows of each table per transaction: a few milliseconds of the writer's time.
+/// The rows of each table per transaction, which take a few milliseconds of the writer's time.
 const BATCH: u32 = 100;
 
 async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
         let (mut tx, now) = (db.write_soon().await?, clock.now());
-        // Of several instances one sweeps at a time.
+        // Only one of several instances sweeps at a time.
         if !tx.try_lock("account sweep").await? {
             return Ok(());
         }
@@ -40,7 +40,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
     }
 
     loop {
-        // Looking takes no lock, and mostly there is nothing.
+        // Counting takes no lock, and usually there is nothing to delete.
         if throttle::excess(&mut db.read().await?).await? == 0 {
             break;
         }
@@ -60,8 +60,8 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
     Ok(())
 }
 
-/// Sweeps from lift-off to shutdown. An error is logged and the next round
-/// tries again.
+/// Sweeps from lift-off to shutdown. If a sweep fails, it logs the error, and the next one tries
+/// again.
 pub fn fairing() -> AdHoc {
     AdHoc::on_liftoff("Account Sweep", |rocket| {
         Box::pin(async move {

@@ -1,8 +1,8 @@
-//! Which limits an attempt counts against.
+//! The limits that an attempt counts against.
 //!
-//! A transaction takes them in this order, or two would wait for each other: those
-//! of the account (and device, session, link), those of the client address, mails
-//! from it, mails to an address.
+//! Every transaction takes them in this order, or two would wait for each other: those of the
+//! account (and device, session, link), those of the client's address, mails from it, mails to an
+//! address.
 
 use super::Auth;
 use super::change::{Accounts, Change};
@@ -18,10 +18,10 @@ const HOUR: i64 = 60 * 60;
 const TEN_MINUTES: i64 = 10 * 60;
 
 impl Auth<'_> {
-    /// Of a log-in to the account of `email`, which is `user`'s if it has one.
+    /// Returns the limits of a log-in to the account of `email`, which is `user`'s if there is one.
     ///
-    /// A device that has logged in before has failures of its own, and no
-    /// others: a stranger who guesses must not keep the owner out.
+    /// A device that has logged in before has failures of its own, and no others: a stranger who
+    /// guesses must not keep the owner out.
     pub(super) async fn limits_of_log_in(
         &self,
         email: Option<&Email>,
@@ -33,11 +33,11 @@ impl Auth<'_> {
         let free = config.failures;
         if let Some(device) = &self.device {
             let (id, mut db) = (device.id(), self.accounts.db.read().await?);
-            // For nobody as well: no account has the id 0.
+            // It asks for nobody as well, so that the time tells nothing: no account has the id 0.
             let user_id = user.map_or(0, |user| user.id);
             if device::is_known(&mut db, user_id, id).await? {
                 let of_device = Key::of("device", &[&email.to_lower(), &text(id)]);
-                // Or a thief's fifty would be fifty times as many guesses.
+                // Without it, a thief's fifty devices would allow fifty times as many guesses.
                 let of_all = Key::of("devices", &[&email.to_lower()]);
                 let limit = |key, free| Limit::InARow { key, account: Some(account), free };
                 return Ok(vec![limit(of_device, free), limit(of_all, config.account_failures)]);
@@ -56,7 +56,7 @@ impl Auth<'_> {
         Ok(limits)
     }
 
-    /// Of the password again, within a session. A stranger is in none.
+    /// Returns the limits of the password again, within a session. A stranger has no session.
     pub(super) fn limits_inside(&self, user: &User) -> Vec<Limit> {
         let handle = self.session.handle().unwrap_or_default();
         let key = Key::of("session", &[&handle]);
@@ -64,38 +64,38 @@ impl Auth<'_> {
         vec![Limit::InARow { key, account: Some(account(&user.email)), free }]
     }
 
-    /// Of the password at a link.
+    /// Returns the limits of the password at a link.
     pub(super) fn limits_of_link(&self, id: TokenId) -> Vec<Limit> {
         let (key, free) = (Key::of("link", &[&text(id)]), self.accounts.throttle.failures);
         vec![Limit::InARow { key, account: None, free }]
     }
 
-    /// Of a mail of the kind `kind` to `recipient` that anybody may have sent. By
-    /// kind: who asks for resets of an address must not keep its owner from
-    /// signing up.
+    /// Returns the limits of a mail of the kind `kind` to `recipient` that anybody may have caused.
+    /// Each kind has its own: somebody who asks for resets of an address must not keep its owner
+    /// from signing up.
     pub(super) fn limits_of_mail(&self, kind: &str, recipient: &Email) -> Vec<Limit> {
         self.accounts.limits_of_mail(kind, recipient, Beyond::Refused)
     }
 
-    /// Of a sign-up.
+    /// Returns the limits of a sign-up.
     pub(super) fn limits_of_sign_up(&self) -> Vec<Limit> {
         let rate = Rate { count: self.accounts.throttle.sign_ups, window: HOUR };
         self.accounts.limit_from_address("sign-ups", rate, Beyond::Refused).into_iter().collect()
     }
 
-    /// Of wrong passwords and dead links from one client address, whichever the
-    /// accounts.
+    /// Returns the limit of wrong passwords and dead links from one client address, for all
+    /// accounts together.
     pub(super) fn limit_of_address(&self) -> Option<Limit> {
         let rate = Rate { count: self.accounts.throttle.address_failures, window: TEN_MINUTES };
         self.accounts.limit_from_address("address", rate, Beyond::Refused)
     }
 
-    /// The client's address, or the /64 around it. Empty when unknown.
+    /// Returns the client's address, or the /64 around it. It is empty if the address is unknown.
     fn network(&self) -> String {
         self.accounts.client.network()
     }
 
-    /// Counts an attempt before anything is done for it, least of all hashed.
+    /// Counts an attempt before any work is done for it, above all before a password is hashed.
     pub(super) async fn begin(&self, limits: &[Limit], user: Option<&User>) -> Result<(), Error> {
         if !self.accounts.throttle.enabled {
             return Ok(());
@@ -105,7 +105,7 @@ impl Auth<'_> {
         change.commit().await
     }
 
-    /// Waits for `work`; should our side fail, the attempt does not count.
+    /// Waits for `work`. If our side fails, the attempt does not count.
     pub(super) async fn looked_at<T>(
         &self,
         limits: &[Limit],
@@ -120,7 +120,8 @@ impl Auth<'_> {
         done
     }
 
-    /// Takes note of a dead link, and of who tries many.
+    /// Records a dead link, and counts it against the client's address, because somebody may try
+    /// many.
     pub(super) async fn refuse_link(&self) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         let limits: Vec<Limit> = self.limit_of_address().into_iter().collect();
@@ -129,12 +130,12 @@ impl Auth<'_> {
         change.commit().await
     }
 
-    /// Hashes a password that is to be stored.
+    /// Hashes a password before it is stored.
     pub(super) async fn hash(&self, password: NewPassword) -> Result<PasswordHash, Error> {
         self.hasher.hash_for(&self.network(), password.into()).await
     }
 
-    /// Checks a password, or does the same work without a hash.
+    /// Checks a password. Without a hash it does as much work.
     pub(super) async fn verify_hash(
         &self,
         password: Password,
@@ -145,8 +146,8 @@ impl Auth<'_> {
 }
 
 impl Accounts<'_> {
-    /// As [`Auth::limits_of_mail()`]; at the client address's own limit the mail
-    /// is `beyond`.
+    /// Returns the limits of a mail like [`Auth::limits_of_mail()`]. Beyond the limit of the
+    /// client's address the mail is `beyond`.
     fn limits_of_mail(&self, kind: &str, recipient: &Email, beyond: Beyond) -> Vec<Limit> {
         let to = Limit::Rate {
             key: Key::of("mail", &[kind, &recipient.to_lower()]),
@@ -169,7 +170,7 @@ impl Accounts<'_> {
 }
 
 impl Change<'_> {
-    /// As [`throttle::begin()`].
+    /// Counts an attempt: see [`throttle::begin()`].
     pub async fn begin(&mut self, limits: &[Limit]) -> Result<(), Error> {
         self.begin_for(limits, None).await
     }
@@ -190,18 +191,18 @@ impl Change<'_> {
         begun
     }
 
-    /// Counts a mail of the kind `kind` to `recipient`, for what goes on without
-    /// it. `false`: there were too many recently.
+    /// Counts a mail of the kind `kind` to `recipient`, for an act that goes on without it. Returns
+    /// `false` if there were too many recently.
     pub async fn may_mail(&mut self, kind: &str, recipient: &Email) -> Result<bool, Error> {
         self.may_mail_beyond(kind, recipient, Beyond::Refused).await
     }
 
-    /// Counts a notice about the account of `user`. `false`: there were too many
+    /// Counts a notice about the account of `user`. Returns `false` if there were too many
     /// recently.
     ///
-    /// One to a confirmed address counts against the client address as any mail
-    /// does, and is not left out for it: a thief would have a hundred mails sent to
-    /// strangers first, and take the account over without a word to its owner.
+    /// A notice to a confirmed address counts against the client's address like any mail, but is
+    /// sent even beyond that limit. Otherwise a thief would cause a hundred mails to strangers
+    /// first, and take the account over without a word to its owner.
     pub async fn may_notify(&mut self, user: &User, recipient: &Email) -> Result<bool, Error> {
         let is_confirmed = user.verified_at.is_some() && user.email.is_same(recipient);
         let beyond = if is_confirmed { Beyond::Counted } else { Beyond::Refused };
@@ -222,31 +223,31 @@ impl Change<'_> {
         }
     }
 
-    /// Counts a notice that is to be undone.
+    /// Counts a notice, which is undone later.
     pub async fn count_pretended(&mut self, recipient: &Email) -> Result<(), Error> {
         self.may_mail_beyond("notice", recipient, Beyond::Counted).await?;
         Ok(())
     }
 
-    /// Counts a mail that is sent in any case.
+    /// Counts a mail that is sent even beyond the limit.
     pub async fn count_mail(&mut self) -> Result<(), Error> {
         let limit = self.accounts.limit_of_mails_from_address(Beyond::Counted);
         self.begin(limit.as_slice()).await
     }
 
-    /// As [`throttle::settle()`].
+    /// Records the outcome of an attempt: see [`throttle::settle()`].
     pub async fn settle(&mut self, limits: &[Limit], outcome: Outcome) -> Result<i64, Error> {
         let (config, now) = (self.accounts.throttle, self.now);
         throttle::settle(self, limits, outcome, config, now).await
     }
 
-    /// Forgets all failures of the account of `email`.
+    /// Deletes all failures of the account of `email`.
     pub async fn forget_failures(&mut self, email: &Email) -> Result<(), Error> {
         throttle::forget_account(self, account(email)).await
     }
 }
 
-/// One account whatever the case of its address.
+/// Returns the key of an account, in which the case of the address does not matter.
 fn account(email: &Email) -> Key {
     Key::of("account", &[&email.to_lower()])
 }

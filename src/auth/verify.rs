@@ -1,4 +1,4 @@
-//! An address is confirmed by a link that was mailed to it.
+//! Confirms an address through a mailed link.
 
 use super::change::Change;
 use super::register::text;
@@ -28,7 +28,7 @@ refusals! {
     }
 }
 
-/// What a link has confirmed.
+/// The outcome of a link that confirms an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the user must be told if the password is void"]
 pub enum Verified {
@@ -36,12 +36,12 @@ pub enum Verified {
     Confirmed,
     /// The account has a new address.
     Changed,
-    /// The account has the address, and the password that it had so far is void: it
-    /// takes a reset to log in.
+    /// The account has the address, and its former password is void: its owner needs a reset to log
+    /// in.
     WithoutPassword,
 }
 
-/// A link that confirms an address, which has not been used yet. [`Auth::verify_link()`] looks it up.
+/// A good link that confirms an address. [`Auth::verify_link()`] looks it up.
 #[derive(Debug)]
 #[must_use = "nothing has changed before `confirm()`"]
 pub struct VerifyLink<'a> {
@@ -58,19 +58,19 @@ enum State {
     Spent(Verified),
 }
 
-/// A link, and what it is about.
+/// A link, and the account that it is about.
 #[derive(Debug)]
 struct Found {
     link: Link,
     account: Option<Account>,
-    /// Whether it was this visitor who chose the password.
+    /// `true` if this visitor has chosen the password, as far as we can tell.
     is_own: bool,
 }
 
 impl Auth<'_> {
     /// Looks up the link of `token`, which confirms the address that it was mailed to. Nothing changes.
     ///
-    /// For ten minutes the browser that has used a link finds it again: see [`VerifyLink::done()`].
+    /// The browser that has used a link still finds it for ten minutes: see [`VerifyLink::done()`].
     ///
     /// # Examples
     ///
@@ -121,7 +121,7 @@ impl Auth<'_> {
         is_own: bool,
     ) -> Result<Verified, VerifyError> {
         let Some(chosen) = &link.password_hash else { return Err(VerifyError::DeadLink) };
-        // Somebody has got it meanwhile.
+        // Somebody else has got the address meanwhile.
         if self.is_taken(&mut change, &link.email, None).await? {
             return Err(VerifyError::DeadLink);
         }
@@ -204,7 +204,7 @@ impl Auth<'_> {
         Ok(done)
     }
 
-    /// Commits what the link `id` has done, and remembers it.
+    /// Commits the outcome of the link `id`, and remembers it.
     async fn verified(
         &self,
         mut change: Change<'_>,
@@ -248,7 +248,8 @@ impl Auth<'_> {
         Ok(Some(Found { link, account, is_own }))
     }
 
-    /// Whether the address is, or was until lately, somebody's but `user_id`'s.
+    /// Returns whether the address belongs, or belonged until recently, to another account than
+    /// `user_id`.
     async fn is_taken(
         &self,
         change: &mut Change<'_>,
@@ -266,7 +267,7 @@ impl VerifyLink<'_> {
         &self.email
     }
 
-    /// Returns the address that the account has had so far, if it is to get another.
+    /// Returns the account's present address, if the link gives it another.
     pub fn former(&self) -> Option<&Email> {
         match &self.state {
             State::Good(found) if found.link.purpose == Purpose::ChangeEmail => {
@@ -276,8 +277,8 @@ impl VerifyLink<'_> {
         }
     }
 
-    /// Returns whether the page is to ask for the account's password: nothing shows that it was this
-    /// visitor who chose it, or asked for the new address.
+    /// Returns whether the page should ask for the account's password, because nothing shows that
+    /// this visitor has chosen it, or has asked for the new address.
     pub fn wants_password(&self) -> bool {
         matches!(&self.state, State::Good(found) if !found.is_own)
     }
@@ -291,25 +292,23 @@ impl VerifyLink<'_> {
         }
     }
 
-    /// Confirms the address, and logs nobody in. If this browser has done that a moment ago, nothing
-    /// changes, and it is told the same.
+    /// Confirms the address, and logs nobody in. If this browser has done that a moment ago,
+    /// nothing changes, and the outcome is the same.
     ///
-    /// Anybody can sign up with somebody else's address and a password of their
-    /// own, and wait until the owner, out of curiosity, confirms it
-    /// (pre-hijacking). So the password outlasts that only if it was chosen by
-    /// the one who confirms: in the browser that signed up, on a device of the
-    /// account, or by who can give it as `password`. Otherwise it is void from
-    /// then on, and the owner of the address gets one by a reset.
+    /// Anybody can sign up with another person's address and a password of their own, and wait
+    /// until the owner of the address, out of curiosity, confirms it (pre-hijacking). So the
+    /// password stays only if it was chosen by the person who confirms: in the browser that signed
+    /// up, on a device of the account, or with the password given again as `password`. Otherwise it
+    /// becomes void, and the owner of the address gets one by a reset.
     ///
-    /// Nor must an account be shared that somebody has made with an address of
-    /// their own and then moves to the victim's (the "unexpired e-mail change" and
-    /// the "trojan identifier"). So the same holds for a new address: its link
-    /// moves the account as it is only where the account is used already, or with
-    /// its password; otherwise the password is void, and all sessions have ended.
+    /// Nor may two people share an account that one of them has made with their own address and
+    /// then moved to the other's (the "unexpired e-mail change" and the "trojan identifier"). So a
+    /// new address follows the same rule: the link moves the account as it is only in a browser
+    /// that uses the account already, or with its password. Otherwise the password becomes void,
+    /// and all sessions end.
     ///
-    /// A new address is the one that stands with the token. Of an account that
-    /// held a pending address, two changes at once would confirm one with the
-    /// mail of the other (CVE-2026-32700).
+    /// The new address is stored with the token. If the account held one pending address, two
+    /// changes at once could confirm one address with the mail of the other (CVE-2026-32700).
     ///
     /// # Examples
     ///
@@ -354,7 +353,7 @@ impl VerifyLink<'_> {
         change.lock_address(&link.email).await?;
         if change.take(id, &CONFIRMING).await?.is_none() {
             drop(change);
-            // The first of two at once has taken it.
+            // The first of two requests at once has taken it.
             let done = auth.done_here(id).await?;
             return done.and_then(|done| verified_by(done.act)).ok_or(VerifyError::DeadLink);
         }

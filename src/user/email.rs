@@ -1,4 +1,4 @@
-//! E-mail addresses, parsed once at the edge.
+//! Email addresses, which are parsed once, where they enter.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,12 +9,11 @@ use serde::Serialize;
 /// The longest address that a mail can be sent to (RFC 5321, section 4.5.3.1.3).
 const MAX_LENGTH: usize = 254;
 
-/// An e-mail address that has been looked at.
+/// An email address that has passed the checks.
 ///
-/// Kept as typed, without blanks around it; the column compares without case.
-/// Only ASCII: letters that merely look or fold alike would make two accounts
-/// of one address, or mail somebody else's link (CVE-2019-19844). A browser
-/// writes an international domain as `xn--…` by itself.
+/// It stays as it was typed, without blanks around it. Accounts are compared in any case. It is
+/// ASCII: letters that look or fold alike would make two accounts of one address, or send a link to
+/// somebody else (CVE-2019-19844). A browser writes an international domain as `xn--…` by itself.
 ///
 /// It derefs to `str`. `==` compares letter by letter; [`is_same()`](Email::is_same()) compares
 /// as an account does.
@@ -33,25 +32,25 @@ const MAX_LENGTH: usize = 254;
 #[serde(transparent)]
 pub struct Email(String);
 
-/// Why a text is no address we take.
+/// Why a text is not an address that we accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailError {
     /// Nothing was typed.
     Empty,
     /// More than 254 characters.
     TooLong,
-    /// A letter outside ASCII.
+    /// It has a letter outside ASCII.
     NotAscii,
-    /// Not of the form `name@example.org`.
+    /// It is not of the form `name@example.org`.
     Malformed,
 }
 
 impl Email {
-    /// Reads an address as a person types it.
+    /// Parses an address as a person types it.
     ///
     /// # Errors
     ///
-    /// When it is empty, too long, not ASCII or not an address.
+    /// If it is empty, too long, not ASCII or not an address.
     pub fn parse(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         if text.is_empty() {
@@ -66,8 +65,8 @@ impl Email {
             return Err(EmailError::NotAscii);
         }
 
-        // Blanks and quotes are legal inside quotes; nobody has such an
-        // address, and they make trouble in headers and logs.
+        // Blanks and quotes are legal inside quotes. Nobody has such an address, and they cause
+        // trouble in headers and logs.
         let plain = |b: u8| b.is_ascii_graphic() && !b"\"()<>[]\\,;:".contains(&b);
         let options =
             Options::default().with_required_tld().without_domain_literal().without_display_text();
@@ -77,22 +76,22 @@ impl Email {
         }
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Takes an address that was stored, as it stands. It was parsed before it was stored.
+    /// Creates the address from a stored text, without checks: it was parsed before it was stored.
     pub(crate) fn from_stored(text: String) -> Self {
         Email(text)
     }
 
-    /// Returns whether both are the address of one account: in any case.
+    /// Returns whether both are the address of one account, in any case.
     pub fn is_same(&self, other: &Email) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
     }
 
-    /// The address in lower case: the same for one account, however it is typed.
+    /// Returns the address in lower case, which is equal for all spellings of one account.
     pub(crate) fn to_lower(&self) -> String {
         self.0.to_ascii_lowercase()
     }

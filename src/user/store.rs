@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::password::PasswordHash;
 
-/// A user, and what decides whether he may log in.
+/// A user, with what decides whether they may log in.
 #[derive(Debug)]
 pub struct Account {
     pub user: User,
@@ -28,9 +28,8 @@ impl Account {
     }
 }
 
-/// Adds an account and returns its id. A taken address breaks the constraint
-/// `users_email_key`: the column decides, so two sign-ups at once cannot both
-/// find the address free.
+/// Adds an account and returns its id. A taken address breaks the constraint `users_email_key`: the
+/// index decides, so that two sign-ups at once cannot both find the address free.
 pub async fn insert(
     db: &mut Connection,
     email: &Email,
@@ -52,8 +51,8 @@ pub async fn insert(
     Ok(id)
 }
 
-/// The account of `email`, whatever its case. In a change nobody else changes it
-/// until that ends; so with `find()` and `is_current()`.
+/// Returns the account of `email`, in any case. In a change nobody else can change the account
+/// until the change ends; so with [`find()`] and [`is_current()`].
 pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
@@ -65,8 +64,8 @@ pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<
     Ok(row.map(Account::of))
 }
 
-/// The same for one that is not to be changed: it stays, but may be changed by
-/// others. Two users who want each other's address do not wait for each other.
+/// Returns the account of `email` like [`find_by_email()`], but others may change it, only not
+/// delete it. So two users who want each other's address do not wait for each other.
 pub async fn see_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
@@ -78,7 +77,7 @@ pub async fn see_by_email(db: &mut Connection, email: &Email) -> Result<Option<A
     Ok(row.map(Account::of))
 }
 
-/// The account with the id `id`.
+/// Returns the account with the id `id`.
 pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
@@ -90,9 +89,9 @@ pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error
     Ok(row.map(Account::of))
 }
 
-/// The account whose address was `email` until recently, and whose owner may still
-/// take it back with "this was not me". Nobody else can have it until then; but for
-/// one that was never confirmed, or strangers could block it.
+/// Returns the account whose address was `email` until recently, and whose owner may still take it
+/// back with "this was not me". Nobody else can have the address until then, except if it was never
+/// confirmed: otherwise strangers could block it.
 pub async fn see_former(
     db: &mut Connection,
     email: &Email,
@@ -112,7 +111,7 @@ pub async fn see_former(
     Ok(row.map(Account::of))
 }
 
-/// Every account, the oldest first.
+/// Returns every account, the oldest first.
 pub async fn list(db: &mut Connection) -> Result<Vec<Account>, Error> {
     let rows: Vec<Row> = sql::query_as(
         "SELECT id, email, created_at, verified_at, password_hash, disabled_at
@@ -123,7 +122,7 @@ pub async fn list(db: &mut Connection) -> Result<Vec<Account>, Error> {
     Ok(rows.into_iter().map(Account::of).collect())
 }
 
-/// Whether the account's hash is still `hash`, and the account neither gone nor
+/// Returns whether the account's hash is still `hash`, and the account is neither deleted nor
 /// disabled.
 pub async fn is_current(db: &mut Connection, id: i64, hash: &PasswordHash) -> Result<bool, Error> {
     let unchanged: Option<i64> = sql::query_scalar(
@@ -137,8 +136,8 @@ pub async fn is_current(db: &mut Connection, id: i64, hash: &PasswordHash) -> Re
     Ok(unchanged.is_some())
 }
 
-/// Replaces `old` by `new`, which may be the same. `false`: the account's
-/// hash is no longer `old`, or the account is gone or disabled.
+/// Replaces the hash `old` by `new`, which may be equal. Returns `false` if the account has another
+/// hash by now, or is deleted or disabled.
 pub async fn confirm_password_hash(
     db: &mut Connection,
     id: i64,
@@ -161,7 +160,7 @@ pub async fn confirm_password_hash(
     Ok(updated == 1)
 }
 
-/// Replaces the password, whatever it was.
+/// Replaces the password, without a look at the present one.
 pub async fn set_password_hash(
     db: &mut Connection,
     id: i64,
@@ -192,8 +191,7 @@ pub async fn set_email(
     Ok(())
 }
 
-/// Notes that the address `email` is the user's. `false`: the account has
-/// another one by now.
+/// Marks the address `email` as confirmed. Returns `false` if the account has another one by now.
 pub async fn verify(
     db: &mut Connection,
     id: i64,
@@ -212,7 +210,7 @@ pub async fn verify(
     Ok(verified == 1)
 }
 
-/// Says since when nobody may log in; `None`: who can, may.
+/// Sets when the account was disabled. `None` enables it.
 pub async fn set_disabled(
     db: &mut Connection,
     id: i64,
@@ -226,9 +224,8 @@ pub async fn set_disabled(
     Ok(())
 }
 
-/// Deletes the account with all that is stored about it: every table that says
-/// `ON DELETE CASCADE`, an application's own included, and what lies under the
-/// address alone.
+/// Deletes the account with all that is stored about it: the rows of every table that says `ON
+/// DELETE CASCADE`, including the application's, and the rows that only name the address.
 pub async fn delete(db: &mut Connection, user: &User) -> Result<(), Error> {
     sql::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *db).await?;
     sql::query("DELETE FROM login_tokens WHERE lower(email) = $1 AND purpose = 'sign_up'")
