@@ -26,9 +26,9 @@ use crate::user::Email;
 /// The advice if the database is missing.
 const ELSEWHERE: &str = "run the command in the site's folder, or with the site's ROCKET_CONFIG \
      (sudo drops variables: sudo --preserve-env=ROCKET_CONFIG,ROCKET_PROFILE,ROCKET_DATABASES), \
-     or make a database with `rocket-login migrate`";
+     or create a database with `rocket-login migrate`";
 
-/// Sign-up, login and sessions, as a site.
+/// Runs and manages a site with sign-up, log-in and sessions.
 #[derive(Debug, Parser)]
 #[command(name = "rocket-login", version)]
 struct Arguments {
@@ -40,18 +40,18 @@ struct Arguments {
 enum Command {
     /// Run the site (the default)
     Serve,
-    /// Bring the database up to date, and do nothing else
+    /// Create the database or bring it up to date, then exit
     Migrate,
     /// Print a new key for ROCKET_SECRET_KEY
     SecretKey,
-    /// Print what is unsafe in this deployment; exit code 1 if anything is
+    /// Check this deployment and print each problem with its fix; exit code 1 if there is one
     Check(check::Check),
-    /// Move the site to another database; people stay logged in
+    /// Copy the site to another database; users stay logged in
     Copy(copy::Copy),
-    /// Look at accounts and change them; the running site sees it at once
+    /// List and change accounts; the running site sees a change at once
     #[command(subcommand)]
     User(account::UserCommand),
-    /// Look at sessions and end them; the running site sees it at once
+    /// List and end sessions; the running site sees a change at once
     #[command(subcommand)]
     Session(session::SessionCommand),
 }

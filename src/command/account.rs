@@ -15,47 +15,54 @@ use crate::user::Email;
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Every account
+    /// List all accounts
     List {
-        /// For scripts; instants in seconds since 1970
+        /// Print JSON, for scripts; times are in seconds since 1970
         #[arg(long)]
         json: bool,
     },
-    /// Make an account; its password comes from a prompt, or from the first line of standard input
+    /// Create an account; its password comes from a prompt, or from the first line of standard input
     Add {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
-    /// One account
+    /// Show one account
     Show {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
-        /// For scripts; instants in seconds since 1970
+        /// Print JSON, for scripts; times are in seconds since 1970
         #[arg(long)]
         json: bool,
     },
-    /// Log the account out everywhere and let nobody log in to it
+    /// Log the account out everywhere and refuse its log-ins
     Disable {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
-    /// Take `disable` back
+    /// Undo `disable`
     Enable {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
-    /// Delete the account and everything stored about it
+    /// Delete the account and all its data
     Delete {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
-    /// Forget the account's failed log-ins
+    /// Clear the account's failed log-ins
     Unlock {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
-    /// Print a link to a new password, good once
+    /// Print a reset link, which works once
     Reset {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
     },
@@ -74,17 +81,19 @@ impl UserCommand {
                 }
             }
             UserCommand::Disable { email } => {
-                report(operator.disable(&email).await?, &email, "is disabled and logged out")
+                report(operator.disable(&email).await?, &email, "was disabled and logged out")
             }
             UserCommand::Enable { email } => {
-                report(operator.enable(&email).await?, &email, "may log in again")
+                report(operator.enable(&email).await?, &email, "can log in again")
             }
             UserCommand::Delete { email } => {
-                report(operator.delete(&email).await?, &email, "is deleted")
+                report(operator.delete(&email).await?, &email, "was deleted")
             }
-            UserCommand::Unlock { email } => {
-                report(operator.unlock(&email).await?, &email, "has no failed log-ins any more")
-            }
+            UserCommand::Unlock { email } => report(
+                operator.unlock(&email).await?,
+                &email,
+                "was unlocked: its failed log-ins were cleared",
+            ),
             UserCommand::Reset { email } => {
                 let link = operator.reset(&email).await?;
                 let none = || format!("{email} has no account, or it is disabled");
@@ -99,10 +108,8 @@ async fn add(operator: &Operator, config: &Config, email: &Email) -> Done {
     let password = NewPassword::parse(&read_password()?, &config.password, &[email.as_str()])?;
     let hash = Hasher::start(&config.password)?.hash(password.into()).await?;
     match operator.add(email, &hash).await? {
-        true => output::print(format_args!("{email} has an account")),
-        false => {
-            Err(format!("{email} has an account already, or was the address of one lately").into())
-        }
+        true => output::print(format_args!("{email} was created")),
+        false => Err(format!("{email} already has an account, or had one until recently").into()),
     }
 }
 
@@ -116,10 +123,10 @@ fn read_password() -> Result<Zeroizing<String>, Failed> {
     }
 
     let password = Zeroizing::new(rpassword::prompt_password("Password: ")?);
-    let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
+    let again = Zeroizing::new(rpassword::prompt_password("Repeat password: ")?);
     match password == again {
         true => Ok(password),
-        false => Err("the two are not the same".into()),
+        false => Err("the passwords don't match".into()),
     }
 }
 
@@ -131,7 +138,7 @@ fn report(is_done: bool, email: &Email, what: &str) -> Done {
 }
 
 const COLUMNS: [&str; 6] =
-    ["E-mail address", "Member since", "Confirmed", "Disabled", "Sessions", "Failed log-ins"];
+    ["Email address", "Member since", "Confirmed", "Disabled", "Sessions", "Failed log-ins"];
 
 fn row(account: &Overview) -> [String; 6] {
     let or_no = |at: Option<i64>| at.map_or_else(|| "no".into(), in_utc);

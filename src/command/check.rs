@@ -24,10 +24,10 @@ const BACKUP_AGE: Duration = Duration::from_secs(26 * 60 * 60);
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Do not ask the site itself, nor the mail server
+    /// Do not contact the site or the mail server
     #[arg(long)]
     offline: bool,
-    /// A backup, or a folder of them: the newest must be of the last 26 hours
+    /// A backup, or a folder of backups; the newest must be less than 26 hours old
     #[arg(long, value_name = "PATH")]
     backup: Option<PathBuf>,
 }
@@ -58,15 +58,18 @@ impl Check {
             output::print(line)?;
         }
         match lines.len() {
-            0 => output::print("nothing unsafe was found"),
-            found => Err(format!("{found} unsafe").into()),
+            0 => output::print("no problems found"),
+            1 => Err("1 problem found".into()),
+            found => Err(format!("{found} problems found").into()),
         }
     }
 }
 
 fn profile(config: &Config, figment: &Figment) -> Vec<String> {
     if config.debug {
-        return vec!["the profile is debug, for developing; set ROCKET_PROFILE=release".into()];
+        return vec![
+            "the profile is debug, which is for development; set ROCKET_PROFILE=release".into(),
+        ];
     }
 
     let mut lines = Vec::new();
@@ -74,27 +77,27 @@ fn profile(config: &Config, figment: &Figment) -> Vec<String> {
     let is_local = address.is_none_or(|address| address.is_loopback());
     if is_local && config.site.trusted_proxies.is_empty() {
         lines.push(
-            "site.trusted_proxies is empty: all who come through the proxy seem to have one \
-             address, and share its limits; write [\"127.0.0.1\"]"
+            "site.trusted_proxies is empty: all visitors who come through the proxy seem to have \
+             one IP address, and share its limits; write [\"127.0.0.1\"]"
                 .into(),
         );
     }
     if config.site.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         lines.push(
-            "site.trusted_proxies trusts everybody: anybody can say where he comes from; write the \
+            "site.trusted_proxies trusts everybody: anybody can fake their IP address; write the \
              proxy's address"
                 .into(),
         );
     }
     if !is_local {
         lines.push(
-            "address is not of this machine alone: the site can be reached past the proxy, over \
-             http; write \"127.0.0.1\", or let nothing but the proxy reach it"
+            "address lets other machines connect: visitors can bypass the proxy and use http; \
+             write \"127.0.0.1\", or let only the proxy connect"
                 .into(),
         );
     }
     if config.site.url.is_none() {
-        lines.push("site.url is not set, so https cannot be looked at; write \"https://…\"".into());
+        lines.push("site.url is not set, so https cannot be checked; write \"https://…\"".into());
     }
     lines
 }
@@ -140,8 +143,8 @@ fn server(config: &PostgresConfig) -> Vec<String> {
         || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
     if !is_local && !is_verified {
         lines.push(
-            "databases.login.url: anybody on the way can read and change what goes to the server; \
-             add ?sslmode=verify-full"
+            "databases.login.url: anybody on the network can read and change the traffic to the \
+             server; add ?sslmode=verify-full"
                 .into(),
         );
     }
@@ -156,7 +159,7 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     let db = Pools::open(database).await?;
     let mut lines = Vec::new();
     if !db.is_sound().await? {
-        lines.push(format!("databases.login.url: {database} is damaged; restore the backup"));
+        lines.push(format!("databases.login.url: {database} is damaged; restore a backup"));
     }
     let mut reader = db.read().await?;
     if reader.is_postgres() {
@@ -167,7 +170,8 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     let latest = history::latest_event(&mut reader).await?;
     if latest > Clock::system().now() + 5 * 60 {
         lines.push(
-            "the clock is behind what the database has seen; set it by NTP (timedatectl)".into(),
+            "the clock is behind the newest entry in the database; set it with NTP (timedatectl)"
+                .into(),
         );
     }
     drop(reader);
@@ -186,15 +190,15 @@ async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
     let mut lines = Vec::new();
     if fsync == "off" {
         lines.push(
-            "databases.login.url: the server says a commit is done before it is on disk: a log-out \
-             can be undone by a power cut; set fsync to on"
+            "databases.login.url: the server reports a commit before it is on disk, so a power cut \
+             can undo a log-out; set fsync to on"
                 .into(),
         );
     }
     if (now - Clock::system().now()).abs() > 5 {
         lines.push(
-            "the clock here and the one of the database server differ: sessions end at the wrong \
-             time, mails may be sent twice; set both by NTP (timedatectl)"
+            "the clocks here and on the database server differ: sessions end at the wrong time, and \
+             mails may be sent twice; set both with NTP (timedatectl)"
                 .into(),
         );
     }
@@ -220,13 +224,16 @@ fn backup(path: &Path, is_postgres: bool) -> Option<String> {
         false => Some(path.to_owned()).filter(|path| is_backup(path)),
     };
     let Some(newest) = newest else {
-        return Some(format!("backup: there is none at {}", path.display()));
+        return Some(format!("backup: there is none at {}; make one every day", path.display()));
     };
 
     let age = modified(&newest).and_then(|at| SystemTime::now().duration_since(at).ok());
     if age.is_some_and(|age| age > BACKUP_AGE) {
         let hours = age.unwrap_or_default().as_secs() / 3600;
-        return Some(format!("backup: {} is {hours} hours old", newest.display()));
+        return Some(format!(
+            "backup: {} is {hours} hours old; make one every day",
+            newest.display()
+        ));
     }
     is_open(&newest).then(|| {
         let path = newest.display();
@@ -248,8 +255,8 @@ async fn site(config: &Config) -> Vec<String> {
             let is_ours = headers.contains_key("Content-Security-Policy");
             let is_strict = headers.contains_key("Strict-Transport-Security");
             let missing = (!is_ours || !is_strict).then(|| {
-                "site.url: what answers there is not this site in release, or the proxy drops its \
-                 headers"
+                "site.url: the answer there is not from this site in its release profile, or the \
+                 proxy drops its headers"
                     .to_owned()
             });
             missing.into_iter().collect()

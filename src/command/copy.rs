@@ -13,17 +13,16 @@ use crate::db::{Connection, Pools, Source, copy};
 
 #[derive(Debug, Args)]
 pub struct Copy {
-    /// Where the site is, as in sqlite:data/login.db. It must be stopped: nobody else may have
-    /// the database open
+    /// The site's present database, as in sqlite:data/login.db. Stop the site first: no other
+    /// program may have the database open
     #[arg(long, value_name = "URL")]
     from: Url,
-    /// Where it goes, as in postgres://login@db.example.org/login: an empty
-    /// database, or one that an interrupted copy has begun to fill. A password is
-    /// best in PGPASSWORD
+    /// The new database, as in postgres://login@db.example.org/login: an empty one, or one that
+    /// an interrupted copy has begun to fill. Put a password into PGPASSWORD
     #[arg(long, value_name = "URL")]
     to: Url,
-    /// Go on although the database holds tables, or columns in our tables, that are not of
-    /// this program; they stay behind, and are listed
+    /// Continue although the site's database has tables, or columns in our tables, that are not
+    /// part of this program; they are listed and stay behind
     #[arg(long)]
     leave_other_tables: bool,
 }
@@ -75,8 +74,8 @@ impl Copy {
         let left = copy::others(&mut from.db).await?.join(", ");
         if !left.is_empty() && !self.leave_other_tables {
             return Err(format!(
-                "--from: {left}: not of this program, and would stay behind; move them yourself, \
-                 and say so with --leave-other-tables"
+                "--from: {left}: not part of this program, so they would stay behind; move them \
+                 yourself, and add --leave-other-tables"
             )
             .into());
         }
@@ -88,7 +87,10 @@ impl Copy {
         if !left.is_empty() {
             output::print(format_args!("left behind: {left}"))?;
         }
-        output::print(format_args!("{} is in {}; set databases.login.url to it", urls.0, urls.1))
+        output::print(format_args!(
+            "{} was copied to {}; set databases.login.url to the new one",
+            urls.0, urls.1
+        ))
     }
 }
 
@@ -121,7 +123,9 @@ async fn copy_tables(from: &mut Connection, to: &Pools) -> Done {
         let begun = table.begun(from, to).await?;
         if !begun {
             let name = table.name;
-            return Err(format!("--to: {name} holds other rows; give an empty database").into());
+            return Err(
+                format!("--to: {name} has other rows already; use an empty database").into()
+            );
         }
     }
 
@@ -139,7 +143,7 @@ async fn copy_tables(from: &mut Connection, to: &Pools) -> Done {
         if before != after {
             let name = table.name;
             return Err(format!(
-                "{name}: {} rows became {}, or have changed; copy into an empty database that \
+                "{name}: {} rows became {}, or some have changed; copy into an empty database that \
                  nobody else uses",
                 before.rows, after.rows
             )

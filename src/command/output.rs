@@ -29,7 +29,7 @@ pub fn print(text: impl Display) -> Done {
 pub fn written(result: io::Result<()>) -> Done {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!(
-            "standard output cannot be written: {error}; what the command did stays done"
+            "cannot write to standard output: {error}; the command's changes stay done"
         )
         .into()),
         _ => Ok(()),

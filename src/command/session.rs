@@ -10,19 +10,21 @@ use crate::user::Email;
 
 #[derive(Debug, Subcommand)]
 pub enum SessionCommand {
-    /// The sessions of an account, the last used first, 10,000 at most
+    /// List an account's sessions, the most recently used first, at most 10,000
     List {
+        /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
-        /// For scripts; instants in seconds since 1970
+        /// Print JSON, for scripts; times are in seconds since 1970
         #[arg(long)]
         json: bool,
     },
-    /// End the sessions of an account, or everybody's
+    /// End an account's sessions, or everybody's with --all
     Revoke {
+        /// The account's email address
         #[arg(value_parser = Email::parse, required_unless_present = "all")]
         email: Option<Email>,
-        /// Everybody's, visitors' included
+        /// End all sessions, including those of visitors who are not logged in
         #[arg(long, conflicts_with = "email")]
         all: bool,
     },
@@ -50,7 +52,7 @@ impl SessionCommand {
     }
 }
 
-const COLUMNS: [&str; 5] = ["Device", "Address", "Signed in", "Last seen", "Ends"];
+const COLUMNS: [&str; 5] = ["Device", "IP address", "Logged in", "Last seen", "Expires"];
 
 fn row(session: &UserSession) -> [String; 5] {
     [

@@ -153,7 +153,7 @@ impl DatabaseConfig {
         match (&database, for_postgres) {
             (DatabaseConfig::Sqlite(_), Some(key)) => Err(ConfigError::new(
                 format!("databases.login.{key}"),
-                "is for PostgreSQL; leave it out",
+                "is for PostgreSQL only; remove it",
             )),
             _ => Ok(database),
         }
@@ -210,10 +210,10 @@ impl DatabaseConfig {
                     let known = PARAMETERS.join(", ");
                     // If there is an @, it may be the rest of a password.
                     return match query.contains('@') {
-                        true => refuse(&format!("has an unknown parameter, not of {known}")),
-                        false => {
-                            refuse(&format!("has the unknown parameter \"{key}\", not of {known}"))
-                        }
+                        true => refuse(&format!("has an unknown parameter, not one of {known}")),
+                        false => refuse(&format!(
+                            "has the unknown parameter \"{key}\", not one of {known}"
+                        )),
                     };
                 }
                 return match PgConnectOptions::from_str(url) {

@@ -87,8 +87,8 @@ impl MailConfig {
             None => Err(ConfigError::new(
                 KEY,
                 format!(
-                    "is \"{from}\", which few mail servers take for its letters before the @; \
-                     write an address with letters of ASCII there"
+                    "is \"{from}\", which few mail servers accept because of the letters before the \
+                     @; use only ASCII letters there"
                 ),
             )),
         }
@@ -135,7 +135,11 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
             "none" => (587, MailTls::None),
             "opportunistic" => (587, MailTls::Opportunistic),
             "required" => (587, MailTls::StartTls),
-            _ => return refuse("has an unknown value of tls: none, opportunistic or required"),
+            _ => {
+                return refuse(
+                    "has an unknown value of tls, which takes none, opportunistic or required",
+                );
+            }
         },
         ("smtp" | "smtps", _) => return refuse("takes only the parameter \"?tls=\""),
         _ => return refuse("has an unknown scheme"),
@@ -161,7 +165,7 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
 
     let is_open = matches!(tls, MailTls::None | MailTls::Opportunistic);
     if credentials.is_some() && is_open && !is_local {
-        return refuse("would send the password in clear");
+        return refuse("would send the password unencrypted");
     }
 
     let host = host.to_string().trim_matches(['[', ']']).to_owned();

@@ -116,7 +116,7 @@ async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>)
         // What stays as it is, is said once.
         if is_new || said != problem {
             log::warn!(
-                "sessions are looked up each time while PostgreSQL tells nothing: {problem}"
+                "every session is looked up in the database, because PostgreSQL sends no notifications: {problem}"
             );
             said = problem;
         }

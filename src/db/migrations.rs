@@ -61,7 +61,7 @@ pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
     OpenError::new(match (refused, fix) {
         (Some(refused), Some(fix)) => {
             format!(
-                "cannot migrate the database: {}, which rocket-login has not made; {fix}",
+                "cannot migrate the database: {}, which rocket-login did not create; {fix}",
                 refused.message()
             )
         }
@@ -74,7 +74,7 @@ fn in_file(refused: &dyn DatabaseError) -> Option<&'static str> {
     refused
         .message()
         .ends_with("already exists")
-        .then_some("write the path of another file into databases.login.url, for our tables alone")
+        .then_some("set databases.login.url to another file, for rocket-login's tables alone")
 }
 
 fn in_schema(refused: &dyn DatabaseError) -> Option<&'static str> {

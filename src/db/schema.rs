@@ -65,8 +65,10 @@ impl Schema {
         let problem = match &self {
             Schema::Current => return Ok(()),
             Schema::Absent => match config {
-                DatabaseConfig::Sqlite(_) => format!("there is no database of a site at {config}"),
-                DatabaseConfig::Postgres(_) => format!("{config} holds no table of a site"),
+                DatabaseConfig::Sqlite(_) => {
+                    format!("there is no rocket-login database at {config}")
+                }
+                DatabaseConfig::Postgres(_) => format!("{config} has no rocket-login tables"),
             },
             Schema::Behind(count) => format!(
                 "{config} lacks {count} of this program's migrations; run `rocket-login migrate`, \

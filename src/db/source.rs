@@ -128,7 +128,7 @@ async fn open_server(
     let tables: Vec<_> = copy::TABLES.iter().map(|table| table.name).collect();
     let lock = format!("LOCK TABLE {} IN SHARE MODE", tables.join(", "));
     tx.execute(AssertSqlSafe(lock)).await.map_err(|error| match is_locked(&error) {
-        true => in_use(config, "somebody who writes"),
+        true => in_use(config, "a program that writes"),
         false => error.into(),
     })?;
     Ok(Source { db: Connection::postgres_held(tx), pool: Pool::Postgres(pool) })
@@ -149,8 +149,8 @@ async fn sessions(db: &mut PgConnection) -> Result<String, sqlx::Error> {
 
 fn in_use(config: &DatabaseConfig, by: &str) -> OpenError {
     OpenError::database(format!(
-        "{config} is in use by {by}, and what is written meanwhile would be lost; stop the site, \
-         and whatever else has it open"
+        "{config} is in use by {by}, and changes during the copy would be lost; stop the site, \
+         and everything else that has it open"
     ))
 }
 

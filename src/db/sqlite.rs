@@ -215,7 +215,9 @@ impl SqlitePools {
             match background::round("checkpoint", pools.checkpoint()).await {
                 // The shutdown does it.
                 Some(Ok(()) | Err(sqlx::Error::PoolClosed)) | None => {}
-                Some(Err(error)) => log::warn!("the log is not written back: {error}"),
+                Some(Err(error)) => {
+                    log::warn!("cannot write the log back into the database: {error}")
+                }
             }
             // Somebody who reads for long keeps it from getting shorter.
             sleep(BETWEEN_CHECKPOINTS).await;

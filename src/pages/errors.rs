@@ -59,7 +59,7 @@ async fn tell_done(request: &Request<'_>) {
         Ok(Some(done)) => Flash::of(request).set(told(done)),
         Ok(None) => {}
         // The log-in page works without this message.
-        Err(error) => log::warn!("what was done is not told: {error}"),
+        Err(error) => log::warn!("cannot tell the visitor what was done: {error}"),
     }
 }
 

@@ -857,7 +857,7 @@ async fn a_copy_never_merges_two_sites() {
     let other = instance(&cluster).await;
     other.registered("somebody@example.org").await;
     let (done, said) = copy(&file(&old), &cluster.url("site"));
-    assert!(!done && said.contains("--to: users holds other rows"), "{said}");
+    assert!(!done && said.contains("--to: users has other rows already"), "{said}");
     assert_eq!(
         cluster.sql("site", "SELECT string_agg(email, ',') FROM users"),
         "somebody@example.org"
@@ -866,7 +866,7 @@ async fn a_copy_never_merges_two_sites() {
     let (done, said) = copy(&file(&old), "postgres://ada:hunter2@localhost:x/y");
     assert!(!done && said.contains("--to: cannot be read") && !said.contains("hunter2"), "{said}");
     let (done, said) = copy("sqlite:nowhere.db", &cluster.url("site"));
-    assert!(!done && said.contains("--from: there is no database of a site at "), "{said}");
+    assert!(!done && said.contains("--from: there is no rocket-login database at "), "{said}");
     let (done, said) = copy(&file(&old), &file(&old));
     assert!(!done && said.contains("are the same"), "{said}");
 }
@@ -934,7 +934,7 @@ async fn a_copy_from_postgresql_names_the_tables_that_it_leaves_behind() {
     let to = format!("sqlite:{}", dir.path().join("back.db").display());
     let (done, said) = copy(&cluster.url("site"), &to);
     let left = "notes, users.nickname, shop.users";
-    assert!(!done && said.contains(&format!("--from: {left}: not of this program")), "{said}");
+    assert!(!done && said.contains(&format!("--from: {left}: not part of this program")), "{said}");
     let (done, said) = run_copy(&[&cluster.url("site"), &to], &["--leave-other-tables"]);
     assert!(done && said.contains(&format!("left behind: {left}\n")), "{said}");
 }

@@ -187,8 +187,8 @@ impl Committing<'_> {
             // As on some file systems of other machines, or of sandboxes.
             if !self.index.is_blind.swap(true, SeqCst) {
                 log::warn!(
-                    "a commit is not to be seen in the file beside the database: sessions are \
-                     looked up each time"
+                    "a commit does not show in the -shm file beside the database, so every session is \
+                     looked up in the database"
                 );
             }
             versions.advance_all();
