@@ -111,7 +111,19 @@ pub(crate) fn in_utc(at: Timestamp) -> String {
     at.and_then(|at| at.format(&format).ok()).unwrap_or_default()
 }
 
-/// Formats a duration for people, as in "24 hours", in the largest unit that divides it.
+/// Returns a waiting time in words, as in "10 minutes". It is rounded up, so that nobody who waits
+/// that long comes too early.
+pub(crate) fn wait_in_words(seconds: Timestamp) -> String {
+    let seconds = seconds.max(1) as u64;
+    let unit = match seconds {
+        0..120 => 1,
+        120..7_200 => 60,
+        _ => 60 * 60,
+    };
+    in_words(Duration::from_secs(seconds.next_multiple_of(unit)))
+}
+
+/// Returns a duration in words, as in "1 day": in the largest unit that divides it.
 pub(crate) fn in_words(lifetime: Duration) -> String {
     let seconds = lifetime.as_secs();
     let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]
@@ -144,6 +156,21 @@ mod tests {
             (61, "61 seconds"),
         ] {
             assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        for (seconds, words) in [
+            (0, "1 second"),
+            (30, "30 seconds"),
+            (119, "119 seconds"),
+            (121, "3 minutes"),
+            (3_541, "1 hour"),
+            (7_201, "3 hours"),
+            (86_399, "1 day"),
+        ] {
+            assert_eq!(wait_in_words(seconds), words);
         }
     }
 }

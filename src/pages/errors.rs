@@ -1,7 +1,5 @@
 //! The pages of all errors, and the way to the log-in page.
 
-use std::time::Duration;
-
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
 use rocket::outcome::Outcome;
@@ -14,7 +12,7 @@ use crate::attached::attached;
 use crate::auth::{Auth, Overtaken, RecentLogin};
 use crate::base::Base;
 use crate::client::Client;
-use crate::clock::{Clock, Timestamp, in_words};
+use crate::clock::{Clock, Timestamp, wait_in_words};
 use crate::config::Config;
 use crate::error::{RetryAfter, Said};
 use crate::history::{Kind, Line};
@@ -219,22 +217,22 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
 fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
     let is = |page: &str| path == base.join(page);
     let (text, (way, way_text)) = if is("/reset") {
-        ("A link that was mailed before may still be good.", ("/login", "Log in"))
+        ("A link we emailed before may still work.", ("/login", "Log in"))
     } else if is("/register") {
         ("", ("/login", "Log in"))
     } else if is("/account/verify") {
-        ("A link that was mailed before may still be good.", ("/account", "Your account"))
+        ("A link we emailed before may still work.", ("/account", "Your account"))
     } else if has_mail {
-        ("A forgotten password can be replaced by mail.", ("/reset", "Forgot your password?"))
+        ("You can reset a forgotten password by email.", ("/reset", "Forgot your password?"))
     } else {
         (
-            "If you have forgotten your password, ask whoever runs this site for a link to a new one.",
+            "If you have forgotten your password, ask the operator of this site for a reset link.",
             ("/login", "Log in"),
         )
     };
 
-    let wait = in_words(Duration::from_secs(seconds.max(1) as u64));
-    let text = format!("Nothing was looked at. Try it again in {wait}. {text}");
+    let wait = wait_in_words(seconds);
+    let text = format!("Your attempt was not checked. Try again in {wait}. {text}");
     let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
     let way = context! { href: base.join(way), text: way_text };
     let text = text.trim_end();
@@ -245,24 +243,26 @@ fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Htm
 /// be the cause of the error.
 fn error(status: Status, base: &Base) -> Html {
     let (title, text) = match status.code {
-        400 => ("This request could not be read", "Go back and try it again."),
-        403 => ("This is not allowed", "You may not do this."),
+        400 => ("We couldn't read this request", "Go back and try again."),
+        403 => ("This is not allowed", "You don't have permission to do this."),
         404 => ("Page not found", "There is nothing at this address."),
-        405 => ("This page cannot be used that way", "Go back and use the page's own form."),
+        405 => ("This page can't be used that way", "Go back and use the form on the page."),
         409 => {
-            ("Your session has ended", "It was ended elsewhere meanwhile. Log in and try it again.")
+            ("Your session has ended", "It ended while we got your request. Log in and try again.")
         }
-        408 => ("This took too long", "The form did not arrive in time. Try it again."),
-        413 => ("This is too large", "The form holds more than we take. Shorten what you typed."),
-        415 => ("This is not a form", "Go back and use the page's own form."),
-        422 => ("This form could not be read", "Go back, reload the page and try it again."),
-        429 => ("Too many attempts", "Wait a little and try it again."),
-        500 => ("Something went wrong", "It was our fault and has been logged. Try it again."),
+        408 => ("This took too long", "The form did not arrive in time. Try again."),
+        413 => {
+            ("This is too large", "The form contains more than we accept. Shorten what you typed.")
+        }
+        415 => ("Unsupported request", "Go back and use the form on the page."),
+        422 => ("We couldn't read this form", "Go back, reload the page and try again."),
+        429 => ("Too many attempts", "Wait a little and try again."),
+        500 => ("Something went wrong on our side", "The problem has been logged. Try again."),
         503 => (
-            "We are busy at the moment",
-            "Nothing was lost, and you have not been logged out. Try it again in a few seconds.",
+            "We're busy at the moment",
+            "Nothing was lost, and you have not been logged out. Try again in a few seconds.",
         ),
-        _ => (status.reason_lossy(), "Go back and try it again."),
+        _ => (status.reason_lossy(), "Go back and try again."),
     };
 
     error_with(status, base, title, text)
@@ -270,8 +270,8 @@ fn error(status: Status, base: &Base) -> Html {
 
 /// Returns the page for a request that another site made.
 fn cross_site_error(base: &Base) -> Html {
-    let text = "The request came from another site, so it was refused and nothing was changed.";
-    error_with(Status::Forbidden, base, "This was not done", text)
+    let text = "The request came from another site, so it was blocked and nothing was changed.";
+    error_with(Status::Forbidden, base, "Request blocked", text)
 }
 
 fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {

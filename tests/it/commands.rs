@@ -84,10 +84,7 @@ fn user_add_reads_the_password_from_standard_input() {
     assert!(site.request("POST /login", None, FORM).starts_with("HTTP/1.1 303"));
 
     let error = refused(&dir, &["user", "add", "ADA@example.org"], "correct horse battery\n", 1);
-    assert_eq!(
-        error,
-        "Error: ADA@example.org already has an account, or had one until recently\n"
-    );
+    assert_eq!(error, "Error: ADA@example.org already has an account, or had one until recently\n");
     let error = refused(&dir, &["user", "add", "bob@example.org"], "short\n", 1);
     assert_eq!(error, "Error: Choose a password of at least 12 characters.\n");
     let error = refused(&dir, &["user", "add", "bob@example.org"], "", 1);
@@ -160,7 +157,10 @@ fn a_disabled_account_is_logged_out_at_once_and_cannot_log_in() {
     let site = site(&dir);
     let cookie = session_cookie(&site.request("POST /register", None, FORM));
     assert!(is_logged_in(&site, &cookie));
-    assert_eq!(run(&dir, &["user", "disable", ADA]), format!("{ADA} was disabled and logged out\n"));
+    assert_eq!(
+        run(&dir, &["user", "disable", ADA]),
+        format!("{ADA} was disabled and logged out\n")
+    );
     assert!(!is_logged_in(&site, &cookie));
 
     let answer = site.request("POST /login", None, FORM);
@@ -356,7 +356,8 @@ fn check_examines_the_database_its_clock_and_its_backup() {
     let dir = TempDir::new().unwrap();
     let offline = |more: &[&str]| check(&dir, &[&["--offline"], more].concat(), &SAFE);
     let said = offline(&[]).1;
-    let start = format!("databases.login.url: there is no rocket-login database at {}", place(&dir));
+    let start =
+        format!("databases.login.url: there is no rocket-login database at {}", place(&dir));
     assert!(said.starts_with(&start) && said.contains("rocket-login migrate"), "{said}");
     add(&dir);
     assert_eq!(offline(&[]).0, Some(0));
@@ -626,7 +627,11 @@ fn a_closed_pipe_makes_no_command_fail() {
     }
     // The exit code still says what `check` has found.
     let (code, said) = unread(&dir, &["check", "--offline"], closed_pipe());
-    assert_eq!((code, said.ends_with(" problem found") || said.ends_with(" problems found")), (Some(1), true), "{said}");
+    assert_eq!(
+        (code, said.ends_with(" problem found") || said.ends_with(" problems found")),
+        (Some(1), true),
+        "{said}"
+    );
     assert_eq!(unread(&dir, &["user", "fly"], closed_pipe()).0, Some(2));
 }
 
@@ -638,7 +643,10 @@ fn a_full_disk_at_output_is_reported_in_one_line_and_undoes_nothing() {
     for arguments in PRINTING {
         let (code, said) = unread(&dir, arguments, full());
         assert_eq!((code, said.lines().count()), (Some(1), 1), "{arguments:?}: {said}");
-        assert!(said.starts_with(start) && said.contains("the command's changes stay done"), "{arguments:?}: {said}");
+        assert!(
+            said.starts_with(start) && said.contains("the command's changes stay done"),
+            "{arguments:?}: {said}"
+        );
     }
     let (code, said) = unread(&dir, &["check", "--offline"], full());
     assert!(code == Some(1) && said.starts_with(start), "{said}");
@@ -706,7 +714,9 @@ fn a_copy_names_the_tables_and_columns_that_it_leaves_behind() {
          CREATE VIRTUAL TABLE found USING fts5(text)",
     );
     let error = refused(&dir, &COPY, "", 1);
-    for part in ["found, ", "notes, users.nickname: not part of this program", "--leave-other-tables"] {
+    for part in
+        ["found, ", "notes, users.nickname: not part of this program", "--leave-other-tables"]
+    {
         assert!(error.contains(part), "{error}");
     }
     assert!(!dir.path().join("new").exists());

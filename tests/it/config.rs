@@ -241,7 +241,10 @@ fn the_error_for_a_mail_url_does_not_show_its_password() {
         ("http://u:hunter2@mail.example.org", "has an unknown scheme"),
         ("smtp://", "names no host"),
         ("smtp://u:hunter2@mail.example.org?tls=none", "would send the password unencrypted"),
-        ("smtp://u:hunter2@mail.example.org?tls=opportunistic", "would send the password unencrypted"),
+        (
+            "smtp://u:hunter2@mail.example.org?tls=opportunistic",
+            "would send the password unencrypted",
+        ),
         ("smtp://u:hunter2@mail.example.org?tls=maybe", "has an unknown value of tls"),
         ("smtps://u:hunter2@mail.example.org?tls=none", "takes only the parameter"),
         ("smtp://u:hunter2@mail.example.org/inbox", "has a path"),
@@ -558,7 +561,10 @@ fn a_postgresql_url_refuses_unknown_parameters_and_hides_its_password() {
         assert!(error.starts_with(&format!("{key}: is out of range")), "{error}");
     }
     let error = refused(debug().merge(("databases.login.named_statements", false)));
-    assert!(error.starts_with("databases.login.named_statements: is for PostgreSQL only"), "{error}");
+    assert!(
+        error.starts_with("databases.login.named_statements: is for PostgreSQL only"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -23,17 +23,17 @@ async fn app() -> TestApp {
 async fn every_error_has_a_page_of_its_own() {
     let app = app().await;
     for (code, text) in [
-        (400, "This request could not be read"),
+        (400, "We couldn&#x27;t read this request"),
         (403, "This is not allowed"),
         (404, "Page not found"),
-        (405, "This page cannot be used that way"),
+        (405, "This page can&#x27;t be used that way"),
         (408, "This took too long"),
         (413, "This is too large"),
-        (415, "This is not a form"),
-        (422, "This form could not be read"),
+        (415, "Unsupported request"),
+        (422, "We couldn&#x27;t read this form"),
         (429, "Too many attempts"),
-        (500, "Something went wrong"),
-        (503, "We are busy at the moment"),
+        (500, "Something went wrong on our side"),
+        (503, "We&#x27;re busy at the moment"),
         (418, "I&#x27;m a teapot"),
     ] {
         let page = app.visitor().get(&format!("/status/{code}")).await;

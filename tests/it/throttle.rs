@@ -56,9 +56,9 @@ async fn the_429_page_says_when_to_try_again() {
     fail(&app, HERE, 10).await;
     let answer = log_in(&app, HERE, WRONG).await;
     assert_wait(&answer, "30");
-    answer.assert_text("Too many attempts").assert_text("Try it again in 30 seconds.");
+    answer.assert_text("Too many attempts").assert_text("Try again in 30 seconds.");
     answer
-        .assert_text("A forgotten password can be replaced by mail.")
+        .assert_text("You can reset a forgotten password by email.")
         .assert_text(">Forgot your password?</a>");
     assert!(answer.header("content-security-policy").is_some());
     let request = app.client.post("/login").header(rocket::http::ContentType::Form);
@@ -98,7 +98,7 @@ async fn the_429_page_offers_the_next_step_that_fits_the_form() {
         let mailed = if has_mail { vec!["/reset", "/account/verify"] } else { vec![] };
         for path in mailed {
             let page = fail_at(&app, &ada, path, "email=ada%40example.org").await;
-            page.assert_no_text("forgotten").assert_text("A link that was mailed before");
+            page.assert_no_text("forgotten").assert_text("A link we emailed before");
             let way = if path == "/reset" { "Log in" } else { "Your account" };
             page.assert_text(&format!(">{way}</a>"));
         }
@@ -107,10 +107,10 @@ async fn the_429_page_offers_the_next_step_that_fits_the_form() {
         for path in ["/login", "/reauthenticate", "/account/password", "/verify/x"] {
             let page = fail_at(&app, &ada, path, wrong).await;
             if has_mail {
-                page.assert_text("can be replaced by mail")
+                page.assert_text("reset a forgotten password by email")
                     .assert_text(">Forgot your password?</a>");
             } else {
-                page.assert_no_text("mail").assert_text("ask whoever runs this site");
+                page.assert_no_text("mail").assert_text("ask the operator of this site");
                 page.assert_text(">Log in</a>");
             }
         }
