@@ -114,7 +114,7 @@ impl<'c> Browser<'c> {
     ///
     /// Panics if `email` is not an address, or if the database fails.
     pub async fn sign_in(&self, email: &str) {
-        let email = Email::parse(email).expect("an e-mail address");
+        let email = Email::parse(email).expect("an email address");
         let rocket = self.client.rocket();
         let (db, clock): (&Db, &Clock) = (attached(rocket), attached(rocket));
         self.with_session(async |session| {
