@@ -9,10 +9,12 @@ mod session;
 mod table;
 
 use std::io::{Write, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rocket::Rocket;
+use rocket::error::ErrorKind;
 use rocket::figment::Figment;
 use rocket_db_pools::Pool;
 
@@ -107,12 +109,26 @@ async fn serve(figment: Figment) -> Done {
     prepare(&config.database).await?;
 
     let (figment, drain) = drain::prepare(figment, config.site.drain);
+    let place = rocket::Config::try_from(&figment).map(|rocket| (rocket.address, rocket.port))?;
     let rocket = rocket::custom(figment).attach(crate::stage());
-    let _: Rocket<_> = match drain {
-        Some(drain) => rocket.attach(drain).launch().await?,
-        None => rocket.launch().await?,
+    let launched = match drain {
+        Some(drain) => rocket.attach(drain).launch().await,
+        None => rocket.launch().await,
     };
+    let _: Rocket<_> = launched.map_err(|error| launch_failed(error, place.into()))?;
     Ok(())
+}
+
+/// Returns why the site did not start. Rocket does not say which port is taken.
+fn launch_failed(error: rocket::Error, place: SocketAddr) -> Failed {
+    match error.kind() {
+        ErrorKind::Bind(problem) => format!(
+            "cannot listen on {place}: {problem}; stop the other program, or set ROCKET_ADDRESS or \
+             ROCKET_PORT"
+        )
+        .into(),
+        _ => error.into(),
+    }
 }
 
 async fn migrate(figment: &Figment) -> Done {

@@ -321,8 +321,15 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
     let keys = figment.extract::<Dict>()?;
     let is_known = |key: &str| key == "databases" || ROCKET.contains(&key) || TABLES.contains(&key);
     if let Some(key) = keys.keys().find(|key| !is_known(key)) {
-        let ours = TABLES.join(", ");
-        return Err(ConfigError::new(key, format!("is not a key; ours are databases, {ours}")));
+        let problem = match TABLES.iter().find_map(|table| Some((table, part_of(key, table)?))) {
+            Some((table, part)) => format!("is not a key; write {part} under [default.{table}]"),
+            None => format!(
+                "is not a key; the keys are {}, databases, {}",
+                ROCKET.join(", "),
+                TABLES.join(", ")
+            ),
+        };
+        return Err(ConfigError::new(key, problem));
     }
 
     match keys
@@ -336,6 +343,12 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
             "is not a key; the key here is login",
         )),
     }
+}
+
+/// Returns the rest of `key` if it begins with the name of `table`, as from the variable
+/// `ROCKET_SESSION_SECURE`.
+fn part_of<'k>(key: &'k str, table: &str) -> Option<&'k str> {
+    key.strip_prefix(table)?.strip_prefix('_')
 }
 
 /// Refuses `[session]` and the like at the top of `Rocket.toml`: Rocket reads it as a *profile* of

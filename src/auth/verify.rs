@@ -30,7 +30,7 @@ refusals! {
 
 /// The outcome of a link that confirms an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the user must be told if the password is void"]
+#[must_use = "the user must be told if the password no longer works"]
 pub enum Verified {
     /// The address is confirmed.
     Confirmed,

@@ -20,6 +20,8 @@ pub enum SessionCommand {
         json: bool,
     },
     /// End an account's sessions, or everybody's with --all
+    #[command(override_usage = "rocket-login session revoke <EMAIL>\n       \
+                                rocket-login session revoke --all")]
     Revoke {
         /// The account's email address
         #[arg(value_parser = Email::parse, required_unless_present = "all")]

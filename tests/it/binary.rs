@@ -121,7 +121,8 @@ fn a_wrong_configuration_stops_the_start_with_one_line() {
     let dir = TempDir::new().unwrap();
     for (variables, start) in [
         (("ROCKET_SESSION", "{idle_timout=5}"), "session.idle_timout: is not a key"),
-        (("ROCKET_SESION", "{idle_timeout=5}"), "sesion: is not a key"),
+        (("ROCKET_SESION", "{idle_timeout=5}"), "sesion: is not a key; the keys are profile, "),
+        (("ROCKET_SITE_URL", "x"), "site_url: is not a key; write url under [default.site]"),
         (("ROCKET_PASSWORD", "{min_length=4}"), "password.min_length: is 4"),
         (
             ("ROCKET_DATABASES", "{login={url=\"mysql://x\"}}"),
@@ -140,6 +141,17 @@ fn a_wrong_configuration_stops_the_start_with_one_line() {
         assert_refused(&run(&dir, &["serve"], &[variables]), start);
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let dir = TempDir::new().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
+    let output = run(&dir, &[], &[("ROCKET_PORT", &taken.port().to_string())]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(&format!("Error: cannot listen on {taken}: ")), "{error}");
 }
 
 /// Every command except `secret-key`, which reads no configuration.

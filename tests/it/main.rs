@@ -56,3 +56,4 @@ mod smtp;
 mod state;
 mod throttle;
 mod twice;
+mod words;
