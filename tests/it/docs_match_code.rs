@@ -80,6 +80,16 @@ fn readme_is_at_most_a_hundred_and_fifty_lines_long() {
     assert!(lines <= 150, "{lines} lines");
 }
 
+#[test]
+fn lines_of_prose_are_at_most_120_characters_long() {
+    for (path, page) in pages() {
+        for (index, line) in prose(&page).filter(|(_, line)| !line.starts_with('|')) {
+            let length = line.chars().count();
+            assert!(length <= 120, "{}:{}: {length} characters", path.display(), index + 1);
+        }
+    }
+}
+
 /// The targets of the links in the prose of `page`.
 fn links(page: &str) -> Vec<&str> {
     let targets = prose(page).flat_map(|(_, line)| line.split("](").skip(1));
