@@ -203,10 +203,9 @@ impl<'r> Auth<'r> {
     /// use rocket_login::Password;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// auth.log_out().await.expect("nobody is logged in");
     ///
-    /// The rest of the request can do nothing in the user's name.
+    /// // The rest of the request can do nothing in the user's name.
     /// let password = Password::typed("correct horse battery");
     /// assert_eq!(auth.reauthenticate(user, password).await.unwrap_err().code(), "session_ended");
     /// # });

@@ -22,7 +22,8 @@ use crate::password::Hasher;
 use crate::session;
 use crate::web;
 
-/// Attaches sessions alone: the guards [`&Session`](Session) and [`Flash`], for any application.
+/// Attaches sessions alone: the guards [`&Session`](crate::Session) and [`Flash`](crate::Flash), for any
+/// application.
 ///
 /// It adds no pages, no users and no cross-site check. The application's own routes are protected
 /// from cross-site requests by the cookie's `SameSite` and by the fairings that the application
@@ -79,8 +80,8 @@ pub fn sessions() -> AdHoc {
 ///     precedence over ours.
 ///   * Templates in its `template_dir` replace ours with these names, including those of mails. The
 ///     directory `templates` of this crate has them all.
-///   * [`Customize`] adds filters and functions for templates. A page of the application that
-///     extends one of ours is a [`Rendered`].
+///   * [`Customize`](crate::Customize) adds filters and functions for templates. A page of the application that
+///     extends one of ours is a [`Rendered`](crate::Rendered).
 ///
 /// An application with its own templates attaches
 /// [`Template::fairing()`](rocket_dyn_templates::Template::fairing()) itself, before or after the
