@@ -15,8 +15,8 @@ use crate::sql;
 use crate::token::TokenId;
 use crate::user::Email;
 
-/// How long an act is remembered. A visitor whose train has left the tunnel tries again within this
-/// time; after it the visitor must start again.
+/// The time for which an act is remembered. A visitor whose train has left the tunnel tries again
+/// within this time; after it the visitor must start again.
 pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// The kind of an act.

@@ -10,8 +10,8 @@ use crate::attached::attached;
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 
-/// How long a message waits. The next page is usually requested at once, and an old message would
-/// confuse.
+/// The longest time that a message waits. The next page is usually requested at once, and an old
+/// message would confuse.
 const LIFETIME: Duration = Duration::from_secs(60);
 
 /// The longest message, in bytes: a sentence or two, which fits a cookie after sealing and

@@ -35,12 +35,12 @@ const MOST: usize = 64;
 /// page.
 const MOST_TOUCHES: usize = 1024;
 
-/// How long a round waits for the writes in it. A change takes microseconds, and a task that does
-/// not get to run in this time must not delay the others.
+/// The longest time that a round waits for the writes in it. A change takes microseconds, and a
+/// task that does not get to run in this time must not delay the others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a write waits for a round. If the file is locked or the server hangs, the rounds fail
-/// one after the other, and a write must not wait for all of them.
+/// The longest time that a write waits for a round. If the file is locked or the server hangs, the
+/// rounds fail one after the other, and a write must not wait for all of them.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// The writes that wait for the next round.

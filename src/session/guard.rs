@@ -27,8 +27,8 @@ use crate::token::{Token, TokenId};
 use crate::user::User;
 use ipnet::IpNet;
 
-/// How long a page waits until its last-seen time is written. A locked file must not make reading
-/// slow. After this time the page continues, and the write runs on in the background.
+/// The longest time that a page waits until its last-seen time is written. A locked file must not
+/// make reading slow. After this time the page continues, and the write runs on in the background.
 const TOUCH_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The settings and the parts that the session of each request needs. They are in managed state.
