@@ -100,7 +100,7 @@ use crate::done::{Act, DoneCookie};
 use crate::error::Error;
 use crate::history::Kind;
 use crate::mail::Mail;
-use crate::password::{Hasher, NewPassword, Password, PasswordError};
+use crate::password::{Hasher, NewPassword, Password, PasswordError, PasswordHash};
 use crate::session::Session;
 use crate::throttle;
 use crate::token::Token;
@@ -275,7 +275,7 @@ impl<'r> Auth<'r> {
         &self,
         user: &User,
         password: Password,
-    ) -> Result<Option<crate::PasswordHash>, Error> {
+    ) -> Result<Option<PasswordHash>, Error> {
         let limits = self.limits_inside(user);
         self.begin(&limits, Some(user)).await?;
         let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;

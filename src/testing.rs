@@ -46,12 +46,13 @@ use rocket::local::asynchronous::{Client, LocalRequest};
 
 use crate::attached::attached;
 use crate::auth::Auth;
+use crate::clock::Clock;
 use crate::cookies::PendingCookies;
 use crate::db::{Db, calls};
+use crate::mail;
 use crate::password::PasswordHash;
 use crate::session::{Session, Sessions};
 use crate::user::{self, Email};
-use crate::{Clock, mail};
 
 pub use conformance::conformance;
 #[cfg(feature = "sqlite")]

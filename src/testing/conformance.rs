@@ -4,10 +4,9 @@ use rocket::futures::future::join_all;
 use rocket::tokio;
 use serde_json::Value;
 
-use crate::Pools;
 use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::db::Connection;
+use crate::db::{Connection, Pools};
 use crate::error::Error;
 use crate::session::store::{self, Record, Touch};
 use crate::session::value;

@@ -28,6 +28,7 @@ mod headers;
 mod hosted;
 mod instances;
 mod kept;
+mod layers;
 mod left_over;
 mod life;
 mod login;
