@@ -98,7 +98,7 @@ use crate::db::{Db, Pools};
 use crate::device::DeviceCookie;
 use crate::done::{Act, DoneCookie};
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::mail::Mail;
 use crate::password::{Hasher, NewPassword, Password, PasswordError, PasswordHash};
 use crate::session::Session;
@@ -218,7 +218,7 @@ impl<'r> Auth<'r> {
         self.session.log_out().await?;
         if let Some(user) = self.session.user() {
             // The log-out is done, even if its record fails.
-            if let Err(error) = self.record(Kind::LoggedOut, user).await {
+            if let Err(error) = self.record(EventKind::LoggedOut, user).await {
                 log::warn!("a log-out was not recorded: {error}");
             }
         }
@@ -264,7 +264,7 @@ impl<'r> Auth<'r> {
         }
         let renamed = self.session.rename(&mut change, true).await?;
         self.note_session(&mut change, Act::Reauthenticated, Some(user.id)).await?;
-        change.record(Kind::Reauthenticated, user).await?;
+        change.record(EventKind::Reauthenticated, user).await?;
         change.commit_session(self.session, renamed).await?;
         Ok(())
     }
@@ -292,7 +292,7 @@ impl<'r> Auth<'r> {
                 change.commit().await?;
                 return Err(ended);
             }
-            change.record(Kind::ReauthenticationFailed, user).await?;
+            change.record(EventKind::ReauthenticationFailed, user).await?;
         }
         let outcome = match right.is_some() {
             true => throttle::Outcome::Succeeded,
@@ -319,7 +319,7 @@ impl<'r> Auth<'r> {
         self.session.confirm(change).await
     }
 
-    async fn record(&self, kind: Kind, user: &User) -> Result<(), Error> {
+    async fn record(&self, kind: EventKind, user: &User) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
         change.record(kind, user).await?;
         change.commit().await

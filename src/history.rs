@@ -12,7 +12,7 @@ use crate::client::{Client, device};
 use crate::clock::Timestamp;
 use crate::error::Error;
 
-pub use kind::Kind;
+pub use kind::EventKind;
 pub use line::Line;
 
 /// How many seconds an event is kept: 180 days.
@@ -30,7 +30,7 @@ const KEPT_OF_STRANGERS: i64 = 20;
 #[non_exhaustive]
 pub struct Event {
     /// The kind of event.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// The time, in seconds since 1970.
     pub at: Timestamp,
     /// The name of the device, such as "Firefox on Linux".
@@ -47,7 +47,7 @@ pub struct Event {
 pub(crate) async fn insert(
     db: &mut Connection,
     user_id: Option<i64>,
-    kind: Kind,
+    kind: EventKind,
     client: &Client,
     now: Timestamp,
 ) -> Result<(), Error> {
@@ -122,7 +122,7 @@ pub(crate) async fn list(
     .await?;
     let oldest = rows.last().map(|(id, ..)| *id);
     let event = |(_, kind, at, ip_address, user_agent): (_, String, _, _, String)| {
-        let (kind, device) = (Kind::parse(&kind)?, device(&user_agent));
+        let (kind, device) = (EventKind::parse(&kind)?, device(&user_agent));
         Some(Event { kind, at, device, ip_address, user_agent })
     };
     Ok(Part { events: rows.into_iter().filter_map(event).collect(), oldest })
@@ -137,9 +137,9 @@ pub(crate) async fn failures(db: &mut Connection, user_id: i64) -> Result<i64, E
                             WHERE user_id = $1 AND kind IN ($3, $4)), 0)",
     )
     .bind(user_id)
-    .bind(Kind::LogInFailed.name())
-    .bind(Kind::LoggedIn.name())
-    .bind(Kind::Unlocked.name())
+    .bind(EventKind::LogInFailed.name())
+    .bind(EventKind::LoggedIn.name())
+    .bind(EventKind::Unlocked.name())
     .fetch_one(db)
     .await?;
     Ok(count)

@@ -113,7 +113,7 @@ pub use auth::{Auth, RecentLogin};
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Pools, Transaction};
 pub use error::Error;
-pub use history::{Event, Kind};
+pub use history::{Event, EventKind};
 pub use notice::Notice;
 pub use pages::{Customize, Engines, Rendered};
 pub use password::{Hasher, NewPassword, Password, PasswordError, PasswordHash, Verdict};

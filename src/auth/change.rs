@@ -12,7 +12,7 @@ use crate::config::{AccountsConfig, ThrottleConfig};
 use crate::db::Pools;
 use crate::device;
 use crate::error::Error;
-use crate::history::{self, Kind, Line};
+use crate::history::{self, EventKind, Line};
 use crate::link::{self, Link, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
@@ -59,14 +59,14 @@ impl<'a> Accounts<'a> {
 
 impl Change<'_> {
     /// Records an event of `user` in the history, and in the log after the commit.
-    pub async fn record(&mut self, kind: Kind, user: &User) -> Result<(), Error> {
+    pub async fn record(&mut self, kind: EventKind, user: &User) -> Result<(), Error> {
         self.record_of(kind, Some(user.id), Some(&user.email)).await
     }
 
     /// Records an event like [`record()`](Self::record()), also of nobody's account.
     pub async fn record_of(
         &mut self,
-        kind: Kind,
+        kind: EventKind,
         user_id: Option<i64>,
         email: Option<&Email>,
     ) -> Result<(), Error> {
@@ -77,12 +77,12 @@ impl Change<'_> {
     }
 
     /// Records an event of nobody's account, which is undone later. The log never has it.
-    pub async fn pretend_record(&mut self, kind: Kind) -> Result<(), Error> {
+    pub async fn pretend_record(&mut self, kind: EventKind) -> Result<(), Error> {
         history::insert(&mut self.tx, None, kind, self.accounts.client, self.now).await
     }
 
     /// Records an event in the log alone, after the commit.
-    pub fn note(&mut self, kind: Kind, user_id: Option<i64>, email: Option<&Email>) {
+    pub fn note(&mut self, kind: EventKind, user_id: Option<i64>, email: Option<&Email>) {
         let (ip_address, email) = (self.accounts.client.ip_address(), email.cloned());
         self.lines.push(Line { at: self.now, kind, ip_address, user_id, email });
     }

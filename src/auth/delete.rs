@@ -2,7 +2,7 @@
 
 use super::Auth;
 use crate::done::Act;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::metrics;
 use crate::password::Password;
 use crate::session::store as sessions;
@@ -51,7 +51,7 @@ impl Auth<'_> {
         let ended = sessions::end_of_user(&mut change, user.id, None).await?;
         self.note_session(&mut change, Act::Deleted, None).await?;
         user::store::delete(&mut change, user).await?;
-        change.note(Kind::Deleted, Some(user.id), Some(&user.email));
+        change.note(EventKind::Deleted, Some(user.id), Some(&user.email));
         change.commit().await?;
         metrics::ended(ended);
         self.session.forget();

@@ -2,7 +2,7 @@
 
 use super::Auth;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link::Purpose;
 use crate::mail::Content;
 use crate::password::Password;
@@ -93,18 +93,18 @@ impl Auth<'_> {
         }
 
         change.begin(&self.limits_of_mail("change", email)).await?;
-        change.record(Kind::EmailChangeAsked, user).await?;
+        change.record(EventKind::EmailChangeAsked, user).await?;
         let owner = change.owner(email).await?;
         match owner.filter(|account| account.user.id != user.id) {
             None => {
                 change.begin_masked().await?;
-                change.pretend_record(Kind::EmailChangeRefused).await?;
+                change.pretend_record(EventKind::EmailChangeRefused).await?;
                 change.end_masked(false).await?;
                 change.mail_link("change_email", Purpose::ChangeEmail, user, email).await?;
             }
             Some(owner) => {
                 change.begin_masked().await?;
-                change.record(Kind::EmailChangeRefused, &owner.user).await?;
+                change.record(EventKind::EmailChangeRefused, &owner.user).await?;
                 change.end_masked(true).await?;
                 // It makes a link as for any address, which ends the older one and is in the
                 // export, but mails it to nobody.

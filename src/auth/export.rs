@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::db::Pools;
 use crate::device;
 use crate::error::Error;
-use crate::history::{self, Kind};
+use crate::history::{self, EventKind};
 use crate::link::{self, Link};
 use crate::mail;
 use crate::notice;
@@ -82,7 +82,7 @@ impl Auth<'_> {
     pub async fn export(&self, user: &User) -> Result<Export, Error> {
         let export = self.begin_export(user).await?;
         let mut change = self.change_as_user().await?;
-        change.record(Kind::Exported, user).await?;
+        change.record(EventKind::Exported, user).await?;
         change.commit().await?;
         Ok(export)
     }

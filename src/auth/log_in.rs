@@ -4,7 +4,7 @@ use super::Auth;
 use super::change::Change;
 use crate::device;
 use crate::error::Error;
-use crate::history::{self, Kind};
+use crate::history::{self, EventKind};
 use crate::notice::Notice;
 use crate::password::Password;
 use crate::throttle::{Limit, Outcome};
@@ -144,7 +144,7 @@ impl Auth<'_> {
         let account = user::store::find(&mut change, user.id).await?;
         let Account { user, disabled_at, .. } = account.ok_or(LogInAsError::NoSuchUser)?;
         if disabled_at.is_some() {
-            change.record(Kind::LogInFailed, &user).await?;
+            change.record(EventKind::LogInFailed, &user).await?;
             change.commit().await?;
             return Err(LogInAsError::Disabled);
         }
@@ -186,7 +186,7 @@ impl Auth<'_> {
     ) -> Result<(), Error> {
         let started = self.session.start(&mut change, user.id, remember).await?;
         change.settle(limits, Outcome::Succeeded).await?;
-        change.record(Kind::LoggedIn, user).await?;
+        change.record(EventKind::LoggedIn, user).await?;
         let device = self.meet(&mut change, user, true).await?;
         change.commit_session(self.session, started).await?;
         self.device_cookie.send(&device, &self.pending);
@@ -231,7 +231,7 @@ impl Auth<'_> {
         // has the id 0.
         let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
         let in_a_row = change.settle(limits, Outcome::Failed).await?;
-        change.record_of(Kind::LogInFailed, user_id, email).await?;
+        change.record_of(EventKind::LogInFailed, user_id, email).await?;
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
         // The account as it is now: the owner may have taken the address back from a thief during
         // the check, and the thief must get no link.

@@ -4,7 +4,7 @@ use super::change::Change;
 use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link::{self, Link, Purpose};
 use crate::metrics;
 use crate::notice::{self, Notice};
@@ -159,7 +159,7 @@ impl NotMeLink<'_> {
         let is_reached = take_address_back(&mut change, &mut user, email).await?;
         let ended = change.replace_password(&user, &auth.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
-        change.record(Kind::Locked, &user).await?;
+        change.record(EventKind::Locked, &user).await?;
         let is_mailed = is_reached && disabled_at.is_none() && auth.has_mail();
         if is_mailed {
             // It is the owner's way back, and the link that caused it was mailed, so it is sent in
@@ -200,7 +200,7 @@ async fn take_address_back(
     if is_reached {
         let now = change.now;
         user::store::set_email(change, user.id, email, now).await?;
-        change.record(Kind::EmailChanged, user).await?;
+        change.record(EventKind::EmailChanged, user).await?;
         user.email = email.clone();
     }
     Ok(is_reached)

@@ -2,7 +2,7 @@
 
 use super::Auth;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::notice::{self, Notice};
 use crate::user::User;
 
@@ -42,7 +42,7 @@ impl Auth<'_> {
         let mut change = self.change_as_user().await?;
         let before = notice::wanted(&mut change, user.id).await?;
         notice::set(&mut change, user.id, wanted).await?;
-        change.record(Kind::NoticesChanged, user).await?;
+        change.record(EventKind::NoticesChanged, user).await?;
         if before.iter().any(|notice| !wanted.contains(notice)) {
             let content = change.content(&user.email);
             change.tell("notices_changed", user, &user.email, content).await?;

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
 use crate::db::Pools;
 use crate::error::Error;
-use crate::history::{self, Kind};
+use crate::history::{self, EventKind};
 use crate::link::{self, Purpose};
 use crate::mail::Mail;
 use crate::password::PasswordHash;
@@ -77,7 +77,7 @@ impl Operator {
 
         let now = change.now;
         let id = user::store::insert(&mut change, email, hash, None, now).await?;
-        change.record_of(Kind::SignedUp, Some(id), Some(email)).await?;
+        change.record_of(EventKind::SignedUp, Some(id), Some(email)).await?;
         change.commit().await?;
         Ok(true)
     }
@@ -90,7 +90,7 @@ impl Operator {
             user::store::set_disabled(change, id, Some(account.disabled_at.unwrap_or(now))).await?;
             sessions::end_of_user(change, id, None).await?;
             link::end_all(change, id).await?;
-            change.record(Kind::Disabled, &account.user).await
+            change.record(EventKind::Disabled, &account.user).await
         })
         .await
     }
@@ -104,7 +104,7 @@ impl Operator {
                 sessions::end_of_user(change, id, None).await?;
             }
             user::store::set_disabled(change, id, None).await?;
-            change.record(Kind::Enabled, &account.user).await
+            change.record(EventKind::Enabled, &account.user).await
         })
         .await
     }
@@ -113,7 +113,7 @@ impl Operator {
     pub async fn delete(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             user::store::delete(change, &account.user).await?;
-            change.note(Kind::Deleted, Some(account.user.id), Some(&account.user.email));
+            change.note(EventKind::Deleted, Some(account.user.id), Some(&account.user.email));
             Ok(())
         })
         .await
@@ -123,7 +123,7 @@ impl Operator {
     pub async fn unlock(&self, email: &Email) -> Result<bool, Error> {
         self.act(email, async |change, account| {
             change.forget_failures(&account.user.email).await?;
-            change.record(Kind::Unlocked, &account.user).await
+            change.record(EventKind::Unlocked, &account.user).await
         })
         .await
     }
@@ -139,7 +139,7 @@ impl Operator {
         };
 
         let token = change.print_link(Purpose::Reset, &account.user).await?;
-        change.record(Kind::ResetAsked, &account.user).await?;
+        change.record(EventKind::ResetAsked, &account.user).await?;
         change.commit().await?;
         let origin = self.config.site.url.as_deref().unwrap_or_default();
         Ok(Some(format!("{origin}/reset/{}", *token.to_text())))
@@ -166,7 +166,7 @@ impl Operator {
         };
 
         let ended = sessions::end_of_user(&mut change, account.user.id, None).await?;
-        change.record(Kind::SessionsEnded, &account.user).await?;
+        change.record(EventKind::SessionsEnded, &account.user).await?;
         change.commit().await?;
         Ok(Some(ended))
     }
@@ -176,7 +176,7 @@ impl Operator {
         let mut change = self.change().await?;
         change.take_time().await?;
         let ended = sessions::delete_all(&mut change).await?;
-        change.note(Kind::SessionsEnded, None, None);
+        change.note(EventKind::SessionsEnded, None, None);
         change.commit().await?;
         Ok(ended)
     }

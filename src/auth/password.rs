@@ -3,7 +3,7 @@
 use super::Auth;
 use crate::done::Act;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link;
 use crate::notice::Notice;
 use crate::password::{NewPassword, Password, PasswordError};
@@ -78,7 +78,7 @@ impl Auth<'_> {
         // A thief's devices are no longer known, and their failures no longer count.
         device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;
         change.forget_failures(&user.email).await?;
-        change.record(Kind::PasswordChanged, user).await?;
+        change.record(EventKind::PasswordChanged, user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordChanged, user, &user.email, content).await?;
         change.commit_session(self.session, renamed).await?;

@@ -6,7 +6,7 @@ use super::{Auth, LogInError};
 use crate::config::{Config, Registration};
 use crate::cookies::{SealedCookie, SealedCookies};
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link::Purpose;
 use crate::password::{NewPassword, PasswordError, PasswordHash};
 use crate::throttle::Outcome;
@@ -181,7 +181,7 @@ impl Auth<'_> {
             false => error.into(),
         })?;
         let user = User { id, email: email.clone(), created_at: now, verified_at: None };
-        change.record(Kind::SignedUp, &user).await?;
+        change.record(EventKind::SignedUp, &user).await?;
         // Otherwise somebody who signs up, deletes the account and signs up again could mail the
         // owner of the address without end.
         if change.may_mail("sign-up", email).await? {
@@ -202,7 +202,7 @@ impl Auth<'_> {
         let owner = change.owner(email).await?;
         let id = match owner {
             Some(Account { user, .. }) => {
-                change.record(Kind::SignUpRefused, &user).await?;
+                change.record(EventKind::SignUpRefused, &user).await?;
                 change.mail_taken("sign_up_taken", "/login", &user, email).await?;
                 change.begin_masked().await?;
                 change.pretend_link(email, hash).await?;
@@ -210,7 +210,7 @@ impl Auth<'_> {
                 Token::generate().id()
             }
             None => {
-                change.record_of(Kind::SignUpAsked, None, Some(email)).await?;
+                change.record_of(EventKind::SignUpAsked, None, Some(email)).await?;
                 change.begin_masked().await?;
                 let id = change.mail_sign_up(email, hash).await?;
                 change.end_masked(true).await?;

@@ -3,7 +3,7 @@
 use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link::{self, Link, Purpose};
 use crate::metrics;
 use crate::notice::{self, Notice};
@@ -65,7 +65,7 @@ impl Auth<'_> {
         change.begin(&self.limits_of_mail("reset", email)).await?;
         let user = account.filter(|account| account.disabled_at.is_none()).map(|found| found.user);
         let id = user.as_ref().map(|user| user.id);
-        change.record_of(Kind::ResetAsked, id, Some(email)).await?;
+        change.record_of(EventKind::ResetAsked, id, Some(email)).await?;
         change.begin_masked().await?;
         match &user {
             Some(user) => change.mail_link("reset", Purpose::Reset, user, &user.email).await?,
@@ -225,7 +225,7 @@ impl ResetLink<'_> {
         // A thief may have switched them off, above all this one.
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.forget_failures(&user.email).await?;
-        change.record(Kind::PasswordReset, &user).await?;
+        change.record(EventKind::PasswordReset, &user).await?;
         auth.note_link(&mut change, id, Act::PasswordReset, user.id).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordReset, &user, &user.email, content).await?;

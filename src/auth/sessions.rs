@@ -8,7 +8,7 @@ use crate::client::device;
 use crate::clock::Timestamp;
 use crate::done::{self, Act};
 use crate::error::Error;
-use crate::history::{self, Event, Kind};
+use crate::history::{self, Event, EventKind};
 use crate::metrics;
 use crate::session::life::handle;
 use crate::session::store::{self, Part};
@@ -138,14 +138,14 @@ impl Auth<'_> {
             if done.is_some_and(|done| done.user_id == Some(user.id)) {
                 return Ok(());
             }
-            change.note(Kind::Denied, Some(user.id), Some(&user.email));
+            change.note(EventKind::Denied, Some(user.id), Some(&user.email));
             change.commit().await?;
             return Err(EndSessionError::NoSuchSession);
         }
 
         let id = of_handle(name);
         done::insert(&mut change, id, Act::SessionEnded, Some(user.id), None, now).await?;
-        change.record(Kind::SessionEnded, user).await?;
+        change.record(EventKind::SessionEnded, user).await?;
         change.commit().await?;
         metrics::ended(1);
         if self.session.family() == family {
@@ -175,7 +175,7 @@ impl Auth<'_> {
         let mut change = self.change_as_user().await?;
         let ended = store::end_of_user(&mut change, user.id, self.session.family()).await?;
         if ended > 0 {
-            change.record(Kind::SessionsEnded, user).await?;
+            change.record(EventKind::SessionsEnded, user).await?;
         }
         change.commit().await?;
         metrics::ended(ended);

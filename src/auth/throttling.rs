@@ -8,7 +8,7 @@ use super::Auth;
 use super::change::{Accounts, Change};
 use crate::device;
 use crate::error::Error;
-use crate::history::{Kind, Line};
+use crate::history::{EventKind, Line};
 use crate::password::{NewPassword, Password, PasswordHash, Verdict};
 use crate::throttle::{self, Beyond, Key, Limit, Outcome, Rate};
 use crate::token::TokenId;
@@ -126,7 +126,7 @@ impl Auth<'_> {
         let mut change = self.accounts.change().await?;
         let limits: Vec<Limit> = self.limit_of_address().into_iter().collect();
         change.begin(&limits).await?;
-        change.record_of(Kind::LinkRefused, None, None).await?;
+        change.record_of(EventKind::LinkRefused, None, None).await?;
         change.commit().await
     }
 
@@ -181,7 +181,7 @@ impl Change<'_> {
         if begun.as_ref().is_err_and(Error::is_throttled) {
             Line {
                 at: now,
-                kind: Kind::Throttled,
+                kind: EventKind::Throttled,
                 ip_address: accounts.client.ip_address(),
                 user_id: user.map(|user| user.id),
                 email: user.map(|user| user.email.clone()),

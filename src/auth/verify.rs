@@ -5,7 +5,7 @@ use super::register::text;
 use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
-use crate::history::Kind;
+use crate::history::EventKind;
 use crate::link::{self, Link, Purpose};
 use crate::mail::Content;
 use crate::notice::{self, Notice};
@@ -130,8 +130,8 @@ impl Auth<'_> {
         let hash = if is_own { chosen } else { &void };
         let id = user::store::insert(&mut change, &link.email, hash, Some(now), now).await?;
         let user = User { id, email: link.email.clone(), created_at: now, verified_at: Some(now) };
-        change.record(Kind::SignedUp, &user).await?;
-        change.record(Kind::EmailVerified, &user).await?;
+        change.record(EventKind::SignedUp, &user).await?;
+        change.record(EventKind::EmailVerified, &user).await?;
         if !is_own {
             let done = Verified::WithoutPassword;
             return self.verified(change, token, user.id, done).await;
@@ -159,7 +159,7 @@ impl Auth<'_> {
             return Err(VerifyError::DeadLink);
         }
 
-        change.record(Kind::EmailVerified, &user).await?;
+        change.record(EventKind::EmailVerified, &user).await?;
         if is_own {
             return self.verified(change, token, user.id, Verified::Confirmed).await;
         }
@@ -195,7 +195,7 @@ impl Auth<'_> {
                 change.replace_password(user, &self.hasher.unusable()).await?
             }
         };
-        change.record(Kind::EmailChanged, &user).await?;
+        change.record(EventKind::EmailChanged, &user).await?;
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, user, &user.email, content).await?;
         let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };
@@ -380,7 +380,7 @@ impl VerifyLink<'_> {
         if auth.looked_at(&limits, verified).await?.matches {
             return Ok(());
         }
-        let (kind, user_id) = (Kind::ReauthenticationFailed, user.map(|user| user.id));
+        let (kind, user_id) = (EventKind::ReauthenticationFailed, user.map(|user| user.id));
         let mut change = auth.accounts.change().await?;
         change.settle(&limits, Outcome::Failed).await?;
         change.record_of(kind, user_id, Some(&self.email)).await?;

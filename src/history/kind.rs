@@ -10,25 +10,25 @@ macro_rules! kinds {
         /// export.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
-        pub enum Kind {
+        pub enum EventKind {
             $($(#[$doc])* $kind,)*
         }
 
-        impl Kind {
+        impl EventKind {
             /// Returns the stable name, such as `log_in_failed`.
             pub fn name(self) -> &'static str {
-                match self { $(Kind::$kind => $name,)* }
+                match self { $(EventKind::$kind => $name,)* }
             }
 
             pub(crate) fn parse(name: &str) -> Option<Self> {
-                match name { $($name => Some(Kind::$kind),)* _ => None }
+                match name { $($name => Some(EventKind::$kind),)* _ => None }
             }
         }
 
         /// Describes the event in words, for the user.
-        impl fmt::Display for Kind {
+        impl fmt::Display for EventKind {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Kind::$kind => $text,)* })
+                f.write_str(match self { $(EventKind::$kind => $text,)* })
             }
         }
     };
@@ -95,23 +95,23 @@ kinds! {
     Deleted = "deleted", "Account deleted";
 }
 
-impl Kind {
+impl EventKind {
     /// Returns whether strangers can cause it, as often as they like.
     pub(super) fn is_anybodys(self) -> bool {
         matches!(
             self,
-            Kind::LogInFailed
-                | Kind::ReauthenticationFailed
-                | Kind::LinkRefused
-                | Kind::SignUpAsked
-                | Kind::SignUpRefused
-                | Kind::EmailChangeRefused
-                | Kind::ResetAsked
+            EventKind::LogInFailed
+                | EventKind::ReauthenticationFailed
+                | EventKind::LinkRefused
+                | EventKind::SignUpAsked
+                | EventKind::SignUpRefused
+                | EventKind::EmailChangeRefused
+                | EventKind::ResetAsked
         )
     }
 }
 
-impl Serialize for Kind {
+impl Serialize for EventKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Kind;
+use super::EventKind;
 use crate::clock::Timestamp;
 use crate::user::Email;
 
@@ -20,7 +20,7 @@ use crate::user::Email;
 #[derive(Debug)]
 pub struct Line {
     pub at: Timestamp,
-    pub kind: Kind,
+    pub kind: EventKind,
     pub ip_address: String,
     pub user_id: Option<i64>,
     pub email: Option<Email>,
@@ -75,7 +75,7 @@ mod tests {
     fn a_log_line_has_a_stable_format() {
         let mut line = Line {
             at: 1_767_225_600,
-            kind: Kind::LogInFailed,
+            kind: EventKind::LogInFailed,
             ip_address: "203.0.113.7".into(),
             user_id: Some(12),
             email: Some(Email::parse("ada@example.org").unwrap()),

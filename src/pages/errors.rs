@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::clock::{Clock, Timestamp, wait_in_words};
 use crate::config::Config;
 use crate::error::{RetryAfter, Said};
-use crate::history::{Kind, Line};
+use crate::history::{EventKind, Line};
 use crate::mail::Mail;
 use crate::routing::{self, covers};
 use crate::session::Flash;
@@ -142,8 +142,8 @@ fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html>
 /// private page without a log-in.
 fn log_refusal(request: &Request<'_>, status: Status) {
     let kind = match status {
-        _ if is_refused(request) => Kind::CrossSite,
-        Status::Unauthorized | Status::Forbidden => Kind::Denied,
+        _ if is_refused(request) => EventKind::CrossSite,
+        Status::Unauthorized | Status::Forbidden => EventKind::Denied,
         _ => return,
     };
 
