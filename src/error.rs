@@ -36,13 +36,13 @@ pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 ///     a statement of the application's own is mistaken, or a cookie would have
 ///     to be set after the head of the response has gone.
 #[derive(Debug, Clone)]
-pub struct Error(Kind);
+pub struct Error(Cause);
 
 /// The error of a guard without a logged-in user.
-pub(crate) static UNAUTHORIZED: Error = Error(Kind::Unauthorized);
+pub(crate) static UNAUTHORIZED: Error = Error(Cause::Unauthorized);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum Cause {
     Unauthorized,
     Database(Arc<sqlx::Error>),
     FileGone,
@@ -61,32 +61,32 @@ impl Error {
     /// Returns whether a guard failed because nobody is logged in, or has logged in recently. Every
     /// other error of a guard is an outage.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self.0, Kind::Unauthorized)
+        matches!(self.0, Cause::Unauthorized)
     }
 
     /// Returns whether the session was ended while the request ran: by a log-out, on another
     /// device, or by its time-out.
     pub fn is_ended(&self) -> bool {
-        matches!(self.0, Kind::Ended)
+        matches!(self.0, Cause::Ended)
     }
 
     /// Returns whether the session's state would be larger than `session.state_limit`.
     pub fn is_too_large(&self) -> bool {
-        matches!(self.0, Kind::TooLarge)
+        matches!(self.0, Cause::TooLarge)
     }
 
     /// Returns whether the visitor has tried something too often, or their address has begun more
     /// sessions within an hour than `session.visitor_limit`.
     pub fn is_throttled(&self) -> bool {
-        matches!(self.0, Kind::TooMany | Kind::Throttled(_))
+        matches!(self.0, Cause::TooMany | Cause::Throttled(_))
     }
 
     /// Returns after how long the visitor may try again. `None`: it is not known.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self.0 {
-            Kind::Throttled(seconds) => seconds.max(1),
-            Kind::TooMany => THROTTLED_SECONDS,
-            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => BUSY_SECONDS,
+            Cause::Throttled(seconds) => seconds.max(1),
+            Cause::TooMany => THROTTLED_SECONDS,
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => BUSY_SECONDS,
             _ => return None,
         };
         Some(Duration::from_secs(seconds.unsigned_abs()))
@@ -96,64 +96,64 @@ impl Error {
     /// them all.
     pub fn code(&self) -> &'static str {
         match self.0 {
-            Kind::Unauthorized => "log_in_required",
-            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => "unavailable",
-            Kind::Ended => "session_ended",
-            Kind::TooLarge => "state_too_large",
-            Kind::TooMany => "too_many_sessions",
-            Kind::Throttled(_) => "throttled",
-            Kind::TooLate | Kind::Value(..) | Kind::Statement(_) => "internal",
+            Cause::Unauthorized => "log_in_required",
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => "unavailable",
+            Cause::Ended => "session_ended",
+            Cause::TooLarge => "state_too_large",
+            Cause::TooMany => "too_many_sessions",
+            Cause::Throttled(_) => "throttled",
+            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) => "internal",
         }
     }
 
     /// Returns whether a stored value has another type than the one asked for, or a value cannot be
     /// stored as JSON.
     pub fn is_value(&self) -> bool {
-        matches!(self.0, Kind::Value(..))
+        matches!(self.0, Cause::Value(..))
     }
 
     pub(crate) fn ended() -> Self {
-        Error(Kind::Ended)
+        Error(Cause::Ended)
     }
 
     pub(crate) fn too_large() -> Self {
-        Error(Kind::TooLarge)
+        Error(Cause::TooLarge)
     }
 
     pub(crate) fn too_many() -> Self {
-        Error(Kind::TooMany)
+        Error(Cause::TooMany)
     }
 
     /// The visitor may try again after this many seconds.
     pub(crate) fn throttled(seconds: Timestamp) -> Self {
-        Error(Kind::Throttled(seconds))
+        Error(Cause::Throttled(seconds))
     }
 
     pub(crate) fn too_late() -> Self {
-        Error(Kind::TooLate)
+        Error(Cause::TooLate)
     }
 
     /// The value of `key` is not a `T`. The error does not quote the value, as serde's message
     /// does, because it may be a secret.
     pub(crate) fn value<T>(key: &str) -> Self {
-        Error(Kind::Value(key.to_owned(), std::any::type_name::<T>()))
+        Error(Cause::Value(key.to_owned(), std::any::type_name::<T>()))
     }
 
     /// Every hashing worker was busy for as long as a request may wait.
     pub(crate) fn overloaded() -> Self {
-        Error(Kind::Overloaded)
+        Error(Cause::Overloaded)
     }
 
     /// The database file is no longer the one that was opened.
     #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL has no file"))]
     pub(crate) fn file_gone() -> Self {
-        Error(Kind::FileGone)
+        Error(Cause::FileGone)
     }
 
     /// Returns whether the statement broke the unique constraint of `users.email`.
     pub(crate) fn is_duplicate_email(&self) -> bool {
         match &self.0 {
-            Kind::Statement(error) => error.as_database_error().is_some_and(|error| {
+            Cause::Statement(error) => error.as_database_error().is_some_and(|error| {
                 error.is_unique_violation()
                     && (error.message().contains("users.email")
                         || error.constraint() == Some("users_email_key"))
@@ -165,12 +165,12 @@ impl Error {
     /// Returns the status of the answer.
     pub fn status(&self) -> Status {
         match self.0 {
-            Kind::Database(_) | Kind::FileGone | Kind::Overloaded => Status::ServiceUnavailable,
-            Kind::Unauthorized => Status::Unauthorized,
-            Kind::Ended => Status::Conflict,
-            Kind::TooLarge => Status::PayloadTooLarge,
-            Kind::TooMany | Kind::Throttled(_) => Status::TooManyRequests,
-            Kind::TooLate | Kind::Value(..) | Kind::Statement(_) => Status::InternalServerError,
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => Status::ServiceUnavailable,
+            Cause::Unauthorized => Status::Unauthorized,
+            Cause::Ended => Status::Conflict,
+            Cause::TooLarge => Status::PayloadTooLarge,
+            Cause::TooMany | Cause::Throttled(_) => Status::TooManyRequests,
+            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) => Status::InternalServerError,
         }
     }
 }
@@ -178,21 +178,21 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
-            Kind::Database(error) => match &**error {
+            Cause::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
+            Cause::Database(error) => match &**error {
                 // It is one of ours, which says everything.
                 sqlx::Error::Configuration(problem) => write!(f, "{problem}"),
                 error => write!(f, "the database failed: {error}"),
             },
-            Kind::FileGone => f.write_str("the database file was removed or replaced"),
-            Kind::Overloaded => f.write_str("the password workers are busy"),
-            Kind::Ended => f.write_str("the session was ended meanwhile"),
-            Kind::TooLarge => f.write_str("the session's state would be too large"),
-            Kind::TooMany => f.write_str("too many sessions were begun from one address"),
-            Kind::Throttled(seconds) => write!(f, "tried too often; again in {seconds} s"),
-            Kind::TooLate => f.write_str("a cookie cannot be set once the response has begun"),
-            Kind::Value(key, kind) => write!(f, "the session's value {key:?} is no {kind}"),
-            Kind::Statement(error) => write!(f, "a statement failed: {error}"),
+            Cause::FileGone => f.write_str("the database file was removed or replaced"),
+            Cause::Overloaded => f.write_str("the password workers are busy"),
+            Cause::Ended => f.write_str("the session was ended meanwhile"),
+            Cause::TooLarge => f.write_str("the session's state would be too large"),
+            Cause::TooMany => f.write_str("too many sessions were begun from one address"),
+            Cause::Throttled(seconds) => write!(f, "tried too often; again in {seconds} s"),
+            Cause::TooLate => f.write_str("a cookie cannot be set once the response has begun"),
+            Cause::Value(key, kind) => write!(f, "the session's value {key:?} is no {kind}"),
+            Cause::Statement(error) => write!(f, "a statement failed: {error}"),
         }
     }
 }
@@ -200,7 +200,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Database(error) | Kind::Statement(error) => Some(&**error),
+            Cause::Database(error) | Cause::Statement(error) => Some(&**error),
             _ => None,
         }
     }
@@ -229,12 +229,12 @@ impl From<sqlx::Error> for Error {
 
         match &error {
             RowNotFound | ColumnNotFound(_) | ColumnDecode { .. } | Decode(_) | Encode(_) => {
-                Error(Kind::Statement(error.into()))
+                Error(Cause::Statement(error.into()))
             }
             Database(inner) if !matches!(inner.kind(), Other) => {
-                Error(Kind::Statement(error.into()))
+                Error(Cause::Statement(error.into()))
             }
-            _ => Error(Kind::Database(error.into())),
+            _ => Error(Cause::Database(error.into())),
         }
     }
 }
@@ -244,7 +244,7 @@ impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status();
         request.local_cache(|| Said { code: Some(self.code()), message: None });
-        if let Kind::Throttled(seconds) = self.0 {
+        if let Cause::Throttled(seconds) = self.0 {
             request.local_cache(|| RetryAfter(Some(seconds)));
         }
         match status.class().is_server_error() {

@@ -16,20 +16,20 @@ const AT_ONCE: usize = 100;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum ColumnKind {
     Integer,
     Boolean,
     Text,
     Bytes,
 }
 
-use Kind::{Boolean, Bytes, Integer, Text};
+use ColumnKind::{Boolean, Bytes, Integer, Text};
 
 /// One of our tables.
 #[derive(Debug)]
 pub struct Table {
     pub name: &'static str,
-    columns: &'static [(&'static str, Kind)],
+    columns: &'static [(&'static str, ColumnKind)],
     /// How many of the columns are its key. They come first.
     key: usize,
     /// Whether the database numbers its rows, in the first column.
@@ -396,7 +396,7 @@ async fn read(
     db: &mut Connection,
     text: String,
     values: Values,
-    columns: &[(&str, Kind)],
+    columns: &[(&str, ColumnKind)],
 ) -> Result<Vec<Values>, Error> {
     let query = values.into_iter().fold(sql::query_made(text), |query, value| query.bind(value));
     let rows = db
@@ -414,7 +414,7 @@ async fn read(
     Ok(rows)
 }
 
-fn of_row<'r, R: Row>(row: &'r R, columns: &[(&str, Kind)]) -> Result<Values, sqlx::Error>
+fn of_row<'r, R: Row>(row: &'r R, columns: &[(&str, ColumnKind)]) -> Result<Values, sqlx::Error>
 where
     usize: ColumnIndex<R>,
     Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
@@ -422,7 +422,7 @@ where
     Option<String>: Decode<'r, R::Database> + Type<R::Database>,
     Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
 {
-    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
+    let value = |(index, (_, kind)): (usize, &(&str, ColumnKind))| {
         Ok(match kind {
             Integer => Value::Integer(row.try_get(index)?),
             Boolean => Value::Boolean(row.try_get(index)?),

@@ -40,14 +40,14 @@ pub struct Pools(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    engine: Engine,
     in_flight: InFlight,
     versions: Arc<Versions>,
     readiness: Readiness,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Engine {
     Sqlite(SqlitePools),
     Postgres(PostgresPool),
 }
@@ -61,9 +61,9 @@ impl Pools {
     /// When no reader is free within a second, three on PostgreSQL, or the file
     /// is no longer the one that was opened.
     pub async fn read(&self) -> Result<Connection, Error> {
-        match &self.0.kind {
-            Kind::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
-            Kind::Postgres(pool) => {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
+            Engine::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
                 match pool.has_named_statements() {
                     true => Ok(Connection::postgres_reader(pool.read().await?, deadline)),
@@ -86,11 +86,11 @@ impl Pools {
     /// PostgreSQL, when no connection is free within three seconds, in which the
     /// whole transaction must be done.
     pub async fn write(&self) -> Result<Transaction, Error> {
-        match &self.0.kind {
-            Kind::Sqlite(pools) => {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => {
                 Ok(Transaction::sqlite_writer(pools.write().await?, self.0.versions.clone()))
             }
-            Kind::Postgres(pool) => {
+            Engine::Postgres(pool) => {
                 let deadline = Instant::now() + PATIENCE;
                 let is_named = pool.has_named_statements();
                 let (tx, versions) = (pool.write().await?, self.0.versions.clone());
@@ -106,21 +106,21 @@ impl Pools {
     ///
     /// As [`write()`](Self::write()), some of them with the first statement.
     pub(crate) async fn write_soon(&self) -> Result<Transaction, Error> {
-        match &self.0.kind {
-            Kind::Sqlite(pools) => {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => {
                 let writer = pools.write_soon().await?;
                 Ok(Transaction::sqlite_writer(writer, self.0.versions.clone()))
             }
-            Kind::Postgres(_) => self.write().await,
+            Engine::Postgres(_) => self.write().await,
         }
     }
 
     /// The version of the session `id`: as long as it stays the same, so does what is
     /// stored of it. `None`: that cannot be told now.
     pub(crate) fn version(&self, id: impl Into<Key>) -> Option<u64> {
-        let is_known = match &self.0.kind {
-            Kind::Sqlite(pools) => pools.is_known(),
-            Kind::Postgres(pool) => pool.is_known(&self.0.versions),
+        let is_known = match &self.0.engine {
+            Engine::Sqlite(pools) => pools.is_known(),
+            Engine::Postgres(pool) => pool.is_known(&self.0.versions),
         };
         is_known.then(|| self.version_of(id))
     }
@@ -149,9 +149,9 @@ impl Pools {
     /// The same by the application's clock.
     pub(crate) async fn is_ready_by(&self, clock: &Clock) -> bool {
         let probe = async {
-            match &self.0.kind {
-                Kind::Sqlite(pools) => pools.probe().await,
-                Kind::Postgres(pool) => pool.probe().await,
+            match &self.0.engine {
+                Engine::Sqlite(pools) => pools.probe().await,
+                Engine::Postgres(pool) => pool.probe().await,
             }
         };
         let look = async { matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(()))) };
@@ -161,9 +161,9 @@ impl Pools {
     /// Whether the database finds nothing wrong with what it has stored. PostgreSQL is not
     /// asked.
     pub(crate) async fn is_sound(&self) -> Result<bool, Error> {
-        match &self.0.kind {
-            Kind::Sqlite(pools) => pools.is_sound().await,
-            Kind::Postgres(_) => Ok(true),
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.is_sound().await,
+            Engine::Postgres(_) => Ok(true),
         }
     }
 
@@ -176,12 +176,14 @@ impl Pools {
     /// either is too old, or it is a file and the feature `sqlite` is off.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
         let versions = Arc::new(Versions::default());
-        let kind = match config {
-            DatabaseConfig::Sqlite(path) => Kind::Sqlite(SqlitePools::open(path, &versions).await?),
-            DatabaseConfig::Postgres(config) => Kind::Postgres(PostgresPool::open(config).await?),
+        let engine = match config {
+            DatabaseConfig::Sqlite(path) => {
+                Engine::Sqlite(SqlitePools::open(path, &versions).await?)
+            }
+            DatabaseConfig::Postgres(config) => Engine::Postgres(PostgresPool::open(config).await?),
         };
         let (in_flight, readiness) = Default::default();
-        Ok(Pools(Arc::new(Inner { kind, in_flight, versions, readiness })))
+        Ok(Pools(Arc::new(Inner { engine, in_flight, versions, readiness })))
     }
 
     /// Applies what is missing of the embedded migrations, all in one
@@ -193,12 +195,12 @@ impl Pools {
     /// table of a name of ours, with what to do. Nothing has changed then.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
-            match &self.0.kind {
-                Kind::Sqlite(pools) => pools.migrate(&migrations::SQLITE).await,
-                Kind::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
+            match &self.0.engine {
+                Engine::Sqlite(pools) => pools.migrate(&migrations::SQLITE).await,
+                Engine::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
             }
         };
-        let is_postgres = matches!(self.0.kind, Kind::Postgres(_));
+        let is_postgres = matches!(self.0.engine, Engine::Postgres(_));
         migrate.await.map_err(|error: Error| migrations::failed(&error, is_postgres))
     }
 
@@ -206,7 +208,7 @@ impl Pools {
     /// of its transactions was. PostgreSQL does so by itself.
     pub(crate) async fn tidy(&self) -> Result<Duration, Error> {
         let mut longest = Duration::ZERO;
-        if matches!(self.0.kind, Kind::Postgres(_)) {
+        if matches!(self.0.engine, Engine::Postgres(_)) {
             return Ok(longest);
         }
         for _ in 0..10 {
@@ -223,7 +225,7 @@ impl Pools {
     /// of its transactions.
     pub(crate) async fn stand_back(&self) {
         sleep(PAUSE).await;
-        if let Kind::Sqlite(pools) = &self.0.kind {
+        if let Engine::Sqlite(pools) = &self.0.engine {
             pools.wait_for_disk().await;
         }
     }
@@ -247,9 +249,9 @@ impl Pool for Pools {
     async fn close(&self) {
         self.0.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
         let close = async {
-            match &self.0.kind {
-                Kind::Sqlite(pools) => pools.close().await,
-                Kind::Postgres(pool) => pool.close().await,
+            match &self.0.engine {
+                Engine::Sqlite(pools) => pools.close().await,
+                Engine::Postgres(pool) => pool.close().await,
             }
         };
         if timeout(CLOSING, close).await.is_err() {
