@@ -3,7 +3,7 @@
 //!
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `rocket_login_sessions_total` | counter | `event`: one of [`Event`] |
+//! | `rocket_login_sessions_total` | counter | `event`: one of [`SessionEvent`] |
 //! | `rocket_login_sessions_swept_total` | counter | |
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
@@ -26,7 +26,7 @@ pub use prometheus::prometheus;
 /// An event in the life of a session. The code is the value of the label `event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum SessionEvent {
     /// `created`: a visitor or a log-in began a session.
     Created,
     /// `regenerated`: the session got a new token.
@@ -42,14 +42,14 @@ pub enum Event {
     Dropped,
 }
 
-pub(crate) fn count(event: Event) {
+pub(crate) fn count(event: SessionEvent) {
     let name = match event {
-        Event::Created => "created",
-        Event::Regenerated => "regenerated",
-        Event::Ended => "ended",
-        Event::Refused => "refused",
-        Event::Conflict => "conflict",
-        Event::Dropped => "dropped",
+        SessionEvent::Created => "created",
+        SessionEvent::Regenerated => "regenerated",
+        SessionEvent::Ended => "ended",
+        SessionEvent::Refused => "refused",
+        SessionEvent::Conflict => "conflict",
+        SessionEvent::Dropped => "dropped",
     };
     counter!("rocket_login_sessions_total", "event" => name).increment(1);
 }

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pools};
 use crate::error::Error;
-use crate::metrics::{self, Event};
+use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
 use crate::user::User;
 use ipnet::IpNet;
@@ -82,7 +82,7 @@ impl Sessions {
         });
         let tokens: Vec<_> = tokens.take(cookies::MOST_OPENED).collect();
         if is_any && tokens.is_empty() {
-            metrics::count(Event::Refused);
+            metrics::count(SessionEvent::Refused);
         }
         tokens
     }
@@ -224,7 +224,7 @@ impl Session {
         // The futures are in boxes, here and below. Without them the memory for the statements
         // would be moved with every request.
         let Some(Found { record, user, data }) = Box::pin(self.find(id, now)).await? else {
-            metrics::count(Event::Refused);
+            metrics::count(SessionEvent::Refused);
             return Ok(None);
         };
         let Some(state) = value::parse(&data) else { return Ok(Some(Row::Unreadable(record))) };
@@ -291,7 +291,7 @@ impl Session {
 
     async fn drop_unreadable(mut self, token: Token, record: Record) -> Result<Session, Error> {
         log::error!("a session's state cannot be read, so the session is dropped");
-        metrics::count(Event::Dropped);
+        metrics::count(SessionEvent::Dropped);
         self.current = Mutex::new(Some(Current::new(token, record, Arc::default())));
         self.destroy().await?;
         Ok(self)

@@ -14,14 +14,14 @@ use super::value::{self, State};
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::metrics::{self, Event};
+use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
 
 /// A session whose row is inserted or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
 pub(crate) struct Started {
     current: Current,
-    event: Event,
+    event: SessionEvent,
     /// The number of the account's other sessions that this one ends.
     ended: u64,
 }
@@ -96,7 +96,7 @@ impl Session {
             return Err(value::ended());
         }
         current.token = Arc::new(token);
-        Ok(Started { current, event: Event::Regenerated, ended: 0 })
+        Ok(Started { current, event: SessionEvent::Regenerated, ended: 0 })
     }
 
     /// Checks that the session has not been ended since the request began. The caller is about to
@@ -141,7 +141,7 @@ impl Session {
             let mut tx = self.db.write_soon().await?;
             store::delete(&mut tx, family).await?;
             tx.commit().await?;
-            metrics::count(Event::Ended);
+            metrics::count(SessionEvent::Ended);
         }
 
         self.forget();
@@ -282,7 +282,7 @@ impl Session {
             self.commit(tx, started).await?;
         }
 
-        metrics::count(Event::Ended);
+        metrics::count(SessionEvent::Ended);
         Ok(())
     }
 
@@ -341,7 +341,7 @@ impl Session {
         store::insert(tx, &record, &value::serialize(&state)?, &self.client).await?;
         let current =
             Current { token: Arc::new(token), record, state: Arc::new(state), is_new: true };
-        Ok(Started { current, event: Event::Created, ended: 0 })
+        Ok(Started { current, event: SessionEvent::Created, ended: 0 })
     }
 
     /// Commits `tx`, and then sends the cookie of the session that was started or renamed in it. So

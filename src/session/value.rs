@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::metrics::{self, Event};
+use crate::metrics::{self, SessionEvent};
 
 /// The deepest nesting of JSON that `serde_json` can read.
 const DEEPEST: usize = 127;
@@ -23,7 +23,7 @@ pub fn parse(data: &str) -> Option<State> {
 
 /// Counts a conflict and returns the error for a session that another request or device has ended.
 pub fn ended() -> Error {
-    metrics::count(Event::Conflict);
+    metrics::count(SessionEvent::Conflict);
     Error::ended()
 }
 
