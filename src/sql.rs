@@ -171,7 +171,7 @@ impl<'q, T, R> Query<'q, T, R> {
     }
 
     /// What it changes of a session that is there is said where it is run, with
-    /// `Connection::changes()`. Otherwise every session counts as changed.
+    /// `Connection::effects()`. Otherwise every session counts as changed.
     pub(crate) fn declared(mut self) -> Self {
         self.is_declared = true;
         self

@@ -12,7 +12,7 @@ use super::calls;
 use super::deadline::{at_least, within};
 use super::deferred::{Batch, Deferred};
 use super::sqlite::{Lease, Writer};
-use super::versions::{Changes, Versions};
+use super::versions::{Effects, Versions};
 use crate::error::Error;
 use crate::sql::How;
 #[cfg(feature = "sqlite")]
@@ -27,7 +27,7 @@ pub struct Connection {
     /// library would wait for as long as it does.
     pub(super) deadline: Option<Instant>,
     /// What has been written so far.
-    changes: Changes,
+    effects: Effects,
     /// SQLite's: what is written with the next statement.
     deferred: Deferred,
 }
@@ -52,7 +52,7 @@ pub struct Transaction {
 /// A commit on PostgreSQL: when it is over, the versions move on, however that was.
 struct Committing {
     versions: Arc<Versions>,
-    changes: Changes,
+    effects: Effects,
     is_done: bool,
 }
 
@@ -64,8 +64,8 @@ pub(crate) enum Backend<'c> {
 
 impl Connection {
     fn new(inner: Inner, is_named: bool, deadline: Option<Instant>) -> Self {
-        let (changes, deferred) = Default::default();
-        Connection { inner, is_named, deadline, changes, deferred }
+        let (effects, deferred) = Default::default();
+        Connection { inner, is_named, deadline, effects, deferred }
     }
 
     pub(super) fn sqlite_reader(db: Lease) -> Self {
@@ -92,7 +92,7 @@ impl Connection {
     /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
     #[cfg(feature = "sqlite")]
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
-        self.changes.add_all(); // who knows
+        self.effects.add_all(); // who knows
         if let Inner::Sqlite(lease) = &mut self.inner {
             // Nobody after this one may read in what he leaves open.
             lease.may_begin();
@@ -107,7 +107,7 @@ impl Connection {
     /// `databases.login.named_statements = false`, a statement on it must say
     /// `persistent(false)`.
     pub fn postgres(&mut self) -> Option<&mut PgConnection> {
-        self.changes.add_all();
+        self.effects.add_all();
         match self.backend() {
             Backend::Postgres(db, _) => Some(db),
             Backend::Sqlite(_) => None,
@@ -119,8 +119,8 @@ impl Connection {
     }
 
     /// What is written changes this of the sessions, once it is committed.
-    pub(crate) fn changes(&mut self) -> &mut Changes {
-        &mut self.changes
+    pub(crate) fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
     }
 
     /// What is run with the next statement. `None`: everything is run at once, as where an
@@ -150,12 +150,12 @@ impl Connection {
     }
 
     pub(super) fn backend(&mut self) -> Backend<'_> {
-        let Connection { inner, is_named, changes, deferred, .. } = self;
+        let Connection { inner, is_named, effects, deferred, .. } = self;
         let is_named = *is_named;
         match inner {
-            Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, changes }),
+            Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, effects }),
             Inner::SqliteWrite(writer) => {
-                Backend::Sqlite(Batch { db: writer.db(), deferred, changes })
+                Backend::Sqlite(Batch { db: writer.db(), deferred, effects })
             }
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),
@@ -189,12 +189,12 @@ impl Transaction {
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
         let Transaction { connection, versions } = self;
-        let Connection { inner, deadline, changes, deferred, .. } = connection;
+        let Connection { inner, deadline, effects, deferred, .. } = connection;
         calls::note();
         match inner {
-            Inner::SqliteWrite(writer) => writer.commit(&versions, changes, deferred).await?,
+            Inner::SqliteWrite(writer) => writer.commit(&versions, effects, deferred).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
-                let mut committing = Committing { versions, changes, is_done: false };
+                let mut committing = Committing { versions, effects, is_done: false };
                 // Given up a moment too early, it would be reported as failed and
                 // have happened.
                 within(deadline.map(at_least), tx.commit()).await?;
@@ -217,7 +217,7 @@ impl Drop for Committing {
         if !self.is_done {
             self.versions.rename();
         }
-        self.versions.advance(&self.changes);
+        self.versions.advance(&self.effects);
     }
 }
 
@@ -256,10 +256,10 @@ mod tests {
     fn an_abandoned_commit_is_not_treated_as_known() {
         let versions = Arc::new(Versions::default());
         let commit = |is_done| {
-            let mut changes = Changes::default();
-            changes.add_all();
+            let mut effects = Effects::default();
+            effects.add_all();
             let before = versions.name();
-            drop(Committing { versions: versions.clone(), changes, is_done });
+            drop(Committing { versions: versions.clone(), effects, is_done });
             versions.name() == before
         };
         assert!(commit(true));

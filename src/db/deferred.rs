@@ -8,7 +8,7 @@ use rocket::futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
 
 use super::effect::writes;
-use super::versions::Changes;
+use super::versions::Effects;
 use crate::sql::{self, Query, SqliteArguments, SqliteConnection, SqliteRow, Value, Whole};
 
 /// What is run before the next statement, in the same transaction.
@@ -24,7 +24,7 @@ pub struct Deferred {
 pub struct Batch<'c> {
     pub db: &'c mut SqliteConnection,
     pub deferred: &'c mut Deferred,
-    pub changes: &'c mut Changes,
+    pub effects: &'c mut Effects,
 }
 
 /// What came of a statement.
@@ -59,7 +59,7 @@ impl Deferred {
 impl Batch<'_> {
     /// Runs it behind everything that was deferred.
     pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Outcome, sqlx::Error> {
-        let Batch { db, deferred, changes } = self;
+        let Batch { db, deferred, effects } = self;
         let before = deferred.take()?;
         let count = before.len();
         let written: Vec<_> = before.iter().map(writes).chain([writes(&last)]).collect();
@@ -73,7 +73,7 @@ impl Batch<'_> {
                 Either::Left(done) => {
                     outcome.affected = done.rows_affected();
                     if outcome.affected > 0 {
-                        changes.note_written(written.get(over).copied().unwrap_or_default());
+                        effects.note_written(written.get(over).copied().unwrap_or_default());
                     }
                     over += 1;
                     deferred.is_lost = over < count;
@@ -95,7 +95,7 @@ impl Batch<'_> {
         let (written, (text, values)) = (writes(&last), joined(Vec::new(), last)?);
         let row = self.db.fetch_optional(sqlx::query_with(text, values)).await?;
         if row.is_some() {
-            self.changes.note_written(written);
+            self.effects.note_written(written);
         }
         Ok(row)
     }

@@ -23,7 +23,7 @@ use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 
 use super::deadline::{PATIENCE, within};
 use super::server;
-use super::versions::{Changes, Key, Versions};
+use super::versions::{Effects, Key, Versions};
 use crate::error::Error;
 
 const CHANNEL: &str = "login_sessions";
@@ -206,14 +206,14 @@ fn hear_of_sessions(payload: &str, versions: &Versions) {
         return;
     }
 
-    let mut changes = Changes::default();
+    let mut effects = Effects::default();
     for id in ids.split(',') {
         match key(id) {
-            Some(id) => changes.add(id),
-            None => changes.add_all(),
+            Some(id) => effects.add(id),
+            None => effects.add_all(),
         }
     }
-    versions.advance(&changes);
+    versions.advance(&effects);
 }
 
 /// Reads 64 hexadecimal digits. `None` means that `text` is anything else.

@@ -8,7 +8,7 @@ impl<T, R> Query<'_, T, R> {
     /// Tells what it may change.
     fn tell(&self, db: &mut Connection) {
         if !self.is_declared && effect::may_change_sessions(&self.text) {
-            db.changes().add_all();
+            db.effects().add_all();
         }
     }
 

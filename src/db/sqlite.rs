@@ -21,7 +21,7 @@ use sqlx_core::migrate::Migrator;
 
 use super::deferred::{Batch, Deferred};
 use super::open_error::OpenError;
-use super::versions::{Changes, Versions, Written};
+use super::versions::{Effects, Versions, Written};
 use crate::background;
 use crate::error::Error;
 use crate::sql;
@@ -328,15 +328,15 @@ impl Writer {
     pub async fn commit(
         self,
         versions: &Versions,
-        mut changes: Changes,
+        mut effects: Effects,
         mut deferred: Deferred,
     ) -> Result<(), sqlx::Error> {
         let Writer { mut lease, pools } = self;
         // Where everything was deferred, the write lock is yet to be taken: a commit of
         // somebody else's in between makes two, and none of them is taken for ours.
         let committing = pools.index.as_ref().map(|index| index.begin_commit());
-        let (deferred, changes) = (&mut deferred, &mut changes);
-        let is_in_doubt = committing.is_some() && changes.written() == Written::Perhaps;
+        let (deferred, effects) = (&mut deferred, &mut effects);
+        let is_in_doubt = committing.is_some() && effects.written() == Written::Perhaps;
         let is_marked = pools.can_mark && is_in_doubt;
         if lease.is_transaction() {
             if is_marked {
@@ -346,18 +346,18 @@ impl Writer {
             if is_marked {
                 deferred.add(sql::query(MARK));
             }
-            let batch = Batch { db: lease.db(), deferred, changes };
+            let batch = Batch { db: lease.db(), deferred, effects };
             batch.run(sql::query("COMMIT")).await?;
         }
         if is_marked {
-            changes.note_written(Written::Surely);
+            effects.note_written(Written::Surely);
         }
         lease.commit().await?;
         let Some(committing) = committing else {
-            versions.advance(changes);
+            versions.advance(effects);
             return Ok(());
         };
-        if committing.end(changes) > LONG_LOG {
+        if committing.end(effects) > LONG_LOG {
             pools.shorten_log();
         }
         Ok(())

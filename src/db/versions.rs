@@ -21,7 +21,7 @@ pub struct Versions {
 
 /// What a transaction changes of the sessions, and of whom they belong to.
 #[derive(Debug, Clone, Default)]
-pub struct Changes {
+pub struct Effects {
     all: bool,
     sessions: Vec<Key>,
     written: Written,
@@ -72,20 +72,20 @@ impl Versions {
 
     /// Each session of `changes` has changed: its version is one more than before,
     /// unless others have changed something too.
-    pub fn advance(&self, changes: &Changes) {
-        let mut counters: Vec<usize> = changes.sessions.iter().copied().map(counter).collect();
+    pub fn advance(&self, effects: &Effects) {
+        let mut counters: Vec<usize> = effects.sessions.iter().copied().map(counter).collect();
         counters.sort_unstable();
         counters.dedup();
         for counter in counters {
             self.counters[counter].fetch_add(1, SeqCst);
         }
-        if changes.all {
+        if effects.all {
             self.advance_all();
         }
     }
 }
 
-impl Changes {
+impl Effects {
     pub fn add(&mut self, id: impl Into<Key>) {
         self.sessions.push(id.into());
     }

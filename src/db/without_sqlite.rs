@@ -10,7 +10,7 @@ use sqlx_core::migrate::Migrator;
 
 use super::deferred::Deferred;
 use super::open_error::OpenError;
-use super::versions::{Changes, Versions};
+use super::versions::{Effects, Versions};
 use crate::config::without_sqlite;
 use crate::error::Error;
 use crate::sql::SqliteConnection;
@@ -122,7 +122,7 @@ impl Writer {
         match *self {}
     }
 
-    pub async fn commit(self, _: &Versions, _: Changes, _: Deferred) -> Result<(), sqlx::Error> {
+    pub async fn commit(self, _: &Versions, _: Effects, _: Deferred) -> Result<(), sqlx::Error> {
         match self {}
     }
 }

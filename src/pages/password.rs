@@ -12,7 +12,7 @@ use crate::web::Posted;
 
 /// The fields of the form.
 #[derive(FromForm)]
-pub struct Change {
+pub struct ChosenPassword {
     #[field(default = String::new())]
     current_password: String,
     #[field(default = String::new())]
@@ -29,9 +29,9 @@ pub async fn submit(
     page: Page<'_>,
     user: &User,
     auth: Auth<'_>,
-    form: Posted<Change>,
+    form: Posted<ChosenPassword>,
 ) -> Result<Redirect, Rejection> {
-    let Posted(Change { current_password, new_password }) = form;
+    let Posted(ChosenPassword { current_password, new_password }) = form;
     let refuse = |errors| page.refuse("password", errors, context! {});
 
     let mut errors = FieldErrors::new();

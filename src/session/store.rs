@@ -215,7 +215,7 @@ pub async fn update_states(db: &mut Transaction, changed: &[(TokenId, &str)]) ->
         query = query.bind(*id).bind(*data);
     }
     query.defer(&mut *db).await?;
-    changed.iter().for_each(|(id, _)| db.changes().add(*id));
+    changed.iter().for_each(|(id, _)| db.effects().add(*id));
     Ok(())
 }
 
@@ -268,7 +268,7 @@ pub async fn rename(
     .surely()
     .execute(&mut *db)
     .await?;
-    db.changes().add(old);
+    db.effects().add(old);
     Ok(renamed == 1)
 }
 
@@ -286,7 +286,7 @@ pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error
     .declared()
     .execute(&mut *db)
     .await?;
-    db.changes().add(record.id);
+    db.effects().add(record.id);
     Ok(changed == 1)
 }
 
@@ -346,7 +346,7 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<TokenId
         query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
     }
     let touched: Vec<TokenId> = query.fetch_all(&mut *db).await?;
-    touched.iter().for_each(|id| db.changes().add(*id));
+    touched.iter().for_each(|id| db.effects().add(*id));
     Ok(touched)
 }
 
@@ -359,7 +359,7 @@ pub async fn delete(db: &mut Connection, family: TokenId) -> Result<bool, Error>
             .declared()
             .fetch_all(&mut *db)
             .await?;
-    ended.iter().for_each(|id| db.changes().add(*id));
+    ended.iter().for_each(|id| db.effects().add(*id));
     Ok(!ended.is_empty())
 }
 
@@ -508,7 +508,7 @@ pub async fn end_oldest(
     .declared()
     .fetch_all(&mut *db)
     .await?;
-    ended.iter().for_each(|id| db.changes().add(*id));
+    ended.iter().for_each(|id| db.effects().add(*id));
     Ok(ended.len() as u64)
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Instant;
 
-use crate::db::versions::{Changes, Versions, Written};
+use crate::db::versions::{Effects, Versions, Written};
 
 /// Where a file that is mapped and the same file read are one and the same.
 pub const IS_READABLE: bool = cfg!(any(
@@ -177,12 +177,12 @@ impl WalIndex {
 
 impl Committing<'_> {
     /// After the commit, which has made `changes`. Returns how many pages are in the log.
-    pub fn end(self, changes: &Changes) -> u32 {
+    pub fn end(self, effects: &Effects) -> u32 {
         let versions = &self.index.versions;
-        versions.advance(changes);
+        versions.advance(effects);
         let mut known = self.index.known();
         let after = self.index.read();
-        let is_written = changes.written() == Written::Surely;
+        let is_written = effects.written() == Written::Surely;
         if is_written && after.is_some() && after == self.before {
             // As on some file systems of other machines, or of sandboxes.
             if !self.index.is_blind.swap(true, SeqCst) {
@@ -259,7 +259,7 @@ mod tests {
         tx.commit().await.unwrap();
         // Another process gets the lock before this task is woken.
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
-        committing.end(&Changes::default());
+        committing.end(&Effects::default());
 
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert!(index.is_known(|| true));
@@ -278,9 +278,9 @@ mod tests {
         ] {
             let create = "CREATE TEMPORARY TABLE IF NOT EXISTS temporary (x)";
             sqlx::query(create).execute(&mut ours).await.unwrap();
-            let (mut changes, mut deferred) = (Changes::default(), Deferred::default());
+            let (mut effects, mut deferred) = (Effects::default(), Deferred::default());
             let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
-            let batch = Batch { db: &mut tx, deferred: &mut deferred, changes: &mut changes };
+            let batch = Batch { db: &mut tx, deferred: &mut deferred, effects: &mut effects };
             let affected = batch.run(sql::query(statement)).await.unwrap().affected;
             assert_eq!(affected, 1, "{statement}");
             let before = (index.versions.of(id), index.read());
@@ -288,7 +288,7 @@ mod tests {
             tx.commit().await.unwrap();
             assert!(index.read() == before.1, "SQLite commits it");
             sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
-            committing.end(&changes);
+            committing.end(&effects);
             assert_ne!(index.versions.of(id), before.0, "the other commit is never noticed");
             sqlx::query("DELETE FROM t WHERE x = 1").execute(&mut other).await.unwrap();
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -331,9 +331,9 @@ mod tests {
         let before = version("PRAGMA wal_checkpoint(TRUNCATE)").await;
         let committing = index.begin_commit();
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
-        let mut changes = Changes::default();
-        changes.note_written(Written::Surely);
-        committing.end(&changes);
+        let mut effects = Effects::default();
+        effects.note_written(Written::Surely);
+        committing.end(&effects);
         assert_eq!(version("PRAGMA wal_checkpoint(TRUNCATE)").await, before);
         assert_ne!(version("DELETE FROM t").await, before);
     }
@@ -347,9 +347,9 @@ mod tests {
         assert!(index.is_known(|| true));
         let committing = index.begin_commit();
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
-        let mut changes = Changes::default();
-        changes.note_written(Written::Surely);
-        committing.end(&changes);
+        let mut effects = Effects::default();
+        effects.note_written(Written::Surely);
+        committing.end(&effects);
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut other).await.unwrap();
         assert!(!index.is_known(|| true));
     }
