@@ -16,7 +16,7 @@ const SET: &str =
 
 /// The fields of the first form.
 #[derive(FromForm)]
-pub struct Request {
+pub struct Address {
     #[field(default = String::new())]
     email: String,
 }
@@ -39,9 +39,9 @@ pub fn form(page: Page<'_>) -> Html {
 pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
-    form: Posted<Request>,
+    form: Posted<Address>,
 ) -> Result<Html, Rejection> {
-    let Posted(Request { email: typed }) = form;
+    let Posted(Address { email: typed }) = form;
     let email = match Email::parse(&typed) {
         Ok(email) => email,
         Err(error) => {
