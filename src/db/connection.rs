@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Postgres};
 
 use super::calls;
 use super::deadline::{at_least, within};
-use super::deferred::{Batch, Deferred};
+use super::deferred::{Deferred, WithDeferred};
 use super::sqlite::{Lease, Writer};
 use super::versions::{Effects, Versions};
 use crate::error::Error;
@@ -58,7 +58,7 @@ struct Committing {
 
 /// What runs a statement.
 pub(crate) enum Backend<'c> {
-    Sqlite(Batch<'c>),
+    Sqlite(WithDeferred<'c>),
     Postgres(&'c mut PgConnection, How),
 }
 
@@ -98,7 +98,7 @@ impl Connection {
             lease.may_begin();
         }
         match self.backend() {
-            Backend::Sqlite(batch) => Some(batch.db),
+            Backend::Sqlite(sqlite) => Some(sqlite.db),
             Backend::Postgres(..) => None,
         }
     }
@@ -153,9 +153,11 @@ impl Connection {
         let Connection { inner, is_named, effects, deferred, .. } = self;
         let is_named = *is_named;
         match inner {
-            Inner::Sqlite(lease) => Backend::Sqlite(Batch { db: lease.db(), deferred, effects }),
+            Inner::Sqlite(lease) => {
+                Backend::Sqlite(WithDeferred { db: lease.db(), deferred, effects })
+            }
             Inner::SqliteWrite(writer) => {
-                Backend::Sqlite(Batch { db: writer.db(), deferred, effects })
+                Backend::Sqlite(WithDeferred { db: writer.db(), deferred, effects })
             }
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),

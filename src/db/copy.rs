@@ -401,8 +401,8 @@ async fn read(
     let query = values.into_iter().fold(sql::query_made(text), |query, value| query.bind(value));
     let rows = db
         .run(async |backend| match backend {
-            Backend::Sqlite(batch) => {
-                let rows = batch.run(query).await?.rows;
+            Backend::Sqlite(sqlite) => {
+                let rows = sqlite.run(query).await?.rows;
                 rows.iter().map(|row| of_row(row, columns)).collect()
             }
             Backend::Postgres(db, how) => {

@@ -21,7 +21,7 @@ pub struct Deferred {
 }
 
 /// A connection to SQLite, and what it is given before the next statement.
-pub struct Batch<'c> {
+pub struct WithDeferred<'c> {
     pub db: &'c mut SqliteConnection,
     pub deferred: &'c mut Deferred,
     pub effects: &'c mut Effects,
@@ -56,10 +56,10 @@ impl Deferred {
     }
 }
 
-impl Batch<'_> {
+impl WithDeferred<'_> {
     /// Runs it behind everything that was deferred.
     pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Outcome, sqlx::Error> {
-        let Batch { db, deferred, effects } = self;
+        let WithDeferred { db, deferred, effects } = self;
         let before = deferred.take()?;
         let count = before.len();
         let written: Vec<_> = before.iter().map(writes).chain([writes(&last)]).collect();

@@ -20,7 +20,7 @@ impl<T, R> Query<'_, T, R> {
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => Ok(batch.run(self).await?.affected),
+            Backend::Sqlite(sqlite) => Ok(sqlite.run(self).await?.affected),
             Backend::Postgres(db, how) => {
                 Ok(self.for_postgres(how)?.execute(db).await?.rows_affected())
             }
@@ -56,8 +56,8 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => {
-                batch.run(self).await?.rows.iter().map(R::of_sqlite).collect()
+            Backend::Sqlite(sqlite) => {
+                sqlite.run(self).await?.rows.iter().map(R::of_sqlite).collect()
             }
             Backend::Postgres(db, how) => {
                 let rows = self.for_postgres(how)?.fetch_all(db).await?;
@@ -75,8 +75,8 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
-            Backend::Sqlite(batch) => {
-                let row = batch.first(self).await?;
+            Backend::Sqlite(sqlite) => {
+                let row = sqlite.first(self).await?;
                 row.as_ref().map(R::of_sqlite).transpose()
             }
             Backend::Postgres(db, how) => {

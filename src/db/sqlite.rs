@@ -19,7 +19,7 @@ use sqlx::sqlite::{
 };
 use sqlx_core::migrate::Migrator;
 
-use super::deferred::{Batch, Deferred};
+use super::deferred::{Deferred, WithDeferred};
 use super::open_error::OpenError;
 use super::versions::{Effects, Versions, Written};
 use crate::background;
@@ -346,8 +346,8 @@ impl Writer {
             if is_marked {
                 deferred.add(sql::query(MARK));
             }
-            let batch = Batch { db: lease.db(), deferred, effects };
-            batch.run(sql::query("COMMIT")).await?;
+            let sqlite = WithDeferred { db: lease.db(), deferred, effects };
+            sqlite.run(sql::query("COMMIT")).await?;
         }
         if is_marked {
             effects.note_written(Written::Surely);

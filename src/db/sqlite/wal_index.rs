@@ -224,7 +224,7 @@ mod tests {
     use sqlx::{Connection, SqliteConnection};
 
     use super::*;
-    use crate::db::deferred::{Batch, Deferred};
+    use crate::db::deferred::{Deferred, WithDeferred};
     use crate::sql;
 
     /// Opens a database with two connections, and its index.
@@ -280,8 +280,9 @@ mod tests {
             sqlx::query(create).execute(&mut ours).await.unwrap();
             let (mut effects, mut deferred) = (Effects::default(), Deferred::default());
             let mut tx = ours.begin_with("BEGIN IMMEDIATE").await.unwrap();
-            let batch = Batch { db: &mut tx, deferred: &mut deferred, effects: &mut effects };
-            let affected = batch.run(sql::query(statement)).await.unwrap().affected;
+            let sqlite =
+                WithDeferred { db: &mut tx, deferred: &mut deferred, effects: &mut effects };
+            let affected = sqlite.run(sql::query(statement)).await.unwrap().affected;
             assert_eq!(affected, 1, "{statement}");
             let before = (index.versions.of(id), index.read());
             let committing = index.begin_commit();
