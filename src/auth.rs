@@ -288,15 +288,15 @@ impl<'r> Auth<'r> {
             // If a form was sent twice, the first has replaced the password, and the second is not
             // a wrong one. A guess would tell the same, right or wrong.
             if let Err(ended) = self.confirm(&mut change).await {
-                change.settle(&limits, throttle::Outcome::Abandoned).await?;
+                change.settle(&limits, throttle::AttemptOutcome::Abandoned).await?;
                 change.commit().await?;
                 return Err(ended);
             }
             change.record(EventKind::ReauthenticationFailed, user).await?;
         }
         let outcome = match right.is_some() {
-            true => throttle::Outcome::Succeeded,
-            false => throttle::Outcome::Failed,
+            true => throttle::AttemptOutcome::Succeeded,
+            false => throttle::AttemptOutcome::Failed,
         };
         change.settle(&limits, outcome).await?;
         change.commit().await?;

@@ -86,7 +86,7 @@ pub enum Beyond {
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     Succeeded,
     Failed,
     /// Nobody knows the outcome, because our side failed.
@@ -143,7 +143,7 @@ pub async fn begin(
 pub async fn settle(
     db: &mut Connection,
     limits: &[Limit],
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     config: &ThrottleConfig,
     now: Timestamp,
 ) -> Result<i64, Error> {
@@ -153,7 +153,7 @@ pub async fn settle(
 
     // A failed attempt stays counted against the rates.
     let is_settled =
-        |limit: &&Limit| outcome != Outcome::Failed || matches!(limit, Limit::InARow { .. });
+        |limit: &&Limit| outcome != AttemptOutcome::Failed || matches!(limit, Limit::InARow { .. });
     let mut rows = lock(&mut *db, limits.iter().filter(is_settled).collect(), now).await?;
     for (limit, row) in &mut rows {
         match limit {
@@ -161,14 +161,14 @@ pub async fn settle(
             Limit::InARow { free, .. } => {
                 row.pending = (row.pending - 1).max(0);
                 match outcome {
-                    Outcome::Failed => {
+                    AttemptOutcome::Failed => {
                         row.failures += 1;
                         row.blocked_until = now + delay(row.failures - free, config);
                     }
                     // Attempts in progress are not forgotten. Otherwise a success would make room
                     // for as many again.
-                    Outcome::Succeeded => (row.failures, row.blocked_until) = (0, 0),
-                    Outcome::Abandoned => {}
+                    AttemptOutcome::Succeeded => (row.failures, row.blocked_until) = (0, 0),
+                    AttemptOutcome::Abandoned => {}
                 }
             }
         }
@@ -176,7 +176,9 @@ pub async fn settle(
 
     let failures = rows.iter().map(|(_, row)| row.failures).max().unwrap_or(0);
     let is_over = |limit: &Limit, row: &Row| {
-        outcome == Outcome::Succeeded && matches!(limit, Limit::InARow { .. }) && row.pending == 0
+        outcome == AttemptOutcome::Succeeded
+            && matches!(limit, Limit::InARow { .. })
+            && row.pending == 0
     };
     let (over, left): (Vec<_>, Vec<_>) =
         rows.into_iter().partition(|(limit, row)| is_over(limit, row));

@@ -141,8 +141,8 @@ impl Auth<'_> {
             done::forget(&mut change, id).await?;
         }
         let outcome = match is_same {
-            true => throttle::Outcome::Succeeded,
-            false => throttle::Outcome::Failed,
+            true => throttle::AttemptOutcome::Succeeded,
+            false => throttle::AttemptOutcome::Failed,
         };
         change.settle(&limits, outcome).await?;
         change.commit().await?;

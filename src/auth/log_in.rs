@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::history::{self, EventKind};
 use crate::notice::Notice;
 use crate::password::Password;
-use crate::throttle::{Limit, Outcome};
+use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::Token;
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
@@ -100,7 +100,7 @@ impl Auth<'_> {
         // The password may have been changed during the check. A log-in with the old one must not
         // outlive that.
         if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
-            change.settle(&limits, Outcome::Abandoned).await?;
+            change.settle(&limits, AttemptOutcome::Abandoned).await?;
             change.commit().await?;
             return Err(LogInError::WrongPassword);
         }
@@ -185,7 +185,7 @@ impl Auth<'_> {
         remember: bool,
     ) -> Result<(), Error> {
         let started = self.session.start(&mut change, user.id, remember).await?;
-        change.settle(limits, Outcome::Succeeded).await?;
+        change.settle(limits, AttemptOutcome::Succeeded).await?;
         change.record(EventKind::LoggedIn, user).await?;
         let device = self.meet(&mut change, user, true).await?;
         change.commit_session(self.session, started).await?;
@@ -230,7 +230,7 @@ impl Auth<'_> {
         // It asks for nobody as well, here and below, so that the time tells nothing: no account
         // has the id 0.
         let account = user::store::find(&mut change, user_id.unwrap_or(0)).await?;
-        let in_a_row = change.settle(limits, Outcome::Failed).await?;
+        let in_a_row = change.settle(limits, AttemptOutcome::Failed).await?;
         change.record_of(EventKind::LogInFailed, user_id, email).await?;
         let failures = history::failures(&mut change, user_id.unwrap_or(0)).await?;
         // The account as it is now: the owner may have taken the address back from a thief during

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::history::EventKind;
 use crate::link::Purpose;
 use crate::password::{NewPassword, PasswordError, PasswordHash};
-use crate::throttle::Outcome;
+use crate::throttle::AttemptOutcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
@@ -118,7 +118,7 @@ impl Auth<'_> {
         if asked.is_err() && !mails.is_empty() {
             // No mail is sent, so none counts.
             let mut change = self.accounts.change().await?;
-            change.settle(&mails, Outcome::Abandoned).await?;
+            change.settle(&mails, AttemptOutcome::Abandoned).await?;
             change.commit().await?;
         }
         asked?;

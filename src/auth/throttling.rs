@@ -10,7 +10,7 @@ use crate::device;
 use crate::error::Error;
 use crate::history::{EventKind, Line};
 use crate::password::{NewPassword, Password, PasswordHash, Verdict};
-use crate::throttle::{self, Beyond, Key, Limit, Outcome, Rate};
+use crate::throttle::{self, AttemptOutcome, Beyond, Key, Limit, Rate};
 use crate::token::TokenId;
 use crate::user::{Email, User};
 
@@ -114,7 +114,7 @@ impl Auth<'_> {
         let done = work.await;
         if done.is_err() {
             let mut change = self.accounts.change().await?;
-            change.settle(limits, Outcome::Abandoned).await?;
+            change.settle(limits, AttemptOutcome::Abandoned).await?;
             change.commit().await?;
         }
         done
@@ -236,7 +236,11 @@ impl Change<'_> {
     }
 
     /// Records the outcome of an attempt: see [`throttle::settle()`].
-    pub async fn settle(&mut self, limits: &[Limit], outcome: Outcome) -> Result<i64, Error> {
+    pub async fn settle(
+        &mut self,
+        limits: &[Limit],
+        outcome: AttemptOutcome,
+    ) -> Result<i64, Error> {
         let (config, now) = (self.accounts.throttle, self.now);
         throttle::settle(self, limits, outcome, config, now).await
     }

@@ -10,7 +10,7 @@ use crate::link::{self, Link, Purpose};
 use crate::mail::Content;
 use crate::notice::{self, Notice};
 use crate::password::Password;
-use crate::throttle::Outcome;
+use crate::throttle::AttemptOutcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
@@ -382,7 +382,7 @@ impl VerifyLink<'_> {
         }
         let (kind, user_id) = (EventKind::ReauthenticationFailed, user.map(|user| user.id));
         let mut change = auth.accounts.change().await?;
-        change.settle(&limits, Outcome::Failed).await?;
+        change.settle(&limits, AttemptOutcome::Failed).await?;
         change.record_of(kind, user_id, Some(&self.email)).await?;
         change.commit().await?;
         Err(VerifyError::WrongPassword)

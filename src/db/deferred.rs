@@ -29,7 +29,7 @@ pub struct WithDeferred<'c> {
 
 /// What came of a statement.
 #[derive(Default)]
-pub struct Outcome {
+pub struct Results {
     pub rows: Vec<SqliteRow>,
     /// How many rows it has changed.
     pub affected: u64,
@@ -58,30 +58,30 @@ impl Deferred {
 
 impl WithDeferred<'_> {
     /// Runs it behind everything that was deferred.
-    pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Outcome, sqlx::Error> {
+    pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Results, sqlx::Error> {
         let WithDeferred { db, deferred, effects } = self;
         let before = deferred.take()?;
         let count = before.len();
         let written: Vec<_> = before.iter().map(writes).chain([writes(&last)]).collect();
         let (text, values) = joined(before, last)?;
 
-        let (mut outcome, mut over) = (Outcome::default(), 0);
-        let mut results = db.fetch_many(sqlx::query_with(text, values));
-        while let Some(result) = results.try_next().await? {
+        let (mut results, mut over) = (Results::default(), 0);
+        let mut stream = db.fetch_many(sqlx::query_with(text, values));
+        while let Some(result) = stream.try_next().await? {
             match result {
                 // One that changes nothing says what the one before has changed.
                 Either::Left(done) => {
-                    outcome.affected = done.rows_affected();
-                    if outcome.affected > 0 {
+                    results.affected = done.rows_affected();
+                    if results.affected > 0 {
                         effects.note_written(written.get(over).copied().unwrap_or_default());
                     }
                     over += 1;
                     deferred.is_lost = over < count;
                 }
-                Either::Right(row) => outcome.rows.push(row),
+                Either::Right(row) => results.rows.push(row),
             }
         }
-        Ok(outcome)
+        Ok(results)
     }
 
     /// The same for the first row. Where nothing was deferred, the others are not looked for.
