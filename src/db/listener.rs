@@ -62,7 +62,7 @@ const ANSWER: Duration = Duration::from_millis(500);
 
 /// How long what was read is believed after the server has answered. A session that
 /// ended elsewhere is dead here within a second, whatever happens to server or network.
-const LEASE: Duration = Duration::from_millis(900);
+const BELIEVED_FOR: Duration = Duration::from_millis(900);
 
 /// From a lost connection to the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Listener {
     }
 
     fn believe(&self, answered: Instant) {
-        self.until.store(self.since_start(answered + LEASE), SeqCst);
+        self.until.store(self.since_start(answered + BELIEVED_FOR), SeqCst);
     }
 
     fn since_start(&self, at: Instant) -> u64 {

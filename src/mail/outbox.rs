@@ -15,10 +15,10 @@ const SEAL: &str = "login_mails";
 
 /// How many seconds a claimed mail belongs to its sender, which renews the claim while it sends. A
 /// sender that does not renew it has died, and another sender takes the mail over.
-const LEASE: Timestamp = 60;
+const CLAIM: Timestamp = 60;
 
 /// How many seconds a sender waits before it renews its claim.
-pub const RENEWAL: Timestamp = LEASE / 3;
+pub const RENEWAL: Timestamp = CLAIM / 3;
 
 /// The most mails that the dev mailbox holds.
 const KEPT: i64 = 200;
@@ -117,7 +117,7 @@ pub async fn claim(
          RETURNING id, recipient, template, content, created_at, expires_at, attempts",
     )
     .bind(now)
-    .bind(LEASE)
+    .bind(CLAIM)
     .bind(most)
     .fetch_optional(db)
     .await?;
@@ -126,7 +126,7 @@ pub async fn claim(
 
 /// Extends the sender's claim to a mail that is being sent.
 pub async fn renew(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
-    put_off(db, id, now + LEASE).await
+    put_off(db, id, now + CLAIM).await
 }
 
 /// Postpones the next attempt.
