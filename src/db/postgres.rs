@@ -21,7 +21,7 @@ use crate::metrics;
 
 /// A connection that has not been used for so long is tried before it is: the
 /// server may have been restarted meanwhile.
-const FRESH: Duration = Duration::from_secs(1);
+const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 
 /// What the server itself gives up after, should we be gone: a statement, a wait
 /// for a row, and a transaction that nobody goes on with.
@@ -79,7 +79,7 @@ impl PostgresPool {
             .test_before_acquire(false)
             .before_acquire(|db, meta| {
                 Box::pin(async move {
-                    match meta.idle_for < FRESH {
+                    match meta.idle_for < UNTESTED_IDLE {
                         true => Ok(true),
                         false => db.ping().await.map(|()| true),
                     }

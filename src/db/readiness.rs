@@ -8,7 +8,7 @@ use crate::clock::Clock;
 
 /// For so long one look serves all. A look takes the writer: by 1,500 connections that ask one
 /// after the other, log-ins would wait for that.
-const FRESH: Duration = Duration::from_secs(1);
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// The last look at the database.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct Readiness(Mutex<Option<Seen>>);
 
 #[derive(Debug)]
 struct Seen {
-    /// When the look began, so that what has happened since is noticed within [`FRESH`].
+    /// When the look began, so that what has happened since is noticed within [`SHARED_FOR`].
     at: Duration,
     is_ready: bool,
 }
@@ -29,7 +29,7 @@ impl Readiness {
         let now = clock.elapsed();
         if let Some(seen) = &*seen
             // Two clocks may be asked by: one that is behind tells nothing.
-            && now.checked_sub(seen.at).is_some_and(|age| age < FRESH)
+            && now.checked_sub(seen.at).is_some_and(|age| age < SHARED_FOR)
         {
             return seen.is_ready;
         }
@@ -71,7 +71,7 @@ mod tests {
             assert!(answers.iter().all(|answer| *answer == found));
             assert_eq!(ask(!found).await, found, "a second check ran within a second");
             assert_eq!(looks.load(SeqCst), before + 1);
-            clock.advance(FRESH);
+            clock.advance(SHARED_FOR);
         }
     }
 

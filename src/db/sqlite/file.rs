@@ -23,7 +23,7 @@ pub struct DatabaseFile {
 }
 
 /// For so long, in microseconds, one look serves what only reads what is kept.
-const FRESH: u64 = 10_000;
+const FILE_SEEN_FOR: u64 = 10_000;
 
 impl DatabaseFile {
     /// Looks as well for the log that SQLite has made beside it.
@@ -50,7 +50,7 @@ impl DatabaseFile {
     /// The same as it was found within the last hundredth of a second.
     pub fn was_in_place(&self) -> bool {
         let now = self.start.elapsed().as_micros() as u64;
-        if now < self.found_at.load(SeqCst) + FRESH {
+        if now < self.found_at.load(SeqCst) + FILE_SEEN_FOR {
             return true;
         }
         let is_in_place = self.is_in_place();

@@ -27,7 +27,7 @@ const VERSION: u32 = 3_007_000;
 
 /// How long a look at it serves others, in microseconds: under load a system call for each
 /// page would be a twentieth of its cost. Our own commits are known without it.
-const FRESH: u64 = 250;
+const INDEX_SEEN_FOR: u64 = 250;
 
 /// The header: version, a counter of commits, sizes, checksums, salts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl WalIndex {
     }
 
     /// Whether the versions tell of everything that has been committed by now, by
-    /// others up to [`FRESH`] ago. Not at the moment of a commit of ours, or when the
+    /// others up to [`INDEX_SEEN_FOR`] ago. Not at the moment of a commit of ours, or when the
     /// header cannot be read, or `is_in_place` says that it is another file's by now.
     pub fn is_known(&self, is_in_place: impl FnOnce() -> bool) -> bool {
         if self.is_blind.load(SeqCst) {
@@ -114,7 +114,7 @@ impl WalIndex {
         }
         let now = self.start.elapsed().as_micros() as u64;
         let looked_at = self.looked_at.load(SeqCst);
-        if looked_at > 0 && now < looked_at + FRESH {
+        if looked_at > 0 && now < looked_at + INDEX_SEEN_FOR {
             return true;
         }
 
