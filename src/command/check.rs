@@ -17,7 +17,7 @@ use crate::mail::{self, Smtp};
 use crate::sql;
 
 /// How long the site may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The greatest age of a backup: a day, and two hours to make it.
 const BACKUP_AGE: Duration = Duration::from_secs(26 * 60 * 60);
@@ -246,7 +246,7 @@ async fn site(config: &Config) -> Vec<String> {
     let Some(url) = config.site.url.clone().filter(|_| !config.debug) else { return Vec::new() };
     let asked = rocket::tokio::task::spawn_blocking(move || {
         let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+            ureq::Agent::config_builder().timeout_global(Some(SITE_PATIENCE)).build().into();
         let answer = agent.get(format!("{url}/healthz")).call();
         answer.map(|answer| answer.headers().clone())
     });

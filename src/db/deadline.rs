@@ -6,7 +6,7 @@ use rocket::tokio::time::{Instant, timeout_at};
 
 /// Longest wait for a connection and for everything that is done with it. Far
 /// below what a proxy waits, far above what a healthy server takes.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+pub const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The deadline, but a second from now at the earliest.
 pub fn at_least(deadline: Instant) -> Instant {

@@ -21,7 +21,7 @@ use rocket::tokio::time::{Instant, sleep_until, timeout};
 use rocket::tokio::{self, time::sleep};
 use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 
-use super::deadline::{PATIENCE, within};
+use super::deadline::{SERVER_PATIENCE, within};
 use super::server;
 use super::versions::{Effects, Key, Versions};
 use crate::error::Error;
@@ -131,7 +131,7 @@ async fn hear(
 ) -> Result<(), sqlx::Error> {
     // Not one of the pool's: the library goes on waiting for one that has fallen silent,
     // and the pool would be short of it.
-    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(SERVER_PATIENCE);
     let own = own.after_connect(|db, _| Box::pin(server::settle_or_drop(db, false)));
     let own = own.connect_with((*pool.connect_options()).clone()).await?;
     let mut connection = PgListener::connect_with(&own).await?;

@@ -8,7 +8,7 @@ use rocket::tokio::time::{Instant, sleep, timeout};
 use rocket_db_pools::Pool;
 
 use super::connection::{Connection, Transaction};
-use super::deadline::PATIENCE;
+use super::deadline::SERVER_PATIENCE;
 use super::in_flight::InFlight;
 use super::migrations;
 use super::open_error::OpenError;
@@ -64,7 +64,7 @@ impl Pools {
         match &self.0.engine {
             Engine::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
             Engine::Postgres(pool) => {
-                let deadline = Instant::now() + PATIENCE;
+                let deadline = Instant::now() + SERVER_PATIENCE;
                 match pool.has_named_statements() {
                     true => Ok(Connection::postgres_reader(pool.read().await?, deadline)),
                     false => Ok(Connection::postgres_snapshot(pool.write().await?, deadline)),
@@ -91,7 +91,7 @@ impl Pools {
                 Ok(Transaction::sqlite_writer(pools.write().await?, self.0.versions.clone()))
             }
             Engine::Postgres(pool) => {
-                let deadline = Instant::now() + PATIENCE;
+                let deadline = Instant::now() + SERVER_PATIENCE;
                 let is_named = pool.has_named_statements();
                 let (tx, versions) = (pool.write().await?, self.0.versions.clone());
                 Ok(Transaction::postgres_writer(tx, is_named, deadline, versions))

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Post
 use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
 use sqlx_core::migrate::Migrator;
 
-use super::deadline::PATIENCE;
+use super::deadline::SERVER_PATIENCE;
 use super::listener::Listener;
 use super::open_error::OpenError;
 use super::versions::Versions;
@@ -73,7 +73,7 @@ impl PostgresPool {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .min_connections(has_named_statements.into()) // one that says that a site is there
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(SERVER_PATIENCE)
             .max_lifetime(Duration::from_secs(30 * 60))
             .idle_timeout(Duration::from_secs(10 * 60))
             .test_before_acquire(false)
@@ -131,7 +131,7 @@ impl PostgresPool {
         };
         // It may be given up between the request and the answer, here or by the caller. The
         // connection is then closed, unless it comes to rest.
-        let begun = timeout(PATIENCE, self.pool.begin_with(begin)).await;
+        let begun = timeout(SERVER_PATIENCE, self.pool.begin_with(begin)).await;
         let tx = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
         self.measure();
         Ok(tx)
@@ -203,7 +203,7 @@ pub fn options(config: &PostgresConfig) -> PgConnectOptions {
 /// When the server does not answer, does not let us in, is too old, or not to be used
 /// ([`server::settle()`]).
 pub async fn connect(config: &PostgresConfig) -> Result<PgConnection, OpenError> {
-    let db = timeout(PATIENCE, PgConnection::connect_with(&options(config))).await;
+    let db = timeout(SERVER_PATIENCE, PgConnection::connect_with(&options(config))).await;
     let mut db = db.map_err(|_| OpenError::database("the server does not answer"))??;
     check_version(&mut db).await?;
     match server::settle(&mut db, !config.named_statements).await? {

@@ -36,7 +36,7 @@ const PLACES_TO_RETRY: usize = 2;
 /// How long the server may take for one step of a mail. The first attempt is short, because other
 /// mails wait for its place. Later attempts use the time that RFC 5321 (section 4.5.3.2) asks for.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const RETRY_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The pause after the first failure, in seconds. It doubles with each failure: up to an hour for
 /// one mail, and up to a minute if the server itself does not answer.
@@ -308,7 +308,7 @@ impl Office {
             .write(&queued.template, &content, post.site())
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let message = message(post, queued, written)?;
-        let patience = if queued.attempts <= 1 { FIRST_PATIENCE } else { PATIENCE };
+        let patience = if queued.attempts <= 1 { FIRST_PATIENCE } else { RETRY_PATIENCE };
         understood(smtp.send(&message, patience)).await
     }
 }

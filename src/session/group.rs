@@ -37,7 +37,7 @@ const MOST_TOUCHES: usize = 1024;
 
 /// The longest time that a round waits for the writes in it. A change takes microseconds, and a
 /// task that does not get to run in this time must not delay the others.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CHANGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest time that a write waits for a round. If the file is locked or the server hangs, the
 /// rounds fail one after the other, and a write must not wait for all of them.
@@ -326,7 +326,7 @@ async fn try_round(
         let _ = waiting.turn.send(Ok(Seat(round.clone())));
     }
     if round.busy.load(Ordering::SeqCst) > 0 {
-        let _ = timeout(PATIENCE, round.none_busy.notified()).await;
+        let _ = timeout(CHANGE_PATIENCE, round.none_busy.notified()).await;
     }
 
     // Last-seen times without changes are better collected for longer.
