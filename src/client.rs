@@ -114,7 +114,7 @@ impl fmt::Display for Doubt {
 ///
 /// Browsers reveal little more than that today, and it proves nothing. The name is for display
 /// only; no decision uses it.
-pub fn device(user_agent: &str) -> String {
+pub fn device_name(user_agent: &str) -> String {
     if user_agent == OPERATOR {
         return "The operator".into();
     }
@@ -263,7 +263,7 @@ mod tests {
             ("something else", "Unknown device"),
             (OPERATOR, "The operator"),
         ] {
-            assert_eq!(device(agent), name, "{agent}");
+            assert_eq!(device_name(agent), name, "{agent}");
         }
     }
 
@@ -327,7 +327,7 @@ mod tests {
 
         #[test]
         fn every_user_agent_gets_a_short_plain_name(agent in user_agent()) {
-            let label = device(&agent);
+            let label = device_name(&agent);
             prop_assert!(!label.is_empty() && label.len() <= 64, "{}", label);
             prop_assert!(is_plain(&label), "{}", label);
         }

@@ -46,5 +46,5 @@ pub fn stored_hash(text: &str) -> Option<(u32, u32, u32)> {
 
 /// Returns the name of the device that sent `user_agent`.
 pub fn device(user_agent: &str) -> String {
-    crate::client::device(user_agent)
+    crate::client::device_name(user_agent)
 }

@@ -8,7 +8,7 @@ use crate::db::Connection;
 use crate::sql;
 use serde::Serialize;
 
-use crate::client::{Client, device};
+use crate::client::{Client, device_name};
 use crate::clock::Timestamp;
 use crate::error::Error;
 
@@ -122,7 +122,7 @@ pub(crate) async fn list(
     .await?;
     let oldest = rows.last().map(|(id, ..)| *id);
     let event = |(_, kind, at, ip_address, user_agent): (_, String, _, _, String)| {
-        let (kind, device) = (EventKind::parse(&kind)?, device(&user_agent));
+        let (kind, device) = (EventKind::parse(&kind)?, device_name(&user_agent));
         Some(Event { kind, at, device, ip_address, user_agent })
     };
     Ok(Part { events: rows.into_iter().filter_map(event).collect(), oldest })

@@ -1,7 +1,7 @@
 //! The mails of a change.
 
 use super::change::Change;
-use crate::client::device;
+use crate::client::device_name;
 use crate::clock::{Timestamp, in_utc, in_words};
 use crate::error::Error;
 use crate::link::{Link, Purpose};
@@ -234,7 +234,7 @@ impl Change<'_> {
         let client = self.accounts.client;
         Content {
             address: address.to_string(),
-            device: device(&client.user_agent),
+            device: device_name(&client.user_agent),
             ip_address: match client.ip_address() {
                 unknown if unknown.is_empty() => "unknown".into(),
                 address => address,

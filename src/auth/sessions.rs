@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Auth;
 use super::done::of_handle;
-use crate::client::device;
+use crate::client::device_name;
 use crate::clock::Timestamp;
 use crate::done::{self, Act};
 use crate::error::Error;
@@ -197,7 +197,7 @@ impl From<store::Listed> for UserSession {
     fn from(listed: store::Listed) -> Self {
         UserSession {
             handle: handle(listed.family),
-            device: device(&listed.user_agent),
+            device: device_name(&listed.user_agent),
             ip_address: listed.ip_address,
             created_at: listed.created_at,
             last_seen_at: listed.last_seen_at,
