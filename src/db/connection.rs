@@ -50,7 +50,7 @@ pub struct Transaction {
 }
 
 /// A commit on PostgreSQL: when it is over, the versions move on, however that was.
-struct Committing {
+struct PostgresCommit {
     versions: Arc<Versions>,
     effects: Effects,
     is_done: bool,
@@ -196,7 +196,7 @@ impl Transaction {
         match inner {
             Inner::SqliteWrite(writer) => writer.commit(&versions, effects, deferred).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
-                let mut committing = Committing { versions, effects, is_done: false };
+                let mut committing = PostgresCommit { versions, effects, is_done: false };
                 // Given up a moment too early, it would be reported as failed and
                 // have happened.
                 within(deadline.map(at_least), tx.commit()).await?;
@@ -213,7 +213,7 @@ impl Transaction {
     }
 }
 
-impl Drop for Committing {
+impl Drop for PostgresCommit {
     fn drop(&mut self) {
         // One that has failed or was given up may still happen, and later than now.
         if !self.is_done {
@@ -261,7 +261,7 @@ mod tests {
             let mut effects = Effects::default();
             effects.add_all();
             let before = versions.name();
-            drop(Committing { versions: versions.clone(), effects, is_done });
+            drop(PostgresCommit { versions: versions.clone(), effects, is_done });
             versions.name() == before
         };
         assert!(commit(true));

@@ -36,7 +36,7 @@ pub struct Lease {
     leases: Arc<Leases>,
     held: Option<Held>,
     turn: Option<OwnedSemaphorePermit>,
-    doubt: Doubt,
+    doubt: Leftover,
 }
 
 enum Held {
@@ -47,7 +47,7 @@ enum Held {
 
 /// Whether something may be under way on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
+enum Leftover {
     None,
     /// A statement: it may be given up.
     UntilDone,
@@ -97,7 +97,7 @@ impl Leases {
         let turn = timeout(self.patience, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let turn = Some(turn.map_err(|_| sqlx::Error::PoolClosed)?);
-        Ok(Lease { leases: self.clone(), held: None, turn, doubt: Doubt::None })
+        Ok(Lease { leases: self.clone(), held: None, turn, doubt: Leftover::None })
     }
 
     /// Waits for a turn, and does nothing with it. `None`: all are closed.
@@ -140,8 +140,8 @@ impl Lease {
 
     /// To run a statement. The connection is in doubt until [`went_well()`](Self::went_well()).
     pub fn db(&mut self) -> &mut SqliteConnection {
-        if self.doubt == Doubt::None {
-            self.doubt = Doubt::UntilDone;
+        if self.doubt == Leftover::None {
+            self.doubt = Leftover::UntilDone;
         }
         match self.held.as_mut().expect("a connection is held until it is dropped") {
             Held::Connection(db) => db,
@@ -151,13 +151,13 @@ impl Lease {
 
     /// What is run may begin a transaction.
     pub fn may_begin(&mut self) {
-        self.doubt = Doubt::UntilRolledBack;
+        self.doubt = Leftover::UntilRolledBack;
     }
 
     /// A statement has come to its end. What may have begun a transaction stays in doubt.
     pub fn went_well(&mut self) {
-        if self.doubt == Doubt::UntilDone {
-            self.doubt = Doubt::None;
+        if self.doubt == Leftover::UntilDone {
+            self.doubt = Leftover::None;
         }
     }
 
@@ -171,7 +171,7 @@ impl Lease {
             }
             held => held,
         };
-        self.doubt = Doubt::None;
+        self.doubt = Leftover::None;
         Ok(())
     }
 }
@@ -179,7 +179,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         match self.held.take() {
-            Some(Held::Connection(db)) if self.doubt == Doubt::None => self.leases.give_back(db),
+            Some(Held::Connection(db)) if self.doubt == Leftover::None => self.leases.give_back(db),
             Some(Held::Connection(mut db)) => {
                 let (leases, turn) = (self.leases.clone(), self.turn.take());
                 self.leases.runtime.spawn(async move {

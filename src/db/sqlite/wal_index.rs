@@ -57,7 +57,7 @@ struct Known {
 }
 
 /// A commit of ours that is under way.
-pub struct Committing<'i> {
+pub struct SqliteCommit<'i> {
     index: &'i WalIndex,
     before: Option<Header>,
 }
@@ -144,10 +144,10 @@ impl WalIndex {
     }
 
     /// Before a commit of ours.
-    pub fn begin_commit(&self) -> Committing<'_> {
+    pub fn begin_commit(&self) -> SqliteCommit<'_> {
         let mut known = self.known();
         known.is_committing = true;
-        Committing { index: self, before: self.read() }
+        SqliteCommit { index: self, before: self.read() }
     }
 
     /// How many pages the log holds.
@@ -175,7 +175,7 @@ impl WalIndex {
     }
 }
 
-impl Committing<'_> {
+impl SqliteCommit<'_> {
     /// After the commit, which has made `changes`. Returns how many pages are in the log.
     pub fn end(self, effects: &Effects) -> u32 {
         let versions = &self.index.versions;
@@ -212,7 +212,7 @@ impl Committing<'_> {
 
 /// Given up, or failed: if it has happened all the same, the next look at the header
 /// takes it for somebody else's.
-impl Drop for Committing<'_> {
+impl Drop for SqliteCommit<'_> {
     fn drop(&mut self) {
         self.index.known().is_committing = false;
     }
