@@ -94,7 +94,7 @@ use crate::attached::attached;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cookies::PendingCookies;
-use crate::db::{Db, Pools};
+use crate::db::{Db, Pool};
 use crate::device::DeviceCookie;
 use crate::done::{Act, DoneCookie};
 use crate::error::Error;
@@ -340,7 +340,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
         Outcome::Success(Auth {
             session,
             accounts: Accounts {
-                db: db as &Pools,
+                db: db as &Pool,
                 clock: attached::<Clock>(rocket),
                 mail: attached::<Mail>(rocket),
                 config: &config.accounts,

@@ -16,11 +16,11 @@ use clap::{Parser, Subcommand};
 use rocket::Rocket;
 use rocket::error::ErrorKind;
 use rocket::figment::Figment;
-use rocket_db_pools::Pool;
+use rocket_db_pools::Pool as _;
 
 use crate::auth::Operator;
 use crate::config::{self, Config, DatabaseConfig};
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::db::schema::{self, Refusal, Schema};
 use crate::drain;
 use crate::user::Email;
@@ -140,7 +140,7 @@ async fn migrate(figment: &Figment) -> Done {
 
 /// Creates the database if it does not exist, and brings it up to date.
 async fn prepare(database: &DatabaseConfig) -> Done {
-    let db = Pools::open(database).await?;
+    let db = Pool::open(database).await?;
     let migrated = db.migrate().await;
     db.close().await;
     Ok(migrated?)
@@ -155,7 +155,7 @@ async fn operate(figment: &Figment, act: impl AsyncFnOnce(&Operator, &Config) ->
     // log.
     log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Warn))?;
     schema::look(&config.database).await?.check(&config.database).map_err(advise)?;
-    let db = Pools::open(&config.database).await?;
+    let db = Pool::open(&config.database).await?;
     output::say_database(&config.database);
     let done = act(&Operator::new(db.clone(), config.clone()), &config).await;
     db.close().await;

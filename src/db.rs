@@ -1,7 +1,7 @@
 //! The database: one SQLite file, or PostgreSQL.
 //!
 //! No caller holds a connection while a body is read, a password hashed or a
-//! template rendered: [`Pools::read()`] and [`Pools::write()`] are taken in the
+//! template rendered: [`Pool::read()`] and [`Pool::write()`] are taken in the
 //! handler, late, and given back with the last statement.
 
 mod applied;
@@ -34,7 +34,7 @@ use rocket::{Build, Rocket};
 use rocket_db_pools::Database;
 
 pub use connection::{Connection, Transaction};
-pub use pool::Pools;
+pub use pool::Pool;
 pub use source::Source;
 pub use sqlite::is_database;
 
@@ -45,7 +45,7 @@ pub use sqlite::is_database;
 /// clients then stop the site).
 #[derive(Database)]
 #[database("login")]
-pub struct Db(Pools);
+pub struct Db(Pool);
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -111,7 +111,7 @@ use rocket::{Build, Rocket};
 
 pub use auth::{Auth, RecentLogin};
 pub use clock::{Clock, Timestamp};
-pub use db::{Connection, Db, Pools, Transaction};
+pub use db::{Connection, Db, Pool, Transaction};
 pub use error::Error;
 pub use history::{Event, EventKind};
 pub use notice::Notice;

@@ -9,7 +9,7 @@ use crate::db::Transaction;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind, Line};
@@ -28,7 +28,7 @@ const NOT_ME_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The parts that every change needs, on behalf of a visitor or of the operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Accounts<'a> {
-    pub db: &'a Pools,
+    pub db: &'a Pool,
     pub clock: &'a Clock,
     pub mail: &'a Mail,
     pub config: &'a AccountsConfig,
@@ -50,7 +50,7 @@ impl<'a> Accounts<'a> {
     ///
     /// # Errors
     ///
-    /// Fails like [`Pools::write_soon()`].
+    /// Fails like [`Pool::write_soon()`].
     pub async fn change(&self) -> Result<Change<'a>, Error> {
         let tx = self.db.write_soon().await?;
         Ok(Change { accounts: *self, tx, now: self.clock.now(), lines: Vec::new() })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Auth, UserSession};
 use crate::clock::Timestamp;
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind};
@@ -31,7 +31,7 @@ const EVENTS: u32 = 100;
 /// receiver holds nobody up.
 #[derive(Debug)]
 pub struct Export {
-    db: Pools,
+    db: Pool,
     user_id: i64,
     started_at: Timestamp,
     next: Next,

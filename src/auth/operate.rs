@@ -8,7 +8,7 @@ use super::change::{Accounts, Change};
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::error::Error;
 use crate::history::{self, EventKind};
 use crate::link::{self, Purpose};
@@ -22,7 +22,7 @@ use crate::user::{self, Email};
 /// sees them at once. No mail is sent.
 #[derive(Debug)]
 pub struct Operator {
-    db: Pools,
+    db: Pool,
     clock: Clock,
     mail: Mail,
     config: Config,
@@ -42,7 +42,7 @@ pub struct Overview {
 }
 
 impl Operator {
-    pub fn new(db: Pools, config: Config) -> Self {
+    pub fn new(db: Pool, config: Config) -> Self {
         let (clock, mail, client) = (Clock::system(), Mail::off(), Client::operator());
         Operator { db, clock, mail, config, client }
     }

@@ -7,7 +7,7 @@ use rocket_db_pools::Database;
 use crate::background;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ThrottleConfig};
-use crate::db::{Db, Pools};
+use crate::db::{Db, Pool};
 use crate::error::Error;
 use crate::{device, done, history, link, mail, throttle};
 
@@ -17,7 +17,7 @@ const INTERVAL: Timestamp = 60 * 60;
 /// The rows of each table per transaction, which take a few milliseconds of the writer's time.
 const BATCH: u32 = 100;
 
-async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
+async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
         let (mut tx, now) = (db.write_soon().await?, clock.now());
         // Only one of several instances sweeps at a time.
@@ -65,7 +65,7 @@ async fn sweep(db: &Pools, clock: &Clock, config: &ThrottleConfig) -> Result<(),
 pub fn fairing() -> AdHoc {
     AdHoc::on_liftoff("Account Sweep", |rocket| {
         Box::pin(async move {
-            let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
+            let db = Pool::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
             let config: &Config = rocket.state().expect("the stage manages its configuration");
             let config = config.throttle.clone();

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use rocket::figment::{Figment, Source};
-use rocket_db_pools::Pool;
+use rocket_db_pools::Pool as _;
 use sqlx::postgres::PgSslMode;
 
 use super::{Done, Failed, advise, output};
 use crate::clock::Clock;
 use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
-use crate::db::{self, Connection, Pools, schema};
+use crate::db::{self, Connection, Pool, schema};
 use crate::history;
 use crate::mail::{self, Smtp};
 use crate::sql;
@@ -156,7 +156,7 @@ async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
     if let Err(refusal) = schema::look(database).await?.check(database) {
         return Ok(vec![format!("databases.login.url: {}", advise(refusal))]);
     }
-    let db = Pools::open(database).await?;
+    let db = Pool::open(database).await?;
     let mut lines = Vec::new();
     if !db.is_sound().await? {
         lines.push(format!("databases.login.url: {database} is damaged; restore a backup"));

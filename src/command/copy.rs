@@ -4,12 +4,12 @@ use std::fmt;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rocket_db_pools::Pool;
+use rocket_db_pools::Pool as _;
 
 use super::{Done, output};
 use crate::config::DatabaseConfig;
 use crate::db::schema::{self, Schema};
-use crate::db::{Connection, Pools, Source, copy};
+use crate::db::{Connection, Pool, Source, copy};
 
 #[derive(Debug, Args)]
 pub struct Copy {
@@ -80,7 +80,7 @@ impl Copy {
             .into());
         }
 
-        let to = Pools::open(&urls.1).await.map_err(|error| at(TO, error))?;
+        let to = Pool::open(&urls.1).await.map_err(|error| at(TO, error))?;
         let copied = copy_tables(&mut from.db, &to).await;
         to.close().await;
         copied?;
@@ -115,7 +115,7 @@ fn is_same(from: &DatabaseConfig, to: &DatabaseConfig) -> bool {
     }
 }
 
-async fn copy_tables(from: &mut Connection, to: &Pools) -> Done {
+async fn copy_tables(from: &mut Connection, to: &Pool) -> Done {
     to.migrate().await.map_err(|error| at(TO, error))?;
     // We check all tables before we write anything: rows of another site must not get into a
     // database that is in use.

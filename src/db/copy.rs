@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::connection::{Backend, Connection, Transaction};
-use super::pool::Pools;
+use super::pool::Pool;
 use crate::error::Error;
 use crate::sql::{self, Value};
 
@@ -197,7 +197,7 @@ impl Table {
     pub async fn copy(
         &self,
         from: &mut Connection,
-        to: &Pools,
+        to: &Pool,
         mut progress: impl FnMut(u64),
     ) -> Result<(), Error> {
         let mut after = self.last(&mut *unhurried(to).await?).await?;
@@ -222,7 +222,7 @@ impl Table {
     }
 
     /// Whether `to` holds nothing but the beginning of what `from` holds.
-    pub async fn begun(&self, from: &mut Connection, to: &Pools) -> Result<bool, Error> {
+    pub async fn begun(&self, from: &mut Connection, to: &Pool) -> Result<bool, Error> {
         let copied = self.count(&mut *unhurried(to).await?).await?;
         if copied == 0 {
             return Ok(true);
@@ -307,7 +307,7 @@ impl Table {
         }
     }
 
-    async fn set_last_number(&self, db: &Pools, number: i64) -> Result<(), Error> {
+    async fn set_last_number(&self, db: &Pool, number: i64) -> Result<(), Error> {
         if number == 0 {
             return Ok(());
         }
@@ -386,7 +386,7 @@ const POSTGRES_COLUMNS: &str = "SELECT
      ORDER BY n.nspname, c.relname, a.attnum";
 
 /// Nobody waits for a page here, and the server may be far away.
-pub async fn unhurried(db: &Pools) -> Result<Transaction, Error> {
+pub async fn unhurried(db: &Pool) -> Result<Transaction, Error> {
     let mut tx = db.write().await?;
     tx.take_time().await?;
     Ok(tx)

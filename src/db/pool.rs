@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rocket::figment::Figment;
 use rocket::tokio::time::{Instant, sleep, timeout};
-use rocket_db_pools::Pool;
 
 use super::connection::{Connection, Transaction};
 use super::deadline::SERVER_PATIENCE;
@@ -36,7 +35,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The pool behind [`Db`](super::Db).
 #[derive(Debug, Clone)]
-pub struct Pools(Arc<Inner>);
+pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -52,7 +51,7 @@ enum Engine {
     Postgres(PostgresPool),
 }
 
-impl Pools {
+impl Pool {
     /// A connection for reading: single statements, never a transaction that
     /// stays open across an await (it would keep SQLite's log from being reset).
     ///
@@ -183,7 +182,7 @@ impl Pools {
             DatabaseConfig::Postgres(config) => Engine::Postgres(PostgresPool::open(config).await?),
         };
         let (in_flight, readiness) = Default::default();
-        Ok(Pools(Arc::new(Inner { engine, in_flight, versions, readiness })))
+        Ok(Pool(Arc::new(Inner { engine, in_flight, versions, readiness })))
     }
 
     /// Applies what is missing of the embedded migrations, all in one
@@ -232,12 +231,12 @@ impl Pools {
 }
 
 #[rocket::async_trait]
-impl Pool for Pools {
+impl rocket_db_pools::Pool for Pool {
     type Connection = Connection;
     type Error = OpenError;
 
     async fn init(figment: &Figment) -> Result<Self, OpenError> {
-        Pools::open(&DatabaseConfig::of_table(figment)?).await
+        Pool::open(&DatabaseConfig::of_table(figment)?).await
     }
 
     async fn get(&self) -> Result<Self::Connection, OpenError> {
@@ -262,16 +261,17 @@ impl Pool for Pools {
 
 #[cfg(test)]
 mod tests {
+    use rocket_db_pools::Pool as _;
     use sqlx::{Connection as _, SqliteConnection};
     use tempfile::TempDir;
 
     use super::*;
 
     /// Opens a database with a table of unique numbers.
-    async fn numbers() -> (TempDir, Pools) {
+    async fn numbers() -> (TempDir, Pool) {
         let dir = TempDir::new().unwrap();
         let config = DatabaseConfig::Sqlite(dir.path().join("x.db"));
-        let db = Pools::open(&config).await.unwrap();
+        let db = Pool::open(&config).await.unwrap();
         let mut tx = db.write().await.unwrap();
         sql::query("CREATE TABLE t (n INTEGER PRIMARY KEY)").execute(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
@@ -291,7 +291,7 @@ mod tests {
         sql::query_scalar("SELECT n FROM t ORDER BY n").fetch_all(db).await.unwrap()
     }
 
-    async fn stored(db: &Pools) -> Vec<i64> {
+    async fn stored(db: &Pool) -> Vec<i64> {
         all(&mut db.read().await.unwrap()).await
     }
 

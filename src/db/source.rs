@@ -41,11 +41,11 @@ const SESSIONS: &str = "SELECT coalesce(nullif(application_name, ''), 'a session
 pub struct Source {
     /// With a transaction that holds the locks.
     pub db: Connection,
-    pool: Pool,
+    pool: HeldPool,
 }
 
 #[derive(Debug)]
-enum Pool {
+enum HeldPool {
     Sqlite(Arc<Leases>),
     Postgres(PgPool),
 }
@@ -67,8 +67,8 @@ impl Source {
     pub async fn close(self) {
         drop(self.db);
         match self.pool {
-            Pool::Sqlite(leases) => leases.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+            HeldPool::Sqlite(leases) => leases.close().await,
+            HeldPool::Postgres(pool) => pool.close().await,
         }
     }
 }
@@ -77,7 +77,7 @@ async fn open_file(path: &Path) -> Result<Source, OpenError> {
     match sqlite::hold(path).await {
         Ok((lease, leases)) => {
             let db = Connection::sqlite_reader(lease);
-            Ok(Source { db, pool: Pool::Sqlite(leases) })
+            Ok(Source { db, pool: HeldPool::Sqlite(leases) })
         }
         Err(error) if sqlite::is_busy(&error) => {
             Err(in_use(&DatabaseConfig::Sqlite(path.to_owned()), "another program"))
@@ -131,7 +131,7 @@ async fn open_server(
         true => in_use(config, "a program that writes"),
         false => error.into(),
     })?;
-    Ok(Source { db: Connection::postgres_held(tx), pool: Pool::Postgres(pool) })
+    Ok(Source { db: Connection::postgres_held(tx), pool: HeldPool::Postgres(pool) })
 }
 
 async fn sessions(db: &mut PgConnection) -> Result<String, sqlx::Error> {
@@ -167,7 +167,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::db::Pools;
+    use crate::db::Pool;
     use crate::db::sqlite::is_busy;
     use crate::sql;
 
@@ -176,7 +176,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("x.db");
         let config = DatabaseConfig::Sqlite(path.clone());
-        let site = Pools::open(&config).await.unwrap();
+        let site = Pool::open(&config).await.unwrap();
         site.migrate().await.unwrap();
         site.close().await;
 

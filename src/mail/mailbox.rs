@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Mail, outbox, templates::Paragraph};
 use crate::clock::Timestamp;
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::error::Error;
 
 /// A mail, as the dev mailbox shows it.
@@ -36,7 +36,7 @@ pub struct Linked {
 /// # Errors
 ///
 /// Returns an error if the database fails.
-pub async fn received(mail: &Mail, db: &Pools) -> Result<Vec<Received>, Error> {
+pub async fn received(mail: &Mail, db: &Pool) -> Result<Vec<Received>, Error> {
     let Some(post) = &mail.0 else { return Ok(Vec::new()) };
     let mails = outbox::list_all(&mut db.read().await?).await?;
     let received = mails.into_iter().filter_map(|queued| {

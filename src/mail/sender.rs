@@ -21,7 +21,7 @@ use super::{Mail, Post};
 use crate::background;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
-use crate::db::{Connection, Db, Pools};
+use crate::db::{Connection, Db, Pool};
 use crate::error::Error;
 use crate::metrics::{self, MailEvent};
 
@@ -53,7 +53,7 @@ pub fn fairing(mail: Mail) -> AdHoc {
     AdHoc::on_liftoff("Mail", move |rocket| {
         let Some(post) = mail.0.clone() else { return Box::pin(async {}) };
         Box::pin(async move {
-            let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
+            let db = Pool::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
             let sender = Sender {
                 office: Office { post, db, clock },
@@ -87,7 +87,7 @@ struct Sender {
 #[derive(Clone)]
 struct Office {
     post: Arc<Post>,
-    db: Pools,
+    db: Pool,
     clock: Clock,
 }
 
@@ -354,7 +354,7 @@ fn without(text: &str, word: &str) -> String {
 }
 
 async fn change<R>(
-    db: &Pools,
+    db: &Pool,
     act: impl AsyncFnOnce(&mut Connection) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let mut tx = db.write_soon().await?;

@@ -1,6 +1,6 @@
 //! A cache of sessions, so that a page queries the database only if its session has changed.
 //!
-//! An entry is used as long as the database reports no change of it (`Pools::version()`). So a
+//! An entry is used as long as the database reports no change of it (`Pool::version()`). So a
 //! session that has ended here is dead at once. If a report fails for any reason, no entry is used
 //! for longer than [`LONGEST`].
 

@@ -24,7 +24,7 @@ use super::store::{self, Touch};
 use super::value::{self, State};
 use crate::background;
 use crate::clock::Clock;
-use crate::db::Pools;
+use crate::db::Pool;
 use crate::error::Error;
 use crate::token::TokenId;
 
@@ -84,7 +84,7 @@ struct Hold {
 /// The handles that the leader needs.
 #[derive(Clone)]
 pub struct Means {
-    pub db: Pools,
+    pub db: Pool,
     pub clock: Clock,
     pub cache: Option<Arc<Cache>>,
 }

@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
-use crate::db::{Db, Pools};
+use crate::db::{Db, Pool};
 use crate::error::Error;
 use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
@@ -121,7 +121,7 @@ impl Sessions {
 /// ```
 pub struct Session {
     pub(super) sessions: Arc<Sessions>,
-    pub(super) db: Pools,
+    pub(super) db: Pool,
     pub(super) clock: Clock,
     pub(super) pending: PendingCookies,
     pub(super) client: Client,
@@ -175,7 +175,7 @@ impl Session {
         let sessions: &Arc<Sessions> = attached(rocket);
         let mut session = Session {
             sessions: sessions.clone(),
-            db: Pools::clone(attached::<Db>(rocket)),
+            db: Pool::clone(attached::<Db>(rocket)),
             clock: attached::<Clock>(rocket).clone(),
             pending,
             client,

@@ -12,7 +12,7 @@ use rocket_db_pools::Database;
 use super::store;
 use crate::background;
 use crate::clock::Clock;
-use crate::db::{Db, Pools};
+use crate::db::{Db, Pool};
 use crate::error::Error;
 use crate::metrics;
 
@@ -46,11 +46,11 @@ struct Swept {
 /// # Errors
 ///
 /// Returns an error (503) if the database fails. The batches before the failure stay deleted.
-pub async fn sweep(db: &Pools, clock: &Clock) -> Result<u64, Error> {
+pub async fn sweep(db: &Pool, clock: &Clock) -> Result<u64, Error> {
     Ok(sweep_all(db, clock).await?.rows)
 }
 
-async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
+async fn sweep_all(db: &Pool, clock: &Clock) -> Result<Swept, Error> {
     let (mut swept, mut batch) = (Swept::default(), FIRST_BATCH);
     loop {
         let (mut tx, start) = (db.write().await?, Instant::now());
@@ -92,7 +92,7 @@ async fn sweep_all(db: &Pools, clock: &Clock) -> Result<Swept, Error> {
 pub fn fairing() -> AdHoc {
     AdHoc::on_liftoff("Session Sweep", |rocket| {
         Box::pin(async move {
-            let db = Pools::clone(Db::fetch(rocket).expect("the stage attaches the database"));
+            let db = Pool::clone(Db::fetch(rocket).expect("the stage attaches the database"));
             let clock = rocket.state::<Clock>().expect("the stage manages a clock").clone();
             let work = move || {
                 let (db, clock) = (db.clone(), clock.clone());

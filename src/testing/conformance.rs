@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::db::{Connection, Pools};
+use crate::db::{Connection, Pool};
 use crate::error::Error;
 use crate::session::store::{self, Record, Touch};
 use crate::session::value;
@@ -26,7 +26,7 @@ const END: Timestamp = NOW + 100;
 /// # Panics
 ///
 /// Panics at the first behaviour that is wrong, with its name.
-pub async fn conformance(one: &Pools, other: &Pools) {
+pub async fn conformance(one: &Pool, other: &Pool) {
     an_id_is_inserted_once(one, other).await;
     a_session_is_found_until_the_second_it_ends(one).await;
     an_ended_session_never_comes_back(one, other).await;
@@ -44,7 +44,7 @@ pub async fn conformance(one: &Pools, other: &Pools) {
 }
 
 /// Returns one of the two, in turn.
-fn turn<'p>(one: &'p Pools, other: &'p Pools, number: usize) -> &'p Pools {
+fn turn<'p>(one: &'p Pool, other: &'p Pool, number: usize) -> &'p Pool {
     if number.is_multiple_of(2) { one } else { other }
 }
 
@@ -62,19 +62,19 @@ fn record() -> Record {
     }
 }
 
-async fn insert(db: &Pools, record: &Record) -> Result<(), Error> {
+async fn insert(db: &Pool, record: &Record) -> Result<(), Error> {
     let mut tx = db.write().await?;
     store::insert(&mut tx, record, "{}", &Client::default()).await?;
     tx.commit().await
 }
 
-async fn inserted(db: &Pools) -> Record {
+async fn inserted(db: &Pool) -> Record {
     let record = record();
     insert(db, &record).await.expect("a new session");
     record
 }
 
-async fn delete(db: &Pools, family: TokenId) {
+async fn delete(db: &Pool, family: TokenId) {
     let mut tx = db.write().await.unwrap();
     store::delete(&mut tx, family).await.unwrap();
     tx.commit().await.unwrap();
@@ -85,17 +85,17 @@ async fn touch(db: &mut Connection, read: &Record, now: Timestamp, expires_at: T
     store::touch(db, &[touch]).await.unwrap() == [read.id]
 }
 
-async fn exists(db: &Pools, id: TokenId, now: Timestamp) -> bool {
+async fn exists(db: &Pool, id: TokenId, now: Timestamp) -> bool {
     store::find(&mut db.read().await.unwrap(), id, now).await.unwrap().is_some()
 }
 
-async fn state_of(db: &Pools, id: TokenId) -> Value {
+async fn state_of(db: &Pool, id: TokenId) -> Value {
     let data = store::find_state(&mut db.read().await.unwrap(), id, NOW).await.unwrap();
     serde_json::from_str(&data.expect("the session exists")).unwrap()
 }
 
 /// Runs every statement that changes a session at `now`, and returns whether any of them found it.
-async fn changes(db: &Pools, record: &Record, now: Timestamp) -> bool {
+async fn changes(db: &Pool, record: &Record, now: Timestamp) -> bool {
     let mut tx = db.write().await.unwrap();
     let prolonged = Record { last_seen_at: now, expires_at: now + 100, ..record.clone() };
     let touched = touch(&mut tx, record, now, now + 100).await;
@@ -113,7 +113,7 @@ fn named(record: &Record, id: TokenId) -> Record {
 }
 
 /// Sets `key` in the state as a request does.
-async fn update(db: &Pools, id: TokenId, key: &str, change: impl FnOnce(i64) -> i64) {
+async fn update(db: &Pool, id: TokenId, key: &str, change: impl FnOnce(i64) -> i64) {
     let mut tx = db.write().await.unwrap();
     let data = store::find_state(&mut tx, id, NOW).await.unwrap().expect("the session exists");
     let mut state = value::parse(&data).unwrap();
@@ -124,7 +124,7 @@ async fn update(db: &Pools, id: TokenId, key: &str, change: impl FnOnce(i64) -> 
     tx.commit().await.unwrap();
 }
 
-async fn an_id_is_inserted_once(db: &Pools, other: &Pools) {
+async fn an_id_is_inserted_once(db: &Pool, other: &Pool) {
     let record = inserted(db).await;
     update(db, record.id, "kept", |_| 1).await;
     assert!(insert(db, &record).await.is_err(), "an id was inserted twice");
@@ -137,7 +137,7 @@ async fn an_id_is_inserted_once(db: &Pools, other: &Pools) {
     assert_eq!(inserted, 1, "an id was inserted {inserted} times at once");
 }
 
-async fn a_session_is_found_until_the_second_it_ends(db: &Pools) {
+async fn a_session_is_found_until_the_second_it_ends(db: &Pool) {
     let record = inserted(db).await;
     assert!(exists(db, record.id, END - 1).await, "a session ended early");
     assert!(changes(db, &record, END - 1).await, "a session ended early for writing");
@@ -145,7 +145,7 @@ async fn a_session_is_found_until_the_second_it_ends(db: &Pools) {
     assert!(!changes(db, &record, END).await, "an ended session was changed");
 }
 
-async fn an_ended_session_never_comes_back(db: &Pools, other: &Pools) {
+async fn an_ended_session_never_comes_back(db: &Pool, other: &Pool) {
     let record = inserted(db).await;
     delete(db, record.family).await;
     assert!(!changes(db, &record, NOW).await, "a deleted session was changed");
@@ -168,7 +168,7 @@ async fn an_ended_session_never_comes_back(db: &Pools, other: &Pools) {
     }
 }
 
-async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
+async fn a_new_id_leaves_nothing_under_the_old(db: &Pool) {
     let (old, new) = (inserted(db).await, Token::generate().id());
     update(db, old.id, "kept", |_| 1).await;
     let mut tx = db.write().await.unwrap();
@@ -178,7 +178,7 @@ async fn a_new_id_leaves_nothing_under_the_old(db: &Pools) {
     assert_eq!(state_of(db, new).await["kept"], 1, "the state was lost");
 }
 
-async fn one_of_several_parallel_new_ids_wins(db: &Pools, other: &Pools) {
+async fn one_of_several_parallel_new_ids_wins(db: &Pool, other: &Pool) {
     let old = inserted(db).await;
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
@@ -191,7 +191,7 @@ async fn one_of_several_parallel_new_ids_wins(db: &Pools, other: &Pools) {
     assert_eq!(won, 1, "one session became {won}");
 }
 
-async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
+async fn an_end_finds_a_session_under_its_new_id(db: &Pool, other: &Pool) {
     let (old, new) = (inserted(db).await, Token::generate().id());
     let mut tx = db.write().await.unwrap();
     assert!(store::rename(&mut tx, old.id, &named(&old, new), NOW).await.unwrap());
@@ -201,14 +201,14 @@ async fn an_end_finds_a_session_under_its_new_id(db: &Pools, other: &Pools) {
     assert!(!exists(db, new, NOW).await, "a log-out missed a session with a new id");
 }
 
-async fn parallel_updates_all_count(db: &Pools, other: &Pools) {
+async fn parallel_updates_all_count(db: &Pool, other: &Pool) {
     let record = inserted(db).await;
     let count = |i| update(turn(db, other, i), record.id, "count", |count| count + 1);
     join_all((0..50).map(count)).await;
     assert_eq!(state_of(db, record.id).await["count"], 50, "an update was lost");
 }
 
-async fn parallel_writes_of_different_keys_all_survive(db: &Pools, other: &Pools) {
+async fn parallel_writes_of_different_keys_all_survive(db: &Pool, other: &Pool) {
     let record = inserted(db).await;
     let keys: Vec<String> = (0..50).map(|number| format!("key {number} \"ü\" $.")).collect();
     let set = |(i, key)| update(turn(db, other, i), record.id, key, |_| 1);
@@ -217,7 +217,7 @@ async fn parallel_writes_of_different_keys_all_survive(db: &Pools, other: &Pools
     assert!(keys.iter().all(|key| state[key] == 1), "a key was lost");
 }
 
-async fn a_touch_counts_once(db: &Pools, other: &Pools) {
+async fn a_touch_counts_once(db: &Pool, other: &Pool) {
     let record = inserted(db).await;
     let results = join_all((0..8).map(async |i| {
         let mut tx = turn(db, other, i).write().await.unwrap();
@@ -230,7 +230,7 @@ async fn a_touch_counts_once(db: &Pools, other: &Pools) {
     assert!(exists(db, record.id, END + 59).await, "a touch did not extend the session");
 }
 
-async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
+async fn a_rolled_back_write_changes_nothing(db: &Pool, other: &Pool) {
     let record = record();
     let mut tx = db.write().await.unwrap();
     store::insert(&mut tx, &record, "{}", &Client::default()).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_rolled_back_write_changes_nothing(db: &Pools, other: &Pools) {
     assert!(!exists(db, record.id, NOW).await, "a rolled back session exists");
 }
 
-async fn only_an_object_is_a_state(db: &Pools) {
+async fn only_an_object_is_a_state(db: &Pool) {
     let record = inserted(db).await;
     for data in ["", "[]", "1", "null", "{", "text"] {
         let stored = async {
@@ -256,7 +256,7 @@ async fn only_an_object_is_a_state(db: &Pools) {
     }
 }
 
-async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pools, other: &Pools) {
+async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pool, other: &Pool) {
     let live = inserted(db).await;
     let mut ended = Vec::new();
     for _ in 0..30 {
@@ -290,7 +290,7 @@ async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pools, other: &P
 }
 
 /// Inserts a user.
-async fn user(db: &Pools) -> i64 {
+async fn user(db: &Pool) -> i64 {
     let text = format!("{}@example.org", &**Token::generate().to_text());
     let email = user::Email::parse(&text).unwrap();
     let hash = password::PasswordHash::from_stored("!".into());
@@ -300,13 +300,13 @@ async fn user(db: &Pools) -> i64 {
     id
 }
 
-async fn inserted_of(db: &Pools, user_id: i64) -> Record {
+async fn inserted_of(db: &Pool, user_id: i64) -> Record {
     let record = Record { user_id: Some(user_id), authenticated_at: Some(NOW), ..record() };
     insert(db, &record).await.expect("a new session");
     record
 }
 
-async fn end_of_user(db: &Pools, user_id: i64, kept: Option<&Record>) -> u64 {
+async fn end_of_user(db: &Pool, user_id: i64, kept: Option<&Record>) -> u64 {
     let mut tx = db.write().await.unwrap();
     let kept = kept.map(|kept| kept.family);
     let ended = store::end_of_user(&mut tx, user_id, kept).await.unwrap();
@@ -314,7 +314,7 @@ async fn end_of_user(db: &Pools, user_id: i64, kept: Option<&Record>) -> u64 {
     ended
 }
 
-async fn sessions_that_end_together_never_come_back(db: &Pools, other: &Pools) {
+async fn sessions_that_end_together_never_come_back(db: &Pool, other: &Pool) {
     let (ada, bob) = (user(db).await, user(db).await);
     let (visitor, bobs) = (inserted(db).await, inserted_of(db, bob).await);
     let kept = inserted_of(db, ada).await;
@@ -362,7 +362,7 @@ async fn sessions_that_end_together_never_come_back(db: &Pools, other: &Pools) {
     assert!(exists(db, visitor.id, NOW).await, "the sweep took a session that had not ended");
 }
 
-async fn no_session_survives_an_end_of_all_at_the_same_time(db: &Pools, other: &Pools) {
+async fn no_session_survives_an_end_of_all_at_the_same_time(db: &Pool, other: &Pool) {
     for _ in 0..10 {
         let ada = user(db).await;
         let (kept, ended) = (inserted_of(db, ada).await, inserted_of(db, ada).await);

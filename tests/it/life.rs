@@ -6,7 +6,7 @@ use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_login::config::DatabaseConfig;
 use rocket_login::testing::{Browser, conformance};
-use rocket_login::{Db, Pools, Session};
+use rocket_login::{Db, Pool, Session};
 
 use crate::database;
 use crate::support::{START, TestApp};
@@ -36,7 +36,7 @@ async fn a(browser: &Browser<'_>) -> Option<i64> {
 async fn the_store_passes_the_conformance_suite() {
     let app = TestApp::new().await;
     let url = DatabaseConfig::parse(&database::url(&app.dir)).unwrap();
-    let other = Pools::open(&url).await.unwrap();
+    let other = Pool::open(&url).await.unwrap();
     conformance(Db::fetch(app.client.rocket()).unwrap(), &other).await;
 }
 

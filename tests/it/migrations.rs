@@ -1,7 +1,7 @@
 //! The migrations and the schema.
 
 use rocket::futures::future::join_all;
-use rocket_login::Pools;
+use rocket_login::Pool;
 use rocket_login::config::DatabaseConfig;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -177,7 +177,7 @@ async fn an_applications_table_of_the_same_name_stops_the_start_with_a_fix() {
         let table_of_theirs = format!("CREATE TABLE {table} (name TEXT)");
         sqlx::query(AssertSqlSafe(table_of_theirs)).execute(&mut theirs).await.unwrap();
 
-        let db = Pools::open(&DatabaseConfig::parse(&url).unwrap()).await.unwrap();
+        let db = Pool::open(&DatabaseConfig::parse(&url).unwrap()).await.unwrap();
         for _ in 0..2 {
             let refused = db.migrate().await.unwrap_err().to_string();
             let fix = pick("another file", "CREATE SCHEMA login");

@@ -906,7 +906,7 @@ async fn no_site_can_start_on_a_server_while_it_is_copied() {
     let write = "SET lock_timeout = '50ms'; DELETE FROM sessions";
     assert!(cluster.try_sql("site", write).unwrap_err().contains("lock timeout"));
     let config = rocket_login::config::DatabaseConfig::parse(&cluster.url("site")).unwrap();
-    let refused = rocket_login::Pools::open(&config).await.unwrap_err().to_string();
+    let refused = rocket_login::Pool::open(&config).await.unwrap_err().to_string();
     assert!(refused.contains("is being copied to another"), "{refused}");
     drop(copying);
     drop(held);
