@@ -7,7 +7,7 @@
 mod applied;
 pub(crate) mod calls;
 mod connection;
-pub mod copy;
+pub(crate) mod copy;
 mod deadline;
 mod deferred;
 mod effect;
@@ -20,7 +20,7 @@ mod pool;
 mod postgres;
 mod readiness;
 mod run;
-pub mod schema;
+pub(crate) mod schema;
 mod server;
 mod source;
 #[cfg_attr(not(feature = "sqlite"), path = "db/without_sqlite.rs")]
@@ -34,9 +34,10 @@ use rocket::{Build, Rocket};
 use rocket_db_pools::Database;
 
 pub use connection::{Connection, Transaction};
+pub use open_error::OpenError;
 pub use pool::Pool;
-pub use source::Source;
-pub use sqlite::is_database;
+pub(crate) use source::Source;
+pub(crate) use sqlite::is_database;
 
 /// The database, as managed state and as the request guard `&Db`.
 ///
@@ -54,7 +55,7 @@ impl fmt::Debug for Db {
 }
 
 /// Migrates at ignition; a failure stops the launch.
-pub fn migrations() -> AdHoc {
+pub(crate) fn migrations() -> AdHoc {
     AdHoc::try_on_ignite("Migrations", migrate)
 }
 
@@ -72,7 +73,7 @@ async fn migrate(rocket: Rocket<Build>) -> fairing::Result {
 }
 
 /// Counts each request from its start until it is dropped.
-pub fn in_flight() -> AdHoc {
+pub(crate) fn in_flight() -> AdHoc {
     AdHoc::on_request("Requests in Flight", |request, _| {
         Box::pin(async move {
             if let Some(db) = Db::fetch(request.rocket()) {

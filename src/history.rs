@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 
 pub use kind::EventKind;
-pub use line::Line;
+pub(crate) use line::Line;
 
 /// How many seconds an event is kept: 180 days.
 const KEPT: Timestamp = 180 * 24 * 60 * 60;
@@ -160,7 +160,7 @@ pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Re
 }
 
 /// When something last happened, by the clock of then. 0: never.
-pub async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
+pub(crate) async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
     let latest = sql::query_scalar(
         "SELECT coalesce(max(at), 0) FROM (SELECT max(created_at) AS at FROM login_events
                                            UNION ALL SELECT max(created_at) FROM users) AS latest",

@@ -54,6 +54,7 @@ use crate::password::PasswordHash;
 use crate::session::{Session, Sessions};
 use crate::user::{self, Email};
 
+pub use crate::session::sweep;
 pub use conformance::conformance;
 #[cfg(feature = "sqlite")]
 #[doc(hidden)]

@@ -17,12 +17,11 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl OpenError {
-    /// `line` says all.
-    pub fn new(line: String) -> Self {
+    pub(crate) fn new(line: String) -> Self {
         OpenError(line)
     }
 
-    pub fn database(problem: impl fmt::Display) -> Self {
+    pub(crate) fn database(problem: impl fmt::Display) -> Self {
         OpenError(format!("databases.login.url: {problem}"))
     }
 }

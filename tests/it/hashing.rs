@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rocket::figment::Figment;
 use rocket::futures::future::{join, join_all};
 use rocket::tokio::task::yield_now;
-use rocket_login::Hasher;
+use rocket_login::password::Hasher;
 
 use crate::support::{PASSWORD, TestApp};
 

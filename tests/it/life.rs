@@ -5,8 +5,9 @@ use rocket::tokio::{self, sync::Notify};
 use rocket::{Build, Rocket, State, get, post, routes};
 use rocket_db_pools::Database;
 use rocket_login::config::DatabaseConfig;
+use rocket_login::db::Pool;
 use rocket_login::testing::{Browser, conformance};
-use rocket_login::{Db, Pool, Session};
+use rocket_login::{Db, Session};
 
 use crate::database;
 use crate::support::{START, TestApp};

@@ -1,8 +1,8 @@
 //! The migrations and the schema.
 
 use rocket::futures::future::join_all;
-use rocket_login::Pool;
 use rocket_login::config::DatabaseConfig;
+use rocket_login::db::Pool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};

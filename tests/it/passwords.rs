@@ -165,7 +165,7 @@ async fn a_pepper_is_applied_at_the_next_log_in_and_can_be_rotated() {
 async fn a_log_in_with_a_pepper_costs_one_hash_for_every_address() {
     let app = TestApp::with(|f| f.merge(("password.peppers", [ONE]))).await;
     app.registered(ADA).await;
-    let hasher: &rocket_login::Hasher = app.client.rocket().state().unwrap();
+    let hasher: &rocket_login::password::Hasher = app.client.rocket().state().unwrap();
     for email in [ADA, "bob@example.org"] {
         let before = hasher.count();
         app.visitor().log_in_with(email, "wrong horse battery").await.assert_status(422);
@@ -410,7 +410,7 @@ async fn the_current_password_is_refused_as_a_new_one() {
     assert!(phone.is_logged_in().await);
 
     // The link still works with another password.
-    let hasher: &rocket_login::Hasher = app.client.rocket().state().unwrap();
+    let hasher: &rocket_login::password::Hasher = app.client.rocket().state().unwrap();
     let count = hasher.count();
     let fields = [("new_password", "another horse battery")];
     app.visitor().post(&link, &fields).await.assert_redirect("/login");

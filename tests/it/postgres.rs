@@ -338,14 +338,14 @@ async fn simultaneous_sweeps_delete_each_row_once() {
     );
     let sweeps = apps.iter().map(async |app| {
         let db: &rocket_login::Db = rocket_login::Database::fetch(app.client.rocket()).unwrap();
-        rocket_login::sweep(db, &app.clock).await.unwrap()
+        rocket_login::testing::sweep(db, &app.clock).await.unwrap()
     });
     let swept: u64 = join_all(sweeps).await.iter().sum();
     // An instance that finds another one sweeping leaves the sweep to it.
     let left: u64 = cluster.sql("site", "SELECT count(*) FROM sessions").parse().unwrap();
     assert_eq!(swept + left, 1_500);
     let db: &rocket_login::Db = rocket_login::Database::fetch(apps[0].client.rocket()).unwrap();
-    assert_eq!(rocket_login::sweep(db, &apps[0].clock).await.unwrap(), left);
+    assert_eq!(rocket_login::testing::sweep(db, &apps[0].clock).await.unwrap(), left);
 }
 
 #[rocket::async_test]
@@ -906,7 +906,7 @@ async fn no_site_can_start_on_a_server_while_it_is_copied() {
     let write = "SET lock_timeout = '50ms'; DELETE FROM sessions";
     assert!(cluster.try_sql("site", write).unwrap_err().contains("lock timeout"));
     let config = rocket_login::config::DatabaseConfig::parse(&cluster.url("site")).unwrap();
-    let refused = rocket_login::Pool::open(&config).await.unwrap_err().to_string();
+    let refused = rocket_login::db::Pool::open(&config).await.unwrap_err().to_string();
     assert!(refused.contains("is being copied to another"), "{refused}");
     drop(copying);
     drop(held);

@@ -3,7 +3,8 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use rocket::figment::Figment;
 use rocket_db_pools::Database;
-use rocket_login::{Db, sweep};
+use rocket_login::Db;
+use rocket_login::testing::sweep;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use crate::database::{self, pick};

@@ -2,7 +2,7 @@
 
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
-use rocket_login::Hasher;
+use rocket_login::password::Hasher;
 use sqlx::AssertSqlSafe;
 
 use crate::database;

@@ -3,8 +3,9 @@
 use rocket::futures::future::join_all;
 use rocket::http::{ContentType, Header};
 use rocket_db_pools::Database;
+use rocket_login::Db;
 use rocket_login::testing::count_calls;
-use rocket_login::{Db, sweep};
+use rocket_login::testing::sweep;
 
 use crate::support::{PASSWORD, TestApp, Visitor, many_sessions};
 

@@ -172,7 +172,7 @@ async fn a_newer_link_a_new_password_or_a_new_address_ends_a_reset_link() {
 async fn a_dead_link_costs_no_password_hash() {
     let app = TestApp::new().await;
     app.registered(ADA).await;
-    let hashes = || app.client.rocket().state::<rocket_login::Hasher>().unwrap().count();
+    let hashes = || app.client.rocket().state::<rocket_login::password::Hasher>().unwrap().count();
     let before = hashes();
     let dead = format!("/reset/{}", "A".repeat(43));
     app.visitor().post(&dead, &[("new_password", NEW)]).await.assert_status(404);

@@ -276,7 +276,7 @@ async fn a_sign_up_gets_the_same_answer_for_a_free_and_a_taken_address() {
     ada.post(&app.link(ADA, "/verify/").await, &[]).await;
 
     let free = app.visitor().register("bob@example.org").await;
-    let hashes = || app.client.rocket().state::<rocket_login::Hasher>().unwrap().count();
+    let hashes = || app.client.rocket().state::<rocket_login::password::Hasher>().unwrap().count();
     let before = hashes();
     let taken = app.visitor().register("ADA@example.org").await;
     assert_eq!(hashes() - before, 1);
