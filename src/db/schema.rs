@@ -1,7 +1,7 @@
-//! How far a database is migrated, seen without changing anything in it.
+//! Finds out how far a database is migrated, without changing anything in it.
 //!
-//! Commands look before they act: one that made a database where there is none, or
-//! migrated it under a running site, would do harm and report success.
+//! Commands look before they act: a command that created a missing database, or migrated one under
+//! a running site, would do harm and report success.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,27 +15,27 @@ use super::open_error::OpenError;
 use super::{migrations, postgres, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
-/// How the description of each migration of ours begins, from 2026-11-29 on. An
-/// application keeps its own in the same table, under whatever numbers, so this tells a
-/// later program's from them.
+/// The beginning of the description of each of our migrations, from 2026-11-29 on. An application
+/// keeps its own migrations in the same table, under any numbers, so this tells the migrations of a
+/// later program from them.
 const OURS: &str = "rocket login ";
 
-/// What a database holds of ours.
+/// The state of our tables in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
-    /// Nothing. The file may be missing or empty.
+    /// There are none. The file may be missing or empty.
     Absent,
-    /// All but the last migrations, so many.
+    /// This many of our migrations are missing.
     Behind(usize),
-    /// Everything that this program needs.
+    /// The database has everything that this program needs.
     Current,
-    /// Migrations of a later program.
+    /// A later program has migrated the database.
     Ahead,
-    /// A migration of ours, by its version, with another text.
+    /// The migration of ours with this version was applied with another text.
     Altered(i64),
 }
 
-/// Why a command does not act on a database, in one line.
+/// The reason why a command does not act on a database, in one line.
 #[derive(Debug)]
 pub struct Refusal {
     pub schema: Schema,
@@ -46,7 +46,7 @@ pub struct Refusal {
 ///
 /// # Errors
 ///
-/// When it cannot be read.
+/// Returns an error if the database cannot be read.
 pub async fn look(config: &DatabaseConfig) -> Result<Schema, OpenError> {
     let (ours, applied) = match config {
         DatabaseConfig::Sqlite(path) => (&migrations::SQLITE, of_file(path).await?),
@@ -56,11 +56,12 @@ pub async fn look(config: &DatabaseConfig) -> Result<Schema, OpenError> {
 }
 
 impl Schema {
-    /// Refuses whatever is not up to date. `config` names the database.
+    /// Refuses a database that is not up to date. `config` names it.
     ///
     /// # Errors
     ///
-    /// When a migration is missing, or the database is not one of this program.
+    /// Returns a [`Refusal`] if a migration is missing, or if another program has migrated the
+    /// database.
     pub fn check(self, config: &DatabaseConfig) -> Result<(), Refusal> {
         let problem = match &self {
             Schema::Current => return Ok(()),

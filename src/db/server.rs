@@ -1,17 +1,17 @@
-//! What a connection to PostgreSQL has to be like, whatever its server, database and role were
-//! set up for.
+//! Makes every connection to PostgreSQL fit for us, however its server, database and role are set
+//! up.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor, Row};
 use sqlx_core::migrate::{MigrateError, Migrator};
 
-/// Why this connection is not to be used. `NULL`: it is.
+/// Selects the reason why a connection must not be used, or `NULL` if it may be used.
 ///
-/// * A standby lags behind: it would still know a session that was ended.
-/// * In other encodings than these, most letters cannot be stored: a form would be refused
-///   for one letter in it. `SQL_ASCII` keeps what it is given.
-/// * A session in the role of a replica does not look at foreign keys: a deleted account
-///   would leave its links and its mails behind.
+/// * A standby lags behind: it would still accept a session that was ended.
+/// * Other encodings than these cannot store most letters: a form would be refused because of one
+///   letter in it. `SQL_ASCII` keeps the bytes that it is given.
+/// * A session in the role of a replica does not check foreign keys: a deleted account would leave
+///   its links and its mails behind.
 const UNFIT: &str = "
     CASE WHEN pg_is_in_recovery() THEN 'the server is a standby; name the primary'
          WHEN current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII')
@@ -23,13 +23,14 @@ const UNFIT: &str = "
               || ' RESET session_replication_role'
     END";
 
-/// What a role or a database may have set otherwise, with the value that is ours. Where a
-/// third one is given, only that is replaced: stricter ones stay.
+/// The settings that a role or a database may have changed, with our value. If there is a third
+/// value, only that one is replaced: stricter ones stay.
 ///
-/// * An acknowledged log-out must not be undone by a power cut.
-/// * Connections that wait in the pool are ours to close, and the one that listens waits long.
+/// * A power cut must not undo an acknowledged log-out.
+/// * We close the connections that wait in the pool ourselves, and the one that listens waits long.
 /// * A policy that hides rows must be an error: otherwise everybody would seem to be logged out.
-/// * Single statements run as ours are written for, and bytes come as the library reads them.
+/// * Single statements run in the way that ours are written for, and bytes come in the format that
+///   the library reads.
 const SETTINGS: [(&str, &str, Option<&str>); 7] = [
     ("synchronous_commit", "on", Some("off")),
     ("idle_session_timeout", "0", None), // since PostgreSQL 14
@@ -40,12 +41,13 @@ const SETTINGS: [(&str, &str, Option<&str>); 7] = [
     ("bytea_output", "hex", None),
 ];
 
-/// Makes a new connection what it has to be, in one round trip. `Some`: it cannot be made so,
-/// and why. What `is_shared` is left as it is: a pooler hands it to others after us.
+/// Applies our settings to a new connection, in one round trip. `Some` is the reason why the
+/// connection must not be used. If the connection `is_shared`, its settings stay as they are: a
+/// pooler hands it to others after us.
 ///
 /// # Errors
 ///
-/// When the server fails.
+/// Returns an error if the server fails.
 pub async fn settle(db: &mut PgConnection, is_shared: bool) -> Result<Option<String>, sqlx::Error> {
     let sql = match is_shared {
         true => format!("SELECT {UNFIT}"),
@@ -56,11 +58,11 @@ pub async fn settle(db: &mut PgConnection, is_shared: bool) -> Result<Option<Str
     db.fetch_one(AssertSqlSafe(sql)).await?.try_get(0)
 }
 
-/// As above for a pool, which drops the connection then.
+/// Calls [`settle()`] for a pool, which drops the connection if this returns an error.
 ///
 /// # Errors
 ///
-/// As [`settle()`], and when it is not to be used.
+/// Returns an error if the server fails, or if the connection must not be used.
 pub async fn settle_or_drop(db: &mut PgConnection, is_shared: bool) -> Result<(), sqlx::Error> {
     match settle(db, is_shared).await? {
         Some(problem) => Err(sqlx::Error::Configuration(problem.into())),
@@ -68,7 +70,7 @@ pub async fn settle_or_drop(db: &mut PgConnection, is_shared: bool) -> Result<()
     }
 }
 
-/// A statement that makes the settings ours, for the transaction alone if it `is_local`.
+/// Returns a statement that applies our settings, only for the transaction if it `is_local`.
 pub fn set(is_local: bool) -> String {
     let values: Vec<String> = SETTINGS
         .iter()
@@ -77,7 +79,7 @@ pub fn set(is_local: bool) -> String {
             format!("('{name}', '{value}', {from})")
         })
         .collect();
-    // One that the server does not know yet is passed over.
+    // Settings that the server does not know yet are skipped.
     format!(
         "SELECT set_config(name, value, {is_local})
          FROM (VALUES {}) AS ours (name, value, replaced)
@@ -86,8 +88,8 @@ pub fn set(is_local: bool) -> String {
     )
 }
 
-/// The schemas of the search path that have such a table, the first one first, and whether new
-/// tables are made there.
+/// Selects the schemas of the search path that have the table of migrations, in the order of the
+/// path, and whether new tables are created there.
 const MIGRATED: &str = "
     SELECT quote_ident(nspname), nspname = current_schema()
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
@@ -95,7 +97,7 @@ const MIGRATED: &str = "
           AND has_table_privilege(c.oid, 'SELECT')
     ORDER BY array_position(current_schemas(FALSE), nspname)";
 
-/// Our tables whose rows a policy may hide from us.
+/// Selects our tables whose rows a policy may hide from us.
 const GUARDED: &str = "
     SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
     WHERE row_security_active(oid) AND oid IN (
@@ -103,13 +105,13 @@ const GUARDED: &str = "
         to_regclass('login_mails'), to_regclass('login_devices'), to_regclass('login_events'),
         to_regclass('login_muted_notices'), to_regclass('login_throttle'))";
 
-/// Refuses to make the tables in one schema while they are in another one that is searched
-/// later: somebody has made a schema of the role's name, or has changed `search_path`. The site
-/// would be without its accounts.
+/// Refuses to create the tables in one schema while they exist in another one that is searched
+/// later. This happens if somebody has created a schema with the role's name, or has changed
+/// `search_path`. The site would start without its accounts.
 ///
 /// # Errors
 ///
-/// When it is so, or the server fails.
+/// Returns an error if the tables are in such a schema, or if the server fails.
 pub async fn check_schema(db: &mut PgConnection, ours: &Migrator) -> Result<(), sqlx::Error> {
     let Some(first) = ours.iter().next() else { return Ok(()) };
     for row in db.fetch_all(MIGRATED).await? {
@@ -136,7 +138,7 @@ pub async fn check_schema(db: &mut PgConnection, ours: &Migrator) -> Result<(), 
 ///
 /// # Errors
 ///
-/// When there is one, or the server fails.
+/// Returns an error if there is such a table, or if the server fails.
 pub async fn check_rows(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let guarded: Option<String> = db.fetch_one(GUARDED).await?.try_get(0)?;
     match guarded {
@@ -151,7 +153,7 @@ pub async fn check_rows(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-/// What to do about a migration that this role is not allowed to make.
+/// Adds the fix to the error of a migration that this role is not allowed to apply.
 pub fn with_fix(error: sqlx::Error) -> sqlx::Error {
     let cause = match &error {
         sqlx::Error::Migrate(migrating) => match &**migrating {

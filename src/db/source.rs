@@ -1,5 +1,5 @@
-//! The database that a copy comes from. Nobody else has it open, and nobody writes to it
-//! until the copy is compared: what was written meanwhile would be lost.
+//! The database that a copy is made from. No other program has it open, and none writes to it until
+//! the copy is compared: what was written meanwhile would be lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use super::sqlite::Leases;
 use super::{copy, postgres, server, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
-/// Longest wait for who holds a lock on one of our tables: longer than the server takes to
-/// end an automatic vacuum for us (`deadlock_timeout`, a second).
+/// The longest wait for a lock on one of our tables. It is longer than the server takes to end an
+/// automatic vacuum for us (`deadlock_timeout`, one second).
 const LOCK_TIMEOUT: &str = "5s";
 
-/// The server takes a moment to end the sessions of a site that was stopped just now.
+/// How long the sessions of a site that was stopped just now may take to end on the server.
 const LEAVING: Duration = Duration::from_secs(2);
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// So many sessions are named.
+/// The most sessions that an error names.
 const MOST_NAMED: usize = 5;
 
-/// Sessions of the database's own role, and of sites, that may write. Those of a
-/// hoster's monitoring do not, and would never end.
+/// Selects the sessions that may write: those of the database's own role, and of sites. The
+/// sessions of a hoster's monitoring do not write, and would never end.
 const SESSIONS: &str = "SELECT coalesce(nullif(application_name, ''), 'a session'), pid
      FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
@@ -36,10 +36,10 @@ const SESSIONS: &str = "SELECT coalesce(nullif(application_name, ''), 'a session
        AND (usename = current_user OR application_name = 'rocket-login')
      ORDER BY pid";
 
-/// A database that is closed to others until it is dropped.
+/// A database that is closed to others until this is dropped.
 #[derive(Debug)]
 pub struct Source {
-    /// With a transaction that holds the locks.
+    /// The connection, in a transaction that holds the locks.
     pub db: Connection,
     pool: HeldPool,
 }
@@ -55,7 +55,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When somebody has it open, or it cannot be opened.
+    /// Returns an error if another program has the database open, or if it cannot be opened.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
         match config {
             DatabaseConfig::Sqlite(path) => open_file(path).await,
@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Opens it to others again.
+    /// Opens the database to others again.
     pub async fn close(self) {
         drop(self.db);
         match self.pool {
@@ -86,8 +86,8 @@ async fn open_file(path: &Path) -> Result<Source, OpenError> {
     }
 }
 
-/// Sites hold a lock while they are connected. The tables are locked as well, for whoever
-/// else may write.
+/// Opens a database on a server and locks others out: sites by the lock that they hold while they
+/// are connected, and other programs that may write by locks on the tables.
 async fn open_server(
     config: &DatabaseConfig,
     postgres: &PostgresConfig,
@@ -154,7 +154,7 @@ fn in_use(config: &DatabaseConfig, by: &str) -> OpenError {
     ))
 }
 
-/// Whether the server has waited in vain for a lock.
+/// Returns whether the server has waited for a lock in vain.
 fn is_locked(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }

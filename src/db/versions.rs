@@ -1,25 +1,25 @@
-//! Which sessions have changed since they were read.
+//! Counts the changes of sessions, to tell whether one has changed since it was read.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// The key of a session's row: a hash, so any of its bits are as good as others.
+/// The key of a session's row. It is a hash, so all of its bits are equally random.
 pub type Key = [u8; 32];
 
-/// Sessions share a counter by the first bits of their ids. Of two that share one, a
-/// change of the one costs the other a look-up, nothing else.
+/// The number of counters. Sessions share a counter by the first two bytes of their ids: if one of
+/// them changes, the others are looked up once more, and nothing else happens.
 const COUNTERS: usize = 4096;
 
-/// A counter for every session, which moves on with each change of it that is
-/// committed here, or that may have been committed elsewhere.
+/// A version of every session. It changes with each change of the session that is committed here,
+/// or that may have been committed elsewhere.
 #[derive(Debug)]
 pub struct Versions {
-    /// Under which name commits of this instance tell others of their changes.
+    /// The name under which commits of this instance tell others of their changes.
     name: AtomicU64,
     all: AtomicU64,
     counters: Box<[AtomicU64]>,
 }
 
-/// What a transaction changes of the sessions, and of whom they belong to.
+/// What a transaction changes of sessions and of the users they belong to.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
     all: bool,
@@ -27,8 +27,8 @@ pub struct Effects {
     written: Written,
 }
 
-/// Whether a transaction on SQLite has written a page of the file, so that its commit is one
-/// in the log. A statement that changes a row may write none: SQLite leaves out what is there
+/// How sure it is that a transaction on SQLite has written a page of the file, so that its commit
+/// shows in the log. A statement that changes a row may write none: SQLite skips what is stored
 /// already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Written {
@@ -47,30 +47,30 @@ impl Default for Versions {
 }
 
 impl Versions {
-    /// It is another one after every change of the session `id`. Both counters only
-    /// grow, so their sum never comes back.
+    /// Returns the version of the session `id`. It differs after every change of the session: both
+    /// counters only grow, so their sum never repeats.
     pub fn of(&self, id: Key) -> u64 {
         self.all.load(SeqCst) + self.counters[counter(id)].load(SeqCst)
     }
 
-    /// The name of this instance, under which it tells others of its changes on
-    /// PostgreSQL: hexadecimal digits.
+    /// Returns the name under which this instance tells others of its changes on PostgreSQL: 16
+    /// hexadecimal digits.
     pub fn name(&self) -> String {
         format!("{:016x}", self.name.load(SeqCst))
     }
 
-    /// What is told under the name so far counts from now on: it may be of a commit of
-    /// which nobody knows when it happens, if it does.
+    /// Changes the name, so that what is told under the old one counts as a change from now on. It
+    /// may come from a commit that happens at an unknown time, or never.
     pub fn rename(&self) {
         self.name.fetch_add(1, SeqCst);
     }
 
-    /// Every session may have changed.
+    /// Notes that every session may have changed.
     pub fn advance_all(&self) {
         self.all.fetch_add(1, SeqCst);
     }
 
-    /// Each session of `changes` has changed: its version is one more than before,
+    /// Notes that each session of `effects` has changed. Its version is one more than before,
     /// unless others have changed something too.
     pub fn advance(&self, effects: &Effects) {
         let mut counters: Vec<usize> = effects.sessions.iter().copied().map(counter).collect();
@@ -94,7 +94,7 @@ impl Effects {
         self.all = true;
     }
 
-    /// What a statement has written.
+    /// Notes what a statement has written.
     pub fn note_written(&mut self, written: Written) {
         self.written = self.written.max(written);
     }

@@ -1,10 +1,10 @@
-//! SQLite's own account of what has been committed, whoever did it.
+//! Reads SQLite's own account of all commits, whichever process made them.
 //!
-//! The file `…-shm` begins with the header of the index of the log
-//! (<https://sqlite.org/walformat.html#the_wal_index_header>), which every commit of
-//! every process changes, and which every reader looks at to see what there is to
-//! read. Who reads the same header as before would read the same rows as before: that
-//! costs one `pread`, where a statement costs two changes of threads.
+//! The file `…-shm` begins with the header of the log's index
+//! (<https://sqlite.org/walformat.html#the_wal_index_header>). Every commit of every process
+//! changes this header, and every reader checks it to see what there is to read. If the header has
+//! not changed, neither have the rows. Reading the header costs one `pread`, while a statement
+//! costs two changes of threads.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::db::versions::{Effects, Versions, Written};
 
-/// Where a file that is mapped and the same file read are one and the same.
+/// True on systems where reading a file shows at once what was written to it through a memory map.
 pub const IS_READABLE: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -22,20 +22,20 @@ pub const IS_READABLE: bool = cfg!(any(
     target_os = "freebsd"
 ));
 
-/// The only version of the header that there has been. A later one is not trusted.
+/// The only version of the header so far. A header of a later version is not trusted.
 const VERSION: u32 = 3_007_000;
 
-/// How long a look at it serves others, in microseconds: under load a system call for each
-/// page would be a twentieth of its cost. Our own commits are known without it.
+/// How long one look at the header serves all, in microseconds: under load, a system call for each
+/// page would be a twentieth of the page's cost. Our own commits are known without a look.
 const INDEX_SEEN_FOR: u64 = 250;
 
-/// The header: version, a counter of commits, sizes, checksums, salts.
+/// The header of the index: version, a counter of commits, sizes, checksums, salts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header([u8; 48]);
 
-/// The index of one file's log, and how far we know it.
+/// The index of one file's log, and its last state that we know.
 ///
-/// The file stays open for as long as SQLite has it; see
+/// The file stays open for as long as SQLite has it open; see
 /// [`DatabaseFile`](super::file::DatabaseFile).
 #[derive(Debug)]
 pub struct WalIndex {
@@ -43,16 +43,16 @@ pub struct WalIndex {
     known: RwLock<Known>,
     versions: Arc<Versions>,
     start: Instant,
-    /// When it was last looked at, in microseconds since the start.
+    /// When the header was last looked at, in microseconds since the start.
     looked_at: AtomicU64,
-    /// A commit of ours was not to be seen in it, so others' are not either.
+    /// A commit of ours did not show in the header, so commits of others would not either.
     is_blind: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Known {
     header: Option<Header>,
-    /// A commit of ours is under way: a header that we do not know is likely its.
+    /// A commit of ours is under way: a header that we do not know probably comes from it.
     is_committing: bool,
 }
 
@@ -63,36 +63,36 @@ pub struct SqliteCommit<'i> {
 }
 
 impl Header {
-    /// A counter that each commit moves on.
+    /// Returns the counter that each commit increases.
     fn commits(&self) -> u32 {
         self.number(8)
     }
 
-    /// How many pages the log holds.
+    /// Returns how many pages the log holds.
     fn pages(&self) -> u32 {
         self.number(16)
     }
 
-    /// In the byte order of the machine.
+    /// Returns the number at the offset `at`, in the byte order of the machine.
     fn number(&self, at: usize) -> u32 {
         u32::from_ne_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
     }
 
-    /// Whether nothing has been committed since `before`. The log may have been begun
-    /// anew, when everything in it was in the database.
+    /// Returns whether nothing has been committed since `before`. The log may have been restarted
+    /// since, after everything in it was written into the database.
     fn tells_as(&self, before: &Header) -> bool {
         self == before || (self.commits() == before.commits() && self.pages() == 0)
     }
 
-    /// Whether one commit came after `before`.
+    /// Returns whether exactly one commit has come after `before`.
     fn is_next_of(&self, before: &Header) -> bool {
         self.commits() == before.commits().wrapping_add(1)
     }
 }
 
 impl WalIndex {
-    /// That of the database at `path`, which SQLite has open. `None`: it cannot be
-    /// read here.
+    /// Opens the index of the database at `path`, which SQLite must have open. `None` means that
+    /// the index cannot be read here.
     pub fn open(path: &Path, versions: Arc<Versions>) -> Option<Self> {
         if !IS_READABLE {
             return None;
@@ -105,9 +105,9 @@ impl WalIndex {
         Some(WalIndex { file, known, versions, start, looked_at, is_blind })
     }
 
-    /// Whether the versions tell of everything that has been committed by now, by
-    /// others up to [`INDEX_SEEN_FOR`] ago. Not at the moment of a commit of ours, or when the
-    /// header cannot be read, or `is_in_place` says that it is another file's by now.
+    /// Returns whether the versions include everything that has been committed so far, or up to
+    /// [`INDEX_SEEN_FOR`] ago by others. Returns `false` while a commit of ours changes the header, if the
+    /// header cannot be read, or if `is_in_place` returns that the path names another file by now.
     pub fn is_known(&self, is_in_place: impl FnOnce() -> bool) -> bool {
         if self.is_blind.load(SeqCst) {
             return false;
@@ -129,28 +129,28 @@ impl WalIndex {
 
     fn learn(&self) -> bool {
         let mut known = self.known();
-        // Again, since the first one may be older than what is known by now.
+        // This reads again: the first header may be older than the one that is known by now.
         let header = self.read();
         if known.is_committing {
             return false;
         }
         let is_known = matches!((known.header, header), (Some(known), Some(header)) if header.tells_as(&known));
         if !is_known {
-            // Somebody else: another process, or a connection that is not ours.
+            // Another process has committed, or a connection that is not ours.
             self.versions.advance_all();
         }
         known.header = header;
         header.is_some()
     }
 
-    /// Before a commit of ours.
+    /// Notes that a commit of ours begins, and the header before it.
     pub fn begin_commit(&self) -> SqliteCommit<'_> {
         let mut known = self.known();
         known.is_committing = true;
         SqliteCommit { index: self, before: self.read() }
     }
 
-    /// How many pages the log holds.
+    /// Returns how many pages the log holds, or 0 if the header cannot be read.
     pub fn pages(&self) -> u32 {
         self.read().map_or(0, |header| header.pages())
     }
@@ -176,7 +176,8 @@ impl WalIndex {
 }
 
 impl SqliteCommit<'_> {
-    /// After the commit, which has made `changes`. Returns how many pages are in the log.
+    /// Notes that the commit has succeeded and had `effects`. Returns how many pages the log
+    /// holds.
     pub fn end(self, effects: &Effects) -> u32 {
         let versions = &self.index.versions;
         versions.advance(effects);
@@ -184,7 +185,7 @@ impl SqliteCommit<'_> {
         let after = self.index.read();
         let is_written = effects.written() == Written::Surely;
         if is_written && after.is_some() && after == self.before {
-            // As on some file systems of other machines, or of sandboxes.
+            // This happens on some network file systems and in some sandboxes.
             if !self.index.is_blind.swap(true, SeqCst) {
                 log::warn!(
                     "a commit does not show in the -shm file beside the database, so every session is \
@@ -195,8 +196,8 @@ impl SqliteCommit<'_> {
         }
         let is_ours = match (known.header, self.before, after) {
             (Some(known), Some(before), Some(after)) => {
-                // A transaction that has written no page commits nothing: the one commit
-                // that there is was somebody else's.
+                // A transaction that has written no page adds no commit to the log: a commit that
+                // shows was made by another program.
                 before.tells_as(&known)
                     && (after.tells_as(&before) || (is_written && after.is_next_of(&before)))
             }
@@ -210,8 +211,8 @@ impl SqliteCommit<'_> {
     }
 }
 
-/// Given up, or failed: if it has happened all the same, the next look at the header
-/// takes it for somebody else's.
+/// Ends a commit. If it was given up or failed and has happened all the same, the next look at the
+/// header treats it as another program's.
 impl Drop for SqliteCommit<'_> {
     fn drop(&mut self) {
         self.index.known().is_committing = false;
