@@ -220,6 +220,22 @@ fn every_feature_is_in_the_reference() {
     assert_eq!(names.collect::<BTreeSet<_>>(), named.collect());
 }
 
+#[test]
+fn every_development_dependency_has_its_reason_above_it() {
+    let (_, manifest) =
+        include_str!("../../Cargo.toml").split_once("[dev-dependencies]\n").unwrap();
+    let lines: Vec<&str> = manifest.lines().take_while(|line| !line.starts_with('[')).collect();
+    let mut count = 0;
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
+        if !line.starts_with('#') {
+            let above = index.checked_sub(1).map(|above| lines[above]);
+            assert!(above.is_some_and(|above| above.starts_with("# ")), "no reason above {line}");
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count}");
+}
+
 #[rocket::async_test]
 async fn every_route_is_in_the_reference_and_every_row_is_a_route() {
     let app = TestApp::new().await;
