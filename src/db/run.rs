@@ -1,22 +1,35 @@
-//! Runs statements.
+//! Runs statements on either database.
 
 use super::connection::{Backend, Connection};
 use super::effect;
 use crate::sql::{Query, Read};
 
 impl<T, R> Query<'_, T, R> {
-    /// Tells what it may change.
+    /// Notes what the statement may change.
     fn tell(&self, db: &mut Connection) {
         if !self.is_declared && effect::may_change_sessions(&self.text) {
             db.effects().add_all();
         }
     }
 
-    /// Runs it, and says how many rows it has changed; of several in one text, the last.
+    /// Runs the statement and returns how many rows it has changed. If its text has several
+    /// statements, the number is the last one's.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db, user_id: i64) -> Result<u64, Error> {
+    /// let mut tx = db.write().await?;
+    /// let delete = sql::query("DELETE FROM notes WHERE user_id = $1").bind(user_id);
+    /// let deleted = delete.execute(&mut tx).await?;
+    /// tx.commit().await?;
+    /// # Ok(deleted) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the database fails, or the statement is mistaken.
+    /// Returns an error if the database fails, or if the statement is invalid.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
@@ -28,12 +41,13 @@ impl<T, R> Query<'_, T, R> {
         .await
     }
 
-    /// Runs it before the next statement of a transaction of ours, or its commit: nobody asks
-    /// what came of it. Elsewhere at once.
+    /// Runs the statement before the next statement of a transaction of ours, or before its commit:
+    /// nobody needs its result. Elsewhere, it runs at once.
     ///
     /// # Errors
     ///
-    /// As [`execute()`](Self::execute()), or it is what comes next that fails.
+    /// Returns the errors of [`execute()`](Self::execute()). If the statement is deferred, what
+    /// comes next returns them instead.
     pub(crate) async fn defer(self, db: &mut Connection) -> Result<(), sqlx::Error> {
         if db.deferred().is_none() {
             return self.execute(db).await.map(|_| ());
@@ -48,11 +62,23 @@ impl<T, R> Query<'_, T, R> {
 }
 
 impl<T, R: Read<T>> Query<'_, T, R> {
-    /// Runs it and reads every row.
+    /// Runs the statement and reads every row.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db) -> Result<Vec<(i64, String)>, Error> {
+    /// let notes = sql::query_as("SELECT id, text FROM notes ORDER BY id")
+    ///     .fetch_all(&mut db.read().await?)
+    ///     .await?;
+    /// # Ok(notes) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the database fails, the statement is mistaken, or a row is no `T`.
+    /// Returns an error if the database fails, if the statement is invalid, or if a row cannot be
+    /// read as a `T`.
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
@@ -67,11 +93,23 @@ impl<T, R: Read<T>> Query<'_, T, R> {
         .await
     }
 
-    /// Runs it and reads the first row, if there is one.
+    /// Runs the statement and reads the first row. `None` means that there is no row.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db, id: i64) -> Result<Option<String>, Error> {
+    /// let note = sql::query_scalar("SELECT text FROM notes WHERE id = $1")
+    ///     .bind(id)
+    ///     .fetch_optional(&mut db.read().await?)
+    ///     .await?;
+    /// # Ok(note) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`fetch_all()`](Self::fetch_all()).
+    /// Returns the errors of [`fetch_all()`](Self::fetch_all()).
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
         self.tell(db);
         db.run(async |backend| match backend {
@@ -87,11 +125,23 @@ impl<T, R: Read<T>> Query<'_, T, R> {
         .await
     }
 
-    /// Runs it and reads the first row, which must be there.
+    /// Runs the statement and reads the first row, which must exist.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db) -> Result<i64, Error> {
+    /// let count = sql::query_scalar("SELECT count(*) FROM notes")
+    ///     .fetch_one(&mut db.read().await?)
+    ///     .await?;
+    /// # Ok(count) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`fetch_all()`](Self::fetch_all()), and when there is none.
+    /// Returns the errors of [`fetch_all()`](Self::fetch_all()), and [`sqlx::Error::RowNotFound`]
+    /// if there is no row.
     pub async fn fetch_one(self, db: &mut Connection) -> Result<T, sqlx::Error> {
         self.fetch_optional(db).await?.ok_or(sqlx::Error::RowNotFound)
     }

@@ -32,55 +32,57 @@ pub use file::is_database;
 use lease::BEGIN;
 pub use lease::{Lease, Leases};
 
-/// Longest wait for the one writer. Its queue is first come, first served.
+/// The longest wait for the one writer. Its queue is first come, first served.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest wait for a reader.
+/// The longest wait for a reader.
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest wait for a lock that another process holds: a backup, `sqlite3`.
+/// The longest wait for a lock that another process holds, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// So many pages in the log are written back into the file: 4 MiB, as SQLite has it.
+/// How many pages the log may hold before it is written back into the file: 4 MiB, which is
+/// SQLite's default.
 const LONG_LOG: u32 = 1000;
 
-/// Nobody waits longer for the log to be written back.
+/// The longest wait for the log to be written back.
 const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
 
-/// What writers are not expected to wait for it.
+/// Writers are expected to wait less than this for the log to be written back. A longer wait is
+/// logged.
 const LONG_WAIT: Duration = Duration::from_millis(50);
 
-/// Writes the first page of a file that is vacuumed in steps, and changes nothing in it: what
-/// else was written may have been there already, and then its commit would be none.
+/// Writes the first page of a file that is vacuumed in steps, and changes nothing in it. If a
+/// transaction has only written what was stored already, its commit would not show in the log
+/// without this page.
 const MARK: &str = "PRAGMA main.auto_vacuum = INCREMENTAL";
 
-/// Between two attempts to open a file that another process is opening.
+/// The pause between two attempts to open a file that another process is opening.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(20);
 
-/// So few are written back in no time.
+/// So few pages are written back in no time.
 const SHORT_LOG: i64 = 100;
 
-/// One connection that writes, several that read.
+/// One connection that writes, and several that read.
 ///
-/// One writer, because several wait for each other's lock unfairly (p99 of 142
-/// ms against 48 ms), and apart from the readers, so that a locked file stops
-/// writes only.
+/// There is one writer, because several would wait for each other's lock unfairly (p99 of 142 ms
+/// against 48 ms). It is apart from the readers, so that a locked file stops only writes.
 #[derive(Debug, Clone)]
 pub struct SqlitePools {
-    /// One, held until all know of the commit.
+    /// The one writer, which is held until the versions include its commit.
     write: Arc<Leases>,
     read: Arc<Leases>,
     file: Arc<DatabaseFile>,
     index: Option<Arc<WalIndex>>,
     checkpoints: Checkpoints,
-    /// Whether [`MARK`] writes a page. Not in a file that another program has made.
+    /// [`MARK`] writes a page. It does not in a file that another program has created.
     can_mark: bool,
 }
 
-/// Writes the log back, on a connection of its own: where the one that commits does it,
-/// as is usual, everybody waits for the disk to take some hundred scattered pages.
+/// Writes the log back, on a connection of its own. Usually the connection that commits does this,
+/// and then everybody waits for the disk to take some hundred scattered pages.
 #[derive(Debug, Clone)]
 struct Checkpoints {
     db: SqlitePool,
@@ -94,17 +96,17 @@ pub struct Writer {
 }
 
 impl SqlitePools {
-    /// Opens the file at `path`, made with its directory if it is missing.
+    /// Opens the file at `path`, and creates it and its directory if they are missing.
     ///
     /// # Errors
     ///
-    /// When the file cannot be made or opened, or SQLite is too old.
+    /// Returns an error if the file cannot be created or opened, or if SQLite is too old.
     pub async fn open(path: &Path, versions: &Arc<Versions>) -> Result<Self, OpenError> {
         let mut file = file::create(path).map_err(|error| {
             OpenError::new(format!("databases.login.url: cannot open {}: {error}", path.display()))
         })?;
 
-        // The writer first: it switches the file to WAL before readers come.
+        // The writer comes first: it switches the file to WAL before readers open it.
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
@@ -116,32 +118,32 @@ impl SqlitePools {
             .clone()
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
-            // One fsync per commit. A log-out that a power cut undoes would
-            // log somebody back in, and hashing limits log-ins far below fsync.
+            // There is one fsync per commit. If a power cut undid a log-out, it would log the user
+            // in again. Hashing limits log-ins far more than fsync does.
             .synchronous(SqliteSynchronous::Full)
-            .pragma("journal_size_limit", "67108864") // or the WAL keeps its peak size for good
+            .pragma("journal_size_limit", "67108864") // otherwise the WAL keeps its peak size
             .pragma("cache_size", "-65536")
-            .statement_cache_capacity(256); // texts of several statements are many
+            .statement_cache_capacity(256); // joined statements make many texts
         let checkpoints = writer.clone();
         let writer = match wal_index::IS_READABLE {
             true => writer.pragma("wal_autocheckpoint", "0"),
-            false => writer, // where the length of the log is not known
+            false => writer, // the length of the log is not known
         };
-        // No `optimize` at the close: with ten million rows it took so long that the next start
-        // found the file locked, and every statement has its index without statistics.
+        // `optimize` does not run at the close: with ten million rows it took so long that the next
+        // start found the file locked. Every statement uses its index without statistics.
         let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
 
-        // On a full disk SQLite rolls back by itself; the library's own roll-back then
-        // fails, and it would take the transaction for an open one ever after.
+        // On a full disk SQLite rolls back by itself. The library's own roll-back then fails, and
+        // the library would take the transaction for an open one from then on.
         let write = pool(1, WRITER_TIMEOUT).after_release(|db, _| {
             Box::pin(async move {
                 if db.is_in_transaction() {
-                    db.ping().await?; // behind the roll-back, which is only queued
+                    db.ping().await?; // waits for the roll-back, which is only queued
                 }
                 Ok(!db.is_in_transaction())
             })
         });
-        // Before the pool, which is as impatient at the start as with a visitor.
+        // This comes before the pool, which is as impatient at the start as with a visitor.
         let first = connect(&writer).await?;
         let write = write.connect_with(writer).await?;
         check_version(&write).await?;
@@ -149,7 +151,7 @@ impl SqlitePools {
         let can_mark = auto_vacuum == 2;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
-        // SQLite makes the log when the file is first read.
+        // SQLite creates the log when the file is first read.
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
         let index = WalIndex::open(path, versions.clone()).map(Arc::new);
@@ -157,7 +159,7 @@ impl SqlitePools {
             return Err(OpenError::database("the index of the log, beside it, cannot be read"));
         }
         let checkpoints = Checkpoints {
-            // Not when it is needed: the path may name another file by then.
+            // It is opened now, because the path may name another file by the time it is needed.
             db: pool(1, READER_TIMEOUT).connect_with(checkpoints).await?,
             is_running: Arc::default(),
         };
@@ -171,20 +173,20 @@ impl SqlitePools {
         Ok(self.read.take().await?)
     }
 
-    /// Applies what is missing of the migrations, in one transaction.
+    /// Applies the missing migrations, in one transaction.
     pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
         let mut lease = self.write().await?.lease;
         migrations.run_direct(None, lease.db(), false).await.map_err(sqlx::Error::from)?;
         Ok(lease.commit().await?)
     }
 
-    /// It has the write lock.
+    /// Begins a write transaction that has the write lock.
     pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
         Ok(Writer { lease: self.write.begin().await?, pools: self.clone() })
     }
 
-    /// It gets the write lock with the first statement.
+    /// Begins a write transaction that gets the write lock with its first statement.
     pub async fn write_soon(&self) -> Result<Writer, Error> {
         self.check_file()?;
         let mut lease = self.write.take().await?;
@@ -192,20 +194,20 @@ impl SqlitePools {
         Ok(Writer { lease, pools: self.clone() })
     }
 
-    /// Whether the versions tell of everything that has been committed by now, by
-    /// whichever process.
+    /// Returns whether the versions include everything that has been committed so far, by any
+    /// process.
     pub fn is_known(&self) -> bool {
         self.index.as_ref().is_some_and(|index| index.is_known(|| self.file.was_in_place()))
     }
 
-    /// Waits while the log is being written back: what can wait should not make it
-    /// longer meanwhile.
+    /// Waits while the log is being written back, but no longer than [`LONGEST_CHECKPOINT`]: work
+    /// that can wait should not make the log longer meanwhile.
     pub async fn wait_for_disk(&self) {
         let mut is_running = self.checkpoints.is_running.subscribe();
         let _ = timeout(LONGEST_CHECKPOINT, is_running.wait_for(|is_running| !is_running)).await;
     }
 
-    /// Begins to write the log back, if that is not being done.
+    /// Starts to write the log back, unless that is being done already.
     fn shorten_log(&self) {
         if self.checkpoints.is_running.send_replace(true) {
             return;
@@ -213,27 +215,29 @@ impl SqlitePools {
         let pools = self.clone();
         tokio::spawn(async move {
             match background::round("checkpoint", pools.checkpoint()).await {
-                // The shutdown does it.
+                // The shutdown writes the log back.
                 Some(Ok(()) | Err(sqlx::Error::PoolClosed)) | None => {}
                 Some(Err(error)) => {
                     log::warn!("cannot write the log back into the database: {error}")
                 }
             }
-            // Somebody who reads for long keeps it from getting shorter.
+            // A long read keeps the log from getting shorter.
             sleep(BETWEEN_CHECKPOINTS).await;
             pools.checkpoints.is_running.send_replace(false);
         });
     }
 
     async fn checkpoint(&self) -> Result<(), sqlx::Error> {
-        // Most of it beside the writer. What it commits meanwhile stays.
+        // Most pages are written back while the writer goes on. What it commits meanwhile stays in
+        // the log.
         for _ in 0..5 {
             if self.write_back().await? < SHORT_LOG {
                 break;
             }
         }
-        // The rest while nobody writes: the log can only be begun anew when all is in
-        // the file. Otherwise it would grow as long as there is always something new.
+        // The rest is written back while nobody writes: SQLite can restart the log only when all of
+        // it is in the file. Otherwise the log would grow for as long as there is always something
+        // new.
         let (_turn, start) = (self.write.turn().await, Instant::now());
         self.write_back().await?;
         let taken = start.elapsed();
@@ -243,7 +247,8 @@ impl SqlitePools {
         Ok(())
     }
 
-    /// Returns how many pages are left, and were new when it began.
+    /// Writes the log back as far as possible. Returns how many of its pages are left to be
+    /// written.
     async fn write_back(&self) -> Result<i64, sqlx::Error> {
         let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
         let (_, pages, written): (i64, i64, i64) =
@@ -252,8 +257,8 @@ impl SqlitePools {
         Ok(pages.max(newest) - written)
     }
 
-    /// Whether the file is in place and reads as a database, and the writer gets
-    /// the write lock.
+    /// Checks that the file is in place and reads as a database, and that the writer gets the write
+    /// lock.
     pub async fn probe(&self) -> Result<(), Error> {
         let options = self.read.pool().connect_options();
         self.check_file()?;
@@ -263,8 +268,8 @@ impl SqlitePools {
             return Err(Error::file_gone());
         }
 
-        // A connection of its own: the readers would go on with the pages
-        // they have cached.
+        // This uses a new connection: the readers would answer from the pages that they have
+        // cached.
         let mut fresh = SqliteConnection::connect_with(&options).await?;
         sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
@@ -274,7 +279,7 @@ impl SqlitePools {
         Ok(())
     }
 
-    /// Whether SQLite finds nothing wrong with the file's structure.
+    /// Returns whether SQLite finds nothing wrong with the file's structure.
     pub async fn is_sound(&self) -> Result<bool, Error> {
         let mut lease = self.read().await?;
         let check = sqlx::query_scalar("PRAGMA quick_check(1)");
@@ -285,10 +290,10 @@ impl SqlitePools {
 
     /// Refuses a file that is not the one that was opened.
     ///
-    /// SQLite goes on writing to a file that was deleted, and everything
-    /// acknowledged from then on would be lost at the next start. And a new
-    /// connection to a file that was put in its place shortens the `-shm` file
-    /// that the older ones have mapped: the process dies of it (SIGBUS).
+    /// SQLite continues to write to a file that was deleted, and everything acknowledged from then
+    /// on would be lost at the next start. And a new connection to a file that was put in its place
+    /// shortens the `-shm` file that the older connections have mapped, which kills the process
+    /// (SIGBUS).
     fn check_file(&self) -> Result<(), Error> {
         match self.file.is_in_place() {
             true => Ok(()),
@@ -300,8 +305,8 @@ impl SqlitePools {
         let (read, write) = (self.read.close(), self.write.close());
         read.await;
         write.await;
-        // By itself: where the last two close at the same moment, each finds the other there,
-        // and neither writes the log back.
+        // This closes last and alone: if the last two connections close at the same moment, each
+        // finds the other there, and neither writes the log back.
         self.checkpoints.db.close().await;
     }
 }
@@ -311,12 +316,12 @@ impl Writer {
         self.lease.db()
     }
 
-    /// Whether the library has begun it.
+    /// Returns whether the library has begun the transaction.
     pub fn is_transaction(&self) -> bool {
         self.lease.is_transaction()
     }
 
-    /// What is run with the first statement.
+    /// Returns what runs with the first statement.
     pub fn deferred(&self) -> Deferred {
         let mut deferred = Deferred::default();
         if !self.lease.is_transaction() {
@@ -332,8 +337,8 @@ impl Writer {
         mut deferred: Deferred,
     ) -> Result<(), sqlx::Error> {
         let Writer { mut lease, pools } = self;
-        // Where everything was deferred, the write lock is yet to be taken: a commit of
-        // somebody else's in between makes two, and none of them is taken for ours.
+        // If everything was deferred, the write lock is not taken yet. If another program commits
+        // in between, there are two commits, and neither is taken for ours.
         let committing = pools.index.as_ref().map(|index| index.begin_commit());
         let (deferred, effects) = (&mut deferred, &mut effects);
         let is_in_doubt = committing.is_some() && effects.written() == Written::Perhaps;
@@ -364,16 +369,16 @@ impl Writer {
     }
 }
 
-/// Opens the file as any program does that changes nothing: the journal's mode and the
-/// file's rights are not touched.
+/// Opens the file as a program does that changes nothing: the journal's mode and the file's rights
+/// are not touched.
 pub async fn connect_to_look(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).pragma("trusted_schema", "OFF");
     SqliteConnection::connect_with(&options).await
 }
 
-/// Opens the file and closes it to others until what is returned is dropped. Whoever has used
-/// the file holds a shared lock on it until they close it, and in this mode SQLite takes the
-/// exclusive one, and keeps it.
+/// Opens the file and closes it to others until the result is dropped. Every program that has used
+/// the file holds a shared lock on it until it closes the file. In this mode SQLite takes the
+/// exclusive lock, and keeps it.
 pub async fn hold(path: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -391,14 +396,15 @@ pub async fn hold(path: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
     let leases = Leases::new(pool, Duration::MAX);
     let mut lease = leases.take().await?;
     lease.may_begin();
-    // Another journal than the log is locked by what is written, and no sooner.
+    // Without a write-ahead log, SQLite locks the file only when something is written.
     sqlx::query("BEGIN EXCLUSIVE").execute(lease.db()).await?;
     Ok((lease, leases))
 }
 
-/// Connects, however long it takes: what a crash has left in the log is read first, from a
-/// disk that may be busy. Who finds another process at it while he switches the file to WAL
-/// is refused at once, whatever the time-out: as when several start on an empty file.
+/// Connects, however long it takes: SQLite first reads what a crash has left in the log, from a
+/// disk that may be busy. SQLite refuses at once, whatever the time-out, if another process uses
+/// the file while this one switches it to WAL, for example when several start on an empty file.
+/// Then this tries again for [`BUSY_TIMEOUT`].
 async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
     let start = Instant::now();
     loop {
@@ -411,8 +417,8 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sql
     }
 }
 
-/// Whether another connection holds a lock. The last byte of the code says so; what is
-/// above says which.
+/// Returns whether another connection holds a lock. The last byte of the code says so; the other
+/// bytes say which lock it is.
 pub fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
@@ -428,8 +434,8 @@ fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
         .test_before_acquire(false) // a local file does not hang up
 }
 
-/// Refuses an SQLite that can lose committed data in WAL mode (3.7.0 to
-/// 3.51.2, see <https://sqlite.org/wal.html#walresetbug>).
+/// Refuses a version of SQLite that can lose committed data in WAL mode (3.7.0 to 3.51.2, see
+/// <https://sqlite.org/wal.html#walresetbug>).
 async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
     match is_fixed(&version) {
@@ -438,8 +444,9 @@ async fn check_version(pool: &SqlitePool) -> Result<(), OpenError> {
     }
 }
 
-/// Nobody chooses that version: it comes with the crate that builds SQLite in, which an older
-/// lock file or another crate of the application holds back.
+/// Returns the error for such a version, with the fix. Nobody chooses the version: it comes with
+/// the crate that builds SQLite in, and an older lock file or another crate of the application
+/// holds that crate back.
 fn too_old(version: &str) -> String {
     format!(
         "SQLite {version} can lose committed data (WAL reset); rocket-login needs libsqlite3-sys 0.37 or \

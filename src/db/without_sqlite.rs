@@ -1,7 +1,7 @@
-//! What stands for SQLite where the feature `sqlite` is off.
+//! Replaces SQLite if the feature `sqlite` is off.
 //!
-//! There is no value of [`SqlitePools`], [`Lease`] and [`Writer`], so that what the rest of the
-//! crate does with SQLite is there and never run.
+//! No value of [`SqlitePools`], [`Lease`] and [`Writer`] can exist, so the code of the crate that
+//! uses SQLite compiles and never runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,21 +25,25 @@ pub enum Leases {}
 
 pub enum Writer {}
 
-/// No file is one that can be used.
+/// Returns `false`: no file can be used.
 pub fn is_database(_: &Path) -> bool {
     false
 }
 
+/// Refuses to open the file.
+///
 /// # Errors
 ///
-/// Always.
+/// Always returns an error, which names the feature.
 pub async fn connect_to_look(_: &Path) -> Result<SqliteConnection, sqlx::Error> {
     Err(sqlx::Error::Configuration(without_sqlite().into()))
 }
 
+/// Refuses to open the file.
+///
 /// # Errors
 ///
-/// Always.
+/// Always returns an error, which names the feature.
 pub async fn hold(_: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
     Err(sqlx::Error::Configuration(without_sqlite().into()))
 }
@@ -49,9 +53,11 @@ pub fn is_busy(_: &sqlx::Error) -> bool {
 }
 
 impl SqlitePools {
+    /// Refuses to open the file.
+    ///
     /// # Errors
     ///
-    /// Always.
+    /// Always returns an error, which names the feature.
     pub async fn open(_: &Path, _: &Arc<Versions>) -> Result<Self, OpenError> {
         Err(OpenError::database(without_sqlite()))
     }

@@ -1,4 +1,4 @@
-//! The database file: made for us alone, and watched.
+//! The database file: created for us alone, and watched.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -7,29 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// The database file as it was opened, to notice when it or its log is deleted,
-/// moved, replaced or overwritten.
+/// The database file as it was opened, to notice if it or its log is deleted, moved, replaced or
+/// overwritten.
 ///
-/// It stays open for as long as SQLite has it. Closing any handle of a file drops all
-/// locks that the process holds on it (POSIX), SQLite's included: the next process to look
-/// at it would take itself for the last one, and delete the log with what was committed to it.
+/// It stays open for as long as SQLite has it open. Closing any handle of a file drops all locks
+/// that the process holds on it (POSIX), including SQLite's. The next process to look at the file
+/// would then take itself for the last one, and delete the log with what was committed to it.
 #[derive(Debug)]
 pub struct DatabaseFile {
     file: Mutex<File>,
     opened: Vec<(PathBuf, Option<(u64, u64)>)>,
     start: Instant,
-    /// When all was last found in place, in microseconds since the start.
+    /// When all files were last found in place, in microseconds since the start.
     found_at: AtomicU64,
 }
 
-/// For so long, in microseconds, one look serves what only reads what is kept.
+/// How long one look serves those who only read what is cached, in microseconds.
 const FILE_SEEN_FOR: u64 = 10_000;
 
 impl DatabaseFile {
-    /// Looks as well for the log that SQLite has made beside it.
+    /// Watches also the log that SQLite has created beside the file.
     pub fn watch_log(&mut self) {
-        // And at its index: without it, another process makes one of its own, and what
-        // the two of them commit overwrites each other.
+        // Its index is watched too: without it, another process creates an index of its own, and
+        // the commits of the two overwrite each other.
         for suffix in ["-wal", "-shm"] {
             let mut path = self.opened[0].0.clone().into_os_string();
             path.push(suffix);
@@ -42,12 +42,14 @@ impl DatabaseFile {
         self.opened.push((path, identity));
     }
 
-    /// Whether the paths still name the files that were opened. A `stat` each.
+    /// Returns whether the paths still name the files that were opened. This costs a `stat` for
+    /// each.
     pub fn is_in_place(&self) -> bool {
         self.opened.iter().all(|(path, opened)| identity(path) == *opened)
     }
 
-    /// The same as it was found within the last hundredth of a second.
+    /// Returns [`is_in_place()`](Self::is_in_place()) as it was found within the last hundredth of
+    /// a second.
     pub fn was_in_place(&self) -> bool {
         let now = self.start.elapsed().as_micros() as u64;
         if now < self.found_at.load(SeqCst) + FILE_SEEN_FOR {
@@ -58,16 +60,16 @@ impl DatabaseFile {
         is_in_place
     }
 
-    /// Whether it begins as an SQLite database does. SQLite itself would go on as
-    /// long as it finds the pages in its log.
+    /// Returns whether the file begins as an SQLite database does. SQLite itself would not notice
+    /// for as long as it finds the pages in its log.
     pub fn is_database(&self) -> bool {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.rewind().is_ok() && begins_as_database(&mut file)
     }
 }
 
-/// Makes the file and its directory, readable by nobody else: a copy of it
-/// holds every address and every password hash.
+/// Creates the file and its directory, readable by nobody else: a copy of it holds every address
+/// and every password hash.
 pub fn create(path: &Path) -> io::Result<DatabaseFile> {
     if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         let mut builder = fs::DirBuilder::new();
@@ -81,7 +83,7 @@ pub fn create(path: &Path) -> io::Result<DatabaseFile> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.create(true).read(true).append(true).open(path)?;
 
-    // Another tool may have made it, with the usual rights.
+    // Another tool may have created it, with the usual rights.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -98,8 +100,8 @@ pub fn create(path: &Path) -> io::Result<DatabaseFile> {
     Ok(file)
 }
 
-/// Whether the file at `path`, which this process does not have open, begins as an
-/// SQLite database does.
+/// Returns whether the file at `path`, which this process must not have open, begins as an SQLite
+/// database does.
 pub fn is_database(path: &Path) -> bool {
     File::open(path).is_ok_and(|mut file| begins_as_database(&mut file))
 }
@@ -115,7 +117,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Elsewhere an open file cannot be deleted, or not without trace.
+/// Returns `None`: on these systems an open file cannot be deleted, or not without trace.
 #[cfg(not(unix))]
 fn identity(_: &Path) -> Option<(u64, u64)> {
     None

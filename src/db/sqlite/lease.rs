@@ -1,8 +1,8 @@
-//! Connections to SQLite that the library's pool has lent for good.
+//! Connections to SQLite that are taken from the library's pool once, and kept.
 //!
-//! It asks each that comes back whether it is still there, which costs two changes of
-//! threads: under load more than most statements take. A file does not hang up, and what may
-//! be left open on a connection is rolled back.
+//! The library's pool asks each connection that comes back whether it still works. This costs two
+//! changes of threads, which under load take longer than most statements. A file does not hang up,
+//! and what may be left open on a connection is rolled back here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 /// "locked" whatever the time-out.
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// What SQLite says where there is no transaction.
+/// SQLite's message if no transaction is open.
 const NONE_OPEN: &str = "no transaction is active";
 
 /// The connections of one pool, first come, first served.
@@ -31,7 +31,8 @@ pub struct Leases {
     runtime: Handle,
 }
 
-/// A connection, until it is dropped. What is in doubt then is rolled back first.
+/// A connection that is held until this is dropped. If something may be under way on it then, it is
+/// rolled back first.
 pub struct Lease {
     leases: Arc<Leases>,
     held: Option<Held>,
@@ -41,22 +42,22 @@ pub struct Lease {
 
 enum Held {
     Connection(PoolConnection<Sqlite>),
-    /// Begun by the library, which nests in it what is begun on the connection itself.
+    /// The library has begun it, and nests in it what is begun on the connection itself.
     Transaction(Transaction<'static, Sqlite>),
 }
 
-/// Whether something may be under way on a connection.
+/// What may be under way on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leftover {
     None,
-    /// A statement: it may be given up.
+    /// A statement, which may be given up.
     UntilDone,
     /// A transaction.
     UntilRolledBack,
 }
 
 impl Leases {
-    /// Of all that `pool` has. Nobody waits longer than `patience` for one.
+    /// Hands out all connections of `pool`. Nobody waits for one longer than `patience`.
     pub fn new(pool: SqlitePool, patience: Duration) -> Arc<Self> {
         let count = pool.options().get_max_connections() as usize;
         let (free, turns) = (Mutex::default(), Arc::new(Semaphore::new(count)));
@@ -67,9 +68,12 @@ impl Leases {
         &self.pool
     }
 
+    /// Takes a connection.
+    ///
     /// # Errors
     ///
-    /// When none is free in time, none can be made, or all are closed.
+    /// Returns an error if no connection is free in time, if none can be opened, or if all are
+    /// closed.
     pub async fn take(self: &Arc<Self>) -> Result<Lease, sqlx::Error> {
         let mut lease = self.lease().await?;
         let free = self.free().pop();
@@ -80,11 +84,12 @@ impl Leases {
         Ok(lease)
     }
 
-    /// The same with a transaction of the library's.
+    /// Takes a connection on which the library has begun a transaction.
     ///
     /// # Errors
     ///
-    /// As [`take()`](Self::take()), and when it cannot be begun.
+    /// Returns the errors of [`take()`](Self::take()), and an error if the transaction cannot be
+    /// begun.
     pub async fn begin(self: &Arc<Self>) -> Result<Lease, sqlx::Error> {
         let mut lease = self.lease().await?;
         // The pool begins it on a connection of its own, so the free one goes back first.
@@ -100,12 +105,12 @@ impl Leases {
         Ok(Lease { leases: self.clone(), held: None, turn, doubt: Leftover::None })
     }
 
-    /// Waits for a turn, and does nothing with it. `None`: all are closed.
+    /// Waits for a turn, and takes no connection. `None` means that all are closed.
     pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
 
-    /// From now on nobody gets one; those that are out are waited for.
+    /// Hands out no more connections, and waits for those that are out.
     pub fn close(&self) -> impl Future<Output = ()> + '_ {
         self.turns.close();
         self.free().clear();
@@ -124,7 +129,7 @@ impl Leases {
     }
 }
 
-/// The library wants its runtime where a connection is dropped, and panics without.
+/// Drops the connections within the library's runtime: without one, the library panics.
 impl Drop for Leases {
     fn drop(&mut self) {
         let _entered = self.runtime.enter();
@@ -133,12 +138,13 @@ impl Drop for Leases {
 }
 
 impl Lease {
-    /// Whether the library has begun a transaction.
+    /// Returns whether the library has begun a transaction.
     pub fn is_transaction(&self) -> bool {
         matches!(self.held, Some(Held::Transaction(_)))
     }
 
-    /// To run a statement. The connection is in doubt until [`went_well()`](Self::went_well()).
+    /// Returns the connection, to run a statement. It is in doubt until
+    /// [`went_well()`](Self::went_well()).
     pub fn db(&mut self) -> &mut SqliteConnection {
         if self.doubt == Leftover::None {
             self.doubt = Leftover::UntilDone;
@@ -149,20 +155,21 @@ impl Lease {
         }
     }
 
-    /// What is run may begin a transaction.
+    /// Notes that what runs next may begin a transaction.
     pub fn may_begin(&mut self) {
         self.doubt = Leftover::UntilRolledBack;
     }
 
-    /// A statement has come to its end. What may have begun a transaction stays in doubt.
+    /// Notes that a statement has come to its end. A connection on which a transaction may have
+    /// begun stays in doubt.
     pub fn went_well(&mut self) {
         if self.doubt == Leftover::UntilDone {
             self.doubt = Leftover::None;
         }
     }
 
-    /// Commits what the library has begun; a statement has committed its own. It is nobody
-    /// else's turn yet.
+    /// Commits the transaction if the library has begun it; otherwise a statement has committed its
+    /// own. Nobody else gets the connection before this is dropped.
     pub async fn commit(&mut self) -> Result<(), sqlx::Error> {
         self.held = match self.held.take() {
             Some(Held::Transaction(tx)) => {
@@ -199,8 +206,8 @@ impl Drop for Lease {
 
 async fn roll_back(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     match sqlx::query("ROLLBACK").execute(db).await {
-        // Nothing was begun, as on a locked file, or SQLite has done it by itself, as on a
-        // full disk.
+        // Nothing was begun, as on a locked file, or SQLite has rolled back by itself, as on a full
+        // disk.
         Err(sqlx::Error::Database(error)) if error.message().contains(NONE_OPEN) => Ok(()),
         done => done.map(|_| ()),
     }
