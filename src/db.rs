@@ -1,8 +1,8 @@
 //! The database: one SQLite file, or PostgreSQL.
 //!
-//! No caller holds a connection while a body is read, a password hashed or a
-//! template rendered: [`Pool::read()`] and [`Pool::write()`] are taken in the
-//! handler, late, and given back with the last statement.
+//! No caller holds a connection while a body is read, a password is hashed or a template is
+//! rendered: a handler takes [`Pool::read()`] or [`Pool::write()`] late, and gives it back with the
+//! last statement.
 
 mod applied;
 pub(crate) mod calls;
@@ -41,9 +41,23 @@ pub(crate) use sqlite::is_database;
 
 /// The database, as managed state and as the request guard `&Db`.
 ///
-/// Take `&Db`, not `Connection<Db>`, in a route with a body: guards run before
-/// the body is read, and a slow body would hold the connection (four slow
-/// clients then stop the site).
+/// Take `&Db`, not `Connection<Db>`, in a route with a body: guards run before the body is read,
+/// and a slow body would hold the connection. Four slow clients would then stop the site.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::get;
+/// use rocket_login::{Db, Error, sql};
+///
+/// #[get("/count")]
+/// async fn count(db: &Db) -> Result<String, Error> {
+///     let count: i64 = sql::query_scalar("SELECT count(*) FROM notes")
+///         .fetch_one(&mut db.read().await?)
+///         .await?;
+///     Ok(format!("There are {count} notes."))
+/// }
+/// ```
 #[derive(Database)]
 #[database("login")]
 pub struct Db(Pool);
@@ -54,7 +68,7 @@ impl fmt::Debug for Db {
     }
 }
 
-/// Migrates at ignition; a failure stops the launch.
+/// Applies the migrations at ignition. A failure stops the launch.
 pub(crate) fn migrations() -> AdHoc {
     AdHoc::try_on_ignite("Migrations", migrate)
 }

@@ -1,10 +1,11 @@
-//! Statements that run on either database: one text, the same values, the same
-//! rows.
+//! Statements that run on either database, with the same text, values and rows.
 //!
-//! For tables of an application's own, beside ours. The calls are named as in
-//! [`sqlx`], and so are the errors; [`Connection::sqlite()`](crate::Connection::sqlite()) and
+//! They are for an application's own tables, beside ours. The calls and the errors have the names
+//! that they have in [`sqlx`]. [`Connection::sqlite()`](crate::Connection::sqlite()) and
 //! [`Connection::postgres()`](crate::Connection::postgres()) lead to everything else that it can
 //! do.
+//!
+//! # Examples
 //!
 //! ```rust
 //! use rocket_login::{Db, Error, sql};
@@ -18,16 +19,17 @@
 //! }
 //! ```
 //!
-//! Values are written `$1`, `$2`. What stands in a comment `/*pg … */` is for
-//! PostgreSQL alone, in a write transaction: `SELECT … /*pg FOR UPDATE*/` locks
-//! the row there, while the one writer of SQLite has locked the whole file. What is
-//! none of the four kinds of [`Value`] is to be cast, such as PostgreSQL's `sum()` of
-//! integers.
+//! # Texts and values
 //!
-//! A statement that names `sessions` or `users` is noticed, and what was kept of them is read
-//! anew. A trigger of your own that changes them on SQLite is not, nor on PostgreSQL one
-//! that gives a session another state than the one that is being stored (`BEFORE UPDATE`):
-//! these need `session.cache = false`.
+//! Write values as `$1`, `$2`. The content of a comment `/*pg … */` is only for PostgreSQL, in a
+//! write transaction: `SELECT … /*pg FOR UPDATE*/` locks the row there, while the one writer of
+//! SQLite has locked the whole file. Cast a value that is not of one of the four kinds of
+//! [`Value`], such as PostgreSQL's `sum()` of integers.
+//!
+//! If a statement names `sessions` or `users`, everything that was cached of them is read again.
+//! Two kinds of triggers of your own go unnoticed: on SQLite, one that changes these tables; on
+//! PostgreSQL, one (`BEFORE UPDATE`) that gives a session another state than the one that is being
+//! stored. Set `session.cache = false` if you have one.
 
 mod drivers;
 
@@ -39,34 +41,67 @@ use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Type};
 
 pub(crate) use drivers::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
-/// A statement that is run for what it does.
+/// Makes a statement that is run for its effect.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket_login::{Db, Error, sql};
+/// # async fn example(db: &Db, id: i64) -> Result<(), Error> {
+/// let mut tx = db.write().await?;
+/// sql::query("DELETE FROM notes WHERE id = $1").bind(id).execute(&mut tx).await?;
+/// tx.commit().await?;
+/// # Ok(()) }
+/// ```
 pub fn query<'q>(text: &'static str) -> Query<'q, (), Whole> {
     Query::new(text.into())
 }
 
-/// The same of a text that is made at run time. Nothing in it may come from
-/// outside.
+/// Makes a statement as [`query()`] does, from a text that is made at run time. Nothing in the text
+/// may come from outside (SQL injection).
 pub(crate) fn query_made<'q>(text: String) -> Query<'q, (), Whole> {
     Query::new(text.into())
 }
 
-/// The same, of whose rows the first column is read.
+/// Makes a statement as [`query_scalar()`] does, from a text that is made at run time. Nothing in
+/// the text may come from outside.
 pub(crate) fn query_scalar_made<'q, T>(text: String) -> Query<'q, T, First> {
     Query::new(text.into())
 }
 
-/// The same, whose rows are read as `T`.
+/// Makes a statement as [`query_as()`] does, from a text that is made at run time. Nothing in the
+/// text may come from outside.
 pub(crate) fn query_as_made<'q, T>(text: String) -> Query<'q, T, Whole> {
     Query::new(text.into())
 }
 
-/// A statement whose rows are read as `T`: a tuple, or a struct that derives
+/// Makes a statement whose rows are read as `T`: a tuple, or a struct that derives
 /// [`sqlx::FromRow`].
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket_login::{Db, Error, sql};
+/// # async fn example(db: &Db) -> Result<(), Error> {
+/// let select = sql::query_as("SELECT id, text FROM notes ORDER BY id");
+/// let notes: Vec<(i64, String)> = select.fetch_all(&mut db.read().await?).await?;
+/// # Ok(()) }
+/// ```
 pub fn query_as<'q, T>(text: &'static str) -> Query<'q, T, Whole> {
     Query::new(text.into())
 }
 
-/// A statement of whose rows the first column is read.
+/// Makes a statement of whose rows only the first column is read, as `T`.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket_login::{Db, Error, sql};
+/// # async fn example(db: &Db) -> Result<(), Error> {
+/// let select = sql::query_scalar("SELECT count(*) FROM notes");
+/// let count: i64 = select.fetch_one(&mut db.read().await?).await?;
+/// # Ok(()) }
+/// ```
 pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
     Query::new(text.into())
 }
@@ -82,14 +117,14 @@ pub struct Query<'q, T, R> {
     read: PhantomData<fn(R) -> T>,
 }
 
-/// What a statement is given. Made by [`Query::bind()`].
+/// A value of a statement, which [`Query::bind()`] makes.
 #[derive(Debug, Clone)]
 pub enum Value<'q> {
     /// A number, `BIGINT` in PostgreSQL.
     Integer(Option<i64>),
     /// `BOOLEAN` in PostgreSQL, 0 or 1 in SQLite.
     Boolean(Option<bool>),
-    /// Text. PostgreSQL refuses one that holds a NUL.
+    /// Text. PostgreSQL refuses a text that contains NUL.
     Text(Option<Cow<'q, str>>),
     /// Bytes: `BYTEA` in PostgreSQL, `BLOB` in SQLite.
     Bytes(Option<Cow<'q, [u8]>>),
@@ -100,14 +135,14 @@ type PostgresQuery<'a> = sqlx::query::Query<'a, Postgres, PgArguments>;
 /// How a statement is run on PostgreSQL.
 #[derive(Clone, Copy)]
 pub(crate) struct How {
-    /// In a write transaction.
+    /// The statement is run in a write transaction.
     pub is_write: bool,
-    /// Prepared under a name, for the next time. A pooler would look for the name
+    /// The statement is prepared under a name, for the next time. A pooler would look for the name
     /// at another server.
     pub is_named: bool,
 }
 
-/// Reads a row whole.
+/// Reads a whole row.
 #[derive(Debug)]
 pub struct Whole;
 
@@ -115,20 +150,20 @@ pub struct Whole;
 #[derive(Debug)]
 pub struct First;
 
-/// How a `T` is read from a row of either database.
+/// Reads a `T` from a row of either database.
 pub trait Read<T> {
-    /// From a row of SQLite's.
+    /// Reads a row of SQLite's.
     ///
     /// # Errors
     ///
-    /// When the row is no `T`; so with the other.
+    /// Returns an error if the row cannot be read as a `T`.
     fn of_sqlite(row: &SqliteRow) -> Result<T, sqlx::Error>;
 
-    /// From a row of PostgreSQL's.
+    /// Reads a row of PostgreSQL's.
     ///
     /// # Errors
     ///
-    /// When the row is no `T`.
+    /// Returns an error if the row cannot be read as a `T`.
     fn of_postgres(row: &PgRow) -> Result<T, sqlx::Error>;
 }
 
@@ -164,26 +199,36 @@ impl<'q, T, R> Query<'q, T, R> {
         Query { text, values: Vec::new(), is_declared: false, is_sure: false, read: PhantomData }
     }
 
-    /// Gives the next value: `$1`, then `$2`.
+    /// Binds the next value: first `$1`, then `$2`.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::sql;
+    /// let select = sql::query_scalar::<i64>("SELECT id FROM notes WHERE user_id = $1 AND text = $2")
+    ///     .bind(7)
+    ///     .bind("Buy milk");
+    /// # drop(select);
+    /// ```
     pub fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());
         self
     }
 
-    /// What it changes of a session that is there is said where it is run, with
-    /// `Connection::effects()`. Otherwise every session counts as changed.
+    /// Promises that the caller reports the changed sessions through `Connection::effects()`.
+    /// Otherwise every session counts as changed.
     pub(crate) fn declared(mut self) -> Self {
         self.is_declared = true;
         self
     }
 
-    /// Each row that it returns or counts is another one than before.
+    /// Promises that each row that the statement returns or counts differs from the row before.
     pub(crate) fn surely(mut self) -> Self {
         self.is_sure = true;
         self
     }
 
-    /// The statement with values of its own, run for what it does.
+    /// Returns the statement with values that it owns, to be run for its effect.
     pub(crate) fn into_owned(self) -> Query<'static, (), Whole> {
         let Query { text, values, is_declared, is_sure, .. } = self;
         let values = values.into_iter().map(Value::into_owned).collect();
@@ -196,20 +241,20 @@ impl<'q, T, R> Query<'q, T, R> {
     }
 }
 
-/// Places for `count` values after the first `before`, as in `$1, $2`.
+/// Returns placeholders for `count` values after the first `before`, as in `$1, $2`.
 pub(crate) fn places(before: usize, count: usize) -> String {
     let places: Vec<_> = (1..=count).map(|number| format!("${}", before + number)).collect();
     places.join(", ")
 }
 
-/// Places for so many rows of so many values, as in `($1, $2), ($3, $4)`.
+/// Returns placeholders for `rows` rows of `columns` values each, as in `($1, $2), ($3, $4)`.
 pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     let rows: Vec<_> =
         (0..rows).map(|row| format!("({})", places(row * columns, columns))).collect();
     rows.join(", ")
 }
 
-/// The text as the database gets it.
+/// Returns the text as the database gets it.
 pub(crate) fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
     let text = match is_postgres_write && text.contains("/*pg ") {
         true => Cow::Owned(with_comments(&text)),
@@ -221,7 +266,7 @@ pub(crate) fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
     }
 }
 
-/// Makes text of the comments for PostgreSQL, and leaves the others.
+/// Makes the comments for PostgreSQL part of the text, and leaves the others.
 fn with_comments(text: &str) -> String {
     let mut parts = text.split("/*pg ");
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The migrations that a database has.
+//! Reads which migrations a database has.
 
 use sqlx::{ColumnIndex, Decode, Executor, PgConnection, Row, Type};
 use sqlx_core::migrate::{Migration, Migrator};
@@ -20,11 +20,12 @@ pub async fn of_connection(db: &mut PgConnection) -> Result<Vec<Applied>, sqlx::
     }
 }
 
-/// Whether each of the migrations `ours` was applied on PostgreSQL, as it is here.
+/// Returns whether each of the migrations `ours` was applied on PostgreSQL, with the checksum that
+/// it has here.
 ///
 /// # Errors
 ///
-/// When the server fails, or does not show us what was applied.
+/// Returns an error if the server fails, or if it does not show us what was applied.
 pub async fn is_applied(db: &mut PgConnection, ours: &Migrator) -> Result<bool, sqlx::Error> {
     let applied = of_connection(db).await?;
     let is_same = |one: &Applied, migration: &Migration| {

@@ -1,4 +1,4 @@
-//! How often the database is asked: for tests of what must not show in the time.
+//! Counts the calls to the database, for tests of what must not show in the response time.
 
 /// Notes that the database is asked for something, and waited for.
 #[cfg(not(feature = "testing"))]
@@ -19,11 +19,11 @@ mod counted {
 
     /// Notes that the database is asked for something, and waited for.
     pub fn note() {
-        // Where nobody counts, there is none.
+        // There is no counter unless a test counts.
         let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
     }
 
-    /// What comes of `act`, and how often it has asked.
+    /// Returns the result of `act`, and how often it has asked the database.
     pub async fn count<T>(act: impl Future<Output = T>) -> (T, u64) {
         let counted = async {
             let done = act.await;

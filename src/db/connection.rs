@@ -18,17 +18,17 @@ use crate::sql::How;
 #[cfg(feature = "sqlite")]
 use crate::sql::SqliteConnection;
 
-/// A connection to the database, whichever it is: for [statements](crate::sql).
+/// A connection to either database, for [statements](crate::sql).
 pub struct Connection {
     inner: Inner,
-    /// PostgreSQL's: whether statements are prepared once for a connection.
+    /// On PostgreSQL, `true` if statements are prepared once for a connection.
     is_named: bool,
-    /// PostgreSQL has until then. A server that hangs says nothing, and the
-    /// library would wait for as long as it does.
+    /// When PostgreSQL must be done. A server that hangs says nothing, and the library would wait
+    /// for as long as it does.
     pub(super) deadline: Option<Instant>,
     /// What has been written so far.
     effects: Effects,
-    /// SQLite's: what is written with the next statement.
+    /// On SQLite, what runs with the next statement.
     deferred: Deferred,
 }
 
@@ -36,27 +36,27 @@ enum Inner {
     Sqlite(Lease),
     SqliteWrite(Writer),
     Postgres(PoolConnection<Postgres>),
-    /// For reading as well, behind a pooler: outside a transaction the two steps
-    /// of a statement may go to different servers.
+    /// A transaction that only reads. Reading needs one behind a pooler: outside a transaction the
+    /// two steps of a statement may go to different servers.
     PostgresRead(sqlx::Transaction<'static, Postgres>),
     PostgresWrite(sqlx::Transaction<'static, Postgres>),
 }
 
-/// A write transaction. Dropped without a commit, it is rolled back.
+/// A write transaction. It is rolled back if it is dropped without a commit.
 #[must_use = "nothing has happened before it is committed"]
 pub struct Transaction {
     pub(super) connection: Connection,
     versions: Arc<Versions>,
 }
 
-/// A commit on PostgreSQL: when it is over, the versions move on, however that was.
+/// A commit on PostgreSQL. When it is over, the versions advance, whether it has succeeded or not.
 struct PostgresCommit {
     versions: Arc<Versions>,
     effects: Effects,
     is_done: bool,
 }
 
-/// What runs a statement.
+/// The connection that runs a statement.
 pub(crate) enum Backend<'c> {
     Sqlite(WithDeferred<'c>),
     Postgres(&'c mut PgConnection, How),
@@ -83,18 +83,33 @@ impl Connection {
         Connection::new(Inner::PostgresRead(tx), false, Some(deadline))
     }
 
-    /// A transaction that holds its locks for as long as it takes. It is for reading.
+    /// Wraps a transaction for reading that holds its locks for as long as it takes.
     pub(super) fn postgres_held(tx: sqlx::Transaction<'static, Postgres>) -> Self {
         Connection::new(Inner::PostgresRead(tx), true, None)
     }
 
-    /// The connection itself where it is to SQLite. What is done with it, here and
-    /// with [`postgres()`](Self::postgres()), is waited for as long as it takes.
+    /// Returns the connection itself if it is to SQLite. `None` means that it is to PostgreSQL.
+    /// There is no time limit for what is done with it, here and with
+    /// [`postgres()`](Self::postgres()).
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sqlx};
+    /// # async fn example(db: &Db) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// if let Some(sqlite) = tx.sqlite() {
+    ///     sqlx::query("PRAGMA user_version = 7").execute(sqlite).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "sqlite")]
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
-        self.effects.add_all(); // who knows
+        self.effects.add_all(); // it may change anything
         if let Inner::Sqlite(lease) = &mut self.inner {
-            // Nobody after this one may read in what he leaves open.
+            // The next user of the connection must not read in a transaction that this one leaves
+            // open.
             lease.may_begin();
         }
         match self.backend() {
@@ -103,9 +118,22 @@ impl Connection {
         }
     }
 
-    /// The connection itself where it is to PostgreSQL. With
-    /// `databases.login.named_statements = false`, a statement on it must say
+    /// Returns the connection itself if it is to PostgreSQL. `None` means that it is to SQLite. If
+    /// `databases.login.named_statements` is `false`, a statement on it must say
     /// `persistent(false)`.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sqlx};
+    /// # async fn example(db: &Db) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// if let Some(postgres) = tx.postgres() {
+    ///     sqlx::query("SET LOCAL work_mem = '64MB'").persistent(false).execute(postgres).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn postgres(&mut self) -> Option<&mut PgConnection> {
         self.effects.add_all();
         match self.backend() {
@@ -118,13 +146,13 @@ impl Connection {
         !matches!(self.inner, Inner::Sqlite(_) | Inner::SqliteWrite(_))
     }
 
-    /// What is written changes this of the sessions, once it is committed.
+    /// Returns what changes of the sessions once everything that is written is committed.
     pub(crate) fn effects(&mut self) -> &mut Effects {
         &mut self.effects
     }
 
-    /// What is run with the next statement. `None`: everything is run at once, as where an
-    /// application may run its own on the connection itself.
+    /// Returns what runs with the next statement. `None` means that everything runs at once, as
+    /// where an application may run its own statements on the connection itself.
     pub(crate) fn deferred(&mut self) -> Option<&mut Deferred> {
         match &self.inner {
             Inner::SqliteWrite(writer) if !writer.is_transaction() => Some(&mut self.deferred),
@@ -137,7 +165,7 @@ impl Connection {
         act: impl AsyncFnOnce(Backend<'_>) -> Result<R, sqlx::Error>,
     ) -> Result<R, sqlx::Error> {
         let deadline = match self.inner {
-            // Nothing else is held up by a reader that has much to read.
+            // A reader that has much to read holds nothing else up.
             Inner::Postgres(_) => self.deadline.map(at_least),
             _ => self.deadline,
         };
@@ -183,11 +211,22 @@ impl Transaction {
         Transaction { connection, versions }
     }
 
-    /// Makes everything in it happen.
+    /// Commits the transaction.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db, id: i64) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// sql::query("DELETE FROM notes WHERE id = $1").bind(id).execute(&mut tx).await?;
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the database fails. Nothing has happened then, unless PostgreSQL went
+    /// Returns an error if the database fails. Nothing has happened then, unless PostgreSQL went
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
         let Transaction { connection, versions } = self;
@@ -197,8 +236,8 @@ impl Transaction {
             Inner::SqliteWrite(writer) => writer.commit(&versions, effects, deferred).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
                 let mut committing = PostgresCommit { versions, effects, is_done: false };
-                // Given up a moment too early, it would be reported as failed and
-                // have happened.
+                // A commit that is given up a moment too early would be reported as failed although
+                // it has happened.
                 within(deadline.map(at_least), tx.commit()).await?;
                 committing.is_done = true;
             }
@@ -207,7 +246,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// The name under which this instance hears of what it changes itself.
+    /// Returns the name under which this instance hears of what it changes itself.
     pub(crate) fn name(&self) -> String {
         self.versions.name()
     }
@@ -215,7 +254,7 @@ impl Transaction {
 
 impl Drop for PostgresCommit {
     fn drop(&mut self) {
-        // One that has failed or was given up may still happen, and later than now.
+        // A commit that has failed or was given up may still happen, and later than now.
         if !self.is_done {
             self.versions.rename();
         }

@@ -1,4 +1,4 @@
-//! Moves a whole site from one database to another, of whichever kind.
+//! Copies a whole site from one database to another, of either kind.
 
 use sha2::{Digest, Sha256};
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -11,10 +11,10 @@ use crate::sql::{self, Value};
 /// Rows per transaction.
 const BATCH: usize = 1_000;
 
-/// Rows per statement: one round trip each, and SQLite takes 32,766 values.
+/// Rows per statement. Each statement costs a round trip, and SQLite takes 32,766 values.
 const AT_ONCE: usize = 100;
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Debug, Clone, Copy)]
 enum ColumnKind {
     Integer,
@@ -32,11 +32,11 @@ pub struct Table {
     columns: &'static [(&'static str, ColumnKind)],
     /// How many of the columns are its key. They come first.
     key: usize,
-    /// Whether the database numbers its rows, in the first column.
+    /// `true` if the database numbers its rows, in the first column.
     is_numbered: bool,
 }
 
-/// All of them, each after those that it refers to.
+/// All our tables, each after those that it refers to.
 pub const TABLES: [Table; 9] = [
     Table {
         name: "users",
@@ -169,7 +169,7 @@ pub const TABLES: [Table; 9] = [
 /// A row, column by column.
 type Values = Vec<Value<'static>>;
 
-/// What a table holds: two of the same sum hold the same.
+/// The content of a table: two tables with equal sums hold equal rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sum {
     pub rows: u64,
@@ -177,7 +177,7 @@ pub struct Sum {
 }
 
 impl Table {
-    /// How many rows there are.
+    /// Returns how many rows there are.
     pub async fn count(&self, db: &mut Connection) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", self.name);
         let rows = read(db, sql, Vec::new(), &[("count", Integer)]).await?;
@@ -187,13 +187,13 @@ impl Table {
         }
     }
 
-    /// Copies the rows that `to` lacks, in the order of their keys, and tells
-    /// `progress` how many it were, again and again. What an earlier run has
-    /// copied is not copied again.
+    /// Copies the rows that `to` lacks, in the order of their keys. It does not copy again what an
+    /// earlier run has copied. After each transaction it tells `progress` how many rows it has just
+    /// copied.
     ///
     /// # Errors
     ///
-    /// When either database fails. What is copied by then stays.
+    /// Returns an error if either database fails. What is copied by then stays.
     pub async fn copy(
         &self,
         from: &mut Connection,
@@ -221,7 +221,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether `to` holds nothing but the beginning of what `from` holds.
+    /// Returns whether `to` holds nothing except the beginning of what `from` holds.
     pub async fn begun(&self, from: &mut Connection, to: &Pool) -> Result<bool, Error> {
         let copied = self.count(&mut *unhurried(to).await?).await?;
         if copied == 0 {
@@ -231,12 +231,12 @@ impl Table {
         Ok(before == self.sum_of(&mut *unhurried(to).await?, copied).await?)
     }
 
-    /// What the table holds.
+    /// Returns the sum of all rows.
     pub async fn sum(&self, db: &mut Connection) -> Result<Sum, Error> {
         self.sum_of(db, u64::MAX).await
     }
 
-    /// What its first rows hold, `most` of them.
+    /// Returns the sum of the first rows, at most `most` of them.
     async fn sum_of(&self, db: &mut Connection, most: u64) -> Result<Sum, Error> {
         let (mut rows, mut digest, mut after) = (0, Sha256::new(), None);
         while rows < most {
@@ -250,7 +250,7 @@ impl Table {
         Ok(Sum { rows, digest: digest.finalize().into() })
     }
 
-    /// The next rows after the key `after`.
+    /// Returns the next rows after the key `after`.
     async fn after(
         &self,
         db: &mut Connection,
@@ -266,7 +266,7 @@ impl Table {
         read(db, sql, after.cloned().unwrap_or_default(), self.columns).await
     }
 
-    /// The key of the last row.
+    /// Returns the key of the last row.
     async fn last(&self, db: &mut Connection) -> Result<Option<Values>, Error> {
         let columns = &self.columns[..self.key];
         let key = self.names(self.key);
@@ -278,7 +278,7 @@ impl Table {
 
     async fn insert(&self, db: &mut Connection, rows: &[Values]) -> Result<(), Error> {
         let (name, count) = (self.name, self.columns.len());
-        // Numbers as they are: others refer to them.
+        // The rows keep their numbers, because other rows refer to them.
         let numbers = if self.is_numbered { "/*pg OVERRIDING SYSTEM VALUE*/" } else { "" };
         let columns = self.names(count);
         let places = sql::places_of_rows(rows.len(), count);
@@ -288,8 +288,8 @@ impl Table {
         Ok(())
     }
 
-    /// The last number that was given to a row, which may be gone: it is given to
-    /// no other.
+    /// Returns the last number that was given to a row, or 0. The row may be gone, and no other row
+    /// may get its number.
     async fn last_number(&self, db: &mut Connection) -> Result<i64, Error> {
         let sql = match db.backend() {
             Backend::Sqlite(_) => {
@@ -330,19 +330,19 @@ impl Table {
         tx.commit().await
     }
 
-    /// The first `count` columns, as in `id, email`.
+    /// Returns the names of the first `count` columns, as in `id, email`.
     fn names(&self, count: usize) -> String {
         let names: Vec<_> = self.columns[..count].iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }
 }
 
-/// What a copy of our tables leaves behind: tables that are none of ours, and columns in
-/// ours that we do not know, as in `users.nickname`.
+/// Returns what a copy of our tables leaves behind: tables that are not ours, and columns in our
+/// tables that we do not know, such as `users.nickname`.
 ///
 /// # Errors
 ///
-/// When the database fails.
+/// Returns an error if the database fails.
 pub async fn others(db: &mut Connection) -> Result<Vec<String>, Error> {
     let sql = if db.is_postgres() { POSTGRES_COLUMNS } else { SQLITE_COLUMNS };
     let kinds = [("table", Text), ("column", Text)];
@@ -362,14 +362,14 @@ pub async fn others(db: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(others)
 }
 
-/// Each column of each table, except SQLite's own and what keeps the migrations.
+/// Selects each column of each table, except SQLite's own tables and that of the migrations.
 const SQLITE_COLUMNS: &str = "SELECT s.name, c.name
      FROM sqlite_schema AS s LEFT JOIN pragma_table_info(s.name) AS c
      WHERE s.type = 'table' AND s.name <> '_sqlx_migrations' AND substr(s.name, 1, 7) <> 'sqlite_'
      ORDER BY s.name, c.cid";
 
-/// The same, but for the tables of extensions and what is computed; by its schema where
-/// that is another one than ours.
+/// Selects each column of each table, except the tables of extensions, that of the migrations, and
+/// computed columns. A table in another schema than ours is named with its schema.
 const POSTGRES_COLUMNS: &str = "SELECT
        CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname,
        a.attname::text
@@ -385,7 +385,8 @@ const POSTGRES_COLUMNS: &str = "SELECT
                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
      ORDER BY n.nspname, c.relname, a.attnum";
 
-/// Nobody waits for a page here, and the server may be far away.
+/// Begins a write transaction without a time limit. Nobody waits for a page here, and the server
+/// may be far away.
 pub async fn unhurried(db: &Pool) -> Result<Transaction, Error> {
     let mut tx = db.write().await?;
     tx.take_time().await?;
@@ -433,7 +434,7 @@ where
     columns.iter().enumerate().map(value).collect()
 }
 
-/// Each value with its kind and length, so that no two rows look alike.
+/// Adds a value with its kind and length, so that no two different rows look alike.
 fn update(digest: &mut Sha256, value: &Value<'_>) {
     let mut add = |kind: u8, bytes: Option<&[u8]>| {
         digest.update([kind, u8::from(bytes.is_some())]);

@@ -1,14 +1,14 @@
-//! Until when PostgreSQL has to be done.
+//! Time limits for PostgreSQL.
 
 use std::time::Duration;
 
 use rocket::tokio::time::{Instant, timeout_at};
 
-/// Longest wait for a connection and for everything that is done with it. Far
-/// below what a proxy waits, far above what a healthy server takes.
+/// The longest wait for a connection and for everything that is done with it. It is far below what
+/// a proxy waits, and far above what a healthy server takes.
 pub const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The deadline, but a second from now at the earliest.
+/// Returns the deadline, or a second from now if that is later.
 pub fn at_least(deadline: Instant) -> Instant {
     deadline.max(Instant::now() + Duration::from_secs(1))
 }

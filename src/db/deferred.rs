@@ -1,8 +1,8 @@
-//! Statements that SQLite is given together.
+//! Gives SQLite several statements together.
 //!
-//! Each time it is given something, two threads wake each other: while passwords are
-//! hashed on all processors that takes a tenth of a millisecond, a hundred times as long as
-//! most statements. So what nobody waits for goes with what comes next.
+//! Each time SQLite gets something, two threads wake each other. While passwords are hashed on all
+//! processors, this takes a tenth of a millisecond, a hundred times as long as most statements. So
+//! a statement that nobody waits for goes with the next one.
 
 use rocket::futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
@@ -11,32 +11,32 @@ use super::effect::writes;
 use super::versions::Effects;
 use crate::sql::{self, Query, SqliteArguments, SqliteConnection, SqliteRow, Value, Whole};
 
-/// What is run before the next statement, in the same transaction.
+/// The statements that run before the next one, in the same transaction.
 #[derive(Debug, Default)]
 pub struct Deferred {
     statements: Vec<Query<'static, (), Whole>>,
-    /// Some of it may not have been run: what comes after it must not be either, the
-    /// commit above all.
+    /// Some of them may not have run. What comes after them must not run either, above all not the
+    /// commit.
     is_lost: bool,
 }
 
-/// A connection to SQLite, and what it is given before the next statement.
+/// A connection to SQLite, and what runs on it before the next statement.
 pub struct WithDeferred<'c> {
     pub db: &'c mut SqliteConnection,
     pub deferred: &'c mut Deferred,
     pub effects: &'c mut Effects,
 }
 
-/// What came of a statement.
+/// The results of a statement.
 #[derive(Default)]
 pub struct Results {
     pub rows: Vec<SqliteRow>,
-    /// How many rows it has changed.
+    /// How many rows the statement has changed.
     pub affected: u64,
 }
 
 impl Deferred {
-    /// `statement` returns no rows.
+    /// Adds `statement`, which must not return rows.
     pub fn add(&mut self, statement: Query<'static, (), Whole>) {
         self.statements.push(statement);
     }
@@ -45,7 +45,7 @@ impl Deferred {
         self.statements.is_empty() && !self.is_lost
     }
 
-    /// They count as lost until it is known that they have been run.
+    /// Takes the statements. They count as lost until it is known that they have run.
     fn take(&mut self) -> Result<Vec<Query<'static, (), Whole>>, sqlx::Error> {
         if self.is_lost {
             return Err(sqlx::Error::Protocol("a statement before this one has failed".into()));
@@ -57,7 +57,7 @@ impl Deferred {
 }
 
 impl WithDeferred<'_> {
-    /// Runs it behind everything that was deferred.
+    /// Runs `last` after everything that was deferred.
     pub async fn run<T, R>(self, last: Query<'_, T, R>) -> Result<Results, sqlx::Error> {
         let WithDeferred { db, deferred, effects } = self;
         let before = deferred.take()?;
@@ -69,7 +69,7 @@ impl WithDeferred<'_> {
         let mut stream = db.fetch_many(sqlx::query_with(text, values));
         while let Some(result) = stream.try_next().await? {
             match result {
-                // One that changes nothing says what the one before has changed.
+                // A statement that changes nothing reports what the one before has changed.
                 Either::Left(done) => {
                     results.affected = done.rows_affected();
                     if results.affected > 0 {
@@ -84,7 +84,8 @@ impl WithDeferred<'_> {
         Ok(results)
     }
 
-    /// The same for the first row. Where nothing was deferred, the others are not looked for.
+    /// Runs `last` and returns its first row. If nothing was deferred, the other rows are not
+    /// looked for.
     pub async fn first<T, R>(
         self,
         last: Query<'_, T, R>,
@@ -101,8 +102,8 @@ impl WithDeferred<'_> {
     }
 }
 
-/// One text, with the values of all. The library runs it statement by statement, and finds
-/// the values by their numbers.
+/// Joins the statements into one text, with the values of all. The library runs it statement by
+/// statement, and finds the values by their numbers.
 fn joined<T, R>(
     before: Vec<Query<'static, (), Whole>>,
     last: Query<'_, T, R>,
@@ -121,7 +122,7 @@ fn joined<T, R>(
     Ok((AssertSqlSafe(text).into_sql_str(), sql::sqlite(values)?))
 }
 
-/// The text with its places for values, as `$1`, after the first `before`.
+/// Appends `text` to `to`, and numbers its placeholders, such as `$1`, after the first `before`.
 fn add_numbered_from(before: usize, text: &str, to: &mut String) {
     let mut parts = text.split('$');
     *to += parts.next().unwrap_or_default();

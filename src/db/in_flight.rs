@@ -1,4 +1,4 @@
-//! How many requests are being answered, so that the database closes last.
+//! Counts the requests that are being answered, so that the database closes last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use rocket::tokio::sync::watch;
 use rocket::tokio::time::timeout;
 
-/// A count that can be waited for.
+/// A count of requests that can be waited for.
 #[derive(Debug, Clone)]
 pub struct InFlight(Arc<watch::Sender<usize>>);
 
-/// One request; it is over when this is dropped, however the request ends.
+/// One request, which is over when this is dropped, however it ends.
 pub struct Guard(InFlight);
 
 impl Default for InFlight {
@@ -30,7 +30,7 @@ impl InFlight {
         let mut count = self.0.subscribe();
         if timeout(longest, count.wait_for(|count| *count == 0)).await.is_err() {
             log::warn!(
-                "closing the database under {} unfinished requests or mails",
+                "closing the database while {} requests or mails are unfinished",
                 *self.0.borrow()
             );
         }

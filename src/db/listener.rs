@@ -1,17 +1,17 @@
-//! PostgreSQL tells what other instances, and whoever else, have changed.
+//! Hears from PostgreSQL what other instances and other programs have changed.
 //!
-//! A connection listens to the triggers of `sessions` and `users`. That it is told
-//! everything is proved again and again:
+//! A connection listens to the triggers of `sessions` and `users`. It proves again and again that
+//! it is told everything:
 //!
-//! * An answer that comes on it comes after whatever was to be told before.
-//! * The answer is how the triggers are: all of them fire, whoever changes a row, and none has
-//!   been touched since the last answer. A change of rows past the triggers needs a change of
-//!   them, which stays to be seen even if it is taken back.
-//! * In the beginning it has heard what another connection has told it while it was silent. A
+//! * An answer on the connection comes after everything that was to be told before.
+//! * The answer describes the triggers: all of them fire, whichever program changes a row, and none
+//!   has been touched since the last answer. To change rows past the triggers, a program must
+//!   change the triggers, and that shows even if it changes them back.
+//! * At the start, the connection has heard what another connection told it while it was silent. A
 //!   pooler that hands out a connection for each transaction keeps that to itself.
 //!
-//! What this instance has read is believed for a little less than a second after the last
-//! proof, and not at all when there is none.
+//! What this instance has read is trusted for a little less than a second after the last proof, and
+//! not at all without one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
@@ -28,12 +28,13 @@ use crate::error::Error;
 
 const CHANNEL: &str = "login_sessions";
 
-/// What an instance tells itself in the beginning, followed by a number.
+/// The channel on which an instance tells itself something at the start. A number follows.
 const PROOF: &str = "login_proof_";
 
-/// Whether every trigger that tells is there and fires: `A` in every session, `R` where rows
-/// are applied that another server has changed. With it all that would be another if somebody
-/// had touched one, or had written a table anew: `xmin` is the transaction that last did.
+/// Selects whether every trigger that tells us is there and fires: `A` in every session, `R` where
+/// rows are applied that another server has changed. It also selects everything that would differ
+/// if somebody had touched a trigger or rewritten a table: `xmin` is the transaction that did so
+/// last.
 const TRIGGERS: &str = "
     SELECT count(*) FILTER (WHERE (tgname, tgenabled) IN (
                ('login_session_changed', 'A'), ('login_sessions_ended', 'A'),
@@ -44,34 +45,34 @@ const TRIGGERS: &str = "
     FROM pg_class c JOIN pg_trigger t ON tgrelid = c.oid JOIN pg_proc p ON p.oid = tgfoid
     WHERE c.oid IN (to_regclass('sessions'), to_regclass('users')) AND NOT tgisinternal";
 
-/// The warning where they are not, with the fix.
+/// The warning if they do not, with the fix.
 const NOT_TOLD: &str = "triggers of sessions and users are missing, or do not fire for everybody; \
     run ALTER TABLE … ENABLE ALWAYS TRIGGER for login_session_changed, login_sessions_ended, \
     login_sessions_unclear, login_user_changed and login_user_deleted, and ENABLE REPLICA TRIGGER \
     for login_session_replicated";
 
-/// The warning where nothing is heard.
+/// The warning if nothing is heard, with the fix.
 const NOT_HEARD: &str = "a connection is not told what another one tells it; behind a pooler, set \
     databases.login.named_statements to false";
 
-/// How often the connection has to answer.
+/// How often the connection must answer.
 const BEAT: Duration = Duration::from_millis(250);
 
-/// How long it may take for that.
+/// How long an answer may take.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// How long what was read is believed after the server has answered. A session that
-/// ended elsewhere is dead here within a second, whatever happens to server or network.
+/// How long what was read is trusted after the server has answered. A session that ended elsewhere
+/// is dead here within a second, whatever happens to the server or the network.
 const BELIEVED_FOR: Duration = Duration::from_millis(900);
 
-/// From a lost connection to the next attempt.
+/// The pause between a lost connection and the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Whether this instance knows of all changes.
+/// Tells whether this instance knows of all changes.
 #[derive(Debug)]
 pub struct Listener {
     start: Instant,
-    /// In microseconds since the start.
+    /// Until when it knows, in microseconds since the start.
     until: AtomicU64,
     is_started: AtomicBool,
 }
@@ -82,9 +83,8 @@ impl Listener {
         Listener { start: Instant::now(), until, is_started }
     }
 
-    /// Whether the versions tell of everything that was committed up to a second ago,
-    /// and mostly of all that was committed up to a millisecond ago. The first time it
-    /// begins to listen.
+    /// Returns whether the versions include everything that was committed up to a second ago, and
+    /// usually everything up to a millisecond ago. The first call starts to listen.
     pub fn is_known(self: &Arc<Self>, pool: &PgPool, versions: &Arc<Versions>) -> bool {
         if !self.is_started.swap(true, SeqCst) {
             let (listener, versions) = (Arc::downgrade(self), versions.clone());
@@ -105,7 +105,7 @@ impl Listener {
     }
 }
 
-/// Until nobody asks any longer.
+/// Listens until nobody asks any more.
 async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>) {
     let mut said = String::new();
     while let Err(error) = hear(&listener, &pool, &versions).await {
@@ -113,7 +113,7 @@ async fn listen(listener: Weak<Listener>, pool: PgPool, versions: Arc<Versions>)
         let is_new = listener.until.swap(0, SeqCst) > 0;
         drop(listener);
         let problem = Error::from(error).to_string();
-        // What stays as it is, is said once.
+        // A problem that stays the same is logged once.
         if is_new || said != problem {
             log::warn!(
                 "every session is looked up in the database, because PostgreSQL sends no notifications: {problem}"
@@ -129,15 +129,15 @@ async fn hear(
     pool: &PgPool,
     versions: &Versions,
 ) -> Result<(), sqlx::Error> {
-    // Not one of the pool's: the library goes on waiting for one that has fallen silent,
-    // and the pool would be short of it.
+    // The connection is not one of the pool's: the library keeps waiting for a connection that has
+    // fallen silent, and the pool would lack it.
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(SERVER_PATIENCE);
     let own = own.after_connect(|db, _| Box::pin(server::settle_or_drop(db, false)));
     let own = own.connect_with((*pool.connect_options()).clone()).await?;
     let mut connection = PgListener::connect_with(&own).await?;
     connection.eager_reconnect(false);
     prove(&mut connection, pool).await?;
-    // Nobody has told what happened before.
+    // Nothing was heard of what happened before.
     versions.advance_all();
 
     let mut triggers_before: Option<String> = None;
@@ -152,7 +152,7 @@ async fn hear(
             return Err(sqlx::Error::Configuration(NOT_TOLD.into()));
         }
         if triggers_before.replace(triggers.clone()).is_some_and(|before| before != triggers) {
-            // They may have been silent in between.
+            // The triggers may have been silent in between.
             versions.advance_all();
         }
         let Some(listener) = listener.upgrade() else { return Ok(()) };
@@ -168,8 +168,7 @@ async fn hear(
     }
 }
 
-/// Listens, and finds out whether the connection is told what others tell while nothing is
-/// asked on it.
+/// Listens, and checks that the connection hears what others tell while nothing is asked on it.
 async fn prove(connection: &mut PgListener, pool: &PgPool) -> Result<(), sqlx::Error> {
     let channel = format!("{PROOF}{:016x}", getrandom::u64().map_err(std::io::Error::other)?);
     let channels = [CHANNEL, &channel];
@@ -197,11 +196,11 @@ fn hear_of(told: &PgNotification, versions: &Versions) {
     }
 }
 
-/// What the triggers say: ids, and perhaps by whom it was. Anything else may mean
-/// anything.
+/// Reads what the triggers tell: ids, and perhaps the name of the instance that has changed them.
+/// Anything else in place of an id may mean any session.
 fn hear_of_sessions(payload: &str, versions: &Versions) {
     let (ids, by) = payload.split_once('@').unwrap_or((payload, ""));
-    // A commit of our own has moved on the versions by itself.
+    // A commit of our own has advanced the versions itself.
     if by == versions.name() {
         return;
     }

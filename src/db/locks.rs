@@ -1,4 +1,4 @@
-//! Locks that last as long as a transaction, and its time.
+//! Locks that last as long as a transaction, and the transaction's time limit.
 
 use super::connection::Transaction;
 use super::postgres::key;
@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::sql;
 
 impl Transaction {
-    /// Waits until no other transaction holds the lock `name`, and holds it to
-    /// the end. SQLite has one writer, which is lock enough.
+    /// Waits until no other transaction holds the lock `name`, and holds it until the transaction
+    /// ends. SQLite has one writer, which is lock enough.
     pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Error> {
         if self.is_postgres() {
             sql::query("SELECT pg_advisory_xact_lock($1)").bind(key(name)).execute(self).await?;
@@ -15,7 +15,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Lets it take as long as it takes: for what the operator asks for.
+    /// Removes the transaction's time limit, for work that the operator asks for.
     pub(crate) async fn take_time(&mut self) -> Result<(), Error> {
         if self.is_postgres() {
             self.connection.deadline = None;
@@ -24,7 +24,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// The same as [`lock()`](Self::lock()) without waiting. `false`: another one holds it.
+    /// Takes the lock `name` as [`lock()`](Self::lock()) does, but without waiting. `false` means
+    /// that another transaction holds it.
     pub(crate) async fn try_lock(&mut self, name: &str) -> Result<bool, Error> {
         if !self.is_postgres() {
             return Ok(true);

@@ -1,6 +1,6 @@
 //! The migrations of `migrations/` and of `migrations/postgres/`, embedded.
 //!
-//! Not by `sqlx::migrate!`: its feature makes cargo count SQLite in applications
+//! This does not use `sqlx::migrate!`, because its feature makes cargo count SQLite in applications
 //! that left it out.
 
 use std::iter;
@@ -19,15 +19,14 @@ static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 pub static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(&FILES));
 
 pub static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| Migrator {
-    locking: false, // ours is held by a transaction, which a pooler lets through
+    locking: false, // a transaction holds our own lock, and a pooler lets that through
     ..migrator(FILES.get_dir("postgres").expect("the directory is embedded"))
 });
 
-/// Like `sqlx migrate run` reads a directory: version, description and checksum
-/// must be the same, since either may apply them.
+/// Reads a directory as `sqlx migrate run` does. Version, description and checksum must be equal,
+/// since either may apply the migrations.
 ///
-/// Versions of an application's own migrations in the same database are left
-/// to the application.
+/// Versions of an application's own migrations in the same database are left to the application.
 fn migrator(directory: &'static Dir) -> Migrator {
     let mut migrations: Vec<Migration> = directory
         .files()
@@ -52,8 +51,8 @@ fn migrator(directory: &'static Dir) -> Migrator {
     Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT }
 }
 
-/// Why they could not be applied. Mostly the application has a table of a name of ours: that
-/// comes with what to do.
+/// Returns the error of migrations that could not be applied. Usually the application has a table
+/// with one of our names: then the error names the fix.
 pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
     let refused = database_error(error);
     let fix =
@@ -70,7 +69,7 @@ pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
 }
 
 fn in_file(refused: &dyn DatabaseError) -> Option<&'static str> {
-    // SQLite has no code for it.
+    // SQLite has no code for this error.
     refused
         .message()
         .ends_with("already exists")
@@ -85,7 +84,7 @@ fn in_schema(refused: &dyn DatabaseError) -> Option<&'static str> {
     )
 }
 
-/// What the database itself says, however deep it lies.
+/// Returns the error of the database itself, however deep it lies.
 fn database_error(error: &Error) -> Option<&dyn DatabaseError> {
     let error: &(dyn std::error::Error + 'static) = error;
     iter::successors(Some(error), |error| error.source())

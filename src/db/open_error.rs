@@ -1,10 +1,10 @@
-//! Why the database could not be opened.
+//! The error of a database that could not be opened.
 
 use std::fmt;
 
 use crate::config::ConfigError;
 
-/// Why the database could not be opened, in one line.
+/// The reason why the database could not be opened, in one line.
 #[derive(Debug)]
 pub struct OpenError(String);
 

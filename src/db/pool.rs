@@ -20,17 +20,17 @@ use crate::config::DatabaseConfig;
 use crate::error::Error;
 use crate::sql;
 
-/// How long the shutdown lets requests in flight finish before the database
-/// closes under them. Shorter than the site's `shutdown.grace`.
+/// How long the shutdown waits for requests in flight to finish before it closes the database under
+/// them. It is shorter than the site's `shutdown.grace`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Between two transactions of work that can wait.
+/// The pause between two transactions of work that can wait.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long it may take to close: the log is written back first.
+/// How long the database may take to close: SQLite's log is written back first.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// A healthy database answers a probe far sooner.
+/// How long a probe may take. A healthy database answers far sooner.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The pool behind [`Db`](super::Db).
@@ -52,13 +52,24 @@ enum Engine {
 }
 
 impl Pool {
-    /// A connection for reading: single statements, never a transaction that
-    /// stays open across an await (it would keep SQLite's log from being reset).
+    /// Takes a connection for reading. Run single statements on it, never a transaction that stays
+    /// open across an await: that would keep SQLite's log from being reset.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db) -> Result<i64, Error> {
+    /// let count = sql::query_scalar("SELECT count(*) FROM notes")
+    ///     .fetch_one(&mut db.read().await?)
+    ///     .await?;
+    /// # Ok(count) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When no reader is free within a second, three on PostgreSQL, or the file
-    /// is no longer the one that was opened.
+    /// Returns an error if no reader is free within one second, or three on PostgreSQL, or if the
+    /// file is no longer the one that was opened.
     pub async fn read(&self) -> Result<Connection, Error> {
         match &self.0.engine {
             Engine::Sqlite(pools) => pools.read().await.map(Connection::sqlite_reader),
@@ -72,17 +83,32 @@ impl Pool {
         }
     }
 
-    /// A write transaction. Dropped without a commit, it is rolled back.
+    /// Begins a write transaction. It is rolled back if it is dropped without a commit.
     ///
-    /// SQLite has one writer: commit or drop it before anything else that writes,
-    /// such as [`Session::set()`](crate::Session::set()), or that waits in vain.
-    /// There it takes the write lock at once (`BEGIN IMMEDIATE`).
+    /// SQLite has one writer. Commit or drop the transaction before anything else that writes, such
+    /// as [`Session::set()`](crate::Session::set()), which would otherwise wait in vain. On SQLite
+    /// the transaction takes the write lock at once (`BEGIN IMMEDIATE`).
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db, user_id: i64, text: &str) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// sql::query("INSERT INTO notes (user_id, text) VALUES ($1, $2)")
+    ///     .bind(user_id)
+    ///     .bind(text)
+    ///     .execute(&mut tx)
+    ///     .await?;
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the writer is not free within two seconds, the file is locked by
-    /// another process for three, or the file is no longer the one that was opened; on
-    /// PostgreSQL, when no connection is free within three seconds, in which the
+    /// On SQLite, returns an error if the writer is not free within two seconds, if another process
+    /// locks the file for three, or if the file is no longer the one that was opened. On
+    /// PostgreSQL, returns an error if no connection is free within three seconds, in which the
     /// whole transaction must be done.
     pub async fn write(&self) -> Result<Transaction, Error> {
         match &self.0.engine {
@@ -98,12 +124,13 @@ impl Pool {
         }
     }
 
-    /// The same for changes of our own: SQLite's lock is taken with the first statement, so
-    /// that [`Connection::sqlite()`] is not for it.
+    /// Begins a write transaction of our own. SQLite's lock is taken with the first statement, so
+    /// [`Connection::sqlite()`] must not be used in it.
     ///
     /// # Errors
     ///
-    /// As [`write()`](Self::write()), some of them with the first statement.
+    /// Returns the errors of [`write()`](Self::write()), some of them only with the first
+    /// statement.
     pub(crate) async fn write_soon(&self) -> Result<Transaction, Error> {
         match &self.0.engine {
             Engine::Sqlite(pools) => {
@@ -114,8 +141,8 @@ impl Pool {
         }
     }
 
-    /// The version of the session `id`: as long as it stays the same, so does what is
-    /// stored of it. `None`: that cannot be told now.
+    /// Returns the version of the session `id`. While it stays equal, so does what is stored of the
+    /// session. `None` means that this cannot be told now.
     pub(crate) fn version(&self, id: impl Into<Key>) -> Option<u64> {
         let is_known = match &self.0.engine {
             Engine::Sqlite(pools) => pools.is_known(),
@@ -124,28 +151,42 @@ impl Pool {
         is_known.then(|| self.version_of(id))
     }
 
-    /// The same before a commit that changes it. After that it is one more, if nothing
-    /// else has changed.
+    /// Returns the version of the session `id` before a commit that changes it. After the commit it
+    /// is one more, if nothing else has changed.
     pub(crate) fn version_of(&self, id: impl Into<Key>) -> u64 {
         self.0.versions.of(id.into())
     }
 
-    /// Keeps the database open at the shutdown, as a request in flight does,
-    /// until it is dropped.
+    /// Keeps the database open at the shutdown until the result is dropped, as a request in flight
+    /// does.
     pub(crate) fn keep_open(&self) -> impl Drop + use<> {
         self.0.in_flight.enter()
     }
 
-    /// Whether the database would serve a request, a write included, as it was found within
-    /// the last second.
+    /// Returns whether the database can serve a request that reads and writes.
     ///
-    /// One look serves all who ask within a second, in which what has happened since is
-    /// not seen. It takes half a second at most.
+    /// One look at the database serves all who ask within a second, so this does not see what has
+    /// happened since then. A look takes half a second at most.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket::{get, http::Status};
+    /// use rocket_login::Db;
+    ///
+    /// #[get("/ready")]
+    /// async fn ready(db: &Db) -> Status {
+    ///     match db.is_ready().await {
+    ///         true => Status::NoContent,
+    ///         false => Status::ServiceUnavailable,
+    ///     }
+    /// }
+    /// ```
     pub async fn is_ready(&self) -> bool {
         self.is_ready_by(&Clock::system()).await
     }
 
-    /// The same by the application's clock.
+    /// Returns what [`is_ready()`](Self::is_ready()) does, by the application's clock.
     pub(crate) async fn is_ready_by(&self, clock: &Clock) -> bool {
         let probe = async {
             match &self.0.engine {
@@ -157,7 +198,7 @@ impl Pool {
         self.0.readiness.ask(clock, look).await
     }
 
-    /// Whether the database finds nothing wrong with what it has stored. PostgreSQL is not
+    /// Returns whether the database finds nothing wrong with what it has stored. PostgreSQL is not
     /// asked.
     pub(crate) async fn is_sound(&self) -> Result<bool, Error> {
         match &self.0.engine {
@@ -166,13 +207,13 @@ impl Pool {
         }
     }
 
-    /// Opens the database. A file of SQLite's is made if it is missing. Not twice at a
-    /// time in a process: closing one drops the other's locks (POSIX).
+    /// Opens the database. A file of SQLite's is created if it is missing. A process must not have
+    /// a file open twice at a time: closing it once drops the locks of the other (POSIX).
     ///
     /// # Errors
     ///
-    /// When the file cannot be made or opened, the server does not let us in,
-    /// either is too old, or it is a file and the feature `sqlite` is off.
+    /// Returns an error if the file cannot be created or opened, if the server does not let us in,
+    /// if either is too old, or if `config` names a file and the feature `sqlite` is off.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
         let versions = Arc::new(Versions::default());
         let engine = match config {
@@ -185,13 +226,14 @@ impl Pool {
         Ok(Pool(Arc::new(Inner { engine, in_flight, versions, readiness })))
     }
 
-    /// Applies what is missing of the embedded migrations, all in one
-    /// transaction: another process that starts meanwhile waits for it.
+    /// Applies the missing embedded migrations, all in one transaction. Another process that starts
+    /// meanwhile waits for it.
     ///
     /// # Errors
     ///
-    /// When a migration fails or was changed after it was applied; when the application has a
-    /// table of a name of ours, with what to do. Nothing has changed then.
+    /// Returns an error if a migration fails, if one was changed after it was applied, or if the
+    /// application has a table with one of our names; that error names the fix. Nothing has changed
+    /// then.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let migrate = async {
             match &self.0.engine {
@@ -203,8 +245,8 @@ impl Pool {
         migrate.await.map_err(|error: Error| migrations::failed(&error, is_postgres))
     }
 
-    /// Gives back what deleted rows took, a little at a time, and says how long the longest
-    /// of its transactions was. PostgreSQL does so by itself.
+    /// Gives back the space of deleted rows, a little at a time, and returns how long the longest
+    /// of its transactions took. PostgreSQL does this by itself.
     pub(crate) async fn tidy(&self) -> Result<Duration, Error> {
         let mut longest = Duration::ZERO;
         if matches!(self.0.engine, Engine::Postgres(_)) {
@@ -220,8 +262,7 @@ impl Pool {
         Ok(longest)
     }
 
-    /// Lets others have the writer and the disk: for work that can wait, between two
-    /// of its transactions.
+    /// Lets others use the writer and the disk, between two transactions of work that can wait.
     pub(crate) async fn stand_back(&self) {
         sleep(PAUSE).await;
         if let Engine::Sqlite(pools) = &self.0.engine {
@@ -243,8 +284,9 @@ impl rocket_db_pools::Pool for Pool {
         self.read().await.map_err(|error| OpenError::new(error.to_string()))
     }
 
-    /// Rocket calls this first at shutdown, while requests are still being
-    /// answered; they keep their database until they are done.
+    /// Closes the database as soon as no request is in flight. Rocket calls this first at the
+    /// shutdown, while requests are still being answered; they keep their database until they are
+    /// done.
     async fn close(&self) {
         self.0.in_flight.wait_for_none(CLOSE_TIMEOUT).await;
         let close = async {
@@ -254,7 +296,7 @@ impl rocket_db_pools::Pool for Pool {
             }
         };
         if timeout(CLOSING, close).await.is_err() {
-            log::warn!("the database is closed with a statement under way");
+            log::warn!("the database was closed while a statement was running");
         }
     }
 }

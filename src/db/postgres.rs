@@ -19,51 +19,55 @@ use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
 
-/// A connection that has not been used for so long is tried before it is: the
-/// server may have been restarted meanwhile.
+/// How long a connection may be idle and still be used without a test. The server may have been
+/// restarted meanwhile.
 const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 
-/// What the server itself gives up after, should we be gone: a statement, a wait
-/// for a row, and a transaction that nobody goes on with.
+/// The limits after which the server itself gives up, in case this process is gone: for a
+/// statement, for a wait for a row, and for a transaction that nobody continues.
 const LIMITS: [(&str, &str); 3] = [
     ("statement_timeout", "3s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
-/// How long a connection may take to come to rest: longer than the server lets a
-/// statement run that we have given up.
+/// How long a connection may take to come to rest. It is longer than the server lets a statement
+/// run that we have given up.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// What our statements count on, whatever the server's default is: what is read
-/// after a lock was waited for is what the one before has left.
+/// Begins a transaction as our statements need it, whatever the server's default is: after a wait
+/// for a lock, they read what its last holder has left.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// Statements that a connection keeps prepared: ours, and as many of an
-/// application's.
+/// How many statements a connection keeps prepared: ours, and as many of an application's.
 const STATEMENTS: usize = 500;
 
-const BEING_COPIED: &str = "the database is being copied to another; wait for that to end";
+const BEING_COPIED: &str =
+    "the database is being copied to another; try again when the copy is finished";
 
-/// 13: the oldest that this was written for.
+/// The oldest version that this was written for: PostgreSQL 13.
 const OLDEST_VERSION: i32 = 130_000;
 
 /// A pool for reading and writing.
 #[derive(Debug, Clone)]
 pub struct PostgresPool {
     pool: PgPool,
-    /// Off behind a pooler that hands out a server connection per transaction.
+    /// `false` behind a pooler that hands out a server connection per transaction.
     has_named_statements: bool,
     listener: Arc<Listener>,
 }
 
 impl PostgresPool {
+    /// Connects to the server, to check it, and prepares the pool.
+    ///
     /// # Errors
     ///
-    /// When the server does not answer, does not let us in, or is too old.
+    /// Returns an error if the server does not answer, does not let us in, is too old or must not
+    /// be used ([`server::settle()`]), or if the database is being copied.
     pub async fn open(config: &PostgresConfig) -> Result<Self, OpenError> {
         let (options, has_named_statements) = (options(config), config.named_statements);
-        // The pool would try again and again, and then only say that it took long.
+        // The first connection is opened outside the pool, which would try again and again, and
+        // then only report a time-out.
         let mut first = connect(config).await?;
         if has_named_statements && !join(&mut first).await? {
             return Err(OpenError::database(BEING_COPIED));
@@ -72,7 +76,7 @@ impl PostgresPool {
 
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .min_connections(has_named_statements.into()) // one that says that a site is there
+            .min_connections(has_named_statements.into()) // one that shows that a site is running
             .acquire_timeout(SERVER_PATIENCE)
             .max_lifetime(Duration::from_secs(30 * 60))
             .idle_timeout(Duration::from_secs(10 * 60))
@@ -85,7 +89,8 @@ impl PostgresPool {
                     }
                 })
             })
-            // Without this the pool would wait for ever for one on which the server is silent.
+            // Without this the pool would wait without end for a connection on which the server is
+            // silent.
             .after_release(|db, _| {
                 Box::pin(async move {
                     timeout(GIVEN_UP, is_at_rest(db))
@@ -111,8 +116,8 @@ impl PostgresPool {
         self.has_named_statements
     }
 
-    /// Whether the versions tell of everything that others have committed. Never behind
-    /// a pooler, which lets nobody listen.
+    /// Returns whether the versions include everything that others have committed. This is never so
+    /// behind a pooler, which lets nobody listen.
     pub fn is_known(&self, versions: &Arc<Versions>) -> bool {
         self.has_named_statements && self.listener.is_known(&self.pool, versions)
     }
@@ -126,10 +131,10 @@ impl PostgresPool {
     pub async fn write(&self) -> Result<Transaction<'static, Postgres>, Error> {
         let begin = match self.has_named_statements {
             true => BEGIN.into_sql_str(),
-            // Another connection each time, on which nobody has set anything.
+            // Each transaction may get another connection, on which nobody has set anything.
             false => AssertSqlSafe(format!("{BEGIN}; {}", server::set(true))).into_sql_str(),
         };
-        // It may be given up between the request and the answer, here or by the caller. The
+        // This may be given up between the request and the answer, here or by the caller. The
         // connection is then closed, unless it comes to rest.
         let begun = timeout(SERVER_PATIENCE, self.pool.begin_with(begin)).await;
         let tx = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
@@ -142,7 +147,8 @@ impl PostgresPool {
         metrics::connections(all.saturating_sub(idle), idle);
     }
 
-    /// One of several instances that start at once migrates; the others wait.
+    /// Applies the missing migrations. If several instances start at once, one migrates and the
+    /// others wait.
     pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
         let mut tx = self.write().await?;
         // A table may be large.
@@ -154,8 +160,8 @@ impl PostgresPool {
             return Ok(server::check_rows(&mut tx).await?);
         }
         server::check_schema(&mut tx, migrations).await?;
-        // The library names its statements here, whatever it is told, and behind a
-        // pooler the names of an earlier start may still be there.
+        // The library always names its statements here, and behind a pooler the names of an earlier
+        // start may still be there.
         let forget = if self.has_named_statements { "" } else { "DEALLOCATE ALL" };
         tx.execute(forget).await?;
         let migrated = migrations.run_direct(None, &mut *tx, false).await;
@@ -165,7 +171,7 @@ impl PostgresPool {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the tables are there and the server takes writes.
+    /// Checks that the tables are there and that the server accepts writes.
     pub async fn probe(&self) -> Result<(), Error> {
         let mut tx = self.write().await?;
         tx.execute("SELECT 1 FROM users LIMIT 1; SELECT 1 FROM sessions LIMIT 1").await?;
@@ -183,7 +189,7 @@ impl PostgresPool {
     }
 }
 
-/// How a connection is made.
+/// Returns the options with which a connection is opened.
 pub fn options(config: &PostgresConfig) -> PgConnectOptions {
     let mut options = config.options.clone();
     if options.get_application_name().is_none() {
@@ -191,17 +197,17 @@ pub fn options(config: &PostgresConfig) -> PgConnectOptions {
     }
     match config.named_statements {
         true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
-        // A pooler takes none of these; they are set on the role there.
+        // A pooler accepts none of these. The operator sets them on the role instead.
         false => options.statement_cache_capacity(0).extra_float_digits(None),
     }
 }
 
-/// One connection, tried once.
+/// Opens one connection, and tries this only once.
 ///
 /// # Errors
 ///
-/// When the server does not answer, does not let us in, is too old, or not to be used
-/// ([`server::settle()`]).
+/// Returns an error if the server does not answer, does not let us in, is too old, or must not be
+/// used ([`server::settle()`]).
 pub async fn connect(config: &PostgresConfig) -> Result<PgConnection, OpenError> {
     let db = timeout(SERVER_PATIENCE, PgConnection::connect_with(&options(config))).await;
     let mut db = db.map_err(|_| OpenError::database("the server does not answer"))??;
@@ -222,10 +228,10 @@ async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
 
 /// Returns whether the server has answered everything and no transaction is open.
 ///
-/// A transaction that was given up while it began is not known to the library, which would
-/// hand out the connection with it.
+/// A transaction that was given up while it began is not known to the library, which would hand out
+/// the connection with it.
 async fn is_at_rest(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // This does nothing. The library then looks whether a transaction is open, since one
+    // This statement does nothing. The library then checks whether a transaction is open, since one
     // should be.
     match db.begin_with("-- is a transaction open?").await {
         Err(sqlx::Error::BeginFailed) => Ok(true),
@@ -234,8 +240,8 @@ async fn is_at_rest(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     }
 }
 
-/// Advisory locks are numbers. Two names of one number would only wait for each
-/// other.
+/// Returns the number of the advisory lock `name`. If two names had one number, they would only
+/// wait for each other.
 pub fn key(name: &str) -> i64 {
     let digest: [u8; 32] =
         Sha256::new_with_prefix("rocket-login ").chain_update(name).finalize().into();
@@ -244,19 +250,20 @@ pub fn key(name: &str) -> i64 {
     i64::from_le_bytes(key)
 }
 
-/// The lock of the sites in one schema of a database, as arguments.
+/// Returns the lock of the sites in one schema of a database, as arguments of a function that
+/// locks.
 pub fn site_lock() -> String {
     format!("{}, hashtext(coalesce(current_schema(), ''))", key("site") as i32)
 }
 
-/// Takes the sites' lock beside all others who have it, for as long as the connection is
-/// open. `false`: a copy has it alone.
+/// Takes the sites' lock for as long as the connection is open, together with all other sites.
+/// `false` means that a copy holds it alone.
 async fn join(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let lock = format!("SELECT pg_try_advisory_lock_shared({})", site_lock());
     db.fetch_one(AssertSqlSafe(lock)).await?.try_get(0)
 }
 
-/// The one value that `sql` says, without preparing it.
+/// Returns the one value that `sql` selects, without preparing the statement.
 async fn one<T>(db: &mut PgConnection, sql: &'static str) -> Result<T, sqlx::Error>
 where
     T: for<'r> Decode<'r, Postgres> + Type<Postgres>,

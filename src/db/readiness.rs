@@ -1,4 +1,4 @@
-//! Whether the database is ready, looked at once for all who ask.
+//! Checks whether the database is ready, once for all who ask.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use rocket::tokio::sync::Mutex;
 
 use crate::clock::Clock;
 
-/// For so long one look serves all. A look takes the writer: by 1,500 connections that ask one
-/// after the other, log-ins would wait for that.
+/// How long one look serves all. A look takes the writer: if 1,500 connections asked one after the
+/// other, log-ins would wait for the looks.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// The last look at the database.
@@ -22,13 +22,13 @@ struct Seen {
 }
 
 impl Readiness {
-    /// What the last look has found, or `look` if that was too long ago. One that is under way
-    /// is waited for.
+    /// Returns the result of the last look, or that of `look` if the last one was too long ago. If
+    /// a look is under way, this waits for it.
     pub async fn ask(&self, clock: &Clock, look: impl Future<Output = bool>) -> bool {
         let mut seen = self.0.lock().await;
         let now = clock.elapsed();
         if let Some(seen) = &*seen
-            // Two clocks may be asked by: one that is behind tells nothing.
+            // Callers may use two clocks. If a clock is behind, it does not tell the look's age.
             && now.checked_sub(seen.at).is_some_and(|age| age < SHARED_FOR)
         {
             return seen.is_ready;

@@ -156,7 +156,9 @@ impl SqlitePools {
         file.watch_log();
         let index = WalIndex::open(path, versions.clone()).map(Arc::new);
         if wal_index::IS_READABLE && index.is_none() {
-            return Err(OpenError::database("the index of the log, beside it, cannot be read"));
+            return Err(OpenError::database(
+                "the -shm file beside it, which is the index of its log, cannot be read",
+            ));
         }
         let checkpoints = Checkpoints {
             // It is opened now, because the path may name another file by the time it is needed.

@@ -19,7 +19,7 @@ pub struct Versions {
     counters: Box<[AtomicU64]>,
 }
 
-/// What a transaction changes of sessions and of the users they belong to.
+/// The effects of a transaction on sessions and on the users they belong to.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
     all: bool,

@@ -1,7 +1,7 @@
 //! The library's types for each database.
 //!
-//! Without the feature `sqlite` those of PostgreSQL lend their place: the types are named,
-//! and there is never a value of them.
+//! Without the feature `sqlite`, those of PostgreSQL take the place of SQLite's: the types have
+//! names, and there is never a value of them.
 
 #[cfg(not(feature = "sqlite"))]
 pub use sqlx::PgConnection as SqliteConnection;
