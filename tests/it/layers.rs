@@ -59,7 +59,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         known.into_iter().find(|path| texts.contains_key(path)).unwrap_or("lib".into())
     };
     let imported = texts.iter().map(|(module, text)| {
-        let code = text.split("\n#[cfg(test)]\n").next().unwrap().lines();
+        let code = text.split("\nmod tests {").next().unwrap().lines();
         let code: Vec<_> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
         let imported = paths(&code.join("\n")).into_iter().map(|path| module_of(module, path));
         (module.clone(), imported.filter(|imported| imported != module).collect())
