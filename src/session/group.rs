@@ -9,6 +9,21 @@
 //! On PostgreSQL a round mostly waits for the server. So the next round begins as soon as the
 //! present one has made its changes. It takes the writes that wait by then and whose sessions are
 //! not in the present round.
+//!
+//! Three kinds of tasks wait for each other:
+//!
+//! ```text
+//! a writer                   the leader                 a round
+//! --------                   ----------                 -------
+//! joins the queue ---------> takes the queue ---------> begins, locks the rows
+//! waits for its seat <--------------------------------- hands out the seats
+//! makes its change                                      waits until all seats are left
+//! leaves its seat ------------------------------------>
+//! waits for the outcome      PostgreSQL: goes on <----- has all changes
+//!                                                       stores, commits, updates the cache
+//! returns <-------------------------------------------- tells the outcome
+//!                            SQLite: goes on <--------- is over
+//! ```
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +39,7 @@ use super::store::{self, Touch};
 use super::value::{self, State};
 use crate::background;
 use crate::clock::Clock;
-use crate::db::Pool;
+use crate::db::{Pool, Transaction};
 use crate::error::Error;
 use crate::token::TokenId;
 
@@ -195,6 +210,36 @@ impl Drop for Hold {
     }
 }
 
+impl Round {
+    /// Begins a round with a place for each write of `seated`.
+    fn begin(slots: HashMap<TokenId, Slot>, seated: Vec<Waiting>) -> Arc<Self> {
+        let round = Arc::new(Round {
+            slots: tokio::sync::Mutex::new(Some(slots)),
+            busy: AtomicUsize::new(seated.len()),
+            none_busy: Notify::new(),
+            outcome: watch::Sender::new(None),
+        });
+        for waiting in seated {
+            let _ = waiting.turn.send(Ok(Seat(round.clone())));
+        }
+        round
+    }
+
+    /// Waits until every write has made its change, at most for [`CHANGE_PATIENCE`].
+    async fn wait_for_changes(&self) {
+        if self.busy.load(Ordering::SeqCst) > 0 {
+            let _ = timeout(CHANGE_PATIENCE, self.none_busy.notified()).await;
+        }
+    }
+
+    /// Takes the sessions that were changed. It is too late for a change from now on. `None` means
+    /// that a change is still being made.
+    fn take_changed(&self) -> Option<Vec<(TokenId, Slot)>> {
+        let slots = self.slots.try_lock().ok()?.take().unwrap_or_default();
+        Some(slots.into_iter().filter(|(_, slot)| slot.is_changed).collect())
+    }
+}
+
 impl Slot {
     pub fn new(state: State, data: String) -> Self {
         Slot { state: Arc::new(state), data, is_changed: true }
@@ -285,15 +330,7 @@ async fn try_round(
     next: Option<oneshot::Sender<()>>,
 ) -> Result<(), (Error, Batch)> {
     let is_apart = next.is_none();
-    let begun = async {
-        let mut tx = means.db.write_soon().await?;
-        let found = match ids {
-            [] => Vec::new(),
-            _ => store::find_states(&mut tx, ids, means.clock.now(), is_apart).await?,
-        };
-        Ok((tx, found))
-    };
-    let (mut tx, found) = match begun.await {
+    let (tx, found) = match begin(means, ids, is_apart).await {
         Ok(begun) => begun,
         Err(error) => return Err((error, batch)),
     };
@@ -302,13 +339,7 @@ async fn try_round(
     let touched = touches.iter().map(|touching| &touching.touch.read.id);
     let versions: HashMap<_, _> =
         ids.iter().chain(touched).map(|id| (*id, means.db.version_of(*id))).collect();
-    let slots: HashMap<_, _> = found
-        .into_iter()
-        .filter_map(|(id, data)| {
-            let state = Arc::new(value::parse(&data)?);
-            Some((id, Slot { state, data, is_changed: false }))
-        })
-        .collect();
+    let slots = slots(found);
 
     // A round of several sessions skips a row that another instance has locked. Such a session, or
     // one that has ended, gets a round of its own, which finds out.
@@ -316,18 +347,8 @@ async fn try_round(
         waiting.into_iter().partition(|waiting| is_apart || slots.contains_key(&waiting.id));
     rounds_apart(means, apart);
 
-    let round = Arc::new(Round {
-        slots: tokio::sync::Mutex::new(Some(slots)),
-        busy: AtomicUsize::new(seated.len()),
-        none_busy: Notify::new(),
-        outcome: watch::Sender::new(None),
-    });
-    for waiting in seated {
-        let _ = waiting.turn.send(Ok(Seat(round.clone())));
-    }
-    if round.busy.load(Ordering::SeqCst) > 0 {
-        let _ = timeout(CHANGE_PATIENCE, round.none_busy.notified()).await;
-    }
+    let round = Round::begin(slots, seated);
+    round.wait_for_changes().await;
 
     // Last-seen times without changes are better collected for longer.
     if tx.is_postgres() && !ids.is_empty() {
@@ -335,25 +356,8 @@ async fn try_round(
     }
 
     // If a change takes longer, its round fails, because others wait for the write connection.
-    let slots = match round.slots.try_lock() {
-        Ok(mut slots) => slots.take().unwrap_or_default(),
-        Err(_) => return give_up(&round, touches),
-    };
-    let changed: Vec<(TokenId, Slot)> =
-        slots.into_iter().filter(|(_, slot)| slot.is_changed).collect();
-    let stored = async {
-        if !changed.is_empty() {
-            let data: Vec<_> = changed.iter().map(|(id, slot)| (*id, &*slot.data)).collect();
-            store::update_states(&mut tx, &data).await?;
-        }
-        let asked: Vec<Touch> = touches.iter().map(|touching| touching.touch.clone()).collect();
-        let touched = store::touch(&mut tx, &asked).await?;
-        if !changed.is_empty() || !touched.is_empty() {
-            tx.commit().await?;
-        }
-        Ok(touched)
-    };
-    let outcome: Result<Vec<TokenId>, Error> = stored.await;
+    let Some(changed) = round.take_changed() else { return give_up(&round, touches) };
+    let outcome = commit(tx, &changed, &touches).await;
     if let (Ok(touched), Some(cache)) = (&outcome, &means.cache) {
         keep(cache, changed, &touches, touched, &versions);
     }
@@ -363,6 +367,48 @@ async fn try_round(
     }
     round.outcome.send_replace(Some(outcome.map(|_| ())));
     Ok(())
+}
+
+/// Begins the transaction of a round, and locks and reads the states of the sessions `ids`.
+async fn begin(
+    means: &Means,
+    ids: &[TokenId],
+    is_apart: bool,
+) -> Result<(Transaction, Vec<(TokenId, String)>), Error> {
+    let mut tx = means.db.write_soon().await?;
+    let found = match ids {
+        [] => Vec::new(),
+        _ => store::find_states(&mut tx, ids, means.clock.now(), is_apart).await?,
+    };
+    Ok((tx, found))
+}
+
+/// Returns the sessions that were found and whose state can be read.
+fn slots(found: Vec<(TokenId, String)>) -> HashMap<TokenId, Slot> {
+    let slots = found.into_iter().filter_map(|(id, data)| {
+        let state = Arc::new(value::parse(&data)?);
+        Some((id, Slot { state, data, is_changed: false }))
+    });
+    slots.collect()
+}
+
+/// Stores and commits the changes and the last-seen times. Returns the sessions whose last-seen
+/// time was moved.
+async fn commit(
+    mut tx: Transaction,
+    changed: &[(TokenId, Slot)],
+    touches: &[Touching],
+) -> Result<Vec<TokenId>, Error> {
+    if !changed.is_empty() {
+        let data: Vec<_> = changed.iter().map(|(id, slot)| (*id, &*slot.data)).collect();
+        store::update_states(&mut tx, &data).await?;
+    }
+    let asked: Vec<Touch> = touches.iter().map(|touching| touching.touch.clone()).collect();
+    let touched = store::touch(&mut tx, &asked).await?;
+    if !changed.is_empty() || !touched.is_empty() {
+        tx.commit().await?;
+    }
+    Ok(touched)
 }
 
 fn give_up(round: &Round, touches: Vec<Touching>) -> Result<(), (Error, Batch)> {
