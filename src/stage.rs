@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rocket::fairing::{self, AdHoc};
 use rocket::figment::Figment;
-use rocket::{Build, Rocket};
+use rocket::{Build, Catcher, Rocket};
 use rocket_db_pools::Database;
 
 use crate::auth::{self, SignUpCookie};
@@ -211,16 +211,7 @@ fn attach_sessions(rocket: Rocket<Build>, config: &Config) -> Rocket<Build> {
 }
 
 async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
-    let parts = Config::from_figment(&with_defaults(&rocket)).map_err(|error| error.to_string());
-    let parts = parts.and_then(|config| {
-        let mail = Mail::new(&config, base.clone()).map_err(|error| error.to_string())?;
-        match Hasher::start(&config.password) {
-            Ok(hasher) => Ok((config, hasher, mail)),
-            Err(error) => Err(format!("password.concurrent_hashes: {error}")),
-        }
-    });
-
-    let (config, hasher, mail) = match parts {
+    let (config, hasher, mail) = match parts(&rocket, &base) {
         Ok(parts) => parts,
         Err(error) => {
             log::error!("{error}");
@@ -232,16 +223,7 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         log::warn!("{warning}");
     }
 
-    // Two catchers for one path and status would make the launch fail.
-    let has_catcher = |code: Option<u16>| {
-        rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
-    };
-    let catchers = match (has_catcher(None), has_catcher(Some(401))) {
-        (false, _) => pages::catchers(),
-        (true, false) => pages::log_in_catcher(),
-        (true, true) => Vec::new(),
-    };
-
+    let catchers = catchers(&rocket);
     let cookies = SealedCookies::new(&config);
     let debug = config.debug;
     let dev_routes = if debug { pages::dev_routes() } else { Vec::new() };
@@ -271,4 +253,31 @@ async fn attach_login(rocket: Rocket<Build>, base: Base) -> fairing::Result {
         .mount("/.refused", web::routes())
         .register("/", catchers)
         .register("/.refused", pages::catchers()))
+}
+
+/// Returns the parts of the stage that can fail.
+///
+/// # Errors
+///
+/// Returns a line for the log if the configuration is wrong, or the hashing threads cannot start.
+fn parts(rocket: &Rocket<Build>, base: &Base) -> Result<(Config, Hasher, Mail), String> {
+    let config = Config::from_figment(&with_defaults(rocket)).map_err(|error| error.to_string())?;
+    let mail = Mail::new(&config, base.clone()).map_err(|error| error.to_string())?;
+    match Hasher::start(&config.password) {
+        Ok(hasher) => Ok((config, hasher, mail)),
+        Err(error) => Err(format!("password.concurrent_hashes: {error}")),
+    }
+}
+
+/// Returns our catchers for the errors that the application does not answer itself.
+fn catchers(rocket: &Rocket<Build>) -> Vec<Catcher> {
+    // Two catchers for one path and status would make the launch fail.
+    let has_catcher = |code: Option<u16>| {
+        rocket.catchers().any(|catcher| catcher.code == code && catcher.base.path() == "/")
+    };
+    match (has_catcher(None), has_catcher(Some(401))) {
+        (false, _) => pages::catchers(),
+        (true, false) => pages::log_in_catcher(),
+        (true, true) => Vec::new(),
+    }
 }

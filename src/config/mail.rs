@@ -126,38 +126,19 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
         Host::Ipv6(address) => address.is_loopback(),
     };
 
-    let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let (port, tls) = match (url.scheme(), parameters.as_slice()) {
-        ("smtps", []) => (465, MailTls::Implicit),
-        ("smtp", []) if is_local => (587, MailTls::Opportunistic),
-        ("smtp", []) => (587, MailTls::StartTls),
-        ("smtp", [(name, value)]) if name == "tls" => match value.as_str() {
-            "none" => (587, MailTls::None),
-            "opportunistic" => (587, MailTls::Opportunistic),
-            "required" => (587, MailTls::StartTls),
-            _ => {
-                return refuse(
-                    "has an unknown value of tls, which takes none, opportunistic or required",
-                );
-            }
-        },
-        ("smtp" | "smtps", _) => return refuse("takes only the parameter \"?tls=\""),
-        _ => return refuse("has an unknown scheme"),
+    let (port, tls) = match port_and_tls(&url, is_local) {
+        Ok(found) => found,
+        Err(problem) => return refuse(problem),
     };
-
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return refuse("has a path");
     }
 
-    let decode = |text: &str| {
-        let text = rocket::http::RawStr::new(text);
-        text.percent_decode().map(|decoded| decoded.into_owned())
-    };
-    let credentials = match (decode(url.username()), url.password().map(decode).transpose()) {
-        (Ok(user), Ok(None)) if user.is_empty() => None,
-        (Ok(user), Ok(Some(password))) => Some((user, password)),
-        (Ok(_), Ok(None)) => return refuse("has a user without a password"),
-        _ => {
+    let credentials = match credentials(&url) {
+        Some((user, None)) if user.is_empty() => None,
+        Some((user, Some(password))) => Some((user, password)),
+        Some((_, None)) => return refuse("has a user without a password"),
+        None => {
             let problem = format!("has a % that encodes no character: write {}", percent::ENCODED);
             return Err(ConfigError::new("mail.url", problem));
         }
@@ -170,6 +151,39 @@ fn server(text: &str) -> Result<MailServer, ConfigError> {
 
     let host = host.to_string().trim_matches(['[', ']']).to_owned();
     Ok(MailServer { host, port: url.port().unwrap_or(port), tls, credentials })
+}
+
+/// Returns the usual port of the server and its encryption, as the scheme and `?tls=` say.
+///
+/// # Errors
+///
+/// Returns the problem if one of them is unknown.
+fn port_and_tls(url: &Url, is_local: bool) -> Result<(u16, MailTls), &'static str> {
+    let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    match (url.scheme(), parameters.as_slice()) {
+        ("smtps", []) => Ok((465, MailTls::Implicit)),
+        ("smtp", []) if is_local => Ok((587, MailTls::Opportunistic)),
+        ("smtp", []) => Ok((587, MailTls::StartTls)),
+        ("smtp", [(name, value)]) if name == "tls" => match value.as_str() {
+            "none" => Ok((587, MailTls::None)),
+            "opportunistic" => Ok((587, MailTls::Opportunistic)),
+            "required" => Ok((587, MailTls::StartTls)),
+            _ => Err("has an unknown value of tls, which takes none, opportunistic or required"),
+        },
+        ("smtp" | "smtps", _) => Err("takes only the parameter \"?tls=\""),
+        _ => Err("has an unknown scheme"),
+    }
+}
+
+/// Returns the user and the password in the URL, decoded. `None` means that one of them cannot be
+/// decoded.
+fn credentials(url: &Url) -> Option<(String, Option<String>)> {
+    let decode = |text: &str| {
+        let text = rocket::http::RawStr::new(text);
+        text.percent_decode().map(|decoded| decoded.into_owned())
+    };
+    let user = decode(url.username()).ok()?;
+    Some((user, url.password().map(decode).transpose().ok()?))
 }
 
 /// Returns the address as every mail server accepts it, with the domain in its `xn--` form. `None`

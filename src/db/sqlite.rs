@@ -107,23 +107,7 @@ impl SqlitePools {
         })?;
 
         // The writer comes first: it switches the file to WAL before readers open it.
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .pragma("temp_store", "MEMORY") // no temporary files on a full disk
-            .pragma("trusted_schema", "OFF") // a tampered file's views and triggers stay harmless
-            .pragma("cell_size_check", "ON");
-        let writer = options
-            .clone()
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            // There is one fsync per commit. If a power cut undid a log-out, it would log the user
-            // in again. Hashing limits log-ins far more than fsync does.
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("journal_size_limit", "67108864") // otherwise the WAL keeps its peak size
-            .pragma("cache_size", "-65536")
-            .statement_cache_capacity(256); // joined statements make many texts
+        let (writer, reader) = (writer_options(path), options(path));
         let checkpoints = writer.clone();
         let writer = match wal_index::IS_READABLE {
             true => writer.pragma("wal_autocheckpoint", "0"),
@@ -131,18 +115,9 @@ impl SqlitePools {
         };
         // `optimize` does not run at the close: with ten million rows it took so long that the next
         // start found the file locked. Every statement uses its index without statistics.
-        let reader = options.pragma("query_only", "ON").pragma("cache_size", "-16384");
+        let reader = reader.pragma("query_only", "ON").pragma("cache_size", "-16384");
 
-        // On a full disk SQLite rolls back by itself. The library's own roll-back then fails, and
-        // the library would take the transaction for an open one from then on.
-        let write = pool(1, WRITER_TIMEOUT).after_release(|db, _| {
-            Box::pin(async move {
-                if db.is_in_transaction() {
-                    db.ping().await?; // waits for the roll-back, which is only queued
-                }
-                Ok(!db.is_in_transaction())
-            })
-        });
+        let write = writer_pool();
         // This comes before the pool, which is as impatient at the start as with a visitor.
         let first = connect(&writer).await?;
         let write = write.connect_with(writer).await?;
@@ -369,6 +344,44 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// The options of every connection of the site.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .pragma("temp_store", "MEMORY") // no temporary files on a full disk
+        .pragma("trusted_schema", "OFF") // a tampered file's views and triggers stay harmless
+        .pragma("cell_size_check", "ON")
+}
+
+/// The options of the connection that writes.
+fn writer_options(path: &Path) -> SqliteConnectOptions {
+    options(path)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        // There is one fsync per commit. If a power cut undid a log-out, it would log the user
+        // in again. Hashing limits log-ins far more than fsync does.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", "67108864") // otherwise the WAL keeps its peak size
+        .pragma("cache_size", "-65536")
+        .statement_cache_capacity(256) // joined statements make many texts
+}
+
+/// The pool of the connection that writes.
+fn writer_pool() -> SqlitePoolOptions {
+    // On a full disk SQLite rolls back by itself. The library's own roll-back then fails, and
+    // the library would take the transaction for an open one from then on.
+    pool(1, WRITER_TIMEOUT).after_release(|db, _| {
+        Box::pin(async move {
+            if db.is_in_transaction() {
+                db.ping().await?; // waits for the roll-back, which is only queued
+            }
+            Ok(!db.is_in_transaction())
+        })
+    })
 }
 
 /// Opens the file as a program does that changes nothing: the journal's mode and the file's rights
