@@ -1,4 +1,5 @@
-//! The HTTP layer: what applies to every page, and to every route that an application adds.
+//! The HTTP layer of our pages, for pages of your own as well: forms, errors for programs, and paths
+//! that are secret.
 
 mod form;
 mod headers;
