@@ -235,7 +235,6 @@ impl<'r> Auth<'r> {
     /// use rocket_login::auth::ReauthenticateError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let right = Password::typed("correct horse battery");
     /// auth.reauthenticate(user, right).await.expect("a recent log-in");
     ///

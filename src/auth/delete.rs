@@ -24,7 +24,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::DeleteError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let wrong = Password::typed("wrong horse battery");
     /// let refused = auth.delete(user, wrong).await.unwrap_err();
     /// assert!(matches!(refused, DeleteError::WrongPassword));

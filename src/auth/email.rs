@@ -55,7 +55,6 @@ impl Auth<'_> {
     /// use rocket_login::{Email, Password};
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let email = Email::parse("countess@example.org").unwrap();
     /// let right = Password::typed("correct horse battery");
     /// auth.change_email(user, &email, right).await.expect("a link is on its way");

@@ -43,7 +43,6 @@ impl Auth<'_> {
     /// use rocket_login::{Email, Password};
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let email = Email::parse("ada@example.org").unwrap();
     /// let right = Password::typed("correct horse battery");
     /// auth.log_in(Some(&email), right, false).await.expect("Ada is logged in");
@@ -123,7 +122,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::LogInAsError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// // The application knows by other means that the visitor is this user.
     /// let user = auth.find_user(user.id).await.expect("an answer").expect("a user");
     /// auth.log_in_as(&user, false).await.expect("Ada is logged in");

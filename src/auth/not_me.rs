@@ -45,7 +45,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::LinkError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// auth.set_notices(user, &[]).await.expect("a notice of that is on its way");
     /// # let token = site.token("/not-me/").await;
     /// let link = auth.not_me_link(&token).await.expect("a good link");
@@ -114,7 +113,6 @@ impl NotMeLink<'_> {
     /// use rocket_login::auth::Locked;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// # auth.set_notices(user, &[]).await.unwrap();
     /// # let token = site.token("/not-me/").await;
     /// let link = auth.not_me_link(&token).await.expect("a good link");

@@ -25,7 +25,6 @@ impl Auth<'_> {
     /// use rocket_login::Notice;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// auth.set_notices(user, &[Notice::NewDevice]).await.expect("one notice is on");
     /// assert_eq!(auth.notices(user).await.expect("an answer"), [Notice::NewDevice]);
     ///

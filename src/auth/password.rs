@@ -33,7 +33,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::ChangePasswordError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let current = Password::typed("correct horse battery");
     /// let new = auth.new_password("wooden battery horse", &user.email).unwrap();
     /// auth.change_password(user, current.clone(), new.clone()).await.expect("a new password");

@@ -77,7 +77,6 @@ impl Auth<'_> {
     /// use rocket_login::{Email, PasswordError};
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let email = Email::parse("bob@example.org").unwrap();
     /// assert!(matches!(auth.new_password("short", &email), Err(PasswordError::TooShort(12))));
     /// let password = auth.new_password("wooden battery horse", &email).unwrap();

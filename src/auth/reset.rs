@@ -88,7 +88,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::LinkError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// auth.ask_reset(&user.email).await.expect("a link is on its way");
     /// # let token = site.token("/reset/").await;
     /// let link = auth.reset_link(&token).await.expect("a good link");
@@ -156,7 +155,6 @@ impl ResetLink<'_> {
     /// use rocket_login::auth::ResetError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// # auth.ask_reset(&user.email).await.expect("a link is on its way");
     /// # let token = site.token("/reset/").await;
     /// let link = auth.reset_link(&token).await.expect("a good link");

@@ -106,7 +106,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::EndSessionError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// let refused = auth.end_session(user, "0123456789abcdef").await.unwrap_err();
     /// assert!(matches!(refused, EndSessionError::NoSuchSession));
     ///

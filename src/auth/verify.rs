@@ -78,7 +78,6 @@ impl Auth<'_> {
     /// use rocket_login::auth::LinkError;
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// // The mail of the sign-up has a link.
     /// # let token = site.token("/verify/").await;
     /// let link = auth.verify_link(&token).await.expect("a good link");
@@ -316,7 +315,6 @@ impl VerifyLink<'_> {
     /// use rocket_login::auth::{Verified, VerifyError};
     ///
     /// # rocket_login::testing::example(async |auth, user, site| {
-    ///
     /// # let token = site.token("/verify/").await;
     /// let link = auth.verify_link(&token).await.expect("a good link");
     /// # let newer = { auth.ask_verification(user).await.unwrap(); site.token("/verify/").await };

@@ -1,5 +1,6 @@
 //! Errors for programs: `application/problem+json` (RFC 9457).
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use rocket::Request;
@@ -9,7 +10,8 @@ use serde::Serialize;
 
 /// An error for a client that prefers JSON, as a response.
 ///
-/// Beside the members of RFC 9457 it has a stable `code`, and `errors` if fields of a form were refused.
+/// Beside the members of RFC 9457 it has a stable `code`. If fields of a form were refused, `errors` has a
+/// message for each, and `codes` a code.
 ///
 /// # Examples
 ///
@@ -19,9 +21,8 @@ use serde::Serialize;
 ///   "title": "Unprocessable Entity",
 ///   "status": 422,
 ///   "code": "invalid_form",
-///   "errors": [
-///     {"field": "email", "code": "email_missing", "message": "Enter your email address."}
-///   ]
+///   "errors": {"email": "Enter your email address."},
+///   "codes": {"email": "email_missing"}
 /// }
 /// ```
 #[derive(Debug, Serialize)]
@@ -33,17 +34,18 @@ pub struct Problem {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
-    errors: FieldErrors,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    codes: BTreeMap<&'static str, &'static str>,
 }
 
 /// The errors of a form, by field. The field `form` stands for the whole form.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default)]
 pub struct FieldErrors(Vec<FieldError>);
 
 /// An error at a field of a form.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FieldError {
     /// The field's name.
@@ -63,7 +65,8 @@ impl Problem {
             status: status.code,
             code: code_of(status),
             detail: None,
-            errors: FieldErrors::default(),
+            errors: BTreeMap::new(),
+            codes: BTreeMap::new(),
         }
     }
 
@@ -81,9 +84,9 @@ impl Problem {
 
     /// Adds the refused fields. The code of `form`, if it is among them, is the problem's code as well.
     pub fn with_errors(mut self, errors: FieldErrors) -> Self {
-        let whole = errors.iter().find(|error| error.field == "form").map(|error| error.code);
-        self.code = whole.unwrap_or("invalid_form");
-        self.errors = errors;
+        self.codes = errors.iter().map(|error| (error.field, error.code)).collect();
+        self.code = self.codes.get("form").copied().unwrap_or("invalid_form");
+        self.errors = errors.0.into_iter().map(|error| (error.field, error.message)).collect();
         self
     }
 }
