@@ -158,7 +158,7 @@ impl Auth<'_> {
             return Err(VerifyError::DeadLink);
         }
 
-        change.record(EventKind::EmailVerified, &user).await?;
+        change.record(EventKind::EmailVerified, user).await?;
         if is_own {
             return self.verified(change, token, user.id, Verified::Confirmed).await;
         }
@@ -194,7 +194,7 @@ impl Auth<'_> {
                 change.replace_password(user, &self.hasher.unusable()).await?
             }
         };
-        change.record(EventKind::EmailChanged, &user).await?;
+        change.record(EventKind::EmailChanged, user).await?;
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, user, &user.email, content).await?;
         let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };

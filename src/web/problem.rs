@@ -25,8 +25,11 @@ use serde::Serialize;
 ///   "codes": {"email": "email_missing"}
 /// }
 /// ```
+#[derive(Debug)]
+pub struct Problem(Box<Members>);
+
 #[derive(Debug, Serialize)]
-pub struct Problem {
+struct Members {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -59,7 +62,7 @@ pub struct FieldError {
 impl Problem {
     /// Creates a problem with the status, its name and a code for it, and without internals.
     pub fn new(status: Status) -> Self {
-        Problem {
+        Problem(Box::new(Members {
             kind: "about:blank",
             title: status.reason_lossy(),
             status: status.code,
@@ -67,26 +70,27 @@ impl Problem {
             detail: None,
             errors: BTreeMap::new(),
             codes: BTreeMap::new(),
-        }
+        }))
     }
 
     /// Replaces the code.
     pub fn with_code(mut self, code: &'static str) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
     /// Adds a message for the visitor.
     pub fn with_detail(mut self, detail: impl Display) -> Self {
-        self.detail = Some(detail.to_string());
+        self.0.detail = Some(detail.to_string());
         self
     }
 
     /// Adds the refused fields. The code of `form`, if it is among them, is the problem's code as well.
     pub fn with_errors(mut self, errors: FieldErrors) -> Self {
-        self.codes = errors.iter().map(|error| (error.field, error.code)).collect();
-        self.code = self.codes.get("form").copied().unwrap_or("invalid_form");
-        self.errors = errors.0.into_iter().map(|error| (error.field, error.message)).collect();
+        let members = &mut *self.0;
+        members.codes = errors.iter().map(|error| (error.field, error.code)).collect();
+        members.code = members.codes.get("form").copied().unwrap_or("invalid_form");
+        members.errors = errors.0.into_iter().map(|error| (error.field, error.message)).collect();
         self
     }
 }
@@ -129,7 +133,6 @@ impl FieldErrors {
 /// them all.
 fn code_of(status: Status) -> &'static str {
     match status.code {
-        400 => "bad_request",
         401 => "log_in_required",
         403 => "forbidden",
         404 => "not_found",
@@ -148,9 +151,9 @@ fn code_of(status: Status) -> &'static str {
 
 impl<'r> Responder<'r, 'static> for Problem {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let body = serde_json::to_string(&self).map_err(|_| Status::InternalServerError)?;
+        let body = serde_json::to_string(&*self.0).map_err(|_| Status::InternalServerError)?;
         Response::build_from(body.respond_to(request)?)
-            .status(Status::new(self.status))
+            .status(Status::new(self.0.status))
             .header(ContentType::new("application", "problem+json"))
             .raw_header("Cache-Control", "no-store")
             .ok()
