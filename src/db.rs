@@ -25,6 +25,7 @@ mod server;
 mod source;
 #[cfg_attr(not(feature = "sqlite"), path = "db/without_sqlite.rs")]
 mod sqlite;
+pub(crate) mod tables;
 mod versions;
 
 use std::fmt;

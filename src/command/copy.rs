@@ -9,6 +9,7 @@ use rocket_db_pools::Pool as _;
 use super::{Done, output};
 use crate::config::DatabaseConfig;
 use crate::db::schema::{self, Schema};
+use crate::db::tables::TABLES;
 use crate::db::{Connection, Pool, Source, copy};
 
 #[derive(Debug, Args)]
@@ -119,7 +120,7 @@ async fn copy_tables(from: &mut Connection, to: &Pool) -> Done {
     to.migrate().await.map_err(|error| at(TO, error))?;
     // We check all tables before we write anything: rows of another site must not get into a
     // database that is in use.
-    for table in &copy::TABLES {
+    for table in &TABLES {
         let begun = table.begun(from, to).await?;
         if !begun {
             let name = table.name;
@@ -129,7 +130,7 @@ async fn copy_tables(from: &mut Connection, to: &Pool) -> Done {
         }
     }
 
-    for table in &copy::TABLES {
+    for table in &TABLES {
         let all = table.count(from).await?;
         let done = table.count(&mut *copy::unhurried(to).await?).await?;
         let bar = ProgressBar::new(all).with_style(style()).with_message(table.name);
@@ -137,7 +138,7 @@ async fn copy_tables(from: &mut Connection, to: &Pool) -> Done {
         table.copy(from, to, |rows| bar.inc(rows)).await?;
         bar.finish_and_clear();
     }
-    for table in &copy::TABLES {
+    for table in &TABLES {
         let before = table.sum(from).await?;
         let after = table.sum(&mut *copy::unhurried(to).await?).await?;
         if before != after {

@@ -5,6 +5,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor, Row};
 use sqlx_core::migrate::{MigrateError, Migrator};
 
+use super::tables::TABLES;
+
 /// Selects the reason why a connection must not be used, or `NULL` if it may be used.
 ///
 /// * A standby lags behind: it would still accept a session that was ended.
@@ -97,14 +99,6 @@ const MIGRATED: &str = "
           AND has_table_privilege(c.oid, 'SELECT')
     ORDER BY array_position(current_schemas(FALSE), nspname)";
 
-/// Selects our tables whose rows a policy may hide from us.
-const GUARDED: &str = "
-    SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
-    WHERE row_security_active(oid) AND oid IN (
-        to_regclass('users'), to_regclass('sessions'), to_regclass('login_tokens'),
-        to_regclass('login_mails'), to_regclass('login_devices'), to_regclass('login_events'),
-        to_regclass('login_muted_notices'), to_regclass('login_throttle'))";
-
 /// Refuses to create the tables in one schema while they exist in another one that is searched
 /// later. This happens if somebody has created a schema with the role's name, or has changed
 /// `search_path`. The site would start without its accounts.
@@ -140,7 +134,14 @@ pub async fn check_schema(db: &mut PgConnection, ours: &Migrator) -> Result<(), 
 ///
 /// Returns an error if there is such a table, or if the server fails.
 pub async fn check_rows(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let guarded: Option<String> = db.fetch_one(GUARDED).await?.try_get(0)?;
+    let ours: Vec<_> =
+        TABLES.iter().map(|table| format!("to_regclass('{}')", table.name)).collect();
+    let sql = format!(
+        "SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
+         WHERE row_security_active(oid) AND oid IN ({})",
+        ours.join(", ")
+    );
+    let guarded: Option<String> = db.fetch_one(AssertSqlSafe(sql)).await?.try_get(0)?;
     match guarded {
         Some(tables) => {
             let problem = format!(

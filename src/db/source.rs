@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use super::connection::Connection;
 use super::open_error::OpenError;
 use super::sqlite::Leases;
-use super::{copy, postgres, server, sqlite};
+use super::tables::TABLES;
+use super::{postgres, server, sqlite};
 use crate::config::{DatabaseConfig, PostgresConfig};
 
 /// The longest wait for a lock on one of our tables. It is longer than the server takes to end an
@@ -125,7 +126,7 @@ async fn open_server(
     if !is_alone {
         return Err(in_use(config, "a site"));
     }
-    let tables: Vec<_> = copy::TABLES.iter().map(|table| table.name).collect();
+    let tables: Vec<_> = TABLES.iter().map(|table| table.name).collect();
     let lock = format!("LOCK TABLE {} IN SHARE MODE", tables.join(", "));
     tx.execute(AssertSqlSafe(lock)).await.map_err(|error| match is_locked(&error) {
         true => in_use(config, "a program that writes"),

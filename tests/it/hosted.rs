@@ -424,6 +424,28 @@ async fn row_level_security_stops_the_site_and_logs_nobody_out() {
 }
 
 #[rocket::async_test]
+async fn row_level_security_is_found_on_each_of_our_tables() {
+    let Some(cluster) = hosted() else { return };
+    let hosted = url(&cluster, "site", "hosted");
+    drop(site(hosted.clone()).await);
+    let tables = cluster.sql(
+        "hosted",
+        "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+           AND relname <> '_sqlx_migrations'",
+    );
+    let tables: Vec<_> = tables.split(' ').collect();
+    assert!(tables.contains(&"users") && tables.len() > 8, "{tables:?}");
+    for table in &tables {
+        let guard = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+        cluster.sql("hosted", &format!("ALTER TABLE {table} {guard}"));
+    }
+    let said = refusal(&hosted);
+    let expected = format!("hides rows of {} from this role", tables.join(", "));
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[rocket::async_test]
 async fn a_pooler_in_statement_mode_is_refused_with_one_line() {
     if !is_installed_with("pgbouncer") {
         return;

@@ -1,0 +1,155 @@
+//! Our tables and their columns, for all that must know every one of them: the copy, the locks of a
+//! copy, and the check of policies.
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy)]
+pub enum ColumnKind {
+    Integer,
+    Boolean,
+    Text,
+    Bytes,
+}
+
+use ColumnKind::{Boolean, Bytes, Integer, Text};
+
+/// One of our tables.
+#[derive(Debug)]
+pub struct Table {
+    pub name: &'static str,
+    /// The columns in order, with their types.
+    pub columns: &'static [(&'static str, ColumnKind)],
+    /// How many of the columns are its key. They come first.
+    pub key: usize,
+    /// `true` if the database numbers its rows, in the first column.
+    pub is_numbered: bool,
+}
+
+/// All our tables, each after those that it refers to.
+pub const TABLES: [Table; 9] = [
+    Table {
+        name: "users",
+        columns: &[
+            ("id", Integer),
+            ("email", Text),
+            ("password_hash", Text),
+            ("created_at", Integer),
+            ("verified_at", Integer),
+            ("disabled_at", Integer),
+            ("session_generation", Integer),
+            ("has_ended_sessions", Boolean),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "sessions",
+        columns: &[
+            ("id", Bytes),
+            ("family", Bytes),
+            ("user_id", Integer),
+            ("data", Text),
+            ("remember", Boolean),
+            ("created_at", Integer),
+            ("last_seen_at", Integer),
+            ("expires_at", Integer),
+            ("authenticated_at", Integer),
+            ("ip_address", Text),
+            ("ip_network", Text),
+            ("user_agent", Text),
+            ("generation", Integer),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_tokens",
+        columns: &[
+            ("number", Integer),
+            ("id", Bytes),
+            ("user_id", Integer),
+            ("purpose", Text),
+            ("email", Text),
+            ("password_hash", Text),
+            ("is_kept", Boolean),
+            ("created_at", Integer),
+            ("expires_at", Integer),
+            ("is_mailed", Boolean),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_mails",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("recipient", Text),
+            ("template", Text),
+            ("content", Text),
+            ("created_at", Integer),
+            ("expires_at", Integer),
+            ("attempts", Integer),
+            ("next_attempt_at", Integer),
+            ("sent_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_devices",
+        columns: &[
+            ("user_id", Integer),
+            ("id", Bytes),
+            ("created_at", Integer),
+            ("last_seen_at", Integer),
+        ],
+        key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_events",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("kind", Text),
+            ("created_at", Integer),
+            ("ip_address", Text),
+            ("user_agent", Text),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_muted_notices",
+        columns: &[("user_id", Integer), ("notice", Text)],
+        key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_done",
+        columns: &[
+            ("id", Bytes),
+            ("act", Text),
+            ("account_id", Integer),
+            ("browser", Text),
+            ("expires_at", Integer),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_throttle",
+        columns: &[
+            ("key", Bytes),
+            ("account", Bytes),
+            ("failures", Integer),
+            ("pending", Integer),
+            ("blocked_until", Integer),
+            ("updated_at", Integer),
+            ("expires_at", Integer),
+            ("spare", Integer),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+];
