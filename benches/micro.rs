@@ -15,31 +15,12 @@ use divan::Bencher;
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
 use rocket::tokio::runtime::Runtime;
-use rocket_login::config; // which those files name
 use rocket_login::testing::Browser;
+use rocket_login::{config, sql}; // which those files name
 use tempfile::TempDir;
 
 use cookies::SealedCookies;
 use token::Token;
-
-/// What a token is bound as in a statement; here there is none.
-mod sql {
-    use std::marker::PhantomData;
-
-    pub struct Value<'q>(PhantomData<&'q ()>);
-
-    impl From<Vec<u8>> for Value<'_> {
-        fn from(_: Vec<u8>) -> Self {
-            Value(PhantomData)
-        }
-    }
-
-    impl From<Option<Vec<u8>>> for Value<'_> {
-        fn from(_: Option<Vec<u8>>) -> Self {
-            Value(PhantomData)
-        }
-    }
-}
 
 fn main() {
     // `cargo test --benches` runs this as well.

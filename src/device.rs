@@ -120,7 +120,7 @@ pub async fn forget_others(
 ) -> Result<(), Error> {
     sql::query("DELETE FROM login_devices WHERE user_id = $1 AND id IS DISTINCT FROM $2")
         .bind(user_id)
-        .bind(kept)
+        .bind(kept.map(Vec::from))
         .execute(db)
         .await?;
     Ok(())

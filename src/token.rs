@@ -113,15 +113,15 @@ where
     }
 }
 
-impl From<TokenId> for Value<'_> {
+impl From<TokenId> for Vec<u8> {
     fn from(id: TokenId) -> Self {
-        Value::from(id.0.to_vec())
+        id.0.to_vec()
     }
 }
 
-impl From<Option<TokenId>> for Value<'_> {
-    fn from(id: Option<TokenId>) -> Self {
-        Value::from(id.map(|id| id.0.to_vec()))
+impl From<TokenId> for Value<'_> {
+    fn from(id: TokenId) -> Self {
+        Value::from(Vec::from(id))
     }
 }
 

@@ -400,7 +400,7 @@ pub async fn list(
     ))
     .bind(user_id)
     .bind(now)
-    .bind(first)
+    .bind(first.map(Vec::from))
     .bind(part.limit)
     .bind(part.offset)
     .fetch_all(db)
@@ -528,7 +528,7 @@ pub async fn end_of_user(
          FROM users WHERE id = $1",
     )
     .bind(user_id)
-    .bind(kept)
+    .bind(kept.map(Vec::from))
     .fetch_optional(&mut *db)
     .await?;
     let (generation, all, kept_ones) = there.unwrap_or_default();
@@ -552,7 +552,7 @@ pub async fn end_of_user(
             "UPDATE sessions SET generation = $3 + 1
              WHERE family = $1 AND user_id = $2 AND generation = $3",
         )
-        .bind(kept)
+        .bind(kept.map(Vec::from))
         .bind(user_id)
         .bind(generation)
         .execute(db)
