@@ -108,9 +108,6 @@ mod token;
 mod user;
 pub mod web;
 
-use rocket::figment::Figment;
-use rocket::{Build, Rocket};
-
 pub use auth::{Auth, RecentLogin};
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Transaction};
@@ -121,19 +118,9 @@ pub use password::{NewPassword, Password, PasswordError};
 pub use rocket_db_pools::Database;
 pub use session::{Flash, Session};
 pub use sqlx;
-pub use stage::{sessions, stage, stage_at};
+pub use stage::{figment, rocket, sessions, stage, stage_at};
 pub use user::{Email, EmailError, User};
 pub use web::ReturnTo;
-
-/// The site's configuration: our defaults, `Rocket.toml` and `ROCKET_…`.
-pub fn figment() -> Figment {
-    config::site()
-}
-
-/// The whole site, configured by [`figment()`].
-pub fn rocket() -> Rocket<Build> {
-    rocket::custom(figment()).attach(stage())
-}
 
 /// Pages that are longer than a comment should be.
 pub mod _documentation {

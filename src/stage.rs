@@ -22,6 +22,16 @@ use crate::password::Hasher;
 use crate::session;
 use crate::web;
 
+/// The site's configuration: our defaults, `Rocket.toml` and `ROCKET_…`.
+pub fn figment() -> Figment {
+    config::site()
+}
+
+/// The whole site, configured by [`figment()`].
+pub fn rocket() -> Rocket<Build> {
+    rocket::custom(figment()).attach(stage())
+}
+
 /// Attaches sessions alone: the guards [`&Session`](crate::Session) and [`Flash`](crate::Flash), for any
 /// application.
 ///
