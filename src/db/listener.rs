@@ -23,7 +23,7 @@ use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 
 use super::deadline::{SERVER_PATIENCE, within};
 use super::server;
-use super::versions::{Effects, Key, Versions};
+use super::versions::{Effects, RowKey, Versions};
 use crate::error::Error;
 
 const CHANNEL: &str = "login_sessions";
@@ -216,7 +216,7 @@ fn hear_of_sessions(payload: &str, versions: &Versions) {
 }
 
 /// Reads 64 hexadecimal digits. `None` means that `text` is anything else.
-fn key(text: &str) -> Option<Key> {
+fn key(text: &str) -> Option<RowKey> {
     let digits = text.as_bytes();
     let mut bytes = [0; 32];
     if digits.len() != 2 * bytes.len() {

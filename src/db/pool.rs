@@ -14,7 +14,7 @@ use super::open_error::OpenError;
 use super::postgres::PostgresPool;
 use super::readiness::Readiness;
 use super::sqlite::SqlitePools;
-use super::versions::{Key, Versions};
+use super::versions::{RowKey, Versions};
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::error::Error;
@@ -143,7 +143,7 @@ impl Pool {
 
     /// Returns the version of the session `id`. While it stays equal, so does what is stored of the
     /// session. `None` means that this cannot be told now.
-    pub(crate) fn version(&self, id: impl Into<Key>) -> Option<u64> {
+    pub(crate) fn version(&self, id: impl Into<RowKey>) -> Option<u64> {
         let is_known = match &self.0.engine {
             Engine::Sqlite(pools) => pools.is_known(),
             Engine::Postgres(pool) => pool.is_known(&self.0.versions),
@@ -153,7 +153,7 @@ impl Pool {
 
     /// Returns the version of the session `id` before a commit that changes it. After the commit it
     /// is one more, if nothing else has changed.
-    pub(crate) fn version_of(&self, id: impl Into<Key>) -> u64 {
+    pub(crate) fn version_of(&self, id: impl Into<RowKey>) -> u64 {
         self.0.versions.of(id.into())
     }
 

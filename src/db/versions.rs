@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The key of a session's row. It is a hash, so all of its bits are equally random.
-pub type Key = [u8; 32];
+pub type RowKey = [u8; 32];
 
 /// The number of counters. Sessions share a counter by the first two bytes of their ids: if one of
 /// them changes, the others are looked up once more, and nothing else happens.
@@ -23,7 +23,7 @@ pub struct Versions {
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
     all: bool,
-    sessions: Vec<Key>,
+    sessions: Vec<RowKey>,
     written: Written,
 }
 
@@ -49,7 +49,7 @@ impl Default for Versions {
 impl Versions {
     /// Returns the version of the session `id`. It differs after every change of the session: both
     /// counters only grow, so their sum never repeats.
-    pub fn of(&self, id: Key) -> u64 {
+    pub fn of(&self, id: RowKey) -> u64 {
         self.all.load(SeqCst) + self.counters[counter(id)].load(SeqCst)
     }
 
@@ -86,7 +86,7 @@ impl Versions {
 }
 
 impl Effects {
-    pub fn add(&mut self, id: impl Into<Key>) {
+    pub fn add(&mut self, id: impl Into<RowKey>) {
         self.sessions.push(id.into());
     }
 
@@ -105,6 +105,6 @@ impl Effects {
     }
 }
 
-fn counter(id: Key) -> usize {
+fn counter(id: RowKey) -> usize {
     usize::from(u16::from_le_bytes([id[0], id[1]])) % COUNTERS
 }

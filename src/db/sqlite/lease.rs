@@ -37,7 +37,7 @@ pub struct Lease {
     leases: Arc<Leases>,
     held: Option<Held>,
     turn: Option<OwnedSemaphorePermit>,
-    doubt: Leftover,
+    leftover: Leftover,
 }
 
 enum Held {
@@ -102,7 +102,7 @@ impl Leases {
         let turn = timeout(self.patience, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let turn = Some(turn.map_err(|_| sqlx::Error::PoolClosed)?);
-        Ok(Lease { leases: self.clone(), held: None, turn, doubt: Leftover::None })
+        Ok(Lease { leases: self.clone(), held: None, turn, leftover: Leftover::None })
     }
 
     /// Waits for a turn, and takes no connection. `None` means that all are closed.
@@ -146,8 +146,8 @@ impl Lease {
     /// Returns the connection, to run a statement. It is in doubt until
     /// [`went_well()`](Self::went_well()).
     pub fn db(&mut self) -> &mut SqliteConnection {
-        if self.doubt == Leftover::None {
-            self.doubt = Leftover::UntilDone;
+        if self.leftover == Leftover::None {
+            self.leftover = Leftover::UntilDone;
         }
         match self.held.as_mut().expect("a connection is held until it is dropped") {
             Held::Connection(db) => db,
@@ -157,14 +157,14 @@ impl Lease {
 
     /// Notes that what runs next may begin a transaction.
     pub fn may_begin(&mut self) {
-        self.doubt = Leftover::UntilRolledBack;
+        self.leftover = Leftover::UntilRolledBack;
     }
 
     /// Notes that a statement has come to its end. A connection on which a transaction may have
     /// begun stays in doubt.
     pub fn went_well(&mut self) {
-        if self.doubt == Leftover::UntilDone {
-            self.doubt = Leftover::None;
+        if self.leftover == Leftover::UntilDone {
+            self.leftover = Leftover::None;
         }
     }
 
@@ -178,7 +178,7 @@ impl Lease {
             }
             held => held,
         };
-        self.doubt = Leftover::None;
+        self.leftover = Leftover::None;
         Ok(())
     }
 }
@@ -186,7 +186,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         match self.held.take() {
-            Some(Held::Connection(db)) if self.doubt == Leftover::None => self.leases.give_back(db),
+            Some(Held::Connection(db)) if self.leftover == Leftover::None => {
+                self.leases.give_back(db)
+            }
             Some(Held::Connection(mut db)) => {
                 let (leases, turn) = (self.leases.clone(), self.turn.take());
                 self.leases.runtime.spawn(async move {
