@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use crate::db::Connection;
-use crate::sql;
 use rocket::Request;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
+use crate::db::Connection;
 use crate::error::Error;
+use crate::sql;
 use crate::token::{Token, TokenId};
 
 /// The longest time that browsers keep a cookie (RFC 6265bis, section 5.5). It starts with the last

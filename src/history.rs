@@ -4,13 +4,13 @@
 mod kind;
 mod line;
 
-use crate::db::Connection;
-use crate::sql;
 use serde::Serialize;
 
 use crate::client::{Client, device_name};
 use crate::clock::Timestamp;
+use crate::db::Connection;
 use crate::error::Error;
+use crate::sql;
 
 pub use kind::EventKind;
 pub(crate) use line::Line;

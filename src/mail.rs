@@ -14,7 +14,6 @@ mod templates;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::db::Connection;
 use lettre::message::Mailbox;
 use rocket::tokio::sync::Notify;
 
@@ -22,6 +21,7 @@ use crate::base::Base;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::cookies::SealedCookies;
+use crate::db::Connection;
 use crate::error::Error;
 use crate::token::Token;
 

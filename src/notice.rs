@@ -1,10 +1,10 @@
 //! Notices: the mails that tell users what happened to their account.
 
-use crate::db::Connection;
-use crate::sql;
 use serde::Serialize;
 
+use crate::db::Connection;
 use crate::error::Error;
+use crate::sql;
 
 /// An event that users get a mail about, with a link "This was not me". Users can switch each of
 /// them off.

@@ -2,13 +2,13 @@
 //! process and a second instance share the count. They are counted before a password is hashed, so
 //! that attempts at the same time do not slip through.
 
-use crate::db::Connection;
-use crate::sql;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::config::ThrottleConfig;
+use crate::db::Connection;
 use crate::error::Error;
+use crate::sql;
 use crate::sql::{places, places_of_rows};
 
 /// The age in seconds at which an attempt without an outcome counts as abandoned: the process died.

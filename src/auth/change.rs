@@ -4,12 +4,11 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::db::Transaction;
+use crate::db::{Pool, Transaction};
 
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
-use crate::db::Pool;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind, Line};

@@ -1,6 +1,5 @@
 //! The acts of the operator on accounts, behind the commands.
 
-use crate::db::Connection;
 use serde::Serialize;
 
 use super::UserSession;
@@ -8,7 +7,7 @@ use super::change::{Accounts, Change};
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
-use crate::db::Pool;
+use crate::db::{Connection, Pool};
 use crate::error::Error;
 use crate::history::{self, EventKind};
 use crate::link::{self, Purpose};

@@ -1,13 +1,13 @@
 //! Reads and writes the table `login_mails`, which holds the mails that wait.
 
-use crate::db::Connection;
-use crate::sql;
 use serde::Serialize;
 
 use super::{Content, Letter};
 use crate::clock::Timestamp;
 use crate::cookies::SealedCookies;
+use crate::db::Connection;
 use crate::error::Error;
+use crate::sql;
 use crate::user::Email;
 
 /// The purpose of the seal on a mail's content.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rocket::http::Status;
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
@@ -25,7 +26,6 @@ use crate::error::Error;
 use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
 use crate::user::User;
-use ipnet::IpNet;
 
 /// The longest time that a page waits until its last-seen time is written. A locked file must not
 /// make reading slow. After this time the page continues, and the write runs on in the background.

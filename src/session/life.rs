@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::db::Transaction;
 use rocket::http::Cookie;
 use rocket::tokio::sync::MutexGuard;
 use sha2::{Digest, Sha256};
@@ -13,6 +12,7 @@ use super::store::{self, Record};
 use super::value::{self, State};
 use crate::client::Client;
 use crate::clock::Timestamp;
+use crate::db::Transaction;
 use crate::error::Error;
 use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};

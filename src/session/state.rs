@@ -6,7 +6,6 @@
 
 use std::time::Instant;
 
-use crate::db::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +13,7 @@ use super::group::Slot;
 use super::guard::{Current, Session};
 use super::store;
 use super::value::{State, read, serialize, to_json};
+use crate::db::Transaction;
 use crate::error::Error;
 use crate::metrics;
 
