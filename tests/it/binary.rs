@@ -235,8 +235,7 @@ fn a_configuration_without_read_permission_is_named() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     // The program must be in a folder from which everybody may run it.
     let copied = dir.path().join("rocket-login");
-    std::fs::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied).unwrap();
-    std::fs::set_permissions(&copied, std::fs::Permissions::from_mode(0o755)).unwrap();
+    crate::servers::program::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied);
     let command = crate::servers::program::command(&copied, &dir);
     let output = unprivileged(command).arg("migrate").output().unwrap();
     assert_refused(&output, &format!("{}: cannot be read: Permission denied", path.display()));

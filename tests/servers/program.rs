@@ -1,7 +1,9 @@
 //! Our programs as real processes.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -31,6 +33,16 @@ pub fn command(program: impl AsRef<Path>, dir: &TempDir) -> Command {
     let mut command = clean(program.as_ref());
     command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
     command
+}
+
+/// Copies the program `from` to `to`, where everybody may run it.
+///
+/// `cp` does it. If this process wrote the file, a program that another test starts at that moment
+/// could inherit it open for writing, and starting the copy would fail with "Text file busy".
+pub fn copy(from: impl AsRef<Path>, to: &Path) {
+    let mut cp = Command::new("cp");
+    assert!(cp.arg(from.as_ref()).arg(to).status().unwrap().success());
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A running program, which is killed when dropped.

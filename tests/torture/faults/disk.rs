@@ -230,7 +230,7 @@ fn a_file_or_folder_without_write_permission_stops_the_start_with_one_line() {
     // `nobody` must be able to read the program in this folder.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("program");
-    fs::copy(crate::servers::program::built("rocket-login"), &program).unwrap();
+    crate::servers::program::copy(crate::servers::program::built("rocket-login"), &program);
     let start = || {
         let mut command = clean(&program);
         command.current_dir(dir.path()).env_clear().env("ROCKET_CLI_COLORS", "false");
