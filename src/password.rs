@@ -32,6 +32,7 @@ pub struct NewPassword(Password);
 
 /// The reason why a text may not become a user's password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PasswordError {
     /// Nothing was typed.
     Empty,

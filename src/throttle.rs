@@ -328,9 +328,6 @@ fn delay(beyond: i64, config: &ThrottleConfig) -> Timestamp {
 ///
 /// One statement locks all of them, and one stores them. An account's log-in has more limits if the
 /// device is known, and the time must not reveal that (timing side channel).
-///
-/// One statement for all of them, and one to store them: how many limits an
-/// account's log-in has tells who knows it, and must not show in the time.
 async fn lock<'l>(
     db: &mut Connection,
     limits: Vec<&'l Limit>,

@@ -1,6 +1,7 @@
 //! The guards of the logged-in user.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
@@ -46,15 +47,15 @@ pub struct RecentLogin<'r>(&'r User);
 
 /// `true` if the request was refused only because the password was given too long ago. It is in the
 /// request's local cache.
-#[derive(Debug, Clone, Copy)]
-struct WantsPassword(bool);
+#[derive(Debug, Default)]
+struct WantsPassword(AtomicBool);
 
 impl RecentLogin<'_> {
     /// Returns whether this guard has refused the request only because the user gave their password
     /// too long ago. A catcher for `401` asks it, and leads to a page that asks for the password
     /// again.
     pub fn is_wanted(request: &Request<'_>) -> bool {
-        request.local_cache(|| WantsPassword(false)).0
+        request.local_cache(WantsPassword::default).0.load(Relaxed)
     }
 }
 
@@ -78,7 +79,8 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
             return Outcome::Success(RecentLogin(user));
         }
 
-        request.local_cache(|| WantsPassword(true));
+        // Not by the first value of the cache: a fairing may have asked before.
+        request.local_cache(WantsPassword::default).0.store(true, Relaxed);
         refuse(request)
     }
 }

@@ -88,7 +88,7 @@ macro_rules! refusals {
                 $reason,
             )*
             $($($(#[$inner_note])* $inner($type),)*)?
-            /// Our side failed. Nothing has changed.
+            /// Nothing was done, because our side failed, the session has ended, or there were too many attempts.
             Failed(crate::error::Error),
         }
 

@@ -57,7 +57,7 @@ pub async fn submit(
     match auth.change_email(&user, &email, Password::typed(&current_password)).await {
         Ok(()) => {
             let message = format!(
-                "We've emailed a link to {email}. Your address won't change until you open it."
+                "We've emailed a link to {email}. Your address won't change until you confirm it there."
             );
             Ok(page.redirect(None, &message))
         }

@@ -18,7 +18,7 @@ use crate::error::{RetryAfter, Said};
 use crate::history::{EventKind, Line};
 use crate::mail::Mail;
 use crate::routing::{self, covers};
-use crate::session::Flash;
+use crate::session::{Flash, Session};
 use crate::web::{Problem, ReturnTo, is_program, is_refused, prefers_json, secure_unseen};
 
 /// Returns the catchers for every error.
@@ -53,12 +53,21 @@ async fn tell_done(request: &Request<'_>) {
         return;
     }
     let Outcome::Success(auth) = request.guard::<Auth<'_>>().await else { return };
+    if is_logged_in(request).await {
+        // They are only asked for the password again.
+        return;
+    }
     match auth.overtaken().await {
         Ok(Some(done)) => Flash::of(request).set(told(done)),
         Ok(None) => {}
         // The log-in page works without this message.
         Err(error) => log::warn!("cannot tell the visitor what was done: {error}"),
     }
+}
+
+async fn is_logged_in(request: &Request<'_>) -> bool {
+    let session = request.guard::<&Session>().await;
+    session.succeeded().is_some_and(|session| session.user().is_some())
 }
 
 fn told(done: Overtaken) -> &'static str {

@@ -34,6 +34,7 @@ pub struct Email(String);
 
 /// Why a text is not an address that we accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EmailError {
     /// Nothing was typed.
     Empty,

@@ -26,6 +26,7 @@ use serde::Serialize;
 /// }
 /// ```
 #[derive(Debug)]
+#[must_use = "a problem is told nobody before it is the response"]
 pub struct Problem(Box<Members>);
 
 #[derive(Debug, Serialize)]
@@ -45,6 +46,7 @@ struct Members {
 
 /// The errors of a form, by field. The field `form` stands for the whole form.
 #[derive(Debug, Clone, Default)]
+#[must_use = "the visitor must be told what is wrong"]
 pub struct FieldErrors(Vec<FieldError>);
 
 /// An error at a field of a form.
@@ -138,7 +140,7 @@ fn code_of(status: Status) -> &'static str {
         404 => "not_found",
         405 => "method_not_allowed",
         408 => "request_timeout",
-        409 => "session_ended",
+        409 => "conflict",
         413 => "payload_too_large",
         415 => "unsupported_media_type",
         422 => "invalid_form",

@@ -9,9 +9,9 @@ use rocket_login::auth::{
     ChangePasswordError, EndSessionError, LinkError, LogInAsError, LogInError, ReauthenticateError,
     RegisterError, ResetError,
 };
-use rocket_login::testing::Answer;
+use rocket_login::testing::{Answer, count_calls};
 use rocket_login::web::{FieldErrors, Posted, Problem, SecretPath, prefers_json};
-use rocket_login::{Auth, Email, Password, Session, User};
+use rocket_login::{Auth, Email, Password, RecentLogin, Session, User};
 use serde_json::Value;
 
 use crate::support::{PASSWORD, TestApp, encode, header};
@@ -491,4 +491,58 @@ async fn an_address_that_the_operator_has_made_odd_breaks_no_page() {
     app.visitor().log_in(ADA).await.assert_status(422);
     let fields = [("current_password", "another horse battery")];
     ada.post("/account/delete", &fields).await.assert_redirect("/");
+}
+
+/// A guard that asks before [`RecentLogin`] has answered.
+struct AsksFirst;
+
+#[rocket::async_trait]
+impl<'r> rocket::request::FromRequest<'r> for AsksFirst {
+    type Error = ();
+
+    async fn from_request(
+        request: &'r rocket::Request<'_>,
+    ) -> rocket::request::Outcome<Self, Self::Error> {
+        assert!(!RecentLogin::is_wanted(request));
+        rocket::request::Outcome::Success(AsksFirst)
+    }
+}
+
+#[get("/payout")]
+fn payout(_asks: AsksFirst, _user: RecentLogin<'_>) {}
+
+#[get("/conflict")]
+fn conflict() -> Status {
+    Status::Conflict
+}
+
+async fn own_answers() -> TestApp {
+    TestApp::built(|f| f, |rocket| rocket.mount("/", routes![payout, conflict])).await
+}
+
+#[rocket::async_test]
+async fn a_conflict_of_the_application_is_no_ended_session() {
+    let app = own_answers().await;
+    let answer = app.visitor().send(app.client.get("/conflict").header(Accept::JSON)).await;
+    assert_eq!(codes(&answer), (409, "conflict".into(), vec![]));
+}
+
+#[rocket::async_test]
+async fn a_guard_may_ask_before_the_recent_log_in_is_checked() {
+    let app = own_answers().await;
+    let ada = app.registered(ADA).await;
+    ada.get("/payout").await.assert_status(200);
+    app.advance(60 * 60);
+    ada.get("/payout").await.assert_redirect("/reauthenticate?next=%2Fpayout");
+}
+
+#[rocket::async_test]
+async fn a_logged_in_user_who_is_asked_again_costs_no_look_up() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    app.advance(60 * 60);
+    ada.get("/account").await.assert_status(200);
+    let (answer, calls) = count_calls(ada.get("/account/delete")).await;
+    answer.assert_redirect("/reauthenticate?next=%2Faccount%2Fdelete");
+    assert_eq!(calls, 0, "the session is known");
 }
