@@ -84,7 +84,7 @@ kinds! {
     Exported = "exported", "Data downloaded";
     /// The user said "This was not me": all sessions were ended, and the password does not work any
     /// more.
-    Locked = "locked", "\"This wasn't me\": all devices logged out, password disabled";
+    Locked = "locked", "\"This was not me\": all devices logged out, password disabled";
     /// The operator disabled the account with `user disable`.
     Disabled = "disabled", "Account disabled";
     /// The operator enabled the account with `user enable`.
