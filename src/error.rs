@@ -186,12 +186,14 @@ impl fmt::Display for Error {
             },
             Cause::FileGone => f.write_str("the database file was removed or replaced"),
             Cause::Overloaded => f.write_str("the password workers are busy"),
-            Cause::Ended => f.write_str("the session was ended meanwhile"),
+            Cause::Ended => f.write_str("the session ended while the request ran"),
             Cause::TooLarge => f.write_str("the session's state would be too large"),
-            Cause::TooMany => f.write_str("too many sessions were begun from one address"),
-            Cause::Throttled(seconds) => write!(f, "tried too often; again in {seconds} s"),
+            Cause::TooMany => f.write_str("too many sessions were started from one address"),
+            Cause::Throttled(seconds) => write!(f, "too many attempts; try again in {seconds} s"),
             Cause::TooLate => f.write_str("a cookie cannot be set once the response has begun"),
-            Cause::Value(key, kind) => write!(f, "the session's value {key:?} is no {kind}"),
+            Cause::Value(key, kind) => {
+                write!(f, "the session's value {key:?} is not of the type {kind}")
+            }
             Cause::Statement(error) => write!(f, "a statement failed: {error}"),
         }
     }
