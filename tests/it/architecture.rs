@@ -113,7 +113,7 @@ fn names(text: &'static str, first: &str) -> Vec<&'static str> {
     rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap())).collect()
 }
 
-/// Whether `src` has the module `name`, as in `session/store`.
+/// Returns whether `src` has the module `name`, as in `session/store`.
 fn is_module(name: &str) -> bool {
     Path::new("src").join(name).with_extension("rs").is_file()
 }
