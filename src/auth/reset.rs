@@ -22,7 +22,8 @@ refusals! {
     }
 }
 
-/// A good link to a new password. [`Auth::reset_link()`] looks it up.
+/// A link to a new password. [`Auth::reset_link()`] looks it up. It is good, or this browser has just
+/// used it: see [`is_spent()`](Self::is_spent()).
 #[derive(Debug)]
 #[must_use = "nothing has changed before `set()`"]
 pub struct ResetLink<'a> {
@@ -35,7 +36,8 @@ pub struct ResetLink<'a> {
 
 impl Auth<'_> {
     /// Mails a link to a new password to `email`, if it has an account that is not disabled.
-    /// Nothing tells whether it has.
+    /// Nothing tells whether it has. On a site without mail it does nothing: see
+    /// [`has_mail()`](Self::has_mail()).
     ///
     /// # Examples
     ///
@@ -59,6 +61,12 @@ impl Auth<'_> {
     /// If the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too many
     /// mails.
     pub async fn ask_reset(&self, email: &Email) -> Result<(), Error> {
+        // Without mail there is less to do for a known address than for an unknown one, and the
+        // time would tell which of the two it is.
+        if !self.has_mail() {
+            return Ok(());
+        }
+
         let mut change = self.accounts.change().await?;
         change.lock_address(email).await?;
         let account = user::store::find_by_email(&mut change, email).await?;
@@ -130,7 +138,9 @@ impl Auth<'_> {
 }
 
 impl ResetLink<'_> {
-    /// Returns the address that the link was mailed to.
+    /// Returns the address that the link is for. The link was mailed to it, unless the operator made
+    /// the link and handed it on. For a link that this browser has used, it is the account's present
+    /// address.
     pub fn email(&self) -> &Email {
         &self.email
     }
@@ -174,6 +184,8 @@ impl ResetLink<'_> {
     /// links.
     pub async fn set(&self, new: NewPassword) -> Result<(), ResetError> {
         let (auth, typed) = (self.auth, Password::from(new.clone()));
+        // The link is checked before a password is hashed. A stranger without one must not be able
+        // to make us work for nothing.
         let Some(account) = &self.account else {
             if auth.was_reset_to(self.id, typed).await? {
                 return Ok(());

@@ -50,9 +50,7 @@ pub async fn submit(
         }
     };
 
-    if auth.has_mail() {
-        auth.ask_reset(&email).await?;
-    }
+    auth.ask_reset(&email).await?;
     let lifetime = in_words(page.config.accounts.reset_lifetime);
     Ok(page.render("reset_sent", context! { email: email.as_str(), lifetime }))
 }

@@ -2,6 +2,7 @@
 //! without, so its response time does not reveal who has an account.
 
 use rocket::figment::Figment;
+use rocket_login::Email;
 use rocket_login::testing::count_calls;
 
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode};
@@ -88,6 +89,24 @@ async fn a_reset_takes_as_many_queries_for_every_address() {
         }
         assert_alike(&found);
     }
+}
+
+/// An application's own page need not ask whether the site has mail.
+#[rocket::async_test]
+async fn a_reset_without_mail_takes_as_many_queries_for_every_address() {
+    let app = TestApp::release().await;
+    people(&app).await;
+    app.visitor()
+        .with_auth(async |auth| {
+            assert!(!auth.has_mail());
+            for email in [ADA, "unknown@example.org", "disabled@example.org"] {
+                let email = Email::parse(email).unwrap();
+                let (asked, calls) = count_calls(auth.ask_reset(&email)).await;
+                asked.unwrap();
+                assert_eq!(calls, 0, "{email}");
+            }
+        })
+        .await;
 }
 
 #[rocket::async_test]
