@@ -14,6 +14,7 @@ use crate::user::{self, Email, User};
 
 /// The outcome of [`NotMeLink::lock_account()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[must_use = "the owner must be told how they get a new password"]
 pub enum Locked {
     /// The account is locked, and a mail with a link to a new password is on its way.
@@ -22,7 +23,8 @@ pub enum Locked {
     Unmailed,
 }
 
-/// A good link "this was not me". [`Auth::not_me_link()`] looks it up.
+/// A link "this was not me". [`Auth::not_me_link()`] looks it up. It is good, or this browser has just
+/// used it: see [`done()`](Self::done()).
 #[derive(Debug)]
 #[must_use = "nothing has changed before `lock_account()`"]
 pub struct NotMeLink<'a> {
@@ -84,7 +86,8 @@ impl Auth<'_> {
 }
 
 impl NotMeLink<'_> {
-    /// Returns the address that the link was mailed to.
+    /// Returns the address that the link was mailed to. For a link that this browser has used, it is
+    /// the account's present address.
     pub fn email(&self) -> &Email {
         &self.email
     }

@@ -16,6 +16,7 @@ use crate::user::{self, Email, User};
 
 /// The outcome of a sign-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[must_use = "nobody is logged in where a mail was sent"]
 pub enum Registered {
     /// There is a new account, and the visitor is logged in to it.

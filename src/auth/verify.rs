@@ -30,6 +30,7 @@ refusals! {
 
 /// The outcome of a link that confirms an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[must_use = "the user must be told if the password no longer works"]
 pub enum Verified {
     /// The address is confirmed.
@@ -41,7 +42,8 @@ pub enum Verified {
     WithoutPassword,
 }
 
-/// A good link that confirms an address. [`Auth::verify_link()`] looks it up.
+/// A link that confirms an address. [`Auth::verify_link()`] looks it up. It is good, or this browser has
+/// just used it: see [`done()`](Self::done()).
 #[derive(Debug)]
 #[must_use = "nothing has changed before `confirm()`"]
 pub struct VerifyLink<'a> {
