@@ -109,9 +109,11 @@ impl Auth<'_> {
 
     /// Logs in a user whom the application itself has authenticated, for example at a provider or
     /// in a directory. It does all that a log-in with the password does: the session gets a new
-    /// token and keeps its state, the device is remembered and announced to the user if it is new,
-    /// and the history has the log-in. It is a recent log-in for
-    /// [`RecentLogin`](crate::RecentLogin).
+    /// token, the device is remembered and announced to the user if it is new, and the history has
+    /// the log-in. It is a recent log-in for [`RecentLogin`](crate::RecentLogin).
+    ///
+    /// The state of the session of a visitor, or of this user, stays if `session.keep_state` is on.
+    /// Otherwise, and from the session of another user, only the keys of `session.visitor_keys` stay.
     ///
     /// Wrong passwords that were typed before stay counted, because this log-in does not tell who
     /// typed them.
@@ -142,8 +144,8 @@ impl Auth<'_> {
         let account = user::store::find(&mut change, user.id).await?;
         let Account { user, disabled_at, .. } = account.ok_or(LogInAsError::NoSuchUser)?;
         if disabled_at.is_some() {
-            change.record(EventKind::LogInFailed, &user).await?;
-            change.commit().await?;
+            drop(change);
+            self.fail(&[], Some(&user), Some(&user.email)).await?;
             return Err(LogInAsError::Disabled);
         }
         Ok(self.enter(change, &user, &[], remember).await?)
