@@ -5,9 +5,12 @@
 //!
 //! # Outcomes
 //!
-//! If an act returns `Ok`, it was done. If it was not done, its error says why. The variants of an error
-//! are the reasons that lie with the visitor, and `Failed`, which holds what failed on our side as an
-//! [`Error`]. A reason has the same name in every act, and is for
+//! If an act returns `Ok`, it was done. If it was not done, its error says why. Two acts that only mail
+//! a link return `Ok` also if there was no mail to send: [`Auth::ask_reset()`], which must not tell
+//! whether an address has an account, and [`Auth::ask_verification()`].
+//!
+//! The variants of an error are the reasons that lie with the visitor, and `Failed`, which holds what
+//! failed on our side as an [`Error`]. A reason has the same name in every act, and is for
 //!
 //!   * the visitor, as a message: its `Display`;
 //!   * a program, as a stable name: its `code()`. [The reference](crate::_documentation::reference) lists
@@ -130,8 +133,10 @@ refusals! {
 
 /// The acts on behalf of the present visitor, as a request guard.
 ///
-/// The acts that take a `&User` are for the user who is logged in. A route for a sensitive act
-/// should also take [`RecentLogin`].
+/// The acts that take a `&User` are for the user who is logged in: after a log-in or a log-out in
+/// this request, for the one who is logged in since. For another user they fail with
+/// [`is_ended()`](Error::is_ended()) and change nothing. Only [`log_in_as()`](Self::log_in_as()) takes
+/// any user. A route for a sensitive act should also take [`RecentLogin`].
 ///
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does. A [`Sentinel`] stops
 /// the launch when [`stage()`](crate::stage()) is not attached.
@@ -215,10 +220,11 @@ impl<'r> Auth<'r> {
     ///
     /// If the database fails. The visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
+        let user_id = self.session.user_id();
         self.session.log_out().await?;
-        if let Some(user) = self.session.user() {
+        if let Some(id) = user_id {
             // The log-out is done, even if its record fails.
-            if let Err(error) = self.record(EventKind::LoggedOut, user).await {
+            if let Err(error) = self.record_log_out(id).await {
                 log::warn!("a log-out was not recorded: {error}");
             }
         }
@@ -247,7 +253,8 @@ impl<'r> Auth<'r> {
     /// # Errors
     ///
     /// [`WrongPassword`](ReauthenticateError::WrongPassword). `Failed` if the database or the hashing
-    /// workers fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
+    /// workers fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is
+    /// not the user's.
     pub async fn reauthenticate(
         &self,
         user: &User,
@@ -257,7 +264,7 @@ impl<'r> Auth<'r> {
         let stored = stored.ok_or(ReauthenticateError::WrongPassword)?;
 
         let _writing = self.session.writing().await;
-        let mut change = self.accounts.change().await?;
+        let mut change = self.change_as_user(user).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(ReauthenticateError::WrongPassword);
         }
@@ -275,6 +282,7 @@ impl<'r> Auth<'r> {
         user: &User,
         password: Password,
     ) -> Result<Option<PasswordHash>, Error> {
+        self.own(user)?;
         let limits = self.limits_inside(user);
         self.begin(&limits, Some(user)).await?;
         let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
@@ -286,7 +294,7 @@ impl<'r> Auth<'r> {
         if right.is_none() {
             // If a form was sent twice, the first has replaced the password, and the second is not
             // a wrong one. A guess would tell the same, right or wrong.
-            if let Err(ended) = self.confirm(&mut change).await {
+            if let Err(ended) = self.confirm(&mut change, user).await {
                 change.settle(&limits, throttle::AttemptOutcome::Abandoned).await?;
                 change.commit().await?;
                 return Err(ended);
@@ -302,25 +310,41 @@ impl<'r> Auth<'r> {
         Ok(right)
     }
 
-    /// Begins a change in the name of the present session, which must still be there.
-    async fn change_as_user(&self) -> Result<Change<'r>, Error> {
+    /// Makes sure that `user` is logged in, as far as this request knows. Every act that takes a
+    /// `&User` asks it, at the latest in [`confirm()`](Self::confirm()): the application can look
+    /// up anybody, for [`log_in_as()`](Self::log_in_as()), and a session has rights to the account
+    /// of its own user alone.
+    fn own(&self, user: &User) -> Result<(), Error> {
+        match self.session.user_id() == Some(user.id) {
+            true => Ok(()),
+            false => Err(Error::ended()),
+        }
+    }
+
+    /// Begins a change in the name of `user`, whose present session must still be there.
+    async fn change_as_user(&self, user: &User) -> Result<Change<'r>, Error> {
         let mut change = self.accounts.change().await?;
-        self.confirm(&mut change).await?;
+        self.confirm(&mut change, user).await?;
         Ok(change)
     }
 
-    /// Makes sure that the present session has not been ended. It locks the user first, in the
-    /// order of all locks.
-    async fn confirm(&self, change: &mut Change<'_>) -> Result<(), Error> {
-        if let Some(user) = self.session.user() {
-            user::store::find(change, user.id).await?;
-        }
-        self.session.confirm(change).await
+    /// Makes sure that the present session is the one of `user`, and has not been ended. It locks
+    /// the user first, in the order of all locks.
+    async fn confirm(&self, change: &mut Change<'_>, user: &User) -> Result<(), Error> {
+        self.own(user)?;
+        user::store::find(change, user.id).await?;
+        self.session.confirm(change, user.id).await
     }
 
-    async fn record(&self, kind: EventKind, user: &User) -> Result<(), Error> {
+    async fn record_log_out(&self, user_id: i64) -> Result<(), Error> {
+        let present = self.session.user().filter(|user| user.id == user_id);
+        let user = match present {
+            Some(user) => Some(user.clone()),
+            None => self.find_user(user_id).await?,
+        };
+        let Some(user) = user else { return Ok(()) };
         let mut change = self.accounts.change().await?;
-        change.record(kind, user).await?;
+        change.record(EventKind::LoggedOut, &user).await?;
         change.commit().await
     }
 }

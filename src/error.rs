@@ -28,7 +28,7 @@ pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 ///     logged in recently;
 ///   * `503 Service Unavailable` when the database or the hashing workers did
 ///     not answer in time;
-///   * `409 Conflict` when the session was ended while the request ran;
+///   * `409 Conflict` when the session was ended while the request ran, or is not the user's;
 ///   * `413 Payload Too Large` when the session's state would grow too large;
 ///   * `429 Too Many Requests` when too many visitors' sessions were begun from
 ///     one address, or something was tried too often;
@@ -65,7 +65,8 @@ impl Error {
     }
 
     /// Returns whether the session was ended while the request ran: by a log-out, on another
-    /// device, or by its time-out.
+    /// device, or by its time-out. An act of [`Auth`](crate::Auth) fails in this way also for a
+    /// user who is not the one logged in.
     pub fn is_ended(&self) -> bool {
         matches!(self.0, Cause::Ended)
     }

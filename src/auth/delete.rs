@@ -37,13 +37,13 @@ impl Auth<'_> {
     ///
     /// [`WrongPassword`](DeleteError::WrongPassword). `Failed` if the database or the hashing
     /// workers fail, or, with [`is_ended()`](crate::Error::is_ended()), if the session was ended
-    /// meanwhile.
+    /// meanwhile or is not the user's.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
         let stored = self.check_password(user, password).await?;
         let stored = stored.ok_or(DeleteError::WrongPassword)?;
 
         let _writing = self.session.writing().await;
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(DeleteError::WrongPassword);
         }

@@ -31,13 +31,14 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session was ended
-    /// meanwhile.
+    /// meanwhile or is not the user's.
     pub async fn ask_verification(&self, user: &User) -> Result<(), Error> {
-        if user.verified_at.is_some() {
+        self.own(user)?;
+        if user.verified_at.is_some() || !self.has_mail() {
             return Ok(());
         }
 
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         change.begin(&self.limits_of_mail("verify", &user.email)).await?;
         change.mail_link("verify", Purpose::Verify, user, &user.email).await?;
         change.commit().await
@@ -68,13 +69,14 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// The reasons of [`ChangeEmailError`]. `Failed` if the database or the hashing workers fail, or,
-    /// with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
+    /// with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
     pub async fn change_email(
         &self,
         user: &User,
         email: &Email,
         password: Password,
     ) -> Result<(), ChangeEmailError> {
+        self.own(user)?;
         if !self.has_mail() {
             return Err(ChangeEmailError::NoMail);
         }
@@ -86,7 +88,7 @@ impl Auth<'_> {
 
         let mut change = self.accounts.change().await?;
         change.lock_address(email).await?;
-        self.confirm(&mut change).await?;
+        self.confirm(&mut change, user).await?;
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(ChangeEmailError::WrongPassword);
         }

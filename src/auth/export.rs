@@ -78,10 +78,11 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session was ended
-    /// meanwhile.
+    /// meanwhile or is not the user's.
     pub async fn export(&self, user: &User) -> Result<Export, Error> {
+        self.own(user)?;
         let export = self.begin_export(user).await?;
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         change.record(EventKind::Exported, user).await?;
         change.commit().await?;
         Ok(export)

@@ -11,8 +11,10 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session is not the
+    /// user's.
     pub async fn notices(&self, user: &User) -> Result<Vec<Notice>, Error> {
+        self.own(user)?;
         notice::wanted(&mut self.accounts.db.read().await?, user.id).await
     }
 
@@ -36,9 +38,9 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session was ended
-    /// meanwhile.
+    /// meanwhile or is not the user's.
     pub async fn set_notices(&self, user: &User, wanted: &[Notice]) -> Result<(), Error> {
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         let before = notice::wanted(&mut change, user.id).await?;
         notice::set(&mut change, user.id, wanted).await?;
         change.record(EventKind::NoticesChanged, user).await?;

@@ -46,7 +46,8 @@ impl Auth<'_> {
     ///
     /// [`WrongPassword`](ChangePasswordError::WrongPassword) and
     /// [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers
-    /// fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile.
+    /// fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the
+    /// user's.
     pub async fn change_password(
         &self,
         user: &User,
@@ -65,7 +66,7 @@ impl Auth<'_> {
         let hash = self.hash(new).await?;
 
         let _writing = self.session.writing().await;
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         if !user::store::confirm_password_hash(&mut change, user.id, &stored, &hash).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
@@ -100,7 +101,7 @@ impl Auth<'_> {
 
     /// Drops this browser's session if it was one of `user`'s, which have ended.
     pub(super) fn forget_session_of(&self, user: &User) {
-        if self.session.user().is_some_and(|present| present.id == user.id) {
+        if self.session.user_id() == Some(user.id) {
             self.session.forget();
         }
     }

@@ -81,8 +81,10 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
+    /// user's.
     pub async fn sessions(&self, user: &User, number: u32) -> Result<SessionPage, Error> {
+        self.own(user)?;
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let (current, limit) = (self.session.family(), i64::from(PAGE));
         let total = store::count(&mut db, user.id, now).await?;
@@ -118,15 +120,16 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// [`NoSuchSession`](EndSessionError::NoSuchSession). `Failed` if the database fails, or, with
-    /// [`is_ended()`](Error::is_ended()), if this session was ended meanwhile.
+    /// [`is_ended()`](Error::is_ended()), if this session was ended meanwhile or is not the user's.
     pub async fn end_session(&self, user: &User, name: &str) -> Result<(), EndSessionError> {
+        self.own(user)?;
         let families = {
             let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
             store::families(&mut db, user.id, now).await?
         };
         let family = families.into_iter().find(|family| handle(*family) == name);
 
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         let now = change.now;
         let is_ended = match family {
             Some(family) => store::delete(&mut change, family).await?,
@@ -169,9 +172,9 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session was ended
-    /// meanwhile.
+    /// meanwhile or is not the user's.
     pub async fn end_other_sessions(&self, user: &User) -> Result<u64, Error> {
-        let mut change = self.change_as_user().await?;
+        let mut change = self.change_as_user(user).await?;
         let ended = store::end_of_user(&mut change, user.id, self.session.family()).await?;
         if ended > 0 {
             change.record(EventKind::SessionsEnded, user).await?;
@@ -185,8 +188,10 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
+    /// user's.
     pub async fn history(&self, user: &User) -> Result<Vec<Event>, Error> {
+        self.own(user)?;
         let mut db = self.accounts.db.read().await?;
         Ok(history::list(&mut db, user.id, i64::MAX, MOST_EVENTS).await?.events)
     }

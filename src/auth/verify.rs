@@ -238,7 +238,7 @@ impl Auth<'_> {
         let is_own = match (link.purpose, &account, &self.device) {
             (Purpose::SignUp, ..) => self.signed_up.contains(&text(id)),
             (_, Some(Account { user, .. }), device) => {
-                self.session.user().is_some_and(|present| present.id == user.id)
+                self.session.user_id() == Some(user.id)
                     || match device {
                         Some(device) => device::is_known(&mut db, user.id, device.id()).await?,
                         None => false,

@@ -99,16 +99,19 @@ impl Session {
         Ok(Started { current, event: SessionEvent::Regenerated, ended: 0 })
     }
 
-    /// Checks that the session has not been ended since the request began. The caller is about to
-    /// act in its name, in `tx`.
+    /// Checks that the session is the user `user_id`'s, and has not been ended since the request
+    /// began. The caller is about to act in their name, in `tx`.
     ///
     /// # Errors
     ///
-    /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended or there is
-    /// none, and another error if the database fails.
-    pub(crate) async fn confirm(&self, tx: &mut Transaction) -> Result<(), Error> {
-        let Some(id) = self.current_id() else { return Err(value::ended()) };
-        match store::find_state(tx, id, self.clock.now()).await? {
+    /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended, is another
+    /// user's, or there is none, and another error if the database fails.
+    pub(crate) async fn confirm(&self, tx: &mut Transaction, user_id: i64) -> Result<(), Error> {
+        let record = self.current().as_ref().map(|current| current.record.clone());
+        let Some(record) = record.filter(|record| record.user_id == Some(user_id)) else {
+            return Err(value::ended());
+        };
+        match store::find_state(tx, record.id, self.clock.now()).await? {
             Some(_) => Ok(()),
             None => Err(value::ended()),
         }
@@ -365,6 +368,12 @@ impl Session {
 
     pub(crate) fn current_id(&self) -> Option<TokenId> {
         self.current().as_ref().map(|current| current.record.id)
+    }
+
+    /// Returns the id of the user who is logged in now. [`user()`](Session::user()) is the one who
+    /// was when the request came.
+    pub(crate) fn user_id(&self) -> Option<i64> {
+        self.current().as_ref().and_then(|current| current.record.user_id)
     }
 
     pub(crate) fn family(&self) -> Option<TokenId> {

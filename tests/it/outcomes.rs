@@ -11,7 +11,7 @@ use rocket_login::auth::{
 };
 use rocket_login::testing::{Answer, count_calls};
 use rocket_login::web::{FieldErrors, Posted, Problem, SecretPath, prefers_json};
-use rocket_login::{Auth, Email, Password, RecentLogin, Session, User};
+use rocket_login::{Auth, Email, Error, Password, RecentLogin, Session, User};
 use serde_json::Value;
 
 use crate::support::{PASSWORD, TestApp, encode, header};
@@ -398,6 +398,166 @@ async fn wrong_passwords_stay_counted_after_a_log_in_without_one() {
     // The owner is not kept out, and the stranger gets no further guesses.
     app.visitor().post("/own/provider/1?remember=false", &[]).await.assert_status(200);
     stranger.log_in_with(ADA, WRONG).await.assert_status(429);
+}
+
+#[rocket::async_test]
+async fn ten_log_ins_to_a_disabled_account_tell_its_owner() {
+    let app = own_pages().await;
+    app.registered(ADA).await;
+    app.execute("UPDATE users SET disabled_at = 1").await;
+    for attempt in 1..=10 {
+        assert_eq!(app.count(FAILED).await, attempt - 1);
+        app.visitor().post("/own/provider/1?remember=false", &[]).await.assert_status(422);
+    }
+    let told = app.subjects(ADA).await;
+    assert_eq!(told.iter().filter(|subject| **subject == "Failed log-ins").count(), 1, "{told:?}");
+}
+
+// An account that is not the visitor's.
+
+const FAILED: &str = "SELECT count(*) FROM login_events WHERE kind = 'log_in_failed'";
+const BOB: &str = "bob@example.org";
+
+/// Does everything with `user` that takes a `&User`, and returns the name and the code of each. The
+/// last one deletes the account.
+async fn every_act(auth: &Auth<'_>, user: &User) -> Vec<(&'static str, &'static str)> {
+    fn code<T, E>(done: Result<T, E>, code: impl Fn(&E) -> &'static str) -> &'static str {
+        done.as_ref().err().map_or("done", code)
+    }
+
+    let right = || Password::typed(PASSWORD);
+    let new = auth.new_password("wooden battery horse", &user.email).unwrap();
+    let address = Email::parse("new@example.org").unwrap();
+    vec![
+        ("notices", code(auth.notices(user).await, Error::code)),
+        ("sessions", code(auth.sessions(user, 1).await, Error::code)),
+        ("history", code(auth.history(user).await, Error::code)),
+        ("export", code(auth.export(user).await, Error::code)),
+        ("set_notices", code(auth.set_notices(user, &[]).await, Error::code)),
+        ("ask_verification", code(auth.ask_verification(user).await, Error::code)),
+        ("end_session", code(auth.end_session(user, "0123").await, EndSessionError::code)),
+        ("end_other_sessions", code(auth.end_other_sessions(user).await, Error::code)),
+        ("reauthenticate", code(auth.reauthenticate(user, right()).await, |e| e.code())),
+        ("change_email", code(auth.change_email(user, &address, right()).await, |e| e.code())),
+        ("wrong password", {
+            let wrong = Password::typed(WRONG);
+            code(auth.reauthenticate(user, wrong).await, |e| e.code())
+        }),
+        ("change_password", code(auth.change_password(user, right(), new).await, |e| e.code())),
+        ("delete", {
+            let new = Password::typed("wooden battery horse");
+            code(auth.delete(user, new).await, |e| e.code())
+        }),
+    ]
+}
+
+#[track_caller]
+fn assert_refused(acts: &[(&str, &str)]) {
+    for (act, code) in acts {
+        assert_eq!(*code, "session_ended", "{act}");
+    }
+}
+
+#[track_caller]
+fn assert_done(acts: &[(&str, &str)]) {
+    for (act, code) in acts {
+        let expected = match *act {
+            "end_session" => "no_such_session",
+            "wrong password" => "wrong_password",
+            _ => "done",
+        };
+        assert_eq!(*code, expected, "{act}");
+    }
+}
+
+/// Everything that an act could change or record.
+async fn stored(app: &TestApp) -> Vec<i64> {
+    let mut counts = vec![app.mails().await.len() as i64];
+    for sql in [
+        "SELECT count(*) FROM users",
+        "SELECT count(*) FROM sessions",
+        "SELECT count(*) FROM login_events",
+        "SELECT count(*) FROM login_tokens",
+        "SELECT count(*) FROM login_throttle",
+        "SELECT count(*) FROM login_muted_notices",
+    ] {
+        counts.push(app.count(sql).await);
+    }
+    counts
+}
+
+async fn found(auth: &Auth<'_>, email: &str) -> User {
+    auth.find_user_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap()
+}
+
+#[rocket::async_test]
+async fn no_act_has_an_effect_on_the_account_of_somebody_else() {
+    let app = TestApp::new().await;
+    let (ada, bob) = (app.registered(ADA).await, app.registered(BOB).await);
+    let second = app.visitor();
+    second.log_in(BOB).await;
+    for visitor in [&ada, &app.visitor()] {
+        let (before, token) = (stored(&app).await, visitor.cookie("session"));
+        let acts = visitor.with_auth(async |auth| every_act(&auth, &found(&auth, BOB).await).await);
+        assert_refused(&acts.await);
+        assert_eq!(stored(&app).await, before);
+        // Its password does not make this log-in a recent one.
+        assert_eq!(visitor.cookie("session"), token);
+    }
+    // An address that is confirmed needs no link, and is still not the visitor's.
+    app.execute("UPDATE users SET verified_at = 1").await;
+    let asked = ada.with_auth(async |auth| auth.ask_verification(&found(&auth, BOB).await).await);
+    assert!(asked.await.unwrap_err().is_ended());
+    assert!(ada.is_logged_in().await && bob.is_logged_in().await && second.is_logged_in().await);
+}
+
+#[rocket::async_test]
+async fn after_a_log_in_the_acts_are_for_the_new_user() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    app.registered(BOB).await;
+    for visitor in [&ada, &app.visitor()] {
+        visitor
+            .with_auth(async |auth| {
+                let (ada, bob) = (found(&auth, ADA).await, found(&auth, BOB).await);
+                auth.log_in_as(&bob, false).await.unwrap();
+                let before = stored(&app).await;
+                assert_refused(&every_act(&auth, &ada).await);
+                assert_eq!(stored(&app).await, before);
+                assert_done(&every_act(&auth, &bob).await);
+                assert_refused(&every_act(&auth, &bob).await);
+            })
+            .await;
+        app.registered(BOB).await;
+    }
+    assert_eq!(app.users().await, 2);
+}
+
+#[rocket::async_test]
+async fn after_a_log_in_the_log_out_and_the_links_are_for_the_new_user() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    app.registered(BOB).await;
+    ada.post("/reset", &[("email", ADA)]).await.assert_status(200);
+    let path = app.link(ADA, "/reset/").await;
+    let token = path.trim_start_matches("/reset/");
+    ada.with_auth(async |auth| {
+        auth.log_in_as(&found(&auth, BOB).await, false).await.unwrap();
+        // All sessions of Ada's end, and this one is Bob's.
+        let link = auth.reset_link(token).await.unwrap();
+        let new = auth.new_password("wooden battery horse", link.email()).unwrap();
+        link.set(new).await.unwrap();
+        auth.notices(&found(&auth, BOB).await).await.unwrap();
+
+        auth.log_out().await.unwrap();
+        assert!(auth.notices(&found(&auth, BOB).await).await.unwrap_err().is_ended());
+        auth.log_out().await.unwrap();
+    })
+    .await;
+    let out = "SELECT count(*) FROM login_events WHERE kind = 'logged_out'";
+    let bobs = "SELECT count(*) FROM login_events e JOIN users u ON u.id = e.user_id
+                WHERE kind = 'logged_out' AND email = 'bob@example.org'";
+    assert_eq!((app.count(out).await, app.count(bobs).await), (1, 1));
 }
 
 // The form of the errors.
