@@ -166,11 +166,14 @@ struct Chromedriver {
 }
 
 impl Chromedriver {
-    fn start() -> Self {
+    /// `home` is where the browser keeps what does not belong to the profile, such as reports of
+    /// crashes. It would take the folder for temporary files if there were no home.
+    fn start(home: &Path) -> Self {
         // Another process may take the free port before chromedriver does.
         for _ in 0..10 {
             let mut command = clean("chromedriver");
             command.arg(format!("--port={}", servers::free_port())).stdout(Stdio::piped());
+            command.env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
             let mut running = Running::spawn(command);
             let lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
             let port = lines.map_while(Result::ok).find_map(|line| {
@@ -238,7 +241,7 @@ pub async fn in_browser(
     caps.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
     caps.set("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
 
-    let chromedriver = Chromedriver::start();
+    let chromedriver = Chromedriver::start(profile);
     let url = format!("http://127.0.0.1:{}", chromedriver.port);
     let driver = WebDriver::new(url, Capabilities::from(caps)).await.expect("a browser starts");
     let browser = Browser { driver, site: site.url.clone(), _chromedriver: chromedriver };
