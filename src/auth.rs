@@ -207,6 +207,7 @@ impl<'r> Auth<'r> {
     /// ```rust
     /// use rocket_login::Password;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.log_out().await.expect("nobody is logged in");
     ///
@@ -240,6 +241,7 @@ impl<'r> Auth<'r> {
     /// use rocket_login::Password;
     /// use rocket_login::auth::ReauthenticateError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let right = Password::typed("correct horse battery");
     /// auth.reauthenticate(user, right).await.expect("a recent log-in");

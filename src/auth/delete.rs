@@ -23,6 +23,7 @@ impl Auth<'_> {
     /// use rocket_login::Password;
     /// use rocket_login::auth::DeleteError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let wrong = Password::typed("wrong horse battery");
     /// let refused = auth.delete(user, wrong).await.unwrap_err();

@@ -20,6 +20,7 @@ impl Auth<'_> {
     /// # Examples
     ///
     /// ```rust
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.ask_verification(user).await.expect("a link is on its way");
     ///
@@ -55,6 +56,7 @@ impl Auth<'_> {
     /// use rocket_login::auth::ChangeEmailError;
     /// use rocket_login::{Email, Password};
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let email = Email::parse("countess@example.org").unwrap();
     /// let right = Password::typed("correct horse battery");

@@ -42,6 +42,7 @@ impl Auth<'_> {
     /// use rocket_login::auth::LogInError;
     /// use rocket_login::{Email, Password};
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let email = Email::parse("ada@example.org").unwrap();
     /// let right = Password::typed("correct horse battery");
@@ -123,6 +124,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::auth::LogInAsError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// // The application knows by other means that the visitor is this user.
     /// let user = auth.find_user(user.id).await.expect("an answer").expect("a user");

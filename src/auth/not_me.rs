@@ -46,6 +46,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::auth::LinkError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.set_notices(user, &[]).await.expect("a notice of that is on its way");
     /// # let token = site.token("/not-me/").await;
@@ -115,6 +116,7 @@ impl NotMeLink<'_> {
     /// ```rust
     /// use rocket_login::auth::Locked;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// # auth.set_notices(user, &[]).await.unwrap();
     /// # let token = site.token("/not-me/").await;
@@ -127,6 +129,7 @@ impl NotMeLink<'_> {
     /// # use rocket_login::Password;
     /// use rocket_login::auth::LinkError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// # auth.set_notices(user, &[]).await.unwrap();
     /// # let token = site.token("/not-me/").await;

@@ -26,6 +26,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::Notice;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.set_notices(user, &[Notice::NewDevice]).await.expect("one notice is on");
     /// assert_eq!(auth.notices(user).await.expect("an answer"), [Notice::NewDevice]);

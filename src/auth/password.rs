@@ -32,6 +32,7 @@ impl Auth<'_> {
     /// use rocket_login::Password;
     /// use rocket_login::auth::ChangePasswordError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let current = Password::typed("correct horse battery");
     /// let new = auth.new_password("wooden battery horse", &user.email).unwrap();

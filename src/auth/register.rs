@@ -77,6 +77,7 @@ impl Auth<'_> {
     /// use rocket_login::auth::{RegisterError, Registered};
     /// use rocket_login::{Email, PasswordError};
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let email = Email::parse("bob@example.org").unwrap();
     /// assert!(matches!(auth.new_password("short", &email), Err(PasswordError::TooShort(12))));

@@ -42,6 +42,7 @@ impl Auth<'_> {
     /// # Examples
     ///
     /// ```rust
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.ask_reset(&user.email).await.expect("a link is on its way");
     ///
@@ -95,6 +96,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::auth::LinkError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// auth.ask_reset(&user.email).await.expect("a link is on its way");
     /// # let token = site.token("/reset/").await;
@@ -164,6 +166,7 @@ impl ResetLink<'_> {
     /// use rocket_login::PasswordError;
     /// use rocket_login::auth::ResetError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// # auth.ask_reset(&user.email).await.expect("a link is on its way");
     /// # let token = site.token("/reset/").await;

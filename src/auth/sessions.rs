@@ -107,6 +107,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::auth::EndSessionError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let refused = auth.end_session(user, "0123456789abcdef").await.unwrap_err();
     /// assert!(matches!(refused, EndSessionError::NoSuchSession));
@@ -161,6 +162,7 @@ impl Auth<'_> {
     /// # Examples
     ///
     /// ```rust
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// assert_eq!(auth.end_other_sessions(user).await.expect("an answer"), 0);
     ///

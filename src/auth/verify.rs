@@ -79,6 +79,7 @@ impl Auth<'_> {
     /// ```rust
     /// use rocket_login::auth::LinkError;
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// // The mail of the sign-up has a link.
     /// # let token = site.token("/verify/").await;
@@ -316,6 +317,7 @@ impl VerifyLink<'_> {
     /// ```rust
     /// use rocket_login::auth::{Verified, VerifyError};
     ///
+    /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// # let token = site.token("/verify/").await;
     /// let link = auth.verify_link(&token).await.expect("a good link");
