@@ -242,8 +242,17 @@ impl<'r> rocket::request::FromRequest<'r> for Wants {
 }
 
 async fn own_pages() -> TestApp {
-    let own =
-        routes![own_log_in, own_reset_page, own_reset, own_end, own_check, own_json, provider];
+    let own = routes![
+        own_log_in,
+        own_reset_page,
+        own_reset,
+        own_end,
+        own_check,
+        own_json,
+        provider,
+        payout,
+        conflict
+    ];
     TestApp::built(|f| f, |rocket| rocket.mount("/", own)).await
 }
 
@@ -676,20 +685,16 @@ fn conflict() -> Status {
     Status::Conflict
 }
 
-async fn own_answers() -> TestApp {
-    TestApp::built(|f| f, |rocket| rocket.mount("/", routes![payout, conflict])).await
-}
-
 #[rocket::async_test]
 async fn a_conflict_of_the_application_is_no_ended_session() {
-    let app = own_answers().await;
+    let app = own_pages().await;
     let answer = app.visitor().send(app.client.get("/conflict").header(Accept::JSON)).await;
     assert_eq!(codes(&answer), (409, "conflict".into(), vec![]));
 }
 
 #[rocket::async_test]
 async fn a_guard_may_ask_before_the_recent_log_in_is_checked() {
-    let app = own_answers().await;
+    let app = own_pages().await;
     let ada = app.registered(ADA).await;
     ada.get("/payout").await.assert_status(200);
     app.advance(60 * 60);

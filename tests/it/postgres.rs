@@ -942,12 +942,7 @@ async fn a_copy_from_postgresql_names_the_tables_that_it_leaves_behind() {
 #[rocket::async_test]
 async fn a_connection_that_receives_nothing_any_more_is_discarded() {
     let Some(cluster) = cluster() else { return };
-    let wire = Wire::to(&cluster).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
-    let few = |f: Figment| {
-        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 2))
-    };
-    let app = instance_with(&cluster, few).await;
+    let (wire, app) = instance_behind_wire(&cluster, 2).await;
     let ada = app.registered(ADA).await;
     // This page reads a table each time. The account page reads nothing while the session is
     // in the cache, so it may need no connection at all.
@@ -965,12 +960,7 @@ async fn a_connection_that_receives_nothing_any_more_is_discarded() {
 #[rocket::async_test]
 async fn a_transaction_that_never_begins_does_not_keep_its_connection() {
     let Some(cluster) = cluster() else { return };
-    let wire = Wire::to(&cluster).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
-    let few = |f: Figment| {
-        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 2))
-    };
-    let app = instance_with(&cluster, few).await;
+    let (wire, app) = instance_behind_wire(&cluster, 2).await;
     let ada = app.registered(ADA).await;
     let db = Db::fetch(app.client.rocket()).unwrap();
     // Both connections are there, and have just been used.
@@ -986,12 +976,7 @@ async fn a_transaction_that_never_begins_does_not_keep_its_connection() {
 #[rocket::async_test]
 async fn a_transaction_that_begins_too_late_is_left_open_on_no_connection() {
     let Some(cluster) = cluster() else { return };
-    let wire = Wire::to(&cluster).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
-    let one = |f: Figment| {
-        f.merge(("databases.login.url", url)).merge(("databases.login.max_connections", 1))
-    };
-    let app = instance_with(&cluster, one).await;
+    let (wire, app) = instance_behind_wire(&cluster, 1).await;
     let db = Db::fetch(app.client.rocket()).unwrap();
     drop(db.write().await.unwrap());
     sleep(Duration::from_millis(100)).await;
@@ -1008,7 +993,18 @@ async fn a_transaction_that_begins_too_late_is_left_open_on_no_connection() {
     }
 }
 
-/// A connection that was lost is replaced. The page reads a table each time.
+/// Starts an instance whose connections, of which it has so many, all go through a wire.
+async fn instance_behind_wire(cluster: &Cluster, max_connections: u32) -> (Wire, TestApp) {
+    let wire = Wire::to(cluster).await;
+    let behind = |f: Figment| {
+        f.merge(("databases.login.url", wire.url()))
+            .merge(("databases.login.max_connections", max_connections))
+    };
+    let app = instance_with(cluster, behind).await;
+    (wire, app)
+}
+
+/// Asserts that lost connections are replaced. The page reads a table each time.
 async fn assert_not_drained(ada: &Visitor<'_>) {
     let start = Instant::now();
     while ada.get("/account/sessions").await.status.code != 200 {
@@ -1020,8 +1016,7 @@ async fn assert_not_drained(ada: &Visitor<'_>) {
 async fn an_abandoned_readiness_check_leaves_no_transaction_open() {
     let Some(cluster) = cluster() else { return };
     let wire = Wire::to(&cluster).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", wire.port);
-    let app = TestApp::with(|f| f.merge(("databases.login.url", url))).await;
+    let app = TestApp::with(|f| f.merge(("databases.login.url", wire.url()))).await;
     app.visitor().get("/readyz").await.assert_status(200);
     // Wait until the connection is back in the pool, so that no new one is opened.
     sleep(Duration::from_millis(200)).await;
@@ -1060,6 +1055,11 @@ impl Wire {
             }
         });
         Wire { port, state: sender }
+    }
+
+    /// The address of the site's database through the wire.
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/site?sslmode=disable", self.port)
     }
 
     fn slow_down(&self, delay: Duration) {
