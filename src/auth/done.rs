@@ -111,10 +111,14 @@ impl Auth<'_> {
         }
     }
 
-    /// Returns whether this browser has just set a password with the link `id`.
-    pub(super) async fn was_reset(&self, id: TokenId) -> Result<bool, Error> {
+    /// Returns what is recorded of the link `id` if this browser has recently set a password with it.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub(super) async fn reset_here(&self, id: TokenId) -> Result<Option<Done>, Error> {
         let done = self.done_here(id).await?;
-        Ok(done.is_some_and(|done| done.act == Act::PasswordReset))
+        Ok(done.filter(|done| done.act == Act::PasswordReset))
     }
 
     /// Returns whether this browser has just set exactly this password with the link `id`. The
@@ -125,7 +129,7 @@ impl Auth<'_> {
         id: TokenId,
         password: Password,
     ) -> Result<bool, Error> {
-        let done = self.done_here(id).await?.filter(|done| done.act == Act::PasswordReset);
+        let done = self.reset_here(id).await?;
         let Some(user_id) = done.and_then(|done| done.user_id) else { return Ok(false) };
         let account = user::store::find(&mut self.accounts.db.read().await?, user_id).await?;
         let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {

@@ -120,8 +120,7 @@ impl Auth<'_> {
         if let Some((link, account)) = self.find_reset_of(id).await? {
             return Ok(ResetLink { auth: self, id, email: link.email, account: Some(account) });
         }
-        let done = self.done_here(id).await?.filter(|done| done.act == Act::PasswordReset);
-        match done.and_then(|done| done.email) {
+        match self.reset_here(id).await?.and_then(|done| done.email) {
             Some(email) => Ok(ResetLink { auth: self, id, email, account: None }),
             None => Err(self.dead_link().await),
         }
@@ -199,9 +198,9 @@ impl ResetLink<'_> {
 
         if auth.verify_hash(typed.clone(), Some(&account.password_hash)).await?.matches {
             // The first of two requests at once may have set it between two look-ups.
-            return match auth.was_reset(self.id).await? {
-                true => Ok(()),
-                false => Err(PasswordError::Present.into()),
+            return match auth.reset_here(self.id).await? {
+                Some(_) => Ok(()),
+                None => Err(PasswordError::Present.into()),
             };
         }
         auth.refuse_breached::<ResetError>(&new).await?;
