@@ -1,8 +1,8 @@
 //! Acts that were done in the last few minutes, so that a repeated request gets a true answer.
 //!
 //! A double click sends a form twice, and so does a visitor whose first answer was lost. By then
-//! the link or the session of the request is dead, and it stays dead: nobody can do anything with
-//! what is recorded here.
+//! the link or the session of the request is dead, and it stays dead: this record lets
+//! nobody do anything.
 
 use std::time::Duration;
 

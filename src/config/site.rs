@@ -19,8 +19,8 @@ pub struct SiteConfig {
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// `url` (in debug `http://127.0.0.1:` and the port): the address that links in mails begin
-    /// with, as in `https://example.org`. The request's `Host` is never used, because the person
-    /// who asks for the mail chooses it (password reset poisoning).
+    /// with, as in `https://example.org`. The request's `Host` is never used, because anybody
+    /// who asks for a mail could choose it (password reset poisoning).
     pub url: Option<String>,
     /// `drain` (0, at most a minute): how long the site continues after SIGTERM while `/readyz`
     /// already says no, so that a load balancer notices. Only `rocket-login serve` uses it. A

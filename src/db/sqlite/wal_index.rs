@@ -329,7 +329,7 @@ mod tests {
         let both = "INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(TRUNCATE)";
         assert_ne!(version(both).await, before);
 
-        // The same holds with one of our own commits in between.
+        // It is also noticed if one of our own commits comes in between.
         let before = version("PRAGMA wal_checkpoint(TRUNCATE)").await;
         let committing = index.begin_commit();
         sqlx::query("INSERT INTO t VALUES (1)").execute(&mut ours).await.unwrap();
