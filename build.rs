@@ -1,17 +1,24 @@
 //! Turns the list of common passwords into an automaton that is searched in place in the binary, so
-//! the start neither reads nor builds anything. Turns the pages of `docs` into modules of the
-//! crate's documentation.
+//! the start neither reads nor builds anything. Compresses the files of `static` for the same reason.
+//! Turns the pages of `docs` into modules of the crate's documentation.
 
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
 
+#[cfg(feature = "pages")]
 const LIST: &str = "src/password/common.txt";
 const CHANGELOG: &str = "CHANGELOG.md";
+const WITHOUT_DATABASE: &str = "no database is chosen: add the feature \"sqlite\" or \"postgres\" to the dependency rocket-login";
 
 fn main() {
+    if cfg!(not(any(feature = "sqlite", feature = "postgres"))) {
+        // Here and not in the library, where the compiler would add an error for each missing type.
+        println!("cargo::error={WITHOUT_DATABASE}");
+        return;
+    }
+
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={LIST}");
     println!("cargo::rerun-if-changed={CHANGELOG}");
     // These directories are embedded. Without these lines cargo would not notice a new file in
     // them.
@@ -23,12 +30,18 @@ fn main() {
     let write = |name: &str, content: &[u8]| {
         fs::write(directory.join(name), content).expect("the directory can be written to");
     };
-    write("common.fst", &common_passwords());
+    #[cfg(feature = "pages")]
+    {
+        write("common.fst", &common_passwords());
+        compress(&directory.join("static"));
+    }
     let modules = [module(Path::new(CHANGELOG), ""), modules(Path::new("docs"))].concat();
     write("documentation.rs", modules.as_bytes());
 }
 
+#[cfg(feature = "pages")]
 fn common_passwords() -> Vec<u8> {
+    println!("cargo::rerun-if-changed={LIST}");
     let list = fs::read_to_string(LIST).expect("the list is part of the crate");
     let mut passwords: Vec<&str> = list.lines().collect();
     passwords.sort_unstable();
@@ -36,6 +49,28 @@ fn common_passwords() -> Vec<u8> {
 
     let set = fst::Set::from_iter(passwords).expect("the passwords are sorted");
     set.into_fst().into_inner()
+}
+
+/// Writes those of the files in `static` that are smaller with gzip to `target`, compressed.
+#[cfg(feature = "pages")]
+fn compress(target: &Path) {
+    use std::io::Write as _;
+
+    if target.exists() {
+        fs::remove_dir_all(target).expect("the directory is ours");
+    }
+    fs::create_dir(target).expect("a directory can be made");
+    for entry in fs::read_dir("static").expect("the files are part of the crate") {
+        let path = entry.expect("a directory can be read").path();
+        let content = fs::read(&path).expect("a file can be read");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&content).expect("memory can be written to");
+        let compressed = gzip.finish().expect("memory can be written to");
+        if compressed.len() < content.len() {
+            let name = path.file_name().expect("a file has a name");
+            fs::write(target.join(name), compressed).expect("the directory can be written to");
+        }
+    }
 }
 
 /// One module for each page in `directory`. `README.md` is the page of a directory itself.
@@ -63,6 +98,11 @@ fn modules(directory: &Path) -> String {
 fn module(path: &Path, children: &str) -> String {
     let page = fs::read_to_string(path).expect("a page can be read");
     let page = with_links_for_rustdoc(&page, path);
+    // The programs on the pages are for the whole crate.
+    let page = match cfg!(feature = "pages") {
+        true => page,
+        false => page.replace("```rust", "```rust,ignore"),
+    };
     let names = names(path).expect("the path is a page's");
     let name = names.last().expect("a module has a name");
     format!("#[doc = {page:?}]\npub mod {name} {{\n{children}}}\n")

@@ -21,6 +21,6 @@ bench part="":
     cargo build --release --locked --bin rocket-login --example views
     cargo bench --locked --bench load -- {{part}}
 
-# Try to break it: some three minutes, or `just torture long` for hours (TORTURE_OPERATIONS: 1,000,000)
+# Try to break it: short (three minutes), long (hours; TORTURE_OPERATIONS: 1,000,000) or ha (the database's machines die)
 torture length="short":
     tests/torture/run {{length}}

@@ -7,13 +7,11 @@
 //! Then open <http://127.0.0.1:8000/notes>. The pages are under `/auth`. The
 //! application has its own table `notes` in this database.
 
-use rocket::fairing::{self, AdHoc};
 use rocket::form::Form;
 use rocket::http::RawStr;
 use rocket::response::{Redirect, content::RawHtml};
-use rocket::{Build, FromForm, Rocket, get, launch, post, routes, uri};
-use rocket_db_pools::Database;
-use rocket_login::{Db, Error, Flash, Session, User, sql};
+use rocket::{FromForm, get, launch, post, routes, uri};
+use rocket_login::{Db, Error, Flash, Migrations, Session, User, sql};
 
 #[get("/")]
 fn front(session: &Session) -> RawHtml<String> {
@@ -56,36 +54,18 @@ async fn add(user: &User, note: Form<Note>, db: &Db, flash: Flash<'_>) -> Result
     Ok(Redirect::to(uri!(list)))
 }
 
-/// The stage attaches its database at ignition. This fairing is also attached at
-/// ignition, after it, so it finds the database.
-fn tables() -> AdHoc {
-    AdHoc::on_ignite("Notes", |rocket| async {
-        rocket.attach(AdHoc::try_on_ignite("Tables of Notes", make_tables))
-    })
-}
-
-async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
-    const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
+/// The application's table, in the database of the accounts.
+fn tables() -> Migrations {
+    let notes = "CREATE TABLE notes (
         user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
         text    TEXT   NOT NULL
     )";
-
-    let db = Db::fetch(&rocket).expect("the stage is attached");
-    let made = async {
-        let mut tx = db.write().await?;
-        sql::query(TABLE).execute(&mut tx).await?;
-        tx.commit().await
-    };
-    match made.await {
-        Ok::<(), Error>(()) => Ok(rocket),
-        Err(_) => Err(rocket),
-    }
+    Migrations::new().add(1, "notes", notes)
 }
 
 #[launch]
 fn rocket() -> _ {
     rocket::custom(rocket_login::figment())
-        .attach(rocket_login::stage_at("/auth"))
-        .attach(tables())
+        .attach(rocket_login::stage_at("/auth").migrations(tables()))
         .mount("/", routes![front, list, add])
 }

@@ -20,22 +20,24 @@
 //!
 //! ```rust
 //! # use rocket::post;
-//! use rocket_login::auth::LogInError;
+//! use rocket_login::auth::{LogIn, LogInError};
 //! use rocket_login::web::Posted;
 //! use rocket_login::{Auth, Email, Password};
 //!
 //! #[derive(rocket::FromForm)]
-//! struct LogIn {
+//! struct Form {
 //!     email: String,
 //!     password: String,
 //! }
 //!
 //! #[post("/api/log-in", data = "<form>")]
-//! async fn log_in(auth: Auth<'_>, form: Posted<LogIn>) -> Result<&'static str, LogInError> {
-//!     let Posted(LogIn { email, password }) = form;
+//! async fn log_in(auth: Auth<'_>, form: Posted<Form>) -> Result<String, LogInError> {
+//!     let Posted(Form { email, password }) = form;
 //!     let email = Email::parse(&email).ok();
-//!     auth.log_in(email.as_ref(), Password::typed(&password), false).await?;
-//!     Ok("You are logged in.")
+//!     match auth.log_in(email.as_ref(), Password::typed(&password), false).await? {
+//!         LogIn::LoggedIn(user) => Ok(format!("You are logged in as {}.", user.email)),
+//!         _ => Ok("You are not logged in yet.".into()),
+//!     }
 //! }
 //! ```
 //!
@@ -75,15 +77,19 @@ mod done;
 mod email;
 mod export;
 mod guards;
+mod hooks;
 mod log_in;
 mod mails;
 mod not_me;
 mod notices;
 mod operate;
 mod password;
+mod protected;
 mod register;
 mod reset;
+mod search;
 mod sessions;
+mod settings;
 mod sweep;
 mod throttling;
 mod verify;
@@ -94,6 +100,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
 use crate::attached::attached;
+use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cookies::PendingCookies;
@@ -114,15 +121,22 @@ pub use delete::DeleteError;
 pub use done::{LinkError, Overtaken};
 pub use email::ChangeEmailError;
 pub use export::Export;
-pub use guards::RecentLogin;
-pub use log_in::{LogInAsError, LogInError};
+pub use guards::{HasRole, RecentLogin};
+pub(crate) use hooks::AttachedHooks;
+pub use hooks::{Actor, HookError, Hooks, SignUp, SignUpOptions};
+pub use log_in::{LogIn, LogInAsError, LogInError};
 pub use not_me::{Locked, NotMeLink};
-pub(crate) use operate::{Operator, Overview};
+#[cfg(feature = "cli")]
+pub(crate) use operate::OperatedSite;
+pub use operate::{AccountError, AddError, GrantError, NewAccount, Operator, ResetLinkError};
 pub use password::ChangePasswordError;
+pub use protected::{protected, protected_by_role};
 pub(crate) use register::SignUpCookie;
 pub use register::{RegisterError, Registered};
 pub use reset::{ResetError, ResetLink};
+pub use search::{Account, AccountPage, AccountSearch};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
+pub use settings::Settings;
 pub(crate) use sweep::fairing as sweeper;
 pub use verify::{Verified, VerifyError, VerifyLink};
 
@@ -159,6 +173,7 @@ pub struct Auth<'r> {
     session: &'r Session,
     accounts: Accounts<'r>,
     config: &'r Config,
+    base: &'r Base,
     hasher: &'r Hasher,
     pending: PendingCookies,
     device_cookie: &'r DeviceCookie,
@@ -167,7 +182,7 @@ pub struct Auth<'r> {
     /// The pending sign-ups of this browser.
     signed_up: Vec<String>,
     done_cookie: &'r DoneCookie,
-    /// The link that this browser has used last.
+    /// The links that this browser has used a moment ago.
     done: Vec<String>,
     /// `true` if the request may change something, which a `GET` may not.
     is_unsafe: bool,
@@ -190,8 +205,7 @@ impl<'r> Auth<'r> {
     ///
     /// If it may not become a password, with the reason.
     pub fn new_password(&self, text: &str, email: &str) -> Result<NewPassword, PasswordError> {
-        let context = [email, self.config.site_name(), env!("CARGO_PKG_NAME")];
-        NewPassword::parse(text, &self.config.password, &context)
+        NewPassword::parse(text, &self.config.password, &self.config.password_context(email))
     }
 
     /// Returns whether the site sends mails. Without them nobody can reset a password or change an
@@ -221,11 +235,11 @@ impl<'r> Auth<'r> {
     ///
     /// If the database fails. The visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
-        let user_id = self.session.user_id();
+        let user = self.session.user();
         self.session.log_out().await?;
-        if let Some(id) = user_id {
+        if let Some(user) = user {
             // The log-out is done, even if its record fails.
-            if let Err(error) = self.record_log_out(id).await {
+            if let Err(error) = self.record_log_out(user).await {
                 log::warn!("a log-out was not recorded: {error}");
             }
         }
@@ -338,15 +352,9 @@ impl<'r> Auth<'r> {
         self.session.confirm(change, user.id).await
     }
 
-    async fn record_log_out(&self, user_id: i64) -> Result<(), Error> {
-        let present = self.session.user().filter(|user| user.id == user_id);
-        let user = match present {
-            Some(user) => Some(user.clone()),
-            None => self.find_user(user_id).await?,
-        };
-        let Some(user) = user else { return Ok(()) };
+    async fn record_log_out(&self, user: &User) -> Result<(), Error> {
         let mut change = self.accounts.change().await?;
-        change.record(EventKind::LoggedOut, &user).await?;
+        change.record(EventKind::LoggedOut, user).await?;
         change.commit().await
     }
 }
@@ -371,8 +379,10 @@ impl<'r> FromRequest<'r> for Auth<'r> {
                 config: &config.accounts,
                 throttle: &config.throttle,
                 client: session.client(),
+                hooks: attached::<AttachedHooks>(rocket),
             },
             config,
+            base: attached(rocket),
             hasher: attached(rocket),
             pending: PendingCookies::of(request),
             device_cookie,
@@ -380,7 +390,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             sign_up_cookie,
             signed_up: sign_up_cookie.all_of(request),
             done_cookie,
-            done: done_cookie.0.all_of(request),
+            done: done_cookie.all_of(request),
             is_unsafe: !matches!(request.method(), Method::Get | Method::Head | Method::Options),
         })
     }

@@ -2,14 +2,20 @@
 
 use std::fmt::Display;
 
+use rocket::http::uri::Origin;
+
 /// The path under which the pages are mounted: empty, or a path such as `/auth`.
 #[derive(Debug, Clone)]
 pub struct Base(String);
 
 impl Base {
-    /// Reads a path. Slashes at its end are ignored.
-    pub fn new(path: &str) -> Self {
-        Base(path.trim_end_matches('/').to_owned())
+    /// Reads a path. Slashes at its end are ignored. `None` means that no page can be mounted there.
+    pub fn parse(path: &str) -> Option<Self> {
+        let path = path.trim_end_matches('/');
+        let is_path =
+            |uri: Origin<'_>| uri.is_normalized() && uri.query().is_none() && !path.contains('\\');
+        let can_mount = path.is_empty() || Origin::parse(path).is_ok_and(is_path);
+        can_mount.then(|| Base(path.to_owned()))
     }
 
     /// Returns the path at which Rocket mounts the routes.

@@ -1,12 +1,17 @@
 //! The origin of a request, as far as it can be trusted.
 
+#[cfg(feature = "pages")]
+mod device_name;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Once;
 
 use ipnet::IpNet;
 use rocket::Request;
-use woothee::parser::Parser;
+
+#[cfg(feature = "pages")]
+pub use device_name::{device_name, is_operator};
 
 /// The longest user agent that is kept, in characters. Browsers send 100 to 200; a longer value is
 /// somebody's test.
@@ -14,10 +19,6 @@ const MAX_USER_AGENT_LENGTH: usize = 255;
 
 /// The number of characters of an unreadable entry that the log quotes.
 const LONGEST_QUOTE: usize = 60;
-
-/// The user agent that is recorded if a command acted. No browser can claim it, because control
-/// characters are removed from the header.
-const OPERATOR: &str = "\toperator";
 
 /// The address and the program that sent a request.
 #[derive(Debug, Clone, Default)]
@@ -47,11 +48,6 @@ impl Client {
                 .take(MAX_USER_AGENT_LENGTH)
                 .collect(),
         }
-    }
-
-    /// Returns the operator as the client, for a command.
-    pub fn operator() -> Self {
-        Client { address: None, user_agent: OPERATOR.into() }
     }
 
     /// Returns the IP address as text, or an empty text if it is unknown.
@@ -107,30 +103,6 @@ impl fmt::Display for Doubt {
                 )
             }
         }
-    }
-}
-
-/// Returns a name for the device that people know, as in "Firefox on Windows".
-///
-/// Browsers reveal little more than that today, and it proves nothing. The name is for display
-/// only; no decision uses it.
-pub fn device_name(user_agent: &str) -> String {
-    if user_agent == OPERATOR {
-        return "The operator".into();
-    }
-
-    let Some(parsed) = Parser::new().parse(user_agent) else { return "Unknown device".into() };
-    let program = match (parsed.category, parsed.name) {
-        ("crawler" | "misc", _) => return "A program".into(),
-        (_, "UNKNOWN") => "Unknown browser",
-        (_, "SamsungBrowser") => "Samsung Internet",
-        (_, name) => name,
-    };
-    match parsed.os {
-        "UNKNOWN" => program.into(),
-        "Mac OSX" => format!("{program} on macOS"),
-        os if os.starts_with("Windows") => format!("{program} on Windows"),
-        os => format!("{program} on {os}"),
     }
 }
 
@@ -222,13 +194,14 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pages"))]
 mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::{TestCaseResult, TestRunner};
     use rocket::config::LogLevel;
     use rocket::local::blocking::Client as LocalClient;
 
+    use super::device_name::OPERATOR;
     use super::*;
 
     #[test]
@@ -258,9 +231,20 @@ mod tests {
                  SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
                 "Samsung Internet on Android",
             ),
-            ("curl/8.5.0", "A program"),
+            ("curl/8.5.0", "curl"),
+            ("python-requests/2.32.3", "python-requests"),
+            ("Go-http-client/2.0", "Go-http-client"),
+            ("PostmanRuntime/7.43.0", "PostmanRuntime"),
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                "Googlebot",
+            ),
+            ("The operator/1.0", "Unknown device"),
             ("", "Unknown browser"),
             ("something else", "Unknown device"),
+            // Mail programs would make links of these.
+            ("log-in.example.org/1", "Unknown device"),
+            ("800-555-0100/1", "Unknown device"),
             (OPERATOR, "The operator"),
         ] {
             assert_eq!(device_name(agent), name, "{agent}");

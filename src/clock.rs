@@ -1,14 +1,16 @@
 //! The only source of the present time.
 
-use std::pin::pin;
+#[cfg(feature = "pages")]
+mod words;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::time::OffsetDateTime;
-use ::time::macros::format_description;
 use rocket::tokio::sync::Notify;
-use rocket::tokio::time;
+
+#[cfg(feature = "pages")]
+pub(crate) use words::{in_rfc_3339, in_utc, in_words, wait_in_words};
 
 /// Whole seconds since 1970-01-01 UTC. Every table uses this unit of time.
 pub type Timestamp = i64;
@@ -80,14 +82,15 @@ impl Clock {
     }
 
     /// Waits for a number of seconds on this clock.
+    #[cfg(feature = "pages")]
     pub(crate) async fn sleep(&self, seconds: Timestamp) {
         let Some(manual) = &self.0 else {
-            return time::sleep(Duration::from_secs(seconds.max(0) as u64)).await;
+            return rocket::tokio::time::sleep(Duration::from_secs(seconds.max(0) as u64)).await;
         };
 
         let end = self.now() + seconds;
         loop {
-            let mut moved = pin!(manual.moved.notified());
+            let mut moved = std::pin::pin!(manual.moved.notified());
             moved.as_mut().enable();
             if self.now() >= end {
                 return;
@@ -100,77 +103,5 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         Clock::system()
-    }
-}
-
-/// Formats an instant for people, as in "23 November 2026, 07:01 UTC".
-pub(crate) fn in_utc(at: Timestamp) -> String {
-    let format =
-        format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
-    let at = OffsetDateTime::from_unix_timestamp(at).ok();
-    at.and_then(|at| at.format(&format).ok()).unwrap_or_default()
-}
-
-/// Returns a waiting time in words, as in "10 minutes". It is rounded up, so that nobody who waits
-/// that long comes too early.
-pub(crate) fn wait_in_words(seconds: Timestamp) -> String {
-    let seconds = seconds.max(1) as u64;
-    let unit = match seconds {
-        0..120 => 1,
-        120..7_200 => 60,
-        _ => 60 * 60,
-    };
-    in_words(Duration::from_secs(seconds.next_multiple_of(unit)))
-}
-
-/// Returns a duration in words, as in "1 day": in the largest unit that divides it.
-pub(crate) fn in_words(lifetime: Duration) -> String {
-    let seconds = lifetime.as_secs();
-    let (count, unit) = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")]
-        .into_iter()
-        .find(|(length, _)| seconds.is_multiple_of(*length))
-        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
-    match count {
-        1 => format!("1 {unit}"),
-        _ => format!("{count} {unit}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_formatted_for_people() {
-        assert_eq!(in_utc(1_767_225_600), "1 January 2026, 00:00 UTC");
-        assert_eq!(in_utc(i64::MAX), "");
-    }
-
-    #[test]
-    fn a_duration_is_formatted_for_people() {
-        for (seconds, words) in [
-            (3_600, "1 hour"),
-            (86_400, "1 day"),
-            (7 * 86_400, "7 days"),
-            (5_400, "90 minutes"),
-            (61, "61 seconds"),
-        ] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
-        }
-    }
-
-    #[test]
-    fn a_wait_is_rounded_up() {
-        for (seconds, words) in [
-            (0, "1 second"),
-            (30, "30 seconds"),
-            (119, "119 seconds"),
-            (121, "3 minutes"),
-            (3_541, "1 hour"),
-            (7_201, "3 hours"),
-            (86_399, "1 day"),
-        ] {
-            assert_eq!(wait_in_words(seconds), words);
-        }
     }
 }

@@ -8,40 +8,50 @@ mod duration;
 mod keys;
 mod mail;
 mod mistake;
+mod nearest;
 mod password;
 mod percent;
+#[cfg(feature = "cli")]
 mod read;
 mod session;
 mod site;
+mod tables;
 mod throttle;
 
 use std::fmt;
 use std::time::Duration;
 
-use rocket::config::LogLevel;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
 use rocket::figment::value::{Dict, Value};
 use rocket::figment::{Figment, Profile};
-use serde::Deserialize;
 
+use crate::program;
+
+pub(crate) use database::URL as DATABASE_URL;
 #[cfg(not(feature = "sqlite"))]
 pub(crate) use database::without_sqlite;
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use keys::SecretKey;
+#[cfg(feature = "mail")]
+pub(crate) use mail::ascii_address;
+#[cfg(feature = "pages")]
+pub(crate) use mail::ascii_domain;
 pub use mail::{MailConfig, MailServer, MailTls};
-pub(crate) use mail::{ascii_address, ascii_domain};
 pub use password::{PasswordConfig, Pepper};
-pub(crate) use read::read;
+#[cfg(feature = "cli")]
+pub(crate) use read::{FILE_VARIABLE, check_rocket, read};
+#[cfg(feature = "pages")]
 pub(crate) use session::HIGHEST_ACCOUNT_LIMIT;
 pub use session::{SameSite, SessionConfig};
-pub use site::{AccountsConfig, Registration, SiteConfig};
+#[cfg(feature = "pages")]
+pub(crate) use site::SupportLink;
+pub use site::{AccountsConfig, HeadersConfig, Registration, SiteConfig};
+use tables::{Place, TABLES, Tables, UNDER};
 pub use throttle::ThrottleConfig;
-
-/// Names the top-level tables of `Rocket.toml` that belong to this crate.
-const TABLES: [&str; 6] = ["session", "accounts", "password", "throttle", "site", "mail"];
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Config {
     /// `true` in the `debug` profile, which prefers convenience. Any other profile must meet the
     /// requirements of a public site.
@@ -64,10 +74,11 @@ pub struct Config {
     pub mail: MailConfig,
     /// `true` if Rocket logs the path of each request (`log_level`).
     pub(crate) logs_paths: bool,
+    place: Place,
 }
 
 /// A reason why the configuration cannot be used, in one line: the key, the problem and the fix.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConfigError {
     key: String,
     problem: String,
@@ -79,10 +90,45 @@ impl ConfigError {
     pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         ConfigError { key: key.into(), problem: problem.into() }
     }
+
+    /// Adds the profile to the error of a missing key, if only other profiles have a table: the name
+    /// of the profile may be mistyped.
+    fn with_profile(mut self, figment: &Figment) -> Self {
+        let is_own = |profile: &&Profile| {
+            let all = [Profile::Default, Profile::Global, rocket::Config::DEBUG_PROFILE];
+            !all.contains(profile)
+        };
+        let others: Vec<_> = figment.profiles().filter(is_own).map(ToString::to_string).collect();
+        let selected = figment.profile().to_string();
+        if self.problem.starts_with("is missing")
+            && !others.is_empty()
+            && !others.contains(&selected)
+        {
+            self.problem += &format!(
+                "; the profile is {selected}, and Rocket.toml has a table only for {}",
+                others.join(", ")
+            );
+        }
+        self
+    }
+
+    /// Adds a second fix to the error of an unknown key in one of our tables: in an application,
+    /// the table may be its own.
+    pub(crate) fn of_application(mut self) -> Self {
+        let table = self.key.split('.').next().unwrap_or_default();
+        if TABLES.contains(&table) && self.problem.starts_with("is not a key") {
+            self.problem += &format!(
+                "; if [default.{table}] is a table of your application, write ours as \
+                 [default.{UNDER}.{table}]"
+            );
+        }
+        self
+    }
 }
 
 impl ConfigError {
     /// Returns the problem and the fix, without the key.
+    #[cfg(feature = "cli")]
     pub(crate) fn problem(&self) -> &str {
         &self.problem
     }
@@ -96,41 +142,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Tables {
-    session: SessionConfig,
-    accounts: AccountsConfig,
-    password: PasswordConfig,
-    throttle: ThrottleConfig,
-    site: SiteConfig,
-    mail: MailConfig,
-    secret_key: Option<SecretKey>,
-}
-
-impl Tables {
-    fn check(self, figment: &Figment) -> Result<Config, ConfigError> {
-        refuse_misplaced_tables(figment)?;
-        let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
-        self.session.check(debug)?;
-        Ok(Config {
-            debug,
-            database: DatabaseConfig::from_figment(figment)?,
-            secret_key: secret_key(self.secret_key, debug)?,
-            session: self.session,
-            accounts: self.accounts,
-            password: self.password,
-            throttle: self.throttle,
-            site: self.site,
-            mail: self.mail,
-            logs_paths: matches!(
-                figment.extract_inner("log_level"),
-                Ok(LogLevel::Normal | LogLevel::Debug)
-            ),
-        })
-    }
-}
-
 impl Config {
     /// Reads and checks all tables of this crate in `figment`.
     ///
@@ -139,17 +150,23 @@ impl Config {
     /// Returns an error if one of these tables has an unknown key, if a value is out of range, or
     /// if a combination is unsafe.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        Self::from_tables(figment.extract()?, figment)
+        Self::from_tables(Tables::read(figment)?, figment)
     }
 
     /// Reads the configuration like [`from_figment()`](Config::from_figment()), but needs no
     /// `secret_key`: a command seals nothing.
+    #[cfg(feature = "cli")]
     pub(crate) fn of_command(figment: &Figment) -> Result<Self, ConfigError> {
-        let tables: Tables = figment.extract()?;
+        let tables = Tables::read(figment)?;
         Self::from_tables(Tables { secret_key: Some(SecretKey::generate()), ..tables }, figment)
     }
 
-    fn from_tables(mut tables: Tables, figment: &Figment) -> Result<Self, ConfigError> {
+    fn from_tables(tables: Tables, figment: &Figment) -> Result<Self, ConfigError> {
+        let place = tables.place.clone();
+        Self::checked(tables, figment).map_err(|error| place.of_error(error.with_profile(figment)))
+    }
+
+    fn checked(mut tables: Tables, figment: &Figment) -> Result<Self, ConfigError> {
         tables.accounts.check()?;
         tables.password.check()?;
         tables.site.check()?;
@@ -179,11 +196,28 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the host in `site.url`, which is the site's name. It is empty if the address is not
-    /// known.
-    pub(crate) fn site_name(&self) -> &str {
+    /// Returns the site's name: `site.name`, or else the host in `site.url`. It is empty if neither
+    /// is known, which happens only outside the debug profile and without mail.
+    pub fn site_name(&self) -> &str {
+        self.site.name.as_deref().unwrap_or_else(|| self.site_host())
+    }
+
+    /// Returns what somebody tries first who guesses the password of the account of `email`. The
+    /// check of a new password and the strength meter take it from here, so that they agree.
+    #[cfg(feature = "pages")]
+    pub(crate) fn password_context<'c>(&'c self, email: &'c str) -> [&'c str; 3] {
+        [email, self.site_name(), self.site_host()]
+    }
+
+    /// Returns the host in `site.url`, without the port. It is empty if the address is not known.
+    pub(crate) fn site_host(&self) -> &str {
         let url = self.site.url.as_deref().unwrap_or_default();
-        url.split_once("://").map_or("", |(_, host)| host)
+        let host = url.split_once("://").map_or("", |(_, host)| host);
+        // A colon in brackets is a part of an IPv6 address.
+        match host.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => host,
+        }
     }
 
     /// Returns whether mails can be sent: through `mail.url`, or to the dev mailbox.
@@ -200,31 +234,21 @@ impl Config {
     /// Returns an error in the cases of [`from_figment()`](Config::from_figment()), limited to
     /// these keys.
     pub fn of_sessions(figment: &Figment) -> Result<Self, ConfigError> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Site {
-            #[serde(deserialize_with = "site::networks")]
-            trusted_proxies: Vec<ipnet::IpNet>,
-        }
+        Self::from_session_tables(Tables::of_sessions(figment)?, figment)
+    }
 
-        #[derive(Deserialize)]
-        struct Used {
-            #[serde(default)]
-            session: SessionConfig,
-            #[serde(default)]
-            site: Site,
-            secret_key: Option<SecretKey>,
-        }
+    /// Reads the configuration like [`of_sessions()`](Config::of_sessions()), but needs no
+    /// `secret_key`, for a command on sessions.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_session_command(figment: &Figment) -> Result<Self, ConfigError> {
+        let tables = Tables::of_sessions(figment)?;
+        let secret_key = Some(SecretKey::generate());
+        Self::from_session_tables(Tables { secret_key, ..tables }, figment)
+    }
 
-        let used: Used = figment.extract()?;
-        let site = SiteConfig { trusted_proxies: used.site.trusted_proxies, ..Default::default() };
-        let tables = Tables {
-            session: used.session,
-            site,
-            secret_key: used.secret_key,
-            ..Default::default()
-        };
-        tables.check(figment)
+    fn from_session_tables(tables: Tables, figment: &Figment) -> Result<Self, ConfigError> {
+        let place = tables.place.clone();
+        tables.check(figment).map_err(|error| place.of_error(error.with_profile(figment)))
     }
 
     /// Returns the warnings that belong in the log at the start: one line for each risky but
@@ -236,7 +260,12 @@ impl Config {
         if !self.debug {
             warnings.extend(self.password.warning());
         }
-        warnings
+        self.place.of_lines(warnings)
+    }
+
+    /// Returns the warnings about the table `session` alone.
+    pub(crate) fn session_warnings(&self) -> Vec<String> {
+        self.place.of_lines(self.session.warnings(self.debug).collect())
     }
 
     fn mail_warnings(&self) -> impl Iterator<Item = String> {
@@ -261,7 +290,7 @@ impl Config {
 
 /// Returns the values that every configuration begins with, also that of an embedding application.
 pub fn defaults() -> Figment {
-    let url = database::DEFAULT_URL.map(|url| Serialized::default("databases.login.url", url));
+    let url = database::DEFAULT_URL.map(|url| Serialized::default(DATABASE_URL, url));
     url.map_or_else(Figment::new, Figment::from)
 }
 
@@ -319,15 +348,19 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
     }
 
     let keys = figment.extract::<Dict>()?;
-    let is_known = |key: &str| key == "databases" || ROCKET.contains(&key) || TABLES.contains(&key);
-    if let Some(key) = keys.keys().find(|key| !is_known(key)) {
-        let problem = match TABLES.iter().find_map(|table| Some((table, part_of(key, table)?))) {
-            Some((table, part)) => format!("is not a key; write {part} under [default.{table}]"),
-            None => format!(
-                "is not a key; the keys are {}, databases, {}",
-                ROCKET.join(", "),
-                TABLES.join(", ")
-            ),
+    let known: Vec<_> = ROCKET.into_iter().chain(["databases", UNDER]).chain(TABLES).collect();
+    if let Some((key, value)) = keys.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+        let problem = match place_of(key) {
+            Some((table, part)) => {
+                let is_variable = figment
+                    .find_metadata(key)
+                    .is_some_and(|metadata| metadata.name.contains("environment"));
+                match is_variable {
+                    true => format!("is not a key; write {}", as_variable(&table, part, value)),
+                    false => format!("is not a key; write {part} under [default.{table}]"),
+                }
+            }
+            None => mistake::unknown(key, &known),
         };
         return Err(ConfigError::new(key, problem));
     }
@@ -345,8 +378,39 @@ pub fn check_top_level(figment: &Figment) -> Result<(), ConfigError> {
     }
 }
 
-/// Returns the rest of `key` if it begins with the name of `table`, as from the variable
-/// `ROCKET_SESSION_SECURE`.
+/// Returns the table and the rest of `key` if it begins with the table's name, as from the variable
+/// `ROCKET_SESSION_SECURE` or `ROCKET_LOGIN_SESSION_SECURE`.
+fn place_of(key: &str) -> Option<(String, &str)> {
+    let of_table = |key| {
+        let part = |table: &'static str| part_of(key, table).map(|part| (table, part));
+        TABLES.into_iter().find_map(part)
+    };
+    match part_of(key, UNDER).and_then(of_table) {
+        Some((table, part)) => Some((format!("{UNDER}.{table}"), part)),
+        None => of_table(key).map(|(table, part)| (table.to_owned(), part)),
+    }
+}
+
+/// Returns the environment variable that sets the key `part` of `table` to `value`. The value is
+/// shown only if it is no secret.
+fn as_variable(table: &str, part: &str, value: &Value) -> String {
+    let path: Vec<String> = table.split('.').chain([part]).map(str::to_owned).collect();
+    let shown = match value {
+        Value::String(_, text) if !text.contains(['@', '"', '\'']) => Some(format!("\"{text}\"")),
+        Value::Bool(_, value) => Some(value.to_string()),
+        Value::Num(_, number) => number.to_i128().map(|number| number.to_string()),
+        _ => None,
+    };
+    let shown = shown.filter(|_| mistake::is_shown(&path)).unwrap_or_else(|| "…".into());
+    match table.split_once('.') {
+        Some((under, table)) => {
+            format!("ROCKET_{}='{{{table}={{{part}={shown}}}}}'", under.to_uppercase())
+        }
+        None => format!("ROCKET_{}='{{{part}={shown}}}'", table.to_uppercase()),
+    }
+}
+
+/// Returns the rest of `key` if it begins with the name of `table`.
 fn part_of<'k>(key: &'k str, table: &str) -> Option<&'k str> {
     key.strip_prefix(table)?.strip_prefix('_')
 }
@@ -356,7 +420,7 @@ fn part_of<'k>(key: &'k str, table: &str) -> Option<&'k str> {
 fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
     let misplaced = TABLES
         .iter()
-        .chain(&["databases"])
+        .chain(&["databases", UNDER])
         .find(|table| figment.profiles().any(|profile| *profile == **table));
 
     match misplaced {
@@ -368,16 +432,21 @@ fn refuse_misplaced_tables(figment: &Figment) -> Result<(), ConfigError> {
     }
 }
 
+/// Returns how to set a key.
+pub(crate) fn key_fix() -> String {
+    format!("set ROCKET_SECRET_KEY to what `{} secret-key` prints", program::name())
+}
+
 fn secret_key(configured: Option<SecretKey>, debug: bool) -> Result<SecretKey, ConfigError> {
-    const FIX: &str = "set ROCKET_SECRET_KEY to what `rocket-login secret-key` prints";
+    let fix = key_fix();
     match configured.filter(|key| !key.is_zero()) {
         Some(key) if key.is_published() && !debug => {
-            Err(ConfigError::new("secret_key", format!("is published in documentation; {FIX}")))
+            Err(ConfigError::new("secret_key", format!("is published in documentation; {fix}")))
         }
         Some(key) => Ok(key),
         // Logins end with the process, as Rocket's private cookies do.
         None if debug => Ok(SecretKey::generate()),
-        None => Err(ConfigError::new("secret_key", format!("is missing; {FIX}"))),
+        None => Err(ConfigError::new("secret_key", format!("is missing; {fix}"))),
     }
 }
 

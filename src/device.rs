@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use rocket::Request;
-use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
 use crate::db::Connection;
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Lock};
 use crate::token::{Token, TokenId};
 
 /// The longest time that browsers keep a cookie (RFC 6265bis, section 5.5). It starts with the last
@@ -46,7 +45,7 @@ impl DeviceCookie {
 }
 
 /// A device as its owner sees it.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Device {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
@@ -142,9 +141,9 @@ pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Device>, Erro
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_devices WHERE (user_id, id) IN
-            (SELECT user_id, id FROM login_devices WHERE last_seen_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT user_id, id FROM login_devices WHERE last_seen_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now - LIFETIME.as_secs() as Timestamp)
     .bind(limit)
     .execute(db)

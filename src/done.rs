@@ -6,12 +6,15 @@
 
 use std::time::Duration;
 
+use rocket::Request;
+use rocket::http::Cookie;
+
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::cookies::{SealedCookie, SealedCookies};
 use crate::db::Connection;
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Lock};
 use crate::token::TokenId;
 use crate::user::Email;
 
@@ -80,13 +83,31 @@ pub struct Done {
     pub email: Option<Email>,
 }
 
-/// The cookie of a browser that has used a link. It holds the link's id. It is in managed state.
+/// The most links that a browser is recognized by: somebody who gets into an account again may use
+/// three within [`LIFETIME`].
+const MOST_LINKS: usize = 4;
+
+/// The cookie of a browser that has used links. It holds their ids, the latest first. It is in
+/// managed state.
 #[derive(Debug)]
-pub struct DoneCookie(pub SealedCookie);
+pub struct DoneCookie(SealedCookie);
 
 impl DoneCookie {
     pub fn new(config: &Config, cookies: &SealedCookies) -> Self {
         DoneCookie(SealedCookie::new(config, cookies, "done"))
+    }
+
+    /// Returns the ids of the links that this browser has used.
+    pub fn all_of(&self, request: &Request<'_>) -> Vec<String> {
+        let values = self.0.all_of(request).into_iter();
+        values.flat_map(|ids| ids.split('.').map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// Returns the cookie of a browser that has used the link `id`, and `earlier` ones before it.
+    pub fn seal(&self, id: String, earlier: &[String]) -> Cookie<'static> {
+        let ids: Vec<&str> =
+            std::iter::once(&id).chain(earlier).map(String::as_str).take(MOST_LINKS).collect();
+        self.0.seal(&ids.join("."), LIFETIME)
     }
 }
 
@@ -143,9 +164,9 @@ pub async fn forget(db: &mut Connection, id: TokenId) -> Result<(), Error> {
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_done WHERE id IN
-            (SELECT id FROM login_done WHERE expires_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT id FROM login_done WHERE expires_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now)
     .bind(limit)
     .execute(db)

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use rocket::Request;
 use rocket::http::Status;
+use rocket::outcome::Outcome;
+use rocket::request;
 use rocket::response::{self, Responder};
 
 use crate::clock::Timestamp;
+use crate::kept::Kept;
 
 /// When to come back after a 503. A restart or a busy moment is over by then.
 pub(crate) const BUSY_SECONDS: Timestamp = 5;
@@ -19,31 +22,42 @@ pub(crate) const THROTTLED_SECONDS: Timestamp = 600;
 /// Why an act on a session or an account failed on our side.
 ///
 /// An absent value is never an error: "not found" and "not logged in" are `Ok(None)`. Only the
-/// guards [`&User`](crate::User) and [`RecentLogin`](crate::RecentLogin) fail if nobody is logged
-/// in, with [`is_unauthorized()`](Error::is_unauthorized()).
+/// guards of a user fail if nobody is logged in, with [`is_unauthorized()`](Error::is_unauthorized()),
+/// or if the user may not do this, with [`is_forbidden()`](Error::is_forbidden()).
+///
+/// Every guard of this crate fails with `&'r Error`, so that a guard of your own can build on several of
+/// them: [`outcome()`](Error::outcome()) has an example.
 ///
 /// As a [`Responder`] it is logged once and answered by the registered catcher:
 ///
 ///   * `401 Unauthorized` when a guard wants somebody who is logged in, or has
 ///     logged in recently;
-///   * `503 Service Unavailable` when the database or the hashing workers did
+///   * `403 Forbidden` when the user does not have the role that a guard wants;
+///   * `503 Service Unavailable` when the database, the hashing workers or a hook did
 ///     not answer in time;
 ///   * `409 Conflict` when the session was ended while the request ran, or is not the user's;
 ///   * `413 Payload Too Large` when the session's state would grow too large;
 ///   * `429 Too Many Requests` when too many visitors' sessions were begun from
 ///     one address, or something was tried too often;
 ///   * `500 Internal Server Error` when a value is not of the type asked for,
-///     a statement of the application's own is mistaken, or a cookie would have
-///     to be set after the head of the response has gone.
+///     a statement of the application's own is mistaken, the application [says so](Error::other()), or
+///     a cookie would have to be set after the head of the response has gone.
 #[derive(Debug, Clone)]
 pub struct Error(Cause);
 
 /// The error of a guard without a logged-in user.
+#[cfg(feature = "pages")]
 pub(crate) static UNAUTHORIZED: Error = Error(Cause::Unauthorized);
 
+/// The error of a guard that does not let the user in.
+#[cfg(feature = "pages")]
+pub(crate) static FORBIDDEN: Error = Error(Cause::Forbidden);
+
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "pages"), expect(dead_code, reason = "some causes are of accounts"))]
 enum Cause {
     Unauthorized,
+    Forbidden,
     Database(Arc<sqlx::Error>),
     FileGone,
     Overloaded,
@@ -55,13 +69,90 @@ enum Cause {
     Value(String, &'static str),
     /// A mistake in a statement or in its values.
     Statement(Arc<sqlx::Error>),
+    /// A hook of the application took too long.
+    SlowHook(&'static str),
+    /// The application says what has failed.
+    Other(Arc<str>),
 }
 
 impl Error {
+    /// Creates an error of the application's own, such as one that a hook returns. It is answered with 500,
+    /// and `problem` is only in the log.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::Error;
+    ///
+    /// let error = Error::other("the invitation has no workspace");
+    /// assert_eq!(error.status().code, 500);
+    /// ```
+    pub fn other(problem: impl fmt::Display) -> Self {
+        Error(Cause::Other(problem.to_string().into()))
+    }
+
     /// Returns whether a guard failed because nobody is logged in, or has logged in recently. Every
     /// other error of a guard is an outage.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0, Cause::Unauthorized)
+    }
+
+    /// Returns whether a guard failed because the user may not do this.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.0, Cause::Forbidden)
+    }
+
+    /// Returns the error of a guard of your own that does not let this user in. Its answer is `403
+    /// Forbidden`.
+    pub fn forbidden() -> Self {
+        Error(Cause::Forbidden)
+    }
+
+    /// Returns the outcome of a guard of your own that fails with this error and its
+    /// [`status()`](Error::status()). A failure on our side is logged.
+    ///
+    /// # Examples
+    ///
+    /// A guard that loads the user's profile from a table of the application:
+    ///
+    /// ```rust
+    /// use rocket::outcome::{Outcome, try_outcome};
+    /// use rocket::request::{self, FromRequest, Request};
+    /// use rocket_login::{Db, Error, User, sql};
+    ///
+    /// struct Profile<'r> {
+    ///     user: &'r User,
+    ///     nickname: String,
+    /// }
+    ///
+    /// # #[cfg(feature = "pages")]
+    /// #[rocket::async_trait]
+    /// impl<'r> FromRequest<'r> for Profile<'r> {
+    ///     type Error = &'r Error;
+    ///
+    ///     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, &'r Error> {
+    ///         let user = try_outcome!(request.guard::<&User>().await);
+    ///         let db = try_outcome!(request.guard::<&Db>().await);
+    ///         match nickname(db, user).await {
+    ///             Ok(nickname) => Outcome::Success(Profile { user, nickname }),
+    ///             Err(error) => error.outcome(request),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// async fn nickname(db: &Db, user: &User) -> Result<String, Error> {
+    ///     let select = sql::query_scalar("SELECT nickname FROM profiles WHERE user_id = $1");
+    ///     Ok(select.bind(user.id).fetch_one(&mut db.read().await?).await?)
+    /// }
+    /// ```
+    pub fn outcome<'r, T>(self, request: &'r Request<'_>) -> request::Outcome<T, &'r Error> {
+        let status = self.status();
+        if status.class().is_server_error() {
+            log::error!("{self}");
+        }
+        // The cache keeps one value of each type, and another guard may have failed already.
+        let kept: &Kept<Error> = request.local_cache(Kept::default);
+        Outcome::Error((status, kept.add(self)))
     }
 
     /// Returns whether the session was ended while the request ran: by a log-out, on another
@@ -87,7 +178,9 @@ impl Error {
         let seconds = match self.0 {
             Cause::Throttled(seconds) => seconds.max(1),
             Cause::TooMany => THROTTLED_SECONDS,
-            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => BUSY_SECONDS,
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded | Cause::SlowHook(_) => {
+                BUSY_SECONDS
+            }
             _ => return None,
         };
         Some(Duration::from_secs(seconds.unsigned_abs()))
@@ -98,12 +191,23 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self.0 {
             Cause::Unauthorized => "log_in_required",
-            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => "unavailable",
+            Cause::Forbidden => "forbidden",
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded | Cause::SlowHook(_) => {
+                "unavailable"
+            }
             Cause::Ended => "session_ended",
             Cause::TooLarge => "state_too_large",
             Cause::TooMany => "too_many_sessions",
             Cause::Throttled(_) => "throttled",
-            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) => "internal",
+            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) | Cause::Other(_) => "internal",
+        }
+    }
+
+    /// Writes the error to the log.
+    pub(crate) fn log(&self) {
+        match self.status().class().is_server_error() {
+            true => log::error!("{self}"),
+            false => log::warn!("{self}"),
         }
     }
 
@@ -126,6 +230,7 @@ impl Error {
     }
 
     /// The visitor may try again after this many seconds.
+    #[cfg(feature = "pages")]
     pub(crate) fn throttled(seconds: Timestamp) -> Self {
         Error(Cause::Throttled(seconds))
     }
@@ -140,7 +245,14 @@ impl Error {
         Error(Cause::Value(key.to_owned(), std::any::type_name::<T>()))
     }
 
+    /// The hook `name` of the application was given up.
+    #[cfg(feature = "pages")]
+    pub(crate) fn slow_hook(name: &'static str) -> Self {
+        Error(Cause::SlowHook(name))
+    }
+
     /// Every hashing worker was busy for as long as a request may wait.
+    #[cfg(feature = "pages")]
     pub(crate) fn overloaded() -> Self {
         Error(Cause::Overloaded)
     }
@@ -152,6 +264,7 @@ impl Error {
     }
 
     /// Returns whether the statement broke the unique constraint of `users.email`.
+    #[cfg(feature = "pages")]
     pub(crate) fn is_duplicate_email(&self) -> bool {
         match &self.0 {
             Cause::Statement(error) => error.as_database_error().is_some_and(|error| {
@@ -166,12 +279,17 @@ impl Error {
     /// Returns the status of the answer.
     pub fn status(&self) -> Status {
         match self.0 {
-            Cause::Database(_) | Cause::FileGone | Cause::Overloaded => Status::ServiceUnavailable,
+            Cause::Database(_) | Cause::FileGone | Cause::Overloaded | Cause::SlowHook(_) => {
+                Status::ServiceUnavailable
+            }
             Cause::Unauthorized => Status::Unauthorized,
+            Cause::Forbidden => Status::Forbidden,
             Cause::Ended => Status::Conflict,
             Cause::TooLarge => Status::PayloadTooLarge,
             Cause::TooMany | Cause::Throttled(_) => Status::TooManyRequests,
-            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) => Status::InternalServerError,
+            Cause::TooLate | Cause::Value(..) | Cause::Statement(_) | Cause::Other(_) => {
+                Status::InternalServerError
+            }
         }
     }
 }
@@ -180,6 +298,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
+            Cause::Forbidden => f.write_str("the user may not do this"),
             Cause::Database(error) => match &**error {
                 // It is one of ours, which says everything.
                 sqlx::Error::Configuration(problem) => write!(f, "{problem}"),
@@ -196,6 +315,8 @@ impl fmt::Display for Error {
                 write!(f, "the session's value {key:?} is not of the type {kind}")
             }
             Cause::Statement(error) => write!(f, "a statement failed: {error}"),
+            Cause::SlowHook(name) => write!(f, "the hook `{name}` took longer than two seconds"),
+            Cause::Other(problem) => f.write_str(problem),
         }
     }
 }
@@ -211,6 +332,7 @@ impl std::error::Error for Error {
 
 /// What an error says about itself, for the catcher. It is in the request's local cache.
 #[derive(Debug, Default)]
+#[cfg_attr(not(feature = "pages"), expect(dead_code, reason = "our catchers read it"))]
 pub(crate) struct Said {
     /// A stable name for a program.
     pub code: Option<&'static str>,
@@ -250,10 +372,7 @@ impl<'r> Responder<'r, 'static> for Error {
         if let Cause::Throttled(seconds) = self.0 {
             request.local_cache(|| RetryAfter(Some(seconds)));
         }
-        match status.class().is_server_error() {
-            true => log::error!("{self}"),
-            false => log::warn!("{self}"),
-        }
+        self.log();
         Err(status)
     }
 }

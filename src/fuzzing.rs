@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::cookies::SealedCookies;
 use crate::password::PasswordHash;
 use crate::token::Token;
+use crate::web::{Encoding, parse_form};
 
 #[derive(FromForm)]
 struct Typed {
@@ -19,7 +20,16 @@ struct Typed {
 
 /// Reads the body of a form.
 pub fn form(body: &[u8]) -> Result<(String, Option<String>), Status> {
-    crate::web::parse_form(body).map(|Typed { email, password }| (email, password))
+    read(Encoding::UrlEncoded, body)
+}
+
+/// Reads the body of a form that is sent as JSON.
+pub fn json_form(body: &[u8]) -> Result<(String, Option<String>), Status> {
+    read(Encoding::Json, body)
+}
+
+fn read(encoding: Encoding, body: &[u8]) -> Result<(String, Option<String>), Status> {
+    parse_form(encoding, body).map(|Typed { email, password }| (email, password))
 }
 
 /// Opens a cookie with a key of its own, and returns the token in it.

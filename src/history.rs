@@ -3,17 +3,23 @@
 
 mod kind;
 mod line;
+mod polled;
+
+use std::fmt;
 
 use serde::Serialize;
 
-use crate::client::{Client, device_name};
+use crate::client::{Client, device_name, is_operator};
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Lock};
 
 pub use kind::EventKind;
 pub(crate) use line::Line;
+#[cfg(feature = "cli")]
+pub(crate) use line::TARGET;
+pub(crate) use polled::Polled;
 
 /// How many seconds an event is kept: 180 days.
 const KEPT: Timestamp = 180 * 24 * 60 * 60;
@@ -24,6 +30,9 @@ const KEPT: Timestamp = 180 * 24 * 60 * 60;
 /// to push out the event of their own log-in.
 const KEPT_OF_A_KIND: i64 = 100;
 const KEPT_OF_STRANGERS: i64 = 20;
+
+/// The detail of a log-in from a device that was not known. No role has such a name.
+pub(crate) const NEW_DEVICE: &str = "new_device";
 
 /// An event in the history of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,27 +48,52 @@ pub struct Event {
     pub ip_address: String,
     /// The `User-Agent` that the browser sent.
     pub user_agent: String,
+    /// What the event is about, if its kind does not say it all: the name of the role that was
+    /// granted or revoked, or `new_device` for a log-in from a device that was not known. It is
+    /// empty for all other events.
+    pub detail: String,
 }
 
-/// Adds an event, and deletes the oldest ones beyond the limit. `user_id` is `None` for an address
+impl Event {
+    /// Returns whether it is a log-in from a device that was not known.
+    pub(crate) fn is_from_new_device(&self) -> bool {
+        self.detail == NEW_DEVICE
+    }
+}
+
+/// Describes the event in words, for the user.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.detail {
+            "" => self.kind.fmt(f),
+            NEW_DEVICE => write!(f, "{} from a new device", self.kind),
+            detail => write!(f, "{}: {detail}", self.kind),
+        }
+    }
+}
+
+/// Adds an event of a kind, with its detail or `""`, and deletes the oldest ones beyond the limit. `user_id` is `None` for an address
 /// without an account, and the work stays equal, so that the time reveals nothing (user
 /// enumeration). If the account is deleted at the same time, the event belongs to no account.
 pub(crate) async fn insert(
     db: &mut Connection,
     user_id: Option<i64>,
-    kind: EventKind,
+    (kind, detail): (EventKind, &str),
     client: &Client,
     now: Timestamp,
 ) -> Result<(), Error> {
     sql::query(
-        "INSERT INTO login_events (user_id, kind, created_at, ip_address, user_agent)
-         VALUES ((SELECT id FROM users WHERE id = $1 /*pg FOR KEY SHARE*/), $2, $3, $4, $5)",
+        "INSERT INTO login_events (user_id, kind, created_at, ip_address, user_agent, detail)
+         VALUES ((SELECT id FROM users WHERE id = $1 $lock), $2, $3, $4, $5, $6)",
     )
+    .locking(Lock::KeyShare)
     .bind(user_id)
     .bind(kind.name())
     .bind(now)
     .bind(client.ip_address())
     .bind(&client.user_agent)
+    .bind(detail)
+    .surely()
     .defer(&mut *db)
     .await?;
 
@@ -111,8 +145,8 @@ pub(crate) async fn list(
     newest: i64,
     limit: u32,
 ) -> Result<Part, Error> {
-    let rows: Vec<(i64, String, Timestamp, String, String)> = sql::query_as(
-        "SELECT id, kind, created_at, ip_address, user_agent FROM login_events
+    let rows: Vec<(i64, String, Timestamp, String, String, String)> = sql::query_as(
+        "SELECT id, kind, created_at, ip_address, user_agent, detail FROM login_events
          WHERE user_id = $1 AND id <= $2 ORDER BY id DESC LIMIT $3",
     )
     .bind(user_id)
@@ -121,9 +155,14 @@ pub(crate) async fn list(
     .fetch_all(db)
     .await?;
     let oldest = rows.last().map(|(id, ..)| *id);
-    let event = |(_, kind, at, ip_address, user_agent): (_, String, _, _, String)| {
+    let event = |row: (_, String, _, String, String, _)| {
+        let (_, kind, at, mut ip_address, user_agent, detail) = row;
+        if is_operator(&user_agent) {
+            // Where an administrator works is nothing for the user. It is in the row and the log.
+            ip_address.clear();
+        }
         let (kind, device) = (EventKind::parse(&kind)?, device_name(&user_agent));
-        Some(Event { kind, at, device, ip_address, user_agent })
+        Some(Event { kind, at, device, ip_address, user_agent, detail })
     };
     Ok(Part { events: rows.into_iter().filter_map(event).collect(), oldest })
 }
@@ -149,9 +188,9 @@ pub(crate) async fn failures(db: &mut Connection, user_id: i64) -> Result<i64, E
 pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_events WHERE id IN
-            (SELECT id FROM login_events WHERE created_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT id FROM login_events WHERE created_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now - KEPT)
     .bind(limit)
     .execute(db)
@@ -160,6 +199,7 @@ pub(crate) async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Re
 }
 
 /// When something last happened, by the clock of then. 0: never.
+#[cfg(feature = "cli")]
 pub(crate) async fn latest_event(db: &mut Connection) -> Result<Timestamp, Error> {
     let latest = sql::query_scalar(
         "SELECT coalesce(max(at), 0) FROM (SELECT max(created_at) AS at FROM login_events

@@ -1,7 +1,7 @@
 //! Links in mails. Each has one purpose and is used once.
 
 use crate::db::Connection;
-use crate::sql;
+use crate::sql::{self, Lock};
 
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -58,6 +58,8 @@ pub struct Link {
     pub email: Email,
     /// The password that was chosen at a sign-up.
     pub password_hash: Option<PasswordHash>,
+    /// What else the sign-up has to remember, sealed.
+    pub sign_up: Option<String>,
     /// `true` if nobody else may take the address while the link is good.
     pub is_kept: bool,
     /// `true` if its user reads the mail of the address. `false`: the operator has printed the
@@ -67,16 +69,19 @@ pub struct Link {
     pub expires_at: Timestamp,
 }
 
-type Row = (String, Option<i64>, String, Option<String>, bool, bool, Timestamp, Timestamp);
+type Row =
+    (String, Option<i64>, String, Option<String>, Option<String>, bool, bool, Timestamp, Timestamp);
 
 impl Link {
     fn of(row: Row) -> Option<Self> {
-        let (purpose, user_id, email, hash, is_kept, is_mailed, created_at, expires_at) = row;
+        let (purpose, user_id, email, hash, sign_up, is_kept, is_mailed, created_at, expires_at) =
+            row;
         Some(Link {
             purpose: Purpose::parse(&purpose)?,
             user_id,
             email: Email::from_stored(email),
             password_hash: hash.map(PasswordHash::from_stored),
+            sign_up,
             is_kept,
             is_mailed,
             created_at,
@@ -119,15 +124,16 @@ pub async fn insert(db: &mut Connection, token: &Token, link: &Link) -> Result<(
     };
 
     sql::query(
-        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, is_kept, is_mailed,
+        "INSERT INTO login_tokens (id, user_id, purpose, email, password_hash, sign_up, is_kept, is_mailed,
                                    created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(token.id())
     .bind(link.user_id)
     .bind(link.purpose.name())
     .bind(link.email.as_str())
     .bind(link.password_hash.as_ref().map(PasswordHash::as_str))
+    .bind(link.sign_up.as_deref())
     .bind(link.is_kept)
     .bind(link.is_mailed)
     .bind(link.created_at)
@@ -145,7 +151,8 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Option<Link>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT purpose, user_id, email, password_hash, is_kept, is_mailed, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, sign_up, is_kept, is_mailed, created_at,
+                expires_at
          FROM login_tokens WHERE id = $1 AND expires_at > $2",
     )
     .bind(id)
@@ -195,7 +202,8 @@ pub async fn end_later_not_me(
 /// Returns every link of the user.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error> {
     let rows: Vec<Row> = sql::query_as(
-        "SELECT purpose, user_id, email, password_hash, is_kept, is_mailed, created_at, expires_at
+        "SELECT purpose, user_id, email, password_hash, sign_up, is_kept, is_mailed, created_at,
+                expires_at
          FROM login_tokens WHERE user_id = $1 ORDER BY number",
     )
     .bind(user_id)
@@ -208,9 +216,9 @@ pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Link>, Error>
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_tokens WHERE id IN
-            (SELECT id FROM login_tokens WHERE expires_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT id FROM login_tokens WHERE expires_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now)
     .bind(limit)
     .execute(db)

@@ -3,18 +3,24 @@
 //! A mail is written into the table `login_mails` in the transaction that it announces, and is sent
 //! afterwards in the background. So a slow or dead mail server delays no page and loses no mail.
 
+mod failure;
 mod letter;
 mod mailbox;
+#[cfg(feature = "mail")]
+mod message;
 mod outbox;
 mod sender;
-#[expect(deprecated, reason = "lettre's stream is the way to its TLS without its conversation")]
+#[cfg_attr(not(feature = "mail"), path = "mail/without_smtp.rs")]
+#[cfg_attr(
+    feature = "mail",
+    expect(deprecated, reason = "lettre's stream is the way to its TLS without its conversation")
+)]
 mod smtp;
 mod templates;
 
 use std::fmt;
 use std::sync::Arc;
 
-use lettre::message::Mailbox;
 use rocket::tokio::sync::Notify;
 
 use crate::base::Base;
@@ -26,14 +32,11 @@ use crate::error::Error;
 use crate::token::Token;
 
 pub use letter::{Content, Letter};
-pub use mailbox::received;
-pub use outbox::{list, sweep};
+pub use mailbox::{Received, received};
+pub use outbox::{Listed, list, sweep};
 pub use sender::fairing as sender;
-pub use smtp::{Smtp, name};
-pub use templates::{Templates, style};
-
-/// The sender that the dev mailbox shows if none is configured.
-const DEV_SENDER: &str = "rocket-login <no-reply@localhost>";
+pub use smtp::Smtp;
+pub use templates::{Site, Templates, with_samples};
 
 /// Writes mails into the outbox. It is in managed state; clones write to the same outbox.
 #[derive(Clone)]
@@ -45,8 +48,8 @@ struct Post {
     templates: Templates,
     /// The start of every link: `site.url`, and the path at which the pages are mounted.
     origin: String,
+    site: Site,
     base: Base,
-    from: Mailbox,
     /// The mail server. `None` means that nothing is sent, and that the dev mailbox shows the
     /// mails.
     smtp: Option<Smtp>,
@@ -67,18 +70,13 @@ impl Mail {
             return Ok(Mail::off());
         };
 
-        let server = config.mail.server()?;
-        let from = match config.mail.from {
-            None if server.is_none() => DEV_SENDER.parse().expect("a mailbox"),
-            _ => config.mail.sender()?,
-        };
         Ok(Mail(Some(Arc::new(Post {
             cookies: SealedCookies::new(config),
             templates: Templates::default(),
             origin: origin.clone(),
+            site: Site::of(config),
             base,
-            from,
-            smtp: server.map(|server| Smtp::new(server, name(origin))).transpose()?,
+            smtp: Smtp::of(config)?,
             keeps_sent: config.debug,
             queued: Notify::new(),
         }))))
@@ -141,11 +139,6 @@ impl Mail {
 impl Post {
     fn page(&self, path: &str) -> String {
         format!("{}{}", self.origin, self.base.join(path))
-    }
-
-    /// Returns the host in the site's address, which is its name.
-    fn site(&self) -> &str {
-        self.origin.split_once("://").map_or(&self.origin, |(_, host)| host)
     }
 }
 

@@ -18,7 +18,7 @@ mod prometheus;
 
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 
 #[cfg(feature = "prometheus")]
 pub use prometheus::prometheus;
@@ -66,6 +66,7 @@ pub enum MailEvent {
     Dropped,
 }
 
+#[cfg(feature = "pages")]
 pub(crate) fn mail(event: MailEvent) {
     let name = match event {
         MailEvent::Sent => "sent",
@@ -87,9 +88,10 @@ pub(crate) fn panicked(task: &'static str) {
     counter!("rocket_login_panics_total", "task" => task).increment(1);
 }
 
+#[cfg(feature = "postgres")]
 pub(crate) fn connections(used: usize, idle: usize) {
-    gauge!("rocket_login_connections", "state" => "used").set(used as f64);
-    gauge!("rocket_login_connections", "state" => "idle").set(idle as f64);
+    metrics::gauge!("rocket_login_connections", "state" => "used").set(used as f64);
+    metrics::gauge!("rocket_login_connections", "state" => "idle").set(idle as f64);
 }
 
 pub(crate) fn looked_up(start: Instant) {

@@ -3,39 +3,55 @@
 mod account;
 mod activity;
 mod assets;
+mod content;
 mod delete;
 mod email;
 mod errors;
+mod escape;
 mod export;
 mod health;
 mod home;
+mod icon;
+mod landing;
 pub(crate) mod login;
 mod logout;
 mod mailbox;
+mod mailed_token;
+mod manifest;
 mod not_me;
 mod notices;
 mod page;
 mod password;
+mod prepared;
 pub(crate) mod reauthenticate;
 mod register;
 mod reset;
 mod sessions;
+mod sources;
 mod strength;
 mod templates;
+mod typed;
 mod verify;
 mod well_known;
 
 use rocket::{Route, routes as routes_of};
 
-use crate::web::FieldErrors;
-use page::{Html, Page, Rejection, wrong_password};
+use crate::base::Base;
+use crate::web::{self, FieldErrors};
+use page::{Html, Page, Rejection, View, wrong_password};
 
 pub use errors::{catchers, log_in_catcher};
+pub use icon::Icon;
+pub use landing::{Landing, Pages};
 pub use templates::{Customize, Engines, Rendered, fairing as templates};
+pub use typed::TypedEmailCookie;
 
-/// Returns the routes of all pages.
-pub fn routes() -> Vec<Route> {
-    routes_of![
+/// The rank of our routes for paths at which an application has its own front page or files.
+pub const LAST: isize = 100;
+
+/// Returns the routes of all pages under `base`.
+pub fn routes(base: &Base) -> Vec<Route> {
+    let mut routes = routes_of![
         home::home,
         register::form,
         register::submit,
@@ -52,7 +68,6 @@ pub fn routes() -> Vec<Route> {
         reset::set,
         verify::form,
         verify::submit,
-        verify::submit_nothing,
         not_me::form,
         not_me::submit,
         account::account,
@@ -75,15 +90,21 @@ pub fn routes() -> Vec<Route> {
         health::readyz,
         assets::asset,
         assets::favicon,
-    ]
+        assets::touch_icon,
+        manifest::manifest,
+    ];
+    if base.as_str().is_empty() {
+        routes.extend(routes_of![well_known::robots]);
+    }
+    web::ours(routes)
 }
 
 /// Returns the routes that only the debug profile has.
 pub fn dev_routes() -> Vec<Route> {
-    routes_of![mailbox::list, mailbox::show]
+    web::ours(routes_of![mailbox::list, mailbox::show])
 }
 
 /// Returns the routes below `/.well-known`, which stay there wherever the pages are mounted.
 pub fn well_known_routes() -> Vec<Route> {
-    routes_of![well_known::change_password]
+    web::ours(routes_of![well_known::change_password])
 }

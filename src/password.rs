@@ -1,5 +1,6 @@
 //! Passwords: the policy that they must pass, and how they are hashed.
 
+mod argon2id;
 mod breached;
 mod hash;
 mod hasher;
@@ -15,7 +16,9 @@ use zeroize::Zeroizing;
 use crate::config::PasswordConfig;
 use crate::error::Error;
 
-pub use hash::PasswordHash;
+#[cfg(feature = "testing")]
+pub(crate) use argon2id::Params;
+pub use hash::{PasswordHash, PasswordHashError};
 pub use hasher::{Hasher, Verdict};
 pub use strength::Strength;
 

@@ -57,9 +57,29 @@ pub fn is_as_specific<'s>(
     candidate.next().is_none()
 }
 
+/// Returns whether two paths of routes are the same, whatever their `<dynamic>` segments are called.
+pub fn is_same_path<'s>(
+    path: impl Iterator<Item = &'s str>,
+    other: impl Iterator<Item = &'s str>,
+) -> bool {
+    fn without_name(segment: &str) -> &str {
+        match segment {
+            segment if is_trailing(segment) => "<..>",
+            segment if is_dynamic(segment) => "<>",
+            segment => segment,
+        }
+    }
+    path.map(without_name).eq(other.map(without_name))
+}
+
 /// Returns the segments of a route's path: `notes`, `<id>` or `<path..>`.
 pub fn segments<'r>(route: &'r RouteUri<'_>) -> impl Iterator<Item = &'r str> {
-    route.path().split('/').filter(|segment| !segment.is_empty())
+    segments_of(route.path())
+}
+
+/// Returns the segments of `path`.
+pub fn segments_of(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 fn is_dynamic(segment: &str) -> bool {

@@ -5,8 +5,13 @@ mod clocks;
 mod flash;
 mod group;
 mod guard;
+mod key;
 pub(crate) mod life;
+mod lookup;
+#[cfg(feature = "pages")]
+mod of_user;
 mod response;
+mod seen;
 mod state;
 pub(crate) mod store;
 mod sweep;
@@ -14,6 +19,10 @@ pub(crate) mod value;
 
 pub use flash::{Flash, FlashCookie};
 pub use guard::{Session, Sessions};
+pub use key::{AnyKey, Key, KeyOf};
+#[cfg(feature = "pages")]
 pub(crate) use life::Started;
 pub use response::fairing as cookie_sender;
-pub use sweep::{fairing as sweeper, sweep};
+pub use sweep::fairing as sweeper;
+#[cfg(feature = "testing")]
+pub use sweep::sweep;

@@ -21,25 +21,33 @@
 //!
 //! # Texts and values
 //!
-//! Write values as `$1`, `$2`. The content of a comment `/*pg … */` is only for PostgreSQL, in a
-//! write transaction: `SELECT … /*pg FOR UPDATE*/` locks the row there, while the one writer of
-//! SQLite has locked the whole file. Cast a value that is not of one of the four kinds of
-//! [`Value`], such as PostgreSQL's `sum()` of integers.
+//! Write values as `$1`, `$2`. Cast a value that is not of one of the four kinds of [`Value`], such
+//! as PostgreSQL's `sum()` of integers. Write `$lock` where a [`Lock`] belongs, which PostgreSQL
+//! needs: there, others write while a transaction of yours is open.
 //!
-//! If a statement names `sessions` or `users`, everything that was cached of them is read again.
-//! Two kinds of triggers of your own go unnoticed: on SQLite, one that changes these tables; on
-//! PostgreSQL, one (`BEFORE UPDATE`) that gives a session another state than the one that is being
-//! stored. Set `session.cache = false` if you have one.
+//! # Our tables
+//!
+//! Sessions are kept in memory with their users. A change of `sessions` or `users` by a statement of
+//! yours is noticed: on SQLite with the commit, and on PostgreSQL some milliseconds after it, as a
+//! change by another program is. Call
+//! [`Transaction::changes_sessions()`](crate::Transaction::changes_sessions()) if the next request
+//! must see it on PostgreSQL too. Your own tables may have any name.
+//!
+//! One kind of trigger of your own goes unnoticed on PostgreSQL: one (`BEFORE UPDATE`) that gives a
+//! session another state than the one that is being stored. Set `session.cache = false` if you have
+//! one.
 
 mod drivers;
+mod lock;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Type};
 
+pub(crate) use drivers::{PgArguments, PgConnection, PgRow, Postgres};
 pub(crate) use drivers::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+pub use lock::Lock;
 
 /// Makes a statement that is run for its effect.
 ///
@@ -112,13 +120,23 @@ pub fn query_scalar<'q, T>(text: &'static str) -> Query<'q, T, First> {
 pub struct Query<'q, T, R> {
     pub(crate) text: Cow<'static, str>,
     pub(crate) values: Vec<Value<'q>>,
-    pub(crate) is_declared: bool,
-    pub(crate) is_sure: bool,
+    pub(crate) promises: Promises,
+    lock: Option<Lock>,
     read: PhantomData<fn(R) -> T>,
+}
+
+/// What a caller promises of a statement of ours.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Promises {
+    /// The caller says which sessions it changes.
+    pub is_declared: bool,
+    /// Each row that it counts or returns differs from the row before.
+    pub is_sure: bool,
 }
 
 /// A value of a statement, which [`Query::bind()`] makes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Value<'q> {
     /// A number, `BIGINT` in PostgreSQL.
     Integer(Option<i64>),
@@ -196,7 +214,8 @@ where
 
 impl<'q, T, R> Query<'q, T, R> {
     fn new(text: Cow<'static, str>) -> Self {
-        Query { text, values: Vec::new(), is_declared: false, is_sure: false, read: PhantomData }
+        let (values, promises, lock) = (Vec::new(), Promises::default(), None);
+        Query { text, values, promises, lock, read: PhantomData }
     }
 
     /// Binds the next value: first `$1`, then `$2`.
@@ -215,29 +234,60 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
-    /// Promises that the caller reports the changed sessions through `Connection::effects()`.
-    /// Otherwise every session counts as changed.
-    pub(crate) fn declared(mut self) -> Self {
-        self.is_declared = true;
+    /// Locks the rows that the statement finds, until the transaction ends. The text must have
+    /// `$lock` where the lock belongs: at its end, or at the end of the subquery that finds them.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # use rocket_login::sql::Lock;
+    /// # async fn example(db: &Db) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// // Several instances clear up at once, and none waits for another.
+    /// sql::query("DELETE FROM notes WHERE id IN (SELECT id FROM notes WHERE is_old $lock)")
+    ///     .locking(Lock::UpdateSkipLocked)
+    ///     .execute(&mut tx)
+    ///     .await?;
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn locking(mut self, lock: Lock) -> Self {
+        self.lock = Some(lock);
         self
     }
 
-    /// Promises that each row that the statement returns or counts differs from the row before.
+    /// Promises that the caller says which sessions it changes
+    /// ([`Connection::changed()`](crate::Connection::changed)), or that no kept session shows it. A
+    /// row of `sessions` or `users` that changes without this promise makes every session count as
+    /// changed.
+    pub(crate) fn declared(mut self) -> Self {
+        self.promises.is_declared = true;
+        self
+    }
+
+    /// Promises that each row that the statement returns or counts differs from the row before, so
+    /// SQLite writes it. Without this promise a commit has to ask SQLite whose it is.
     pub(crate) fn surely(mut self) -> Self {
-        self.is_sure = true;
+        self.promises.is_sure = true;
         self
     }
 
     /// Returns the statement with values that it owns, to be run for its effect.
     pub(crate) fn into_owned(self) -> Query<'static, (), Whole> {
-        let Query { text, values, is_declared, is_sure, .. } = self;
+        let Query { text, values, promises, lock, .. } = self;
         let values = values.into_iter().map(Value::into_owned).collect();
-        Query { text, values, is_declared, is_sure, read: PhantomData }
+        Query { text, values, promises, lock, read: PhantomData }
     }
 
     pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
-        let query = sqlx::query_with(text(self.text, how.is_write), postgres(self.values)?);
-        Ok(query.persistent(how.is_named))
+        let text = sql_str(lock::placed(self.text, self.lock, how.is_write)?);
+        Ok(sqlx::query_with(text, postgres(self.values)?).persistent(how.is_named))
+    }
+
+    /// Returns the text for SQLite, and its values.
+    pub(crate) fn for_sqlite(self) -> Result<(Cow<'static, str>, Vec<Value<'q>>), sqlx::Error> {
+        Ok((lock::placed(self.text, self.lock, false)?, self.values))
     }
 }
 
@@ -254,23 +304,11 @@ pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     rows.join(", ")
 }
 
-/// Returns the text as the database gets it.
-pub(crate) fn text(text: Cow<'static, str>, is_postgres_write: bool) -> SqlStr {
-    let text = match is_postgres_write && text.contains("/*pg ") {
-        true => Cow::Owned(with_comments(&text)),
-        false => text,
-    };
+pub(crate) fn sql_str(text: Cow<'static, str>) -> SqlStr {
     match text {
         Cow::Borrowed(text) => text.into_sql_str(),
         Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
-}
-
-/// Makes the comments for PostgreSQL part of the text, and leaves the others.
-fn with_comments(text: &str) -> String {
-    let mut parts = text.split("/*pg ");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |made, part| made + &part.replacen("*/", "", 1))
 }
 
 pub(crate) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx::Error> {
@@ -338,23 +376,4 @@ value! {
     Vec<u8> => |value| Value::Bytes(Some(value.into()));
     Option<&'q [u8]> => |value| Value::Bytes(value.map(Cow::from));
     Option<Vec<u8>> => |value| Value::Bytes(value.map(Cow::from));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sql_for_postgresql_alone_is_used_only_in_its_write_transactions() {
-        const LOCKING: &str = "SELECT 1 FROM users WHERE id = $1 /*pg FOR UPDATE*/";
-
-        assert_eq!(
-            text(LOCKING.into(), true).as_str(),
-            "SELECT 1 FROM users WHERE id = $1 FOR UPDATE"
-        );
-        assert_eq!(text(LOCKING.into(), false).as_str(), LOCKING);
-        const OTHER: &str = "SELECT /* why */ 1 /*pg FOR UPDATE*/ -- */";
-        assert_eq!(text(OTHER.into(), true).as_str(), "SELECT /* why */ 1 FOR UPDATE -- */");
-        assert_eq!(text("SELECT 1".into(), true).as_str(), "SELECT 1");
-    }
 }

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::config::ThrottleConfig;
 use crate::db::Connection;
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Lock};
 use crate::sql::{places, places_of_rows};
 
 /// The age in seconds at which an attempt without an outcome counts as abandoned: the process died.
@@ -191,8 +191,9 @@ pub async fn settle(
 pub async fn forget_account(db: &mut Connection, account: Key) -> Result<(), Error> {
     sql::query(
         "DELETE FROM login_throttle WHERE key IN
-            (SELECT key FROM login_throttle WHERE account = $1 ORDER BY key /*pg FOR UPDATE*/)",
+            (SELECT key FROM login_throttle WHERE account = $1 ORDER BY key $lock)",
     )
+    .locking(Lock::Update)
     .bind(account.as_bytes())
     .execute(db)
     .await?;
@@ -203,9 +204,9 @@ pub async fn forget_account(db: &mut Connection, account: Key) -> Result<(), Err
 pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
     let expired = sql::query(
         "DELETE FROM login_throttle WHERE key IN
-            (SELECT key FROM login_throttle WHERE expires_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT key FROM login_throttle WHERE expires_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now)
     .bind(limit)
     .execute(db)
@@ -231,8 +232,9 @@ pub async fn shrink(
         "DELETE FROM login_throttle WHERE key IN
             (SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
                  AND (pending = 0 OR updated_at <= $4)
-             ORDER BY failures, expires_at LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/)",
+             ORDER BY failures, expires_at LIMIT $3 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(config.failure_limit)
     .bind(now)
     .bind(limit)

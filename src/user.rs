@@ -1,6 +1,8 @@
 //! Users, who can log in.
 
 mod email;
+mod roles;
+#[cfg(feature = "pages")]
 pub(crate) mod store;
 
 use serde::Serialize;
@@ -8,6 +10,9 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 
 pub use email::{Email, EmailError};
+#[cfg(feature = "pages")]
+pub(crate) use roles::name_of;
+pub use roles::{Role, RoleName, RoleNameError, Roles};
 
 /// The logged-in user, as the request guard `&User`.
 ///
@@ -31,6 +36,12 @@ pub use email::{Email, EmailError};
 /// `Option<&User>` is for pages that everybody may see. During an outage it is `None` as well. If
 /// that matters, take [`&Session`](crate::Session) and ask its [`user()`](crate::Session::user()).
 ///
+/// [`HasRole`](crate::HasRole) is for users who have a role. A guard of your own can build on this one:
+/// [`Error::outcome()`](crate::Error::outcome()) has an example.
+///
+/// It is the user as the session was read with them: a change during the request does not change it,
+/// and a stream keeps it after a log-out.
+///
 /// A [`Sentinel`](rocket::Sentinel) stops the launch when [`stage()`](crate::stage()) is not
 /// attached.
 ///
@@ -40,6 +51,7 @@ pub use email::{Email, EmailError};
 /// # use rocket::get;
 /// use rocket_login::User;
 ///
+/// # #[cfg(feature = "pages")]
 /// #[get("/dashboard")]
 /// fn dashboard(user: &User) -> String {
 ///     format!("Hello, {}!", user.email)
@@ -56,4 +68,6 @@ pub struct User {
     pub created_at: Timestamp,
     /// When the address was confirmed, in seconds since 1970. `None`: not yet.
     pub verified_at: Option<Timestamp>,
+    /// What the user may do beyond others. The guard [`HasRole`](crate::HasRole) asks for one.
+    pub roles: Roles,
 }

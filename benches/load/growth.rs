@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use crate::home::{Client, Home, cookie, log_in};
+use crate::home::{Client, Home, cookie, log_in, now};
 use crate::servers::program::Program;
 use crate::table::{Report, milliseconds, thousands};
 use crate::wrk::{Load, median};
-use crate::{rows, sessions};
+use crate::{rows, sessions, traffic};
 
 /// The number of sessions of a user who logs out everywhere.
 const OF_ONE: u64 = 10_000;
@@ -27,6 +27,7 @@ pub fn measure(report: &mut Report, page: &Load, home: &Home, count: u64, second
     sessions::pages(report, page, home, &cookies, &note, seconds);
     sessions::writes(report, page, home, &note, seconds);
     log_out_everywhere(report, home, &note);
+    traffic::measure(report, page, home, &note, seconds);
 }
 
 /// Measures writes during the sweep of expired rows, which begins with the start.
@@ -100,8 +101,4 @@ fn log_out_everywhere(report: &mut Report, home: &Home, note: &str) {
     site.terminate();
     let what = format!("log out everywhere: {} sessions, {}{note}", thousands(OF_ONE), home.kind());
     report.figure(&what, taken);
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }

@@ -5,11 +5,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use cookie::{Cookie, CookieJar};
 use rocket::tokio::runtime::Runtime;
+use rocket_login::config::SecretKey;
 use rocket_login::sqlx::sqlite::SqliteConnectOptions;
 use rocket_login::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::servers::program::{Program, built, command};
@@ -19,6 +23,13 @@ use crate::servers::{Cluster, status_line};
 pub const PASSWORD: &str = "password=correct+horse+battery";
 
 const COOKIE: &str = "__Host-session=";
+
+/// The secret key of every site.
+static KEY: LazyLock<String> = LazyLock::new(|| {
+    let dir = TempDir::new().unwrap();
+    let made = command(built("rocket-login"), &dir).arg("secret-key").output().unwrap();
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+});
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -48,12 +59,6 @@ impl<'c> Home<'c> {
 
     /// Starts `program` on it with the default configuration except for `variables`.
     pub fn start(&self, program: &str, variables: &[(&str, &str)]) -> Program {
-        static KEY: LazyLock<String> = LazyLock::new(|| {
-            let dir = TempDir::new().unwrap();
-            let made = command(built("rocket-login"), &dir).arg("secret-key").output().unwrap();
-            String::from_utf8(made.stdout).unwrap().trim().to_owned()
-        });
-
         let mut command = command(built(program), &self.dir);
         command.env("ROCKET_PROFILE", "release").env("ROCKET_SECRET_KEY", KEY.as_str());
         // One account gets thousands of sessions.
@@ -130,6 +135,49 @@ pub fn log_in(site: &Program, name: &str) -> String {
     cookie(&site.request("POST /login", None, &form))
 }
 
+/// Logs the account `name`@example.org in like a browser, which sees the next page too, and returns
+/// all cookies that it has then.
+pub fn log_in_like_a_browser(site: &Program, name: &str) -> String {
+    let form = format!("{PASSWORD}&email={name}%40example.org");
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (head, body) in [("GET /login", ""), ("POST /login", form.as_str()), ("GET /account", "")] {
+        let answer = site.request(head, Some(&header(&kept)), body);
+        assert!(!answer.starts_with("HTTP/1.1 4"), "{answer}");
+        for line in answer.lines().filter_map(|line| line.strip_prefix("set-cookie: ")) {
+            let (cookie, attributes) = line.split_once(';').unwrap();
+            let (name, value) = cookie.split_once('=').unwrap();
+            kept.retain(|(other, _)| other != name);
+            if !attributes.contains("Max-Age=0") {
+                kept.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    header(&kept)
+}
+
+fn header(cookies: &[(String, String)]) -> String {
+    let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join("; ")
+}
+
+/// Makes `count` session cookies, and returns them with the ids of their rows in hexadecimal
+/// digits. The rows are not there yet.
+pub fn seal(count: usize) -> (Vec<String>, Vec<String>) {
+    let key: SecretKey = serde_json::from_value(KEY.as_str().into()).unwrap();
+    let name = COOKIE.trim_end_matches('=');
+    let made = (0..count).map(|_| {
+        let mut token = [0; 32];
+        getrandom::fill(&mut token).unwrap();
+        let mut jar = CookieJar::new();
+        let value = BASE64_URL_SAFE_NO_PAD.encode(token);
+        jar.private_mut(key.key()).add(Cookie::new(name, value));
+        let sealed = jar.get(name).unwrap().encoded().to_string();
+        let id: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        (sealed, id)
+    });
+    made.unzip()
+}
+
 /// Returns the session cookie that `answer` sets.
 pub fn cookie(answer: &str) -> String {
     let mut set = answer.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
@@ -171,4 +219,9 @@ impl Client {
 pub fn memory(site: &Program, key: &str) -> f64 {
     let kib: f64 = status_line(site.id(), key).trim_end_matches(" kB").parse().unwrap();
     kib / 1024.0
+}
+
+/// The time in seconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2_rust::{Algorithm, Argon2, Params, Version};
 
 use crate::home::{Client, Home, PASSWORD, memory, register};
 use crate::servers::program::Program;
@@ -74,18 +74,14 @@ fn look(site: &Program, seconds: u64, act: impl FnOnce()) -> (Duration, Duration
 /// does nothing else.
 fn bare(seconds: u64) -> f64 {
     let (count, start) = (AtomicU64::new(0), Instant::now());
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::OWASP);
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                let mut memory = vec![Block::new(); Params::DEFAULT.block_count()];
-                let mut tag = [0; 32];
+                let (mut hasher, mut tag) = (argon2.hasher(), [0; 32]);
                 while start.elapsed() < Duration::from_secs(seconds) {
                     let (password, salt) = (b"correct horse battery", b"somesalt12345678");
-                    let memory = &mut memory[..];
-                    let hashed =
-                        argon2.hash_password_into_with_memory(password, salt, &mut tag, memory);
-                    hashed.unwrap();
+                    hasher.hash_into(password, salt, &mut tag).unwrap();
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -3,9 +3,9 @@
 //! Each line of the table is compared with another load, usually the page without a session,
 //! that is measured alternately on this machine. The ratios hold on other machines, but the
 //! figures do not. `BENCH_SECONDS` is the time for one measurement (of log-ins, a third of it),
-//! `BENCH_ROWS` the sizes of the table `sessions` to try, `PROGRAMS` a folder with other
-//! programs. An argument (`just bench log-ins`) selects the part to measure: `pages`, `log-ins`
-//! or `growth`.
+//! `BENCH_ROWS` the sizes of the table `sessions` to try, `BENCH_DATABASES` the databases to try,
+//! `PROGRAMS` a folder with other programs. An argument (`just bench log-ins`) selects the part to
+//! measure: `pages`, `traffic`, `log-ins` or `growth`.
 
 mod growth;
 mod home;
@@ -15,6 +15,7 @@ mod rows;
 mod servers;
 mod sessions;
 mod table;
+mod traffic;
 mod wrk;
 
 use std::fs;
@@ -44,12 +45,9 @@ fn main() {
     let is_asked = |name: &str| part.as_ref().is_none_or(|part| part == name);
 
     let report = &mut Report::default();
-    // PostgreSQL with default durability: a socket, a local disk, `fsync` on.
-    let cluster = servers::is_installed().then(|| Cluster::with(&["listen_addresses="]));
-    let kinds: Vec<_> = std::iter::once(None).chain(cluster.as_ref().map(Some)).collect();
-    if cluster.is_none() {
-        report.figure("on PostgreSQL", "NOT RUN: it is not installed".to_owned());
-    }
+    let cluster = cluster(report);
+    let sqlite = is_tried("sqlite").then_some(None);
+    let kinds: Vec<_> = sqlite.into_iter().chain(cluster.as_ref().map(Some)).collect();
 
     let reference = Home::new(None);
     let reference = reference.start("rocket-login", &[]);
@@ -67,6 +65,11 @@ fn main() {
         sessions::pages(report, &page, &home, &cookies, "", seconds);
         sessions::writes(report, &page, &home, "", seconds);
     }
+    for cluster in kinds.iter().filter(|_| is_asked("traffic")) {
+        let home = Home::new(*cluster);
+        sessions::log_in_many(&home);
+        traffic::measure(report, &page, &home, "", seconds);
+    }
     if is_asked("log-ins") {
         log_ins::measure(report, seconds);
     }
@@ -80,6 +83,21 @@ fn main() {
     }
 
     report.print(&format!("BENCH_SECONDS={seconds} just bench {}", part.unwrap_or_default()));
+}
+
+/// Starts PostgreSQL with default durability: a socket, a local disk, `fsync` on. It does not if it
+/// is not to be tried, or is not installed.
+fn cluster(report: &mut Report) -> Option<Cluster> {
+    if !servers::is_installed() {
+        report.figure("on PostgreSQL", "NOT RUN: it is not installed".to_owned());
+        return None;
+    }
+    is_tried("postgres").then(|| Cluster::with(&["listen_addresses="]))
+}
+
+fn is_tried(database: &str) -> bool {
+    let all = variable("BENCH_DATABASES", "sqlite,postgres");
+    all.split(',').any(|one| one.trim() == database)
 }
 
 /// Measures what no visitor waits for.

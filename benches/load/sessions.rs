@@ -1,17 +1,15 @@
 //! Pages with a session, and writes to sessions.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::home::{Client, Home, cookie, log_in, register};
+use crate::home::{Home, cookie, log_in, log_in_like_a_browser, register};
 use crate::servers::program::Program;
 use crate::table::{PAGE, Report, thousands};
-use crate::wrk::{self, CONNECTIONS, Load, Measured, compare, rounds};
+use crate::wrk::{CONNECTIONS, Load, compare, rounds};
 
 /// Far more than connections, so that each request uses another session.
 const SESSIONS: usize = 1_000;
-
-const OF_ADA: &str = " WHERE user_id = (SELECT id FROM users WHERE email = 'ada@example.org')";
 
 /// Settings for a thousand quick log-ins. The cost of the hash does not matter for
 /// pages.
@@ -34,7 +32,7 @@ pub fn log_in_many(home: &Home) -> Vec<String> {
     cookies
 }
 
-/// Measures `/` with one session, and with a thousand.
+/// Measures `/` with one session, with all that a browser sends, and with a thousand sessions.
 pub fn pages(
     report: &mut Report,
     page: &Load,
@@ -43,49 +41,19 @@ pub fn pages(
     note: &str,
     seconds: u64,
 ) {
-    home.execute("UPDATE sessions SET last_seen_at = last_seen_at - 120".to_owned() + OF_ADA);
     let mut site = home.start("rocket-login", &[]);
     let shown = site.request("GET /", Some(&cookies[0]), "");
     assert!(shown.contains("ada@example.org"), "{shown}");
-    let what = format!("/ logged in, first page in a minute, {}{note}", home.kind());
-    let (first, beside) = (first_pages(&site, cookies), page.run(1).rate);
-    report.rate(&what, (first, first.rate / beside), PAGE);
-
+    let browsers = [log_in_like_a_browser(&site, "bob")];
     let one = ("one session".to_owned(), &cookies[..1]);
+    let all = ("with all cookies of a browser".to_owned(), &browsers[..]);
     let many = (format!("{} sessions by turns", thousands(SESSIONS as u64)), cookies);
-    for (which, cookies) in [one, many] {
+    for (which, cookies) in [one, all, many] {
         let load = Load::get(&site, "/").with(cookies);
         let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
         report.rate(&format!("/ logged in, {which}, {}{note}", home.kind()), compared, PAGE);
     }
     site.terminate();
-}
-
-/// Measures each session's first page after more than a minute, which writes its last-seen
-/// time. This is how people use pages, while `wrk` is one person in a great hurry. It runs
-/// first, so that these writes do not happen during another measurement.
-fn first_pages(site: &Program, cookies: &[String]) -> Measured {
-    let (start, before) = (Instant::now(), wrk::cpu(site.id()));
-    let mut times: Vec<Duration> = thread::scope(|scope| {
-        let shares = cookies.chunks(cookies.len().div_ceil(CONNECTIONS));
-        let look = |cookies: &[String]| {
-            let mut client = Client::of(site);
-            cookies.iter().map(|cookie| client.get("/", Some(cookie))).collect()
-        };
-        let threads: Vec<_> = shares.map(|share| scope.spawn(move || look(share))).collect();
-        let looked = threads.into_iter().map(|thread| thread.join().unwrap());
-        looked.flat_map(|times: Vec<Duration>| times).collect()
-    });
-    let (taken, cpu) = (start.elapsed(), wrk::cpu(site.id()) - before);
-    times.sort();
-    Measured {
-        rate: times.len() as f64 / taken.as_secs_f64(),
-        p50: times[times.len() / 2],
-        p99: times[times.len() * 99 / 100],
-        cpu: cpu / times.len() as u32,
-        requests: times.len() as u64,
-        errors: 0,
-    }
 }
 
 /// Measures a durable write per request with `examples/views.rs`, to one session and to one

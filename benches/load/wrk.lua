@@ -2,14 +2,17 @@
 -- a file with one cookie per line, where an empty line means no cookie. The threads divide
 -- the cookies, so with as many cookies as connections each has about one.
 
-local count = 0
+local threads = {}
 
 function setup(thread)
-  thread:set("number", count)
-  count = count + 1
+  thread:set("number", #threads)
+  threads[#threads + 1] = thread
 end
 
 local requests, at = {}, 0
+
+-- Of one thread: the requests that were made, and how many there are before the first comes again.
+made, different = 0, 0
 
 function init(args)
   local method, path, body, cookies = unpack(args)
@@ -29,19 +32,24 @@ function init(args)
       requests[#requests + 1] = wrk.format(method, path, headers, body ~= "" and body or nil)
     end
   end
+  different = #requests
 end
 
 -- Every line of the table uses this function, so its cost is in both sides of a ratio.
 function request()
   at = at % #requests + 1
+  made = made + 1
   return requests[at]
 end
 
 function done(summary, latency)
-  local errors = summary.errors
+  local errors, again = summary.errors, 0
+  for _, thread in ipairs(threads) do
+    again = again + math.max(0, thread:get("made") - thread:get("different"))
+  end
   io.write(string.format(
-    "DONE %d %d %d %d %d\n",
+    "DONE %d %d %d %d %d %d\n",
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout, again
   ))
 end

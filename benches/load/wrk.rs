@@ -63,8 +63,20 @@ impl Load {
         Load { cookies: lines(cookies), ..self }
     }
 
+    /// Runs the load once for `seconds`. Each cookie is sent only once: a request that comes round
+    /// to the first cookie again counts as an error.
+    pub fn run_once(&self, seconds: u64) -> Measured {
+        let (measured, again) = self.measure(seconds);
+        Measured { errors: measured.errors + again, ..measured }
+    }
+
     /// Runs the load once for `seconds`.
     pub fn run(&self, seconds: u64) -> Measured {
+        self.measure(seconds).0
+    }
+
+    /// Runs the load, and returns how many requests sent a cookie that was sent before.
+    fn measure(&self, seconds: u64) -> (Measured, u64) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/wrk.lua");
         let mut wrk = Command::new("wrk");
         wrk.args(["-t", "2", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]);
@@ -78,15 +90,18 @@ impl Load {
         let numbers = output.lines().find_map(|line| line.strip_prefix("DONE "));
         let numbers = numbers.unwrap_or_else(|| panic!("{}", said())).split(' ');
         let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
-        let [requests, microseconds, p50, p99, errors] = numbers[..] else { panic!("{}", said()) };
-        Measured {
+        let [requests, microseconds, p50, p99, errors, again] = numbers[..] else {
+            panic!("{}", said())
+        };
+        let measured = Measured {
             rate: requests as f64 * 1e6 / microseconds as f64,
             p50: Duration::from_micros(p50),
             p99: Duration::from_micros(p99),
             cpu: cpu.div_f64(requests.max(1) as f64),
             requests,
             errors,
-        }
+        };
+        (measured, again)
     }
 }
 

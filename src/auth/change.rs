@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::db::{Pool, Transaction};
 
+use super::hooks::AttachedHooks;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
@@ -19,7 +20,7 @@ use crate::session::store as sessions;
 use crate::session::{Session, Started};
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
-use crate::user::{self, Email, User};
+use crate::user::{self, Email, RoleName, User};
 
 /// How long "this was not me" is good. It is a week, because people read mail late.
 const NOT_ME_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -33,6 +34,7 @@ pub struct Accounts<'a> {
     pub config: &'a AccountsConfig,
     pub throttle: &'a ThrottleConfig,
     pub client: &'a Client,
+    pub hooks: &'a AttachedHooks,
 }
 
 /// A change that is in progress. If it is dropped without a commit, nothing has happened.
@@ -69,21 +71,57 @@ impl Change<'_> {
         user_id: Option<i64>,
         email: Option<&Email>,
     ) -> Result<(), Error> {
+        self.record_with(kind, "", user_id, email).await
+    }
+
+    /// Records an event of `user` that is about a role.
+    pub async fn record_role(
+        &mut self,
+        kind: EventKind,
+        user: &User,
+        role: &RoleName,
+    ) -> Result<(), Error> {
+        self.record_with(kind, role, Some(user.id), Some(&user.email)).await
+    }
+
+    /// Records a log-in of `user`, and whether the device was not known.
+    pub async fn record_log_in(&mut self, user: &User, is_new_device: bool) -> Result<(), Error> {
+        let detail = if is_new_device { history::NEW_DEVICE } else { "" };
+        self.record_with(EventKind::LoggedIn, detail, Some(user.id), Some(&user.email)).await
+    }
+
+    async fn record_with(
+        &mut self,
+        kind: EventKind,
+        detail: &str,
+        user_id: Option<i64>,
+        email: Option<&Email>,
+    ) -> Result<(), Error> {
         let client = self.accounts.client;
-        history::insert(&mut self.tx, user_id, kind, client, self.now).await?;
-        self.note(kind, user_id, email);
+        history::insert(&mut self.tx, user_id, (kind, detail), client, self.now).await?;
+        let line = self.line(kind, user_id, email);
+        self.lines.push(Line { detail: detail.to_owned(), ..line });
         Ok(())
     }
 
     /// Records an event of nobody's account, which is undone later. The log never has it.
     pub async fn pretend_record(&mut self, kind: EventKind) -> Result<(), Error> {
-        history::insert(&mut self.tx, None, kind, self.accounts.client, self.now).await
+        history::insert(&mut self.tx, None, (kind, ""), self.accounts.client, self.now).await
     }
 
     /// Records an event in the log alone, after the commit.
     pub fn note(&mut self, kind: EventKind, user_id: Option<i64>, email: Option<&Email>) {
+        self.lines.push(self.line(kind, user_id, email));
+    }
+
+    pub(super) fn line(
+        &self,
+        kind: EventKind,
+        user_id: Option<i64>,
+        email: Option<&Email>,
+    ) -> Line {
         let (ip_address, email) = (self.accounts.client.ip_address(), email.cloned());
-        self.lines.push(Line { at: self.now, kind, ip_address, user_id, email });
+        Line { at: self.now, kind, ip_address, user_id, email, detail: String::new() }
     }
 
     /// Makes a link for `user`, which the caller mails to `email`.
@@ -141,7 +179,7 @@ impl Change<'_> {
         user: &User,
         hash: &PasswordHash,
     ) -> Result<u64, Error> {
-        user::store::set_password_hash(&mut self.tx, user.id, hash).await?;
+        user::store::set_password_hash(&mut self.tx, user.id, hash, self.now).await?;
         let ended = sessions::end_of_user(&mut self.tx, user.id, None).await?;
         device::forget_others(&mut self.tx, user.id, None).await?;
         link::end_all(&mut self.tx, user.id).await?;
@@ -181,6 +219,7 @@ impl Change<'_> {
             user_id: None,
             email: email.clone(),
             password_hash: None,
+            sign_up: None,
             is_kept: false,
             is_mailed: true,
             created_at: self.now,

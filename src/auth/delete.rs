@@ -1,16 +1,22 @@
 //! Deletes an account.
 
-use super::Auth;
+use super::{Actor, Auth};
 use crate::done::Act;
 use crate::history::EventKind;
 use crate::metrics;
 use crate::password::Password;
 use crate::session::store as sessions;
 use crate::user::{self, User};
+use crate::web::FieldErrors;
 
 refusals! {
     /// Why [`Auth::delete()`] did not delete the account.
-    DeleteError { WrongPassword }
+    DeleteError {
+        WrongPassword,
+        ;
+        /// A [hook](super::Hooks::before_delete()) of the application has refused it.
+        Refused(FieldErrors),
+    }
 }
 
 impl Auth<'_> {
@@ -36,7 +42,7 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](DeleteError::WrongPassword). `Failed` if the database or the hashing
+    /// [`WrongPassword`](DeleteError::WrongPassword) and [`Refused`](DeleteError::Refused). `Failed` if the database or the hashing
     /// workers fail, or, with [`is_ended()`](crate::Error::is_ended()), if the session was ended
     /// meanwhile or is not the user's.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
@@ -50,6 +56,7 @@ impl Auth<'_> {
         }
         let ended = sessions::end_of_user(&mut change, user.id, None).await?;
         self.note_session(&mut change, Act::Deleted, None).await?;
+        change.before_delete::<DeleteError>(user, Actor::Visitor).await?;
         user::store::delete(&mut change, user).await?;
         change.note(EventKind::Deleted, Some(user.id), Some(&user.email));
         change.commit().await?;

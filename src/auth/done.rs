@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Auth;
 use super::change::Change;
 use super::register::text;
-use crate::done::{self, Act, Done, LIFETIME};
+use crate::done::{self, Act, Done};
 use crate::error::Error;
 use crate::password::Password;
 use crate::throttle;
@@ -93,7 +93,7 @@ impl Auth<'_> {
     }
 
     pub(super) fn send_done(&self, id: TokenId) {
-        self.pending.set(self.done_cookie.0.seal(&text(id), LIFETIME));
+        self.pending.set(self.done_cookie.seal(text(id), &self.done));
     }
 
     /// Remembers for which act the session's present token dies. `user_id` is `None` if the account

@@ -2,17 +2,18 @@
 
 use std::vec::IntoIter;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Auth, UserSession};
-use crate::clock::Timestamp;
+use super::{Auth, UserSession, settings};
+use crate::clock::{Timestamp, in_rfc_3339};
 use crate::db::Pool;
-use crate::device;
+use crate::device::{self, Device};
 use crate::error::Error;
-use crate::history::{self, EventKind};
+use crate::history::{self, Event, EventKind};
 use crate::link::{self, Link};
 use crate::mail;
-use crate::notice;
+use crate::notice::{self, Notice};
 use crate::session::store::{self as sessions, Exported};
 use crate::token::TokenId;
 use crate::user::User;
@@ -39,6 +40,19 @@ pub struct Export {
     newest_event: i64,
 }
 
+/// The part of the document whose size is bounded. A person reads it too, so the fields stand in
+/// the order in which they are here.
+#[derive(Serialize)]
+struct Head<'a> {
+    site: &'a str,
+    exported_at: Option<String>,
+    user: Value,
+    notices: Vec<Notice>,
+    devices: Vec<Value>,
+    links: Vec<Value>,
+    mails: Vec<Value>,
+}
+
 /// The kind of the next piece.
 #[derive(Debug)]
 enum Next {
@@ -56,8 +70,8 @@ struct Items {
 
 impl Auth<'_> {
     /// Returns everything that is stored about the user, including the state of their sessions,
-    /// without any secret. Times are in seconds since 1970. The history has the export at once,
-    /// before the first piece is read.
+    /// without any secret. Times are RFC 3339 in UTC, as in `2026-01-01T00:00:00Z`. The history
+    /// has the export at once, before the first piece is read.
     ///
     /// # Examples
     ///
@@ -91,23 +105,31 @@ impl Auth<'_> {
     /// Reads the part whose size is bounded, and which sessions and events there are to read.
     async fn begin_export(&self, user: &User) -> Result<Export, Error> {
         let (mut db, started_at) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        let settings = settings::find(&mut db, user.id, started_at).await?;
+        let settings = settings.ok_or_else(Error::ended)?;
         let links = link::list(&mut db, user.id).await?;
-        let head = json!({
-            "user": {
+        let devices = device::list(&mut db, user.id).await?;
+        let mails = mail::list(&mut db, user.id, &user.email).await?;
+        let head = Head {
+            site: self.config.site_name(),
+            exported_at: in_rfc_3339(started_at),
+            user: json!({
                 "id": user.id,
                 "email": user.email,
-                "created_at": user.created_at,
-                "verified_at": user.verified_at,
-            },
-            "notices": notice::wanted(&mut db, user.id).await?,
-            "devices": device::list(&mut db, user.id).await?,
-            "links": links.iter().map(exported_link).collect::<Vec<_>>(),
-            "mails": mail::list(&mut db, user.id, &user.email).await?,
-        });
+                "created_at": in_rfc_3339(user.created_at),
+                "verified_at": user.verified_at.and_then(in_rfc_3339),
+                "password_changed_at": settings.password_changed_at.and_then(in_rfc_3339),
+                "roles": user.roles,
+            }),
+            notices: notice::wanted(&mut db, user.id).await?,
+            devices: devices.iter().map(exported_device).collect(),
+            links: links.iter().map(exported_link).collect(),
+            mails: mails.iter().map(exported_mail).collect(),
+        };
         Ok(Export {
             user_id: user.id,
             started_at,
-            next: Next::Head(format!("{head:#}")),
+            next: Next::Head(serde_json::to_string_pretty(&head).map_err(Error::other)?),
             sessions: sessions::families(&mut db, user.id, started_at).await?.into_iter(),
             newest_event: history::newest(&mut db, user.id).await?,
             db: self.accounts.db.clone(),
@@ -116,6 +138,11 @@ impl Auth<'_> {
 }
 
 impl Export {
+    /// Returns when the export was begun, in seconds since 1970.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     /// Returns the next piece of the document. `None`: the document is whole.
     ///
     /// Rows that end or are deleted while the document is read may be missing.
@@ -176,7 +203,7 @@ impl Export {
             self.next = Next::Nothing;
             return Ok("\n  ]\n}\n".into());
         };
-        let piece = items.write(part.events.iter().map(|event| json!(event)));
+        let piece = items.write(part.events.iter().map(exported_event));
         self.newest_event = oldest - 1;
         Ok(piece)
     }
@@ -196,12 +223,41 @@ impl Items {
     }
 }
 
+fn exported_device(device: &Device) -> Value {
+    json!({
+        "created_at": in_rfc_3339(device.created_at),
+        "last_seen_at": in_rfc_3339(device.last_seen_at),
+    })
+}
+
+fn exported_mail(mail: &mail::Listed) -> Value {
+    json!({
+        "recipient": mail.recipient,
+        "template": mail.template,
+        "created_at": in_rfc_3339(mail.created_at),
+        "expires_at": in_rfc_3339(mail.expires_at),
+        "sent_at": mail.sent_at.and_then(in_rfc_3339),
+    })
+}
+
+fn exported_event(event: &Event) -> Value {
+    json!({
+        "at": in_rfc_3339(event.at),
+        "kind": event.kind,
+        "text": event.to_string(),
+        "device": event.device,
+        "ip_address": event.ip_address,
+        "user_agent": event.user_agent,
+        "detail": event.detail,
+    })
+}
+
 fn exported_link(link: &Link) -> Value {
     json!({
         "purpose": link.purpose.name(),
         "email": link.email,
-        "created_at": link.created_at,
-        "expires_at": link.expires_at,
+        "created_at": in_rfc_3339(link.created_at),
+        "expires_at": in_rfc_3339(link.expires_at),
     })
 }
 
@@ -215,10 +271,10 @@ fn exported_session(exported: Exported) -> Value {
         "user_agent": user_agent,
         "ip_address": session.ip_address,
         "remember": remember,
-        "authenticated_at": authenticated_at,
-        "created_at": session.created_at,
-        "last_seen_at": session.last_seen_at,
-        "expires_at": session.expires_at,
+        "authenticated_at": authenticated_at.and_then(in_rfc_3339),
+        "created_at": in_rfc_3339(session.created_at),
+        "last_seen_at": in_rfc_3339(session.last_seen_at),
+        "expires_at": in_rfc_3339(session.expires_at),
         "state": state,
     })
 }

@@ -1,5 +1,7 @@
 //! The guards of the logged-in user.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -14,7 +16,7 @@ use crate::error::{self, Error};
 use crate::password::Hasher;
 use crate::routing;
 use crate::session::Session;
-use crate::user::User;
+use crate::user::{Role, User, name_of};
 
 /// The logged-in user who has given their password within `session.reauthenticate_after`, as a
 /// request guard ("sudo").
@@ -28,7 +30,7 @@ use crate::user::User;
 ///   * _forwards_ or _fails_ with `401 Unauthorized` when it was not, as
 ///     [`&User`](User) does. The registered catcher sends a browser to
 ///     `/reauthenticate`, and back to this page afterwards; from a form, to the
-///     page it stands on;
+///     page it stands on. It answers a program with `403`;
 ///   * forwards and _fails_ as [`&User`](User) does otherwise.
 ///
 /// # Examples
@@ -86,6 +88,119 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
 }
 
 impl Sentinel for RecentLogin<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Hasher>().is_none()
+    }
+}
+
+/// A logged-in user who has the role `R`, as a request guard.
+///
+/// The roles are read with the session. The operator gives them with `rocket-login user grant` and
+/// takes them away with `user revoke`; each request asks anew, so a change holds from the next one on.
+///
+/// The guard
+///
+///   * _succeeds_ when the user has the role;
+///   * _fails_ with `403 Forbidden` when somebody else is logged in. No route that follows is asked,
+///     and the log has the event `denied`;
+///   * forwards and _fails_ as [`&User`](User) does otherwise: with `401` when nobody is logged in,
+///     and with `503` when the database does not answer.
+///
+/// It derefs to [`User`]. For an administrator's act take [`RecentLogin`] as well.
+///
+/// A [`Sentinel`] stops the launch when [`stage()`](crate::stage()) is not attached. A [`Role`] whose
+/// `NAME` is not the name of a role does not compile.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::get;
+/// use rocket_login::{HasRole, Role};
+///
+/// enum Editor {}
+///
+/// impl Role for Editor {
+///     const NAME: &'static str = "editor";
+/// }
+///
+/// #[get("/drafts")]
+/// fn drafts(editor: HasRole<'_, Editor>) -> String {
+///     format!("The drafts, for {}", editor.email)
+/// }
+/// ```
+///
+/// One of two roles is a guard of your own:
+///
+/// ```rust
+/// use rocket::outcome::{Outcome, try_outcome};
+/// use rocket::request::{self, FromRequest, Request};
+/// use rocket_login::{Error, User};
+///
+/// struct Staff<'r>(&'r User);
+///
+/// #[rocket::async_trait]
+/// impl<'r> FromRequest<'r> for Staff<'r> {
+///     type Error = &'r Error;
+///
+///     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, &'r Error> {
+///         let user = try_outcome!(request.guard::<&User>().await);
+///         match user.roles.contains("editor") || user.roles.contains("admin") {
+///             true => Outcome::Success(Staff(user)),
+///             false => Error::forbidden().outcome(request),
+///         }
+///     }
+/// }
+/// ```
+///
+/// The name of a role is checked when the program is compiled:
+///
+/// ```rust,compile_fail
+/// # use rocket::get;
+/// # use rocket_login::{HasRole, Role};
+/// enum Chief {}
+///
+/// impl Role for Chief {
+///     const NAME: &'static str = "Chief Editor"; // a role is in lower case, and has no blank
+/// }
+///
+/// #[get("/")]
+/// fn index(_chief: HasRole<'_, Chief>) {}
+/// # rocket::build().mount("/", rocket::routes![index]);
+/// ```
+pub struct HasRole<'r, R> {
+    user: &'r User,
+    role: PhantomData<fn() -> R>,
+}
+
+impl<R> Deref for HasRole<'_, R> {
+    type Target = User;
+
+    fn deref(&self) -> &Self::Target {
+        self.user
+    }
+}
+
+/// A role is a type without values, which need not be `Debug`.
+impl<R> fmt::Debug for HasRole<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HasRole").field(self.user).finish()
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, R: Role> FromRequest<'r> for HasRole<'r, R> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let user = try_outcome!(request.guard::<&User>().await);
+        match user.roles.contains(name_of::<R>()) {
+            true => Outcome::Success(HasRole { user, role: PhantomData }),
+            false => Outcome::Error((Status::Forbidden, &error::FORBIDDEN)),
+        }
+    }
+}
+
+impl<R> Sentinel for HasRole<'_, R> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Hasher>().is_none()
     }

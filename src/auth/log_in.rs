@@ -1,7 +1,7 @@
 //! Logs a user in.
 
-use super::Auth;
 use super::change::Change;
+use super::{Auth, HookError};
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind};
@@ -11,9 +11,31 @@ use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::Token;
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
+use crate::web::FieldErrors;
 
 /// The owner is told after this many failures in a row.
 const TELLING_FAILURES: i64 = 10;
+
+/// The outcome of a log-in.
+///
+/// A later release may ask for a second factor. So a page should say that somebody is logged in only
+/// for `LoggedIn`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "a later release may want more of the visitor before they are logged in"]
+pub enum LogIn {
+    /// The visitor is logged in as this user.
+    LoggedIn(User),
+}
+
+impl LogIn {
+    /// Returns the user who is logged in. `None`: the visitor must do more before they are logged in.
+    pub fn user(&self) -> Option<&User> {
+        match self {
+            LogIn::LoggedIn(user) => Some(user),
+        }
+    }
+}
 
 refusals! {
     /// Why [`Auth::log_in()`] logged nobody in.
@@ -22,12 +44,29 @@ refusals! {
         WrongPassword = "Wrong email address or password.",
         /// The password is right.
         Disabled,
+        ;
+        /// A [hook](super::Hooks::logged_in()) of the application has refused it. The password is right.
+        Refused(FieldErrors),
     }
 }
 
 refusals! {
     /// Why [`Auth::log_in_as()`] did not log the user in.
-    LogInAsError { Disabled, NoSuchUser }
+    LogInAsError {
+        Disabled,
+        NoSuchUser,
+        ;
+        /// A [hook](super::Hooks::logged_in()) of the application has refused it.
+        Refused(FieldErrors),
+    }
+}
+
+/// A device that has logged in.
+pub(super) struct Met {
+    /// The token for its cookie.
+    pub token: Token,
+    /// `true` if it was not known to the account before.
+    pub is_new: bool,
 }
 
 impl Auth<'_> {
@@ -39,14 +78,15 @@ impl Auth<'_> {
     /// # Examples
     ///
     /// ```rust
-    /// use rocket_login::auth::LogInError;
+    /// use rocket_login::auth::{LogIn, LogInError};
     /// use rocket_login::{Email, Password};
     ///
     /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let email = Email::parse("ada@example.org").unwrap();
     /// let right = Password::typed("correct horse battery");
-    /// auth.log_in(Some(&email), right, false).await.expect("Ada is logged in");
+    /// let done = auth.log_in(Some(&email), right, false).await.expect("an answer");
+    /// assert!(matches!(done, LogIn::LoggedIn(ada) if ada.email == email));
     ///
     /// let wrong = Password::typed("wrong horse battery");
     /// let refused = auth.log_in(Some(&email), wrong, false).await.unwrap_err();
@@ -56,15 +96,14 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](LogInError::WrongPassword) and [`Disabled`](LogInError::Disabled). `Failed` if the
-    /// database or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too
-    /// many attempts. The session then stays as it was.
+    /// The reasons of [`LogInError`]. `Failed` if the database or the hashing workers fail, or, with
+    /// [`is_throttled()`](Error::is_throttled()), after too many attempts. The session then stays as it was.
     pub async fn log_in(
         &self,
         email: Option<&Email>,
         password: Password,
         remember: bool,
-    ) -> Result<(), LogInError> {
+    ) -> Result<LogIn, LogInError> {
         let account = match email {
             Some(email) => {
                 user::store::find_by_email(&mut self.accounts.db.read().await?, email).await?
@@ -99,13 +138,15 @@ impl Auth<'_> {
         let mut change = self.accounts.change().await?;
         // The password may have been changed during the check. A log-in with the old one must not
         // outlive that.
-        if !user::store::confirm_password_hash(&mut change, user.id, stored, &current).await? {
+        let db = &mut change;
+        if !user::store::confirm_password_hash(db, user.id, stored, &current, None).await? {
             change.settle(&limits, AttemptOutcome::Abandoned).await?;
             change.commit().await?;
             return Err(LogInError::WrongPassword);
         }
 
-        Ok(self.enter(change, user, &limits, remember).await?)
+        self.enter::<LogInError>(change, user, &limits, remember).await?;
+        Ok(LogIn::LoggedIn(user.clone()))
     }
 
     /// Logs in a user whom the application itself has authenticated, for example at a provider or
@@ -119,6 +160,8 @@ impl Auth<'_> {
     /// Wrong passwords that were typed before stay counted, because this log-in does not tell who
     /// typed them.
     ///
+    /// It returns the user as they are now in the database.
+    ///
     /// # Examples
     ///
     /// ```rust
@@ -128,7 +171,8 @@ impl Auth<'_> {
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// // The application knows by other means that the visitor is this user.
     /// let user = auth.find_user(user.id).await.expect("an answer").expect("a user");
-    /// auth.log_in_as(&user, false).await.expect("Ada is logged in");
+    /// let ada = auth.log_in_as(&user, false).await.expect("Ada is logged in");
+    /// assert_eq!(ada.id, user.id);
     ///
     /// # site.disable().await; // as the operator does
     /// let refused = auth.log_in_as(&user, false).await.unwrap_err();
@@ -138,9 +182,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`Disabled`](LogInAsError::Disabled) and [`NoSuchUser`](LogInAsError::NoSuchUser). `Failed` if the
-    /// database fails. The session then stays as it was.
-    pub async fn log_in_as(&self, user: &User, remember: bool) -> Result<(), LogInAsError> {
+    /// The reasons of [`LogInAsError`]. `Failed` if the database fails. The session then stays as it was.
+    pub async fn log_in_as(&self, user: &User, remember: bool) -> Result<User, LogInAsError> {
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
         let account = user::store::find(&mut change, user.id).await?;
@@ -150,7 +193,8 @@ impl Auth<'_> {
             self.fail(&[], Some(&user), Some(&user.email)).await?;
             return Err(LogInAsError::Disabled);
         }
-        Ok(self.enter(change, &user, &[], remember).await?)
+        self.enter::<LogInAsError>(change, &user, &[], remember).await?;
+        Ok(user)
     }
 
     /// Returns the user with the id `id`, for [`log_in_as()`](Self::log_in_as()). `None`: there is no such
@@ -179,20 +223,38 @@ impl Auth<'_> {
     }
 
     /// Logs the user in. `change` has locked them, and found that they may log in.
-    async fn enter(
+    async fn enter<E>(
         &self,
         mut change: Change<'_>,
         user: &User,
         limits: &[Limit],
         remember: bool,
-    ) -> Result<(), Error> {
-        let started = self.session.start(&mut change, user.id, remember).await?;
+    ) -> Result<(), E>
+    where
+        E: From<FieldErrors> + From<Error>,
+    {
+        let started = self.session.start(&mut change, user, remember).await?;
         change.settle(limits, AttemptOutcome::Succeeded).await?;
-        change.record(EventKind::LoggedIn, user).await?;
-        let device = self.meet(&mut change, user, true).await?;
+        let Met { token: device, is_new } = self.meet(&mut change, user, true).await?;
+        change.record_log_in(user, is_new).await?;
+        if let Err(stopped) = change.logged_in(user).await {
+            drop(change);
+            self.stop(limits, user, &stopped).await?;
+            return Err(stopped.into_refusal());
+        }
         change.commit_session(self.session, started).await?;
         self.device_cookie.send(&device, &self.pending);
         Ok(())
+    }
+
+    /// Settles an attempt that a hook has stopped, and records a refusal. The password was right, so this is
+    /// not a failure, and the next attempt need not wait for it.
+    async fn stop(&self, limits: &[Limit], user: &User, stopped: &HookError) -> Result<(), Error> {
+        let HookError::Refused(_) = stopped else { return self.abandon(limits).await };
+        let mut change = self.accounts.change().await?;
+        change.settle(limits, AttemptOutcome::Abandoned).await?;
+        change.record(EventKind::LogInRefused, user).await?;
+        change.commit().await
     }
 
     /// Remembers the device, and tells the user if it is a new one. The caller sends the device's
@@ -202,11 +264,11 @@ impl Auth<'_> {
         change: &mut Change<'_>,
         user: &User,
         is_told: bool,
-    ) -> Result<Token, Error> {
+    ) -> Result<Met, Error> {
         let now = change.now;
         let token = match &self.device {
             Some(token) if device::touch(change, user.id, token.id(), now).await? => {
-                return Ok(token.clone());
+                return Ok(Met { token: token.clone(), is_new: false });
             }
             Some(token) => token.clone(),
             None => Token::generate(),
@@ -217,7 +279,7 @@ impl Auth<'_> {
             let content = change.content(&user.email);
             change.notify(Notice::NewDevice, user, &user.email, content).await?;
         }
-        Ok(token)
+        Ok(Met { token, is_new: true })
     }
 
     /// Records a failure, for an unknown address like for a known one.

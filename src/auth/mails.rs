@@ -33,14 +33,16 @@ impl Change<'_> {
         self.mail_token(template, purpose, Some(user.id), email, (token, expires_at), content).await
     }
 
-    /// Mails a link to `email` that makes an account with this password. Returns the link's id.
+    /// Mails a link to `email` that makes an account with this password. `sign_up` is kept with it.
+    /// Returns the link's id.
     pub async fn mail_sign_up(
         &mut self,
         email: &Email,
         hash: PasswordHash,
+        sign_up: Option<String>,
     ) -> Result<TokenId, Error> {
         let purpose = Purpose::SignUp;
-        let link = Link { password_hash: Some(hash), ..self.new_link(purpose, email) };
+        let link = Link { password_hash: Some(hash), sign_up, ..self.new_link(purpose, email) };
         let (token, expires_at) = self.insert_link(link).await?;
         let (id, content) = (token.id(), self.content(email));
         self.mail_token("verify", purpose, None, email, (token, expires_at), content).await?;
@@ -88,9 +90,14 @@ impl Change<'_> {
     }
 
     /// Makes a link for a sign-up, which is undone later.
-    pub async fn pretend_link(&mut self, email: &Email, hash: PasswordHash) -> Result<(), Error> {
+    pub async fn pretend_link(
+        &mut self,
+        email: &Email,
+        hash: PasswordHash,
+        sign_up: Option<String>,
+    ) -> Result<(), Error> {
         let link = self.new_link(Purpose::SignUp, email);
-        self.insert_link(Link { password_hash: Some(hash), ..link }).await?;
+        self.insert_link(Link { password_hash: Some(hash), sign_up, ..link }).await?;
         Ok(())
     }
 
@@ -213,7 +220,7 @@ impl Change<'_> {
             }
             None => {
                 self.count_pretended(email).await?;
-                self.pretend_link(email, void).await?;
+                self.pretend_link(email, void, None).await?;
                 let content = Content { count, ..self.content(email) };
                 let letter = Letter {
                     template: notice.name(),

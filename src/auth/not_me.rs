@@ -160,6 +160,7 @@ impl NotMeLink<'_> {
             let done = auth.done_here(id).await?;
             return done.and_then(|done| locked_by(done.act)).ok_or(LinkError::DeadLink);
         }
+        let former = user.email.clone();
         let is_reached = take_address_back(&mut change, &mut user, email).await?;
         let ended = change.replace_password(&user, &auth.hasher.unusable()).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
@@ -173,6 +174,9 @@ impl NotMeLink<'_> {
         }
         let act = if is_mailed { Act::Locked } else { Act::LockedUnmailed };
         auth.note_link(&mut change, id, act, user.id).await?;
+        if user.email != former {
+            change.email_changed(&user, &former).await?;
+        }
         change.commit().await?;
         metrics::ended(ended);
         auth.forget_session_of(&user);
@@ -205,7 +209,7 @@ async fn take_address_back(
         let now = change.now;
         user::store::set_email(change, user.id, email, now).await?;
         change.record(EventKind::EmailChanged, user).await?;
-        user.email = email.clone();
+        (user.email, user.verified_at) = (email.clone(), Some(now));
     }
     Ok(is_reached)
 }

@@ -68,7 +68,8 @@ impl Auth<'_> {
 
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user(user).await?;
-        if !user::store::confirm_password_hash(&mut change, user.id, &stored, &hash).await? {
+        let (id, now) = (user.id, Some(change.now));
+        if !user::store::confirm_password_hash(&mut change, id, &stored, &hash, now).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
 

@@ -1,11 +1,14 @@
 //! Why an act was refused. A reason has one name, one code, one status and one message, whichever act
 //! it is that gives it.
 
+use std::any::Any;
+
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response;
 
 use crate::error::Said;
+use crate::web::FieldErrors;
 
 /// The reasons: name, code, status, documentation, and message to the visitor. The codes are stable.
 macro_rules! reason {
@@ -27,7 +30,7 @@ macro_rules! reason {
     ($part:ident EmailTaken) => {
         reason!(@$part "email_taken", UnprocessableEntity,
             "The address has an account already.",
-            "This address already has an account. Log in instead.")
+            "This address already has an account.")
     };
     ($part:ident EmailReserved) => {
         reason!(@$part "email_reserved", UnprocessableEntity,
@@ -54,6 +57,16 @@ macro_rules! reason {
             "The account has been deleted.",
             "There is no such account.")
     };
+    ($part:ident TooManyRoles) => {
+        reason!(@$part "too_many_roles", UnprocessableEntity,
+            "The account has 32 roles already.",
+            "The account has 32 roles already, which is the most.")
+    };
+    ($part:ident OwnAccount) => {
+        reason!(@$part "own_account", UnprocessableEntity,
+            "It is the account of the administrator who acts.",
+            "You can't do this to your own account. Ask another administrator.")
+    };
     ($part:ident DeadLink) => {
         reason!(@$part "dead_link", NotFound,
             "The link has been used, has expired, or never was one.",
@@ -79,7 +92,7 @@ macro_rules! refusals {
         }
     ) => {
         $(#[$meta])*
-        #[derive(Debug)]
+        #[derive(Debug, Clone)]
         #[non_exhaustive]
         pub enum $name {
             $(
@@ -154,6 +167,9 @@ macro_rules! refusals {
                 self,
                 request: &'r rocket::Request<'_>,
             ) -> rocket::response::Result<'static> {
+                $($(if let $name::$inner(error) = &self {
+                    crate::auth::refusal::tell_fields(request, error);
+                })*)?
                 match self {
                     $name::Failed(error) => error.respond_to(request),
                     refused => crate::auth::refusal::refuse(
@@ -166,6 +182,13 @@ macro_rules! refusals {
             }
         }
     };
+}
+
+/// Tells the catcher which fields of the form were refused, if the reason is about fields.
+pub(super) fn tell_fields(request: &Request<'_>, reason: &dyn Any) {
+    if let Some(errors) = reason.downcast_ref::<FieldErrors>() {
+        request.local_cache(|| errors.clone());
+    }
 }
 
 /// Leaves the answer to the catcher, and tells it what to say.

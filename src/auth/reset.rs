@@ -10,7 +10,7 @@ use crate::notice::{self, Notice};
 use crate::password::{NewPassword, Password, PasswordError, PasswordHash};
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
-use crate::user::{self, Email};
+use crate::user::{self, Email, User};
 
 refusals! {
     /// Why [`ResetLink::set()`] set no password.
@@ -79,7 +79,7 @@ impl Auth<'_> {
         match &user {
             Some(user) => change.mail_link("reset", Purpose::Reset, user, &user.email).await?,
             None => {
-                change.mail_sign_up(email, self.hasher.unusable()).await?;
+                change.mail_sign_up(email, self.hasher.unusable(), None).await?;
             }
         }
         change.end_masked(user.is_some()).await?;
@@ -229,6 +229,7 @@ impl ResetLink<'_> {
         };
 
         // Somebody who uses a mailed link reads the mail of its address.
+        let is_first = link.is_mailed && user.verified_at.is_none();
         if link.is_mailed {
             let now = change.now;
             user::store::verify(&mut change, user.id, &link.email, now).await?;
@@ -241,6 +242,10 @@ impl ResetLink<'_> {
         auth.note_link(&mut change, id, Act::PasswordReset, user.id).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordReset, &user, &user.email, content).await?;
+        if is_first {
+            let user = User { verified_at: Some(change.now), ..user.clone() };
+            change.email_verified(&user).await?;
+        }
         change.commit().await?;
         metrics::ended(ended);
         auth.forget_session_of(&user);

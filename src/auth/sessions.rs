@@ -92,9 +92,13 @@ impl Auth<'_> {
         let number = number.clamp(1, last);
         let part = Part { limit, offset: i64::from(number - 1) * limit };
         let listed = store::list(&mut db, user.id, current, part, now).await?.into_iter();
-        let sessions = listed.map(|listed| UserSession {
-            is_current: Some(listed.family) == current,
-            ..UserSession::from(listed)
+        let sessions = listed.map(|mut listed| {
+            let is_current = Some(listed.family) == current;
+            if is_current {
+                // The time of this page may not be written yet.
+                listed.last_seen_at = listed.last_seen_at.max(self.session.last_seen_at());
+            }
+            UserSession { is_current, ..UserSession::from(listed) }
         });
         Ok(SessionPage { sessions: sessions.collect(), number, last, total })
     }

@@ -8,7 +8,7 @@ use super::Auth;
 use super::change::{Accounts, Change};
 use crate::device;
 use crate::error::Error;
-use crate::history::{EventKind, Line};
+use crate::history::EventKind;
 use crate::password::{NewPassword, Password, PasswordHash, Verdict};
 use crate::throttle::{self, AttemptOutcome, Beyond, Key, Limit, Rate};
 use crate::token::TokenId;
@@ -113,11 +113,19 @@ impl Auth<'_> {
     ) -> Result<T, Error> {
         let done = work.await;
         if done.is_err() {
-            let mut change = self.accounts.change().await?;
-            change.settle(limits, AttemptOutcome::Abandoned).await?;
-            change.commit().await?;
+            self.abandon(limits).await?;
         }
         done
+    }
+
+    /// Lets an attempt not count.
+    pub(super) async fn abandon(&self, limits: &[Limit]) -> Result<(), Error> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.accounts.change().await?;
+        change.settle(limits, AttemptOutcome::Abandoned).await?;
+        change.commit().await
     }
 
     /// Records a dead link, and counts it against the client's address, because somebody may try
@@ -179,14 +187,8 @@ impl Change<'_> {
         let (accounts, now) = (self.accounts, self.now);
         let begun = throttle::begin(self, limits, accounts.throttle, now).await;
         if begun.as_ref().is_err_and(Error::is_throttled) {
-            Line {
-                at: now,
-                kind: EventKind::Throttled,
-                ip_address: accounts.client.ip_address(),
-                user_id: user.map(|user| user.id),
-                email: user.map(|user| user.email.clone()),
-            }
-            .log();
+            let (id, email) = (user.map(|user| user.id), user.map(|user| &user.email));
+            self.line(EventKind::Throttled, id, email).log();
         }
         begun
     }

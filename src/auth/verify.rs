@@ -1,9 +1,9 @@
 //! Confirms an address through a mailed link.
 
 use super::change::Change;
-use super::register::text;
-use super::{Auth, LinkError};
-use crate::done::Act;
+use super::register::{StoredSignUp, text};
+use super::{Auth, LinkError, SignUp};
+use crate::done::{Act, Done};
 use crate::error::Error;
 use crate::history::EventKind;
 use crate::link::{self, Link, Purpose};
@@ -14,6 +14,7 @@ use crate::throttle::AttemptOutcome;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
 use crate::user::{self, Email, User};
+use crate::web::FieldErrors;
 use crate::{device, metrics};
 
 /// The purposes of links that confirm an address.
@@ -25,21 +26,36 @@ refusals! {
         /// The link is still good.
         WrongPassword,
         DeadLink,
+        ;
+        /// A [hook](super::Hooks::before_sign_up()) of the application refuses the sign-up now, for example
+        /// because its invitation was used meanwhile. The link is still good.
+        Refused(FieldErrors),
     }
 }
 
-/// The outcome of a link that confirms an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of a link that confirms an address, with the account's user. Nobody is logged in by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "the user must be told if the password no longer works"]
 pub enum Verified {
     /// The address is confirmed.
-    Confirmed,
+    Confirmed(User),
     /// The account has a new address.
-    Changed,
+    Changed(User),
     /// The account has the address, and its former password is void: its owner needs a reset to log
     /// in.
-    WithoutPassword,
+    WithoutPassword(User),
+}
+
+impl Verified {
+    /// Returns the account's user.
+    pub fn user(&self) -> &User {
+        match self {
+            Verified::Confirmed(user)
+            | Verified::Changed(user)
+            | Verified::WithoutPassword(user) => user,
+        }
+    }
 }
 
 /// A link that confirms an address. [`Auth::verify_link()`] looks it up. It is good, or this browser has
@@ -105,14 +121,22 @@ impl Auth<'_> {
             return Ok(VerifyLink { auth: self, id, email, state });
         }
 
-        let done = self.done_here(id).await?;
-        let verified = done.as_ref().and_then(|done| verified_by(done.act));
-        match verified.zip(done.and_then(|done| done.email)) {
-            Some((verified, email)) => {
+        match self.verified_here(id).await? {
+            Some(verified) => {
+                let email = verified.user().email.clone();
                 Ok(VerifyLink { auth: self, id, email, state: State::Spent(verified) })
             }
             None => Err(self.dead_link().await),
         }
+    }
+
+    /// Returns what this browser has just done with the link `id`.
+    async fn verified_here(&self, id: TokenId) -> Result<Option<Verified>, Error> {
+        let Some(Done { act, user_id: Some(user_id), .. }) = self.done_here(id).await? else {
+            return Ok(None);
+        };
+        let user = self.find_user(user_id).await?;
+        Ok(user.and_then(|user| verified_by(act, user)))
     }
 
     async fn confirm_sign_up(
@@ -122,25 +146,30 @@ impl Auth<'_> {
         link: &Link,
         is_own: bool,
     ) -> Result<Verified, VerifyError> {
-        let Some(chosen) = &link.password_hash else { return Err(VerifyError::DeadLink) };
+        let (Some(chosen), Some(sign_up)) = (&link.password_hash, self.sign_up_of(link)) else {
+            return Err(VerifyError::DeadLink);
+        };
         // Somebody else has got the address meanwhile.
         if self.is_taken(&mut change, &link.email, None).await? {
             return Err(VerifyError::DeadLink);
         }
 
+        change.before_sign_up::<VerifyError>(&sign_up).await?;
         let (now, void) = (change.now, self.hasher.unusable());
         let hash = if is_own { chosen } else { &void };
-        let id = user::store::insert(&mut change, &link.email, hash, Some(now), now).await?;
-        let user = User { id, email: link.email.clone(), created_at: now, verified_at: Some(now) };
+        let user = user::store::insert(&mut change, &link.email, hash, Some(now), now).await?;
         change.record(EventKind::SignedUp, &user).await?;
         change.record(EventKind::EmailVerified, &user).await?;
-        if !is_own {
-            let done = Verified::WithoutPassword;
-            return self.verified(change, token, user.id, done).await;
-        }
-
-        let device = self.meet(&mut change, &user, false).await?;
-        let done = self.verified(change, token, user.id, Verified::Confirmed).await?;
+        let device = match is_own {
+            true => Some(self.meet(&mut change, &user, false).await?.token),
+            false => None,
+        };
+        change.signed_up::<VerifyError>(&user, &sign_up).await?;
+        change.email_verified(&user).await?;
+        let Some(device) = device else {
+            return self.verified(change, token, Verified::WithoutPassword(user)).await;
+        };
+        let done = self.verified(change, token, Verified::Confirmed(user)).await?;
         self.device_cookie.send(&device, &self.pending);
         self.pending.set(self.sign_up_cookie.0.removal());
         Ok(done)
@@ -162,13 +191,22 @@ impl Auth<'_> {
         }
 
         change.record(EventKind::EmailVerified, user).await?;
-        if is_own {
-            return self.verified(change, token, user.id, Verified::Confirmed).await;
+        let is_first = user.verified_at.is_none();
+        let verified_at = user.verified_at.or(Some(now));
+        let user = User { verified_at, ..user.clone() };
+        let mut ended = 0;
+        if !is_own {
+            ended = change.replace_password(&user, &self.hasher.unusable()).await?;
+            notice::set(&mut change, user.id, &Notice::ALL).await?;
         }
-
-        let ended = change.replace_password(user, &self.hasher.unusable()).await?;
-        notice::set(&mut change, user.id, &Notice::ALL).await?;
-        let done = self.verified(change, token, user.id, Verified::WithoutPassword).await?;
+        if is_first {
+            change.email_verified(&user).await?;
+        }
+        let done = match is_own {
+            true => Verified::Confirmed(user),
+            false => Verified::WithoutPassword(user),
+        };
+        let done = self.verified(change, token, done).await?;
         metrics::ended(ended);
         Ok(done)
     }
@@ -200,8 +238,13 @@ impl Auth<'_> {
         change.record(EventKind::EmailChanged, user).await?;
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, user, &user.email, content).await?;
-        let done = if is_own { Verified::Changed } else { Verified::WithoutPassword };
-        let done = self.verified(change, token, user.id, done).await?;
+        let changed = User { email: email.clone(), verified_at: Some(now), ..user.clone() };
+        change.email_changed(&changed, &user.email).await?;
+        let done = match is_own {
+            true => Verified::Changed(changed),
+            false => Verified::WithoutPassword(changed),
+        };
+        let done = self.verified(change, token, done).await?;
         metrics::ended(ended);
         Ok(done)
     }
@@ -211,25 +254,37 @@ impl Auth<'_> {
         &self,
         mut change: Change<'_>,
         id: TokenId,
-        user_id: i64,
         done: Verified,
     ) -> Result<Verified, VerifyError> {
         let act = match done {
-            Verified::Changed => Act::EmailChanged,
-            Verified::WithoutPassword => Act::PasswordVoid,
-            Verified::Confirmed => Act::EmailVerified,
+            Verified::Changed(_) => Act::EmailChanged,
+            Verified::WithoutPassword(_) => Act::PasswordVoid,
+            Verified::Confirmed(_) => Act::EmailVerified,
         };
-        self.note_link(&mut change, id, act, user_id).await?;
+        self.note_link(&mut change, id, act, done.user().id).await?;
         change.commit().await?;
         self.send_done(id);
         Ok(done)
     }
 
+    /// Returns the sign-up that the link makes an account of. `None`: what it has to remember was sealed with
+    /// a key that is not known any more.
+    fn sign_up_of(&self, link: &Link) -> Option<SignUp> {
+        let stored = match &link.sign_up {
+            Some(sealed) => self.sign_up_cookie.open(sealed.clone())?,
+            None => StoredSignUp::default(),
+        };
+        Some(stored.sign_up(&link.email))
+    }
+
     async fn find_confirming(&self, id: TokenId) -> Result<Option<Found>, Error> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         let Some(link) = link::find(&mut db, id, &CONFIRMING, now).await? else { return Ok(None) };
-        if link.purpose == Purpose::SignUp && !self.is_registration_open() {
-            return Ok(None);
+        if link.purpose == Purpose::SignUp {
+            let sign_up = self.sign_up_of(&link);
+            if !sign_up.is_some_and(|one| one.is_invited || self.is_registration_open()) {
+                return Ok(None);
+            }
         }
         let account = match link.user_id {
             Some(user_id) => user::store::find(&mut db, user_id).await?,
@@ -287,8 +342,8 @@ impl VerifyLink<'_> {
 
     /// Returns what this browser has done with the link within the last ten minutes. `None`: nothing,
     /// the link is good.
-    pub fn done(&self) -> Option<Verified> {
-        match self.state {
+    pub fn done(&self) -> Option<&Verified> {
+        match &self.state {
             State::Good(_) => None,
             State::Spent(verified) => Some(verified),
         }
@@ -327,20 +382,20 @@ impl VerifyLink<'_> {
     /// assert!(matches!(refused, VerifyError::DeadLink));
     ///
     /// let link = auth.verify_link(&newer).await.expect("a good link");
-    /// assert_eq!(link.confirm(None).await.expect("an answer"), Verified::Confirmed);
+    /// let done = link.confirm(None).await.expect("an answer");
+    /// assert!(matches!(done, Verified::Confirmed(ada) if ada.verified_at.is_some()));
     /// # });
     /// ```
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](VerifyError::WrongPassword) and [`DeadLink`](VerifyError::DeadLink). `Failed` if the
-    /// database or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too
+    /// The reasons of [`VerifyError`]. `Failed` if the database or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too
     /// many wrong passwords.
     pub async fn confirm(&self, password: Option<Password>) -> Result<Verified, VerifyError> {
         let (auth, id) = (self.auth, self.id);
         let found = match &self.state {
             State::Good(found) => found,
-            State::Spent(verified) => return Ok(*verified),
+            State::Spent(verified) => return Ok(verified.clone()),
         };
         let is_own = match password {
             Some(password) if !found.is_own => {
@@ -356,8 +411,7 @@ impl VerifyLink<'_> {
         if change.take(id, &CONFIRMING).await?.is_none() {
             drop(change);
             // The first of two requests at once has taken it.
-            let done = auth.done_here(id).await?;
-            return done.and_then(|done| verified_by(done.act)).ok_or(VerifyError::DeadLink);
+            return auth.verified_here(id).await?.ok_or(VerifyError::DeadLink);
         }
         match (link.purpose, account) {
             (Purpose::SignUp, _) => auth.confirm_sign_up(change, id, link, is_own).await,
@@ -379,11 +433,14 @@ impl VerifyLink<'_> {
         let limits = auth.limits_of_link(self.id);
         auth.begin(&limits, user).await?;
         let verified = auth.verify_hash(password, stored);
-        if auth.looked_at(&limits, verified).await?.matches {
-            return Ok(());
-        }
-        let (kind, user_id) = (EventKind::ReauthenticationFailed, user.map(|user| user.id));
+        let is_right = auth.looked_at(&limits, verified).await?.matches;
         let mut change = auth.accounts.change().await?;
+        if is_right {
+            // Whatever becomes of the act: a hook may refuse it, and the link is used again then.
+            change.settle(&limits, AttemptOutcome::Succeeded).await?;
+            return Ok(change.commit().await?);
+        }
+        let (kind, user_id) = (EventKind::ConfirmationFailed, user.map(|user| user.id));
         change.settle(&limits, AttemptOutcome::Failed).await?;
         change.record_of(kind, user_id, Some(&self.email)).await?;
         change.commit().await?;
@@ -391,11 +448,11 @@ impl VerifyLink<'_> {
     }
 }
 
-fn verified_by(act: Act) -> Option<Verified> {
+fn verified_by(act: Act, user: User) -> Option<Verified> {
     match act {
-        Act::EmailVerified => Some(Verified::Confirmed),
-        Act::EmailChanged => Some(Verified::Changed),
-        Act::PasswordVoid => Some(Verified::WithoutPassword),
+        Act::EmailVerified => Some(Verified::Confirmed(user)),
+        Act::EmailChanged => Some(Verified::Changed(user)),
+        Act::PasswordVoid => Some(Verified::WithoutPassword(user)),
         _ => None,
     }
 }

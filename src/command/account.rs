@@ -1,26 +1,21 @@
 //! The commands `user …`, which show and change accounts.
 
-use std::io::{IsTerminal, stdin};
+use clap::{Args, Subcommand};
 
-use clap::Subcommand;
-use rocket::figment::Figment;
-use zeroize::Zeroizing;
-
-use super::{Done, Failed, no_account, operate, output, table};
-use crate::auth::{Operator, Overview};
+use super::{Done, Target, find, operate, output, table, terminal};
+use crate::auth::{Account, AccountSearch, AddError, NewAccount, Operator};
 use crate::clock::in_utc;
 use crate::config::Config;
-use crate::password::{Hasher, NewPassword};
-use crate::user::Email;
+use crate::password::NewPassword;
+use crate::user::{Email, RoleName};
+
+/// How many accounts `--json` reads at a time.
+const PIECE: u32 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// List all accounts
-    List {
-        /// Print JSON, for scripts; times are in seconds since 1970
-        #[arg(long)]
-        json: bool,
-    },
+    /// List accounts in the order of their addresses
+    List(List),
     /// Create an account; its password comes from a prompt, or from the first line of standard input
     Add {
         /// The account's email address
@@ -53,12 +48,33 @@ pub enum UserCommand {
         /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
+        /// Do not ask on a terminal whether to delete it
+        #[arg(long)]
+        yes: bool,
     },
     /// Clear the account's failed log-ins
     Unlock {
         /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
+    },
+    /// Give the account a role
+    Grant {
+        /// The account's email address
+        #[arg(value_parser = Email::parse)]
+        email: Email,
+        /// The role: a lower-case letter, then lower-case letters, digits and hyphens
+        #[arg(value_parser = RoleName::parse)]
+        role: RoleName,
+    },
+    /// Take a role from the account
+    Revoke {
+        /// The account's email address
+        #[arg(value_parser = Email::parse)]
+        email: Email,
+        /// The role
+        #[arg(value_parser = RoleName::parse)]
+        role: RoleName,
     },
     /// Print a reset link, which works once
     Reset {
@@ -68,86 +84,160 @@ pub enum UserCommand {
     },
 }
 
+/// Which accounts are listed.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only accounts whose address starts with this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only accounts that are disabled
+    #[arg(long)]
+    disabled: bool,
+    /// Only accounts whose address is not confirmed
+    #[arg(long)]
+    unverified: bool,
+    /// Only accounts that have this role
+    #[arg(long, value_name = "NAME", value_parser = RoleName::parse)]
+    role: Option<RoleName>,
+    /// Only accounts that come after this address
+    #[arg(long, value_name = "ADDRESS", value_parser = Email::parse)]
+    after: Option<Email>,
+    /// At most this many accounts, up to 1,000 [default: 50, or all with --json]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_limit)]
+    limit: Option<u32>,
+    /// Print JSON, for scripts; times are in seconds since 1970
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_limit(text: &str) -> Result<u32, &'static str> {
+    let limit = text.parse().ok().filter(|limit| (1..=1_000).contains(limit));
+    limit.ok_or("write a number from 1 to 1,000")
+}
+
+impl List {
+    async fn run(self, operator: &Operator<'_>) -> Done {
+        let mut search = AccountSearch::new();
+        search = self.search.iter().fold(search, |search, text| search.starting_with(text));
+        search = self.after.iter().fold(search, AccountSearch::after);
+        search = self.role.iter().fold(search, AccountSearch::role);
+        search = if self.disabled { search.disabled() } else { search };
+        search = if self.unverified { search.unverified() } else { search };
+        search = self.limit.into_iter().fold(search, AccountSearch::limit);
+        match (self.json, self.limit) {
+            (true, None) => print_all(operator, search.limit(PIECE)).await,
+            (true, Some(_)) => table::print_json(&operator.list(&search).await?.accounts),
+            (false, _) => {
+                let page = operator.list(&search).await?;
+                table::print(&page.accounts, COLUMNS, row)?;
+                if let Some(next) = page.next {
+                    output::say(format_args!("there are more accounts: add --after {next}"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Prints all accounts that `search` selects as one JSON array, a page at a time.
+async fn print_all(operator: &Operator<'_>, mut search: AccountSearch) -> Done {
+    let mut array = table::JsonArray::begin();
+    loop {
+        let page = operator.list(&search).await?;
+        page.accounts.iter().try_for_each(|account| array.add(account))?;
+        match page.next {
+            Some(next) => search = search.after(&next),
+            None => return array.end(),
+        }
+    }
+}
+
 impl UserCommand {
-    pub async fn run(self, figment: &Figment) -> Done {
-        operate(figment, async |operator, config| match self {
-            UserCommand::List { json } => table::print(json, &operator.list().await?, COLUMNS, row),
-            UserCommand::Add { email } => add(operator, config, &email).await,
+    pub async fn run(self, target: &Target) -> Done {
+        operate(target, Config::of_command, async |operator, config| match self {
+            UserCommand::List(list) => list.run(operator).await,
+            UserCommand::Add { email } => add(operator, config, email).await,
             UserCommand::Show { email, json } => {
-                let found = operator.show(&email).await?.ok_or_else(|| no_account(&email))?;
+                let found = find(operator, &email).await?;
                 match json {
                     true => table::print_json(&found),
-                    false => table::print(false, &[found], COLUMNS, row),
+                    false => table::print(&[found], COLUMNS, row),
                 }
             }
             UserCommand::Disable { email } => {
-                report(operator.disable(&email).await?, &email, "was disabled and logged out")
+                operator.disable(&find(operator, &email).await?.user).await?;
+                output::print(format_args!("Disabled {email} and ended its sessions"))
             }
             UserCommand::Enable { email } => {
-                report(operator.enable(&email).await?, &email, "can log in again")
+                operator.enable(&find(operator, &email).await?.user).await?;
+                output::print(format_args!("Enabled {email}"))
             }
-            UserCommand::Delete { email } => {
-                report(operator.delete(&email).await?, &email, "was deleted")
+            UserCommand::Delete { email, yes } => {
+                let found = find(operator, &email).await?;
+                terminal::confirm(
+                    yes,
+                    format_args!("Delete {email} and all its data? This can't be undone."),
+                )?;
+                operator.delete(&found.user).await?;
+                output::print(format_args!("Deleted {email}"))
             }
-            UserCommand::Unlock { email } => report(
-                operator.unlock(&email).await?,
-                &email,
-                "was unlocked: its failed log-ins were cleared",
-            ),
-            UserCommand::Reset { email } => {
-                let link = operator.reset(&email).await?;
-                let none = || format!("{email} has no account, or it is disabled");
-                output::print(link.ok_or_else(none)?)
+            UserCommand::Unlock { email } => {
+                operator.unlock(&find(operator, &email).await?.user).await?;
+                output::print(format_args!("Unlocked {email}: its failed log-ins are cleared"))
             }
+            UserCommand::Grant { email, role } => {
+                operator.grant(&find(operator, &email).await?.user, &role).await?;
+                output::print(format_args!("{email} has the role {role}"))
+            }
+            UserCommand::Revoke { email, role } => {
+                operator.revoke(&find(operator, &email).await?.user, &role).await?;
+                output::print(format_args!("{email} does not have the role {role}"))
+            }
+            UserCommand::Reset { email } => reset(operator, &email).await,
         })
         .await
     }
 }
 
-async fn add(operator: &Operator, config: &Config, email: &Email) -> Done {
-    let password = NewPassword::parse(&read_password()?, &config.password, &[email.as_str()])?;
-    let hash = Hasher::start(&config.password)?.hash(password.into()).await?;
-    match operator.add(email, &hash).await? {
-        true => output::print(format_args!("{email} was created")),
-        false => Err(format!("{email} already has an account, or had one until recently").into()),
+async fn add(operator: &Operator<'_>, config: &Config, email: Email) -> Done {
+    let password =
+        NewPassword::parse(&terminal::read_password()?, &config.password, &[email.as_str()])?;
+    match operator.add(NewAccount::new(email.clone()).password(password)).await {
+        Ok(_) => output::print(format_args!("Created {email}")),
+        Err(AddError::EmailTaken | AddError::EmailReserved) => {
+            Err(format!("{email} already has an account, or had one until recently").into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Reads a password: twice and without an echo from a terminal, or one line from anything else. It
-/// is never an argument, because every user of the machine can see those.
-fn read_password() -> Result<Zeroizing<String>, Failed> {
-    if !stdin().is_terminal() {
-        let mut line = Zeroizing::new(String::new());
-        stdin().read_line(&mut line)?;
-        return Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()));
-    }
-
-    let password = Zeroizing::new(rpassword::prompt_password("Password: ")?);
-    let again = Zeroizing::new(rpassword::prompt_password("Repeat password: ")?);
-    match password == again {
-        true => Ok(password),
-        false => Err("the passwords don't match".into()),
-    }
+async fn reset(operator: &Operator<'_>, email: &Email) -> Done {
+    let found = operator.find_by_email(email).await?;
+    let Some(account) = found.filter(|account| account.disabled_at.is_none()) else {
+        return Err(format!("{email} has no account, or it is disabled").into());
+    };
+    output::print(operator.reset_link(&account.user).await?)
 }
 
-fn report(is_done: bool, email: &Email, what: &str) -> Done {
-    match is_done {
-        true => output::print(format_args!("{email} {what}")),
-        false => Err(no_account(email)),
-    }
-}
+const COLUMNS: [&str; 7] = [
+    "Email address",
+    "Member since",
+    "Confirmed",
+    "Disabled",
+    "Roles",
+    "Sessions",
+    "Failed log-ins",
+];
 
-const COLUMNS: [&str; 6] =
-    ["Email address", "Member since", "Confirmed", "Disabled", "Sessions", "Failed log-ins"];
-
-fn row(account: &Overview) -> [String; 6] {
+fn row(Account { user, disabled_at, sessions, failed_log_ins, .. }: &Account) -> [String; 7] {
     let or_no = |at: Option<i64>| at.map_or_else(|| "no".into(), in_utc);
     [
-        account.email.to_string(),
-        in_utc(account.created_at),
-        or_no(account.verified_at),
-        or_no(account.disabled_at),
-        account.sessions.to_string(),
-        account.failed_log_ins.to_string(),
+        user.email.to_string(),
+        in_utc(user.created_at),
+        or_no(user.verified_at),
+        or_no(*disabled_at),
+        user.roles.to_string(),
+        sessions.to_string(),
+        failed_log_ins.to_string(),
     ]
 }

@@ -1,19 +1,21 @@
-//! The command `check`, which finds what is unsafe in this deployment.
+//! The command `check`, which looks for what is unsafe in this deployment.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use rocket::figment::{Figment, Source};
 use rocket_db_pools::Pool as _;
-use sqlx::postgres::PgSslMode;
+use serde::Serialize;
 
-use super::{Done, Failed, advise, output};
+use super::output::Ended;
+use super::{Done, Failed, advise, output, table};
 use crate::clock::Clock;
-use crate::config::{self, Config, DatabaseConfig, PostgresConfig};
-use crate::db::{self, Connection, Pool, schema};
+use crate::config::{Config, DatabaseConfig, PostgresConfig};
+use crate::db::{self, Connection, Migrations, Pool, schema};
 use crate::history;
-use crate::mail::{self, Smtp};
+use crate::mail::Smtp;
 use crate::sql;
 
 /// How long the site may take to answer.
@@ -30,76 +32,136 @@ pub struct Check {
     /// A backup, or a folder of backups; the newest must be less than 26 hours old
     #[arg(long, value_name = "PATH")]
     backup: Option<PathBuf>,
+    /// Print only problems
+    #[arg(long)]
+    quiet: bool,
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a check has found: that all is fine, or one problem.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// The name of the check, which stays as it is: scripts know it.
+    check: &'static str,
+    ok: bool,
+    message: String,
+}
+
+/// The findings, in the order of the checks.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Adds the problems that `check` has found. Without any it adds that all is `fine`.
+    fn add(
+        &mut self,
+        check: &'static str,
+        problems: impl IntoIterator<Item = String>,
+        fine: impl Into<String>,
+    ) {
+        let before = self.0.len();
+        let problem = |message| Finding { check, ok: false, message };
+        self.0.extend(problems.into_iter().map(problem));
+        if self.0.len() == before {
+            self.0.push(Finding { check, ok: true, message: fine.into() });
+        }
+    }
 }
 
 impl Check {
-    /// Prints one line for each problem, with the fix. It fails if there is one.
-    pub async fn run(self, figment: &Figment) -> Done {
-        config::check_top_level(figment)?;
+    /// Prints one line for each check that finds nothing, and for each problem, with the fix. It
+    /// fails if there is a problem. `own` are the migrations of the application.
+    pub async fn run(self, figment: &Figment, own: &Migrations) -> Done {
         let config = Config::from_figment(figment)?;
         output::say_database(&config.database);
 
         let is_postgres = matches!(config.database, DatabaseConfig::Postgres(_));
-        let mut lines = config.warnings();
-        lines.extend(profile(&config, figment));
-        lines.extend(key_file(figment, "secret_key"));
-        if is_postgres {
-            // The URL may contain a password.
-            lines.extend(key_file(figment, "databases.login.url"));
+        let mut found = Findings::default();
+        found.add("settings", config.warnings(), "no setting is risky");
+        profile(&config, figment, &mut found);
+        secrets(figment, is_postgres, &mut found);
+        database(&config, own, &mut found).await;
+        if let Some(path) = &self.backup {
+            backup(path, is_postgres, &mut found);
         }
-        lines.extend(database(&config).await);
-        lines.extend(self.backup.as_deref().and_then(|path| backup(path, is_postgres)));
         if !self.offline {
-            lines.extend(site(&config).await);
-            lines.extend(mail(&config).await);
+            site(&config, &mut found).await;
+            mail(&config, &mut found).await;
         }
+        self.print(found.0)
+    }
 
-        for line in &lines {
-            output::print(line)?;
+    fn print(&self, found: Vec<Finding>) -> Done {
+        let problems = found.iter().filter(|finding| !finding.ok).count();
+        let is_shown = |finding: &Finding| !self.quiet || !finding.ok;
+        let shown: Vec<Finding> = found.into_iter().filter(is_shown).collect();
+        if self.json {
+            table::print_json(&shown)?;
+        } else {
+            for Finding { ok, message, .. } in &shown {
+                output::print(format_args!("{}: {message}", if *ok { "ok" } else { "problem" }))?;
+            }
         }
-        match lines.len() {
+        match problems {
+            0 if self.quiet || self.json => Ok(()),
             0 => output::print("no problems found"),
-            1 => Err("1 problem found".into()),
-            found => Err(format!("{found} problems found").into()),
+            1 => Err(Ended { code: 1, said: "1 problem found".into() }.into()),
+            _ => Err(Ended { code: 1, said: format!("{problems} problems found") }.into()),
         }
     }
 }
 
-fn profile(config: &Config, figment: &Figment) -> Vec<String> {
+fn profile(config: &Config, figment: &Figment, found: &mut Findings) {
+    let is_debug = config.debug.then(|| {
+        "the profile is debug, which is for development; set ROCKET_PROFILE=release".to_owned()
+    });
+    found.add("profile", is_debug, format!("the profile is {}", figment.profile()));
     if config.debug {
-        return vec![
-            "the profile is debug, which is for development; set ROCKET_PROFILE=release".into(),
-        ];
+        return;
     }
 
-    let mut lines = Vec::new();
     let address: Option<std::net::IpAddr> = figment.extract_inner("address").ok();
     let is_local = address.is_none_or(|address| address.is_loopback());
-    if is_local && config.site.trusted_proxies.is_empty() {
-        lines.push(
-            "site.trusted_proxies is empty: all visitors who come through the proxy seem to have \
-             one IP address, and share its limits; write [\"127.0.0.1\"]"
-                .into(),
-        );
-    }
-    if config.site.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
-        lines.push(
+    let trusted = &config.site.trusted_proxies;
+    let proxy = if trusted.iter().any(|network| network.prefix_len() == 0) {
+        Some(
             "site.trusted_proxies trusts everybody: anybody can fake their IP address; write the \
-             proxy's address"
-                .into(),
-        );
+             proxy's address",
+        )
+    } else if is_local && trusted.is_empty() {
+        Some(
+            "site.trusted_proxies is empty: all visitors who come through the proxy seem to have \
+             one IP address, and share its limits; write [\"127.0.0.1\"]",
+        )
+    } else {
+        None
+    };
+    found.add("proxy", proxy.map(str::to_owned), "visitors cannot fake their IP address");
+    let open = (!is_local).then(|| {
+        "address lets other machines connect: visitors can bypass the proxy and use http; \
+         write \"127.0.0.1\", or let only the proxy connect"
+            .to_owned()
+    });
+    found.add("address", open, "other machines cannot connect past the proxy");
+    match &config.site.url {
+        Some(url) => found.add("url", None, format!("site.url is {url}")),
+        None => {
+            let problem = "site.url is not set, so https cannot be checked; write \"https://…\"";
+            found.add("url", [problem.to_owned()], "");
+        }
     }
-    if !is_local {
-        lines.push(
-            "address lets other machines connect: visitors can bypass the proxy and use http; \
-             write \"127.0.0.1\", or let only the proxy connect"
-                .into(),
-        );
+}
+
+/// Adds the files that hold a secret and that others can read. Only on Unix it can tell who can.
+fn secrets(figment: &Figment, is_postgres: bool, found: &mut Findings) {
+    if cfg!(unix) {
+        // The URL of PostgreSQL may contain a password.
+        let url = is_postgres.then_some("databases.login.url");
+        let open = ["secret_key"].into_iter().chain(url).filter_map(|key| key_file(figment, key));
+        found.add("secrets", open, "others on this machine cannot read a file with a secret");
     }
-    if config.site.url.is_none() {
-        lines.push("site.url is not set, so https cannot be checked; write \"https://…\"".into());
-    }
-    lines
 }
 
 /// Returns the problem if others can read the file that holds the secret `key`.
@@ -112,16 +174,20 @@ fn key_file(figment: &Figment, key: &str) -> Option<String> {
     })
 }
 
-async fn database(config: &Config) -> Vec<String> {
-    let mut lines = match &config.database {
-        DatabaseConfig::Sqlite(path) => file(path).into_iter().collect(),
-        DatabaseConfig::Postgres(postgres) => server(postgres),
-    };
-    match look(&config.database).await {
-        Ok(found) => lines.extend(found),
-        Err(error) => lines.push(error.to_string()),
+async fn database(config: &Config, own: &Migrations, found: &mut Findings) {
+    let database = &config.database;
+    match database {
+        DatabaseConfig::Sqlite(path) if cfg!(unix) && path.exists() => {
+            found.add("access", file(path), "others on this machine cannot read the database");
+        }
+        DatabaseConfig::Sqlite(_) => {}
+        DatabaseConfig::Postgres(postgres) => {
+            found.add("access", server(postgres), "others cannot read the traffic to the server");
+        }
     }
-    lines
+    if let Err(error) = look(database, own, found).await {
+        found.add("database", [error.to_string()], "");
+    }
 }
 
 fn file(path: &Path) -> Option<String> {
@@ -133,150 +199,155 @@ fn file(path: &Path) -> Option<String> {
     })
 }
 
-fn server(config: &PostgresConfig) -> Vec<String> {
-    let mut lines = Vec::new();
-    let is_verified =
-        matches!(config.options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
-    let host = config.options.get_host();
-    let is_local = config.options.get_socket().is_some()
-        || host.starts_with('/')
-        || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
-    if !is_local && !is_verified {
-        lines.push(
-            "databases.login.url: anybody on the network can read and change the traffic to the \
-             server; add ?sslmode=verify-full"
-                .into(),
-        );
-    }
-    lines
+fn server(config: &PostgresConfig) -> Option<String> {
+    config.is_open_to_network().then(|| {
+        "databases.login.url: anybody on the network can read and change the traffic to the \
+         server; add ?sslmode=verify-full"
+            .into()
+    })
 }
 
-/// Returns the problems that the database itself shows. Opening it refuses an unsafe SQLite.
-async fn look(database: &DatabaseConfig) -> Result<Vec<String>, Failed> {
-    if let Err(refusal) = schema::look(database).await?.check(database) {
-        return Ok(vec![format!("databases.login.url: {}", advise(refusal))]);
+/// Adds what the database itself shows. Opening it refuses an unsafe SQLite.
+async fn look(
+    database: &DatabaseConfig,
+    own: &Migrations,
+    found: &mut Findings,
+) -> Result<(), Failed> {
+    let schema = schema::look(database, own).await?.check(database).err();
+    let is_current = schema.is_none();
+    let problem = schema.map(|refusal| format!("databases.login.url: {}", advise(refusal)));
+    found.add("schema", problem, "the database is up to date");
+    if !is_current {
+        return Ok(());
     }
+
     let db = Pool::open(database).await?;
-    let mut lines = Vec::new();
-    if !db.is_sound().await? {
-        lines.push(format!("databases.login.url: {database} is damaged; restore a backup"));
-    }
+    let is_sound = db.is_sound().await?;
     let mut reader = db.read().await?;
-    if reader.is_postgres() {
-        lines.extend(settings(&mut reader).await?);
-    }
+    let server = match reader.is_postgres() {
+        true => settings(&mut reader, found).await?,
+        false => {
+            let damage = format!("databases.login.url: {database} is damaged; restore a backup");
+            found.add("integrity", (!is_sound).then_some(damage), "the database is sound");
+            None
+        }
+    };
 
     // A clock was ahead: sessions from that time would live longer than they should.
     let latest = history::latest_event(&mut reader).await?;
-    if latest > Clock::system().now() + 5 * 60 {
-        lines.push(
-            "the clock is behind the newest entry in the database; set it with NTP (timedatectl)"
-                .into(),
-        );
-    }
+    let behind = (latest > Clock::system().now() + 5 * 60).then(|| {
+        "the clock is behind the newest entry in the database; set it with NTP (timedatectl)".into()
+    });
+    found.add("clock", server.into_iter().chain(behind), "the clock fits the database");
+    found.add("database", None, format!("{database} answers"));
     drop(reader);
     db.close().await;
-    Ok(lines)
+    Ok(())
 }
 
-/// Returns the problems in the settings that an operator can choose in PostgreSQL.
-async fn settings(db: &mut Connection) -> Result<Vec<String>, Failed> {
+/// Adds the problems in the settings that an operator can choose in PostgreSQL. Returns the one of
+/// the server's clock.
+async fn settings(db: &mut Connection, found: &mut Findings) -> Result<Option<String>, Failed> {
     let (fsync, is_superuser, now): (String, String, i64) = sql::query_as(
         "SELECT current_setting('fsync'), current_setting('is_superuser'),
                 extract(epoch FROM now())::bigint",
     )
     .fetch_one(db)
     .await?;
-    let mut lines = Vec::new();
-    if fsync == "off" {
-        lines.push(
-            "databases.login.url: the server reports a commit before it is on disk, so a power cut \
-             can undo a log-out; set fsync to on"
-                .into(),
-        );
-    }
-    if (now - Clock::system().now()).abs() > 5 {
-        lines.push(
-            "the clocks here and on the database server differ: sessions end at the wrong time, and \
-             mails may be sent twice; set both with NTP (timedatectl)"
-                .into(),
-        );
-    }
-    if is_superuser == "on" {
-        lines.push(
-            "databases.login.url: the site logs in as a superuser; give it a role of its own that \
-             owns the database"
-                .into(),
-        );
-    }
-    Ok(lines)
+    let fsync = (fsync == "off").then(|| {
+        "databases.login.url: the server reports a commit before it is on disk, so a power cut \
+         can undo a log-out; set fsync to on"
+            .to_owned()
+    });
+    found.add("durability", fsync, "the server has a commit on disk before it reports it");
+    let superuser = (is_superuser == "on").then(|| {
+        "databases.login.url: the site logs in as a superuser; give it a role of its own that \
+         owns the database"
+            .to_owned()
+    });
+    found.add("role", superuser, "the site's role is not a superuser");
+    let differs = (now - Clock::system().now()).abs() > 5;
+    Ok(differs.then(|| {
+        "the clocks here and on the database server differ: sessions end at the wrong time, and \
+         mails may be sent twice; set both with NTP (timedatectl)"
+            .into()
+    }))
 }
 
-/// Returns the problem of the newest backup, if it has one. A backup of PostgreSQL may be any file.
-fn backup(path: &Path, is_postgres: bool) -> Option<String> {
-    let is_backup = |path: &Path| path.is_file() && (is_postgres || db::is_database(path));
-    let newest = match path.is_dir() {
-        true => std::fs::read_dir(path)
-            .ok()?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| is_backup(path))
-            .max_by_key(|path| modified(path)),
-        false => Some(path.to_owned()).filter(|path| is_backup(path)),
+/// Adds the newest backup at `path`, a file or a folder.
+fn backup(path: &Path, is_postgres: bool, found: &mut Findings) {
+    let place = path.display();
+    let problem = match newest_backup(path, is_postgres) {
+        Ok(Some(newest)) => backup_problem(&newest),
+        Ok(None) => Some(format!("backup: there is none at {place}; make one every day")),
+        Err(error) => Some(format!("backup: {place} cannot be read: {error}")),
     };
-    let Some(newest) = newest else {
-        return Some(format!("backup: there is none at {}; make one every day", path.display()));
-    };
+    found.add("backup", problem, format!("the newest backup at {place} is less than 26 hours old"));
+}
 
-    let age = modified(&newest).and_then(|at| SystemTime::now().duration_since(at).ok());
+/// Returns the newest backup at `path`, if there is one. A backup of PostgreSQL may be any file.
+fn newest_backup(path: &Path, is_postgres: bool) -> io::Result<Option<PathBuf>> {
+    let is_backup = |path: &PathBuf| path.is_file() && (is_postgres || db::is_database(path));
+    if !path.is_dir() {
+        return Ok(Some(path.to_owned()).filter(is_backup));
+    }
+    let entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+    let files: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
+    Ok(files.into_iter().filter(is_backup).max_by_key(|path| modified(path)))
+}
+
+fn backup_problem(newest: &Path) -> Option<String> {
+    let age = modified(newest).and_then(|at| SystemTime::now().duration_since(at).ok());
+    let path = newest.display();
     if age.is_some_and(|age| age > BACKUP_AGE) {
         let hours = age.unwrap_or_default().as_secs() / 3600;
-        return Some(format!(
-            "backup: {} is {hours} hours old; make one every day",
-            newest.display()
-        ));
+        return Some(format!("backup: {path} is {hours} hours old; make one every day"));
     }
-    is_open(&newest).then(|| {
-        let path = newest.display();
-        format!("backup: {path} can be read by others on this machine; chmod 600 {path}")
-    })
+    is_open(newest)
+        .then(|| format!("backup: {path} can be read by others on this machine; chmod 600 {path}"))
 }
 
-/// Asks the site as a visitor would, through the proxy, and returns the problems.
-async fn site(config: &Config) -> Vec<String> {
-    let Some(url) = config.site.url.clone().filter(|_| !config.debug) else { return Vec::new() };
+/// Asks the site as a visitor would, through the proxy, and adds what that shows.
+async fn site(config: &Config, found: &mut Findings) {
+    let Some(url) = config.site.url.clone().filter(|_| !config.debug) else { return };
+    let fine = format!("the site answers at {url}, with its headers");
     let asked = rocket::tokio::task::spawn_blocking(move || {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(SITE_PATIENCE)).build().into();
         let answer = agent.get(format!("{url}/healthz")).call();
         answer.map(|answer| answer.headers().clone())
     });
-    match asked.await {
+    let problem = match asked.await {
         Ok(Ok(headers)) => {
             let is_ours = headers.contains_key("Content-Security-Policy");
             let is_strict = headers.contains_key("Strict-Transport-Security");
-            let missing = (!is_ours || !is_strict).then(|| {
+            (!is_ours || !is_strict).then(|| {
                 "site.url: the answer there is not from this site in its release profile, or the \
                  proxy drops its headers"
                     .to_owned()
-            });
-            missing.into_iter().collect()
+            })
         }
-        Ok(Err(error)) => vec![format!("site.url: the site does not answer there: {error}")],
-        Err(error) => vec![format!("site.url: {error}")],
-    }
+        Ok(Err(error)) => {
+            let error = error.to_string();
+            let error = error.strip_prefix("io: ").unwrap_or(&error);
+            Some(format!("site.url: the site does not answer there: {error}"))
+        }
+        Err(error) => Some(format!("site.url: {error}")),
+    };
+    found.add("site", problem, fine);
 }
 
-/// Does every step for a mail to a stranger, except for the mail itself, and returns the problem.
-async fn mail(config: &Config) -> Option<String> {
-    let server = config.mail.server().ok().flatten()?;
-    let from = config.mail.sender().ok()?;
-    let name = config.site.url.as_deref().and_then(mail::name);
-    let smtp = match Smtp::new(server, name) {
-        Ok(smtp) => smtp,
-        Err(error) => return Some(error.to_string()),
+/// Does every step for a mail to a stranger, except for the mail itself, and adds what that shows.
+async fn mail(config: &Config, found: &mut Findings) {
+    let problem = match Smtp::of(config) {
+        Ok(None) => return,
+        Ok(Some(smtp)) => {
+            let error = smtp.test().await.err();
+            error.map(|error| format!("mail.url: the server cannot be used: {error}"))
+        }
+        Err(error) => Some(error.to_string()),
     };
-    let error = smtp.test(&from.email).await.err()?;
-    Some(format!("mail.url: the server cannot be used: {error}"))
+    found.add("mail", problem, "the mail server takes the site's mails");
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -10,7 +10,7 @@ use super::{Done, output};
 use crate::config::DatabaseConfig;
 use crate::db::schema::{self, Schema};
 use crate::db::tables::TABLES;
-use crate::db::{Connection, Pool, Source, copy};
+use crate::db::{Connection, Migrations, Pool, Source, copy};
 
 #[derive(Debug, Args)]
 pub struct Copy {
@@ -57,9 +57,11 @@ impl Copy {
         if is_same(&urls.0, &urls.1) {
             return Err("--from and --to are the same".into());
         }
-        let schema = schema::look(&urls.0).await.map_err(|error| at(FROM, error))?;
+        // The tables of an application are not copied.
+        let none = Migrations::new();
+        let schema = schema::look(&urls.0, &none).await.map_err(|error| at(FROM, error))?;
         schema.check(&urls.0).map_err(|refusal| at(FROM, refusal))?;
-        let schema = schema::look(&urls.1).await.map_err(|error| at(TO, error))?;
+        let schema = schema::look(&urls.1, &none).await.map_err(|error| at(TO, error))?;
         if matches!(schema, Schema::Ahead | Schema::Altered(_)) {
             schema.check(&urls.1).map_err(|refusal| at(TO, refusal))?;
         }
@@ -81,6 +83,7 @@ impl Copy {
             .into());
         }
 
+        output::say(format_args!("new database: {}", urls.1));
         let to = Pool::open(&urls.1).await.map_err(|error| at(TO, error))?;
         let copied = copy_tables(&mut from.db, &to).await;
         to.close().await;

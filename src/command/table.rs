@@ -5,15 +5,15 @@ use serde::Serialize;
 
 use super::{Done, output};
 
-/// Prints `items`, one on each line, under `columns`. With `json` it prints them as JSON.
-pub fn print<T: Serialize, const N: usize>(
-    json: bool,
+/// Prints `items`, one on each line, under `columns`. If there are none, standard error says so.
+pub fn print<T, const N: usize>(
     items: &[T],
     columns: [&str; N],
     row: fn(&T) -> [String; N],
 ) -> Done {
-    if json {
-        return print_json(&items);
+    if items.is_empty() {
+        output::say("nothing was found");
+        return Ok(());
     }
 
     let mut table = Table::new();
@@ -23,4 +23,24 @@ pub fn print<T: Serialize, const N: usize>(
 
 pub fn print_json(value: &impl Serialize) -> Done {
     output::print(serde_json::to_string_pretty(value)?)
+}
+
+/// A JSON array that is printed while it grows, as [`print_json()`] prints a list.
+pub struct JsonArray(bool);
+
+impl JsonArray {
+    pub fn begin() -> Self {
+        JsonArray(false)
+    }
+
+    pub fn add(&mut self, value: &impl Serialize) -> Done {
+        let value = serde_json::to_string_pretty(value)?.replace('\n', "\n  ");
+        let before = if self.0 { ",\n" } else { "[\n" };
+        self.0 = true;
+        output::print_part(format_args!("{before}  {value}"))
+    }
+
+    pub fn end(self) -> Done {
+        output::print(if self.0 { "\n]" } else { "[]" })
+    }
 }

@@ -1,17 +1,21 @@
 //! The table `databases.login`: the database that holds this crate's tables.
 
+#[cfg_attr(not(feature = "postgres"), path = "database/without_postgres.rs")]
+mod postgres;
+
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use rocket::figment::Figment;
 use rocket::figment::value::{Dict, Value};
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
 
-use super::{ConfigError, percent};
+use super::{ConfigError, mistake};
 
-const URL: &str = "databases.login.url";
+pub use postgres::PostgresConfig;
+
+/// The key that names the database.
+pub const URL: &str = "databases.login.url";
 
 /// The upper bound of `max_connections`: more than any server allows.
 const MOST_CONNECTIONS: u32 = 1_000;
@@ -19,77 +23,64 @@ const MOST_CONNECTIONS: u32 = 1_000;
 /// The keys of the table.
 const KEYS: [&str; 3] = ["url", "max_connections", "named_statements"];
 
-/// The fix for a missing or wrong URL.
-const FIX: &str = "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"";
+/// The databases that a program was built for: features of this crate.
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    sqlite: bool,
+    postgres: bool,
+}
 
-/// [`FIX`] for a build without the feature `sqlite`.
-const FIX_WITHOUT_SQLITE: &str = "write \"postgres://USER@HOST/DATABASE\", or add the feature \
-                                   \"sqlite\" of rocket-login";
-
-/// `true` if the database can be a SQLite file.
-const HAS_SQLITE: bool = cfg!(feature = "sqlite");
+/// The databases that this program was built for. `build.rs` refuses a program without any.
+const BUILT: Built =
+    Built { sqlite: cfg!(feature = "sqlite"), postgres: cfg!(feature = "postgres") };
 
 /// The database's URL if none is configured. Without SQLite there is none: a server cannot be
 /// guessed.
-pub const DEFAULT_URL: Option<&str> = match HAS_SQLITE {
+pub const DEFAULT_URL: Option<&str> = match BUILT.sqlite {
     true => Some("sqlite:data/login.db"),
     false => None,
 };
 
-fn refusal(problem: &str, has_sqlite: bool) -> ConfigError {
-    let fix = if has_sqlite { FIX } else { FIX_WITHOUT_SQLITE };
-    ConfigError::new(URL, format!("{problem}; {fix}"))
+impl Built {
+    /// Returns the fix for a missing or wrong URL.
+    fn fix(self) -> &'static str {
+        match (self.sqlite, self.postgres) {
+            (true, false) => {
+                "write \"sqlite:PATH\", or add the feature \"postgres\" of rocket-login"
+            }
+            (false, true) => {
+                "write \"postgres://USER@HOST/DATABASE\", or add the feature \"sqlite\" of \
+                 rocket-login"
+            }
+            _ => "write \"sqlite:PATH\" or \"postgres://USER@HOST/DATABASE\"",
+        }
+    }
+
+    fn refusal(self, problem: &str) -> ConfigError {
+        ConfigError::new(URL, format!("{problem}; {}", self.fix()))
+    }
+
+    /// Returns why a database is refused that the program was built without.
+    fn without(self, database: &str) -> String {
+        format!("is {database}, which this program was built without; {}", self.fix())
+    }
 }
 
 /// Returns the reason why a file is refused if the feature `sqlite` is off.
-pub fn without_sqlite() -> String {
-    format!("is SQLite, which this program was built without; {FIX_WITHOUT_SQLITE}")
+#[cfg(not(feature = "sqlite"))]
+pub fn without_sqlite() -> ConfigError {
+    ConfigError::new(URL, BUILT.without("SQLite"))
 }
 
 /// The kind of database, which the scheme of `databases.login.url` selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DatabaseConfig {
     /// `sqlite:PATH`, the default: one file, for one instance. Needs the feature `sqlite`; without
     /// it there is no default.
     Sqlite(PathBuf),
-    /// `postgres://…`: a server, for several instances.
+    /// `postgres://…`: a server, for several instances. Needs the feature `postgres`.
     Postgres(Box<PostgresConfig>),
-}
-
-/// The connection to PostgreSQL.
-#[derive(Clone)]
-pub struct PostgresConfig {
-    /// The options from the URL. Its parameters are `sslmode`, `sslrootcert`, `sslcert`, `sslkey`,
-    /// `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and `options`.
-    /// The `Debug` output of this field shows the password.
-    pub options: PgConnectOptions,
-    /// `max_connections`: the most connections that this instance opens, from 1 to 1,000. The
-    /// default is four for each of Rocket's workers, and 8 for a command.
-    pub max_connections: u32,
-    /// `named_statements` (`true`): prepares each statement once for a connection. Set it to
-    /// `false` behind a pooler in transaction mode.
-    pub named_statements: bool,
-    /// The server and the database for messages, without user and password.
-    name: String,
-}
-
-/// The parameters that a `postgres` URL may have.
-const PARAMETERS: [&str; 11] = [
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-];
-
-fn is_parameter(key: &str) -> bool {
-    PARAMETERS.contains(&key) || key == "options" || key.starts_with("options[")
 }
 
 #[derive(Deserialize)]
@@ -133,13 +124,13 @@ impl DatabaseConfig {
         if let Some(key) = login.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(ConfigError::new(
                 format!("databases.login.{key}"),
-                format!("is not a key; the keys here are {}", KEYS.join(", ")),
+                mistake::unknown(key, &KEYS),
             ));
         }
         match login.get("url") {
             Some(Value::String(..)) => {}
-            Some(_) => return Err(refusal("is not a string", HAS_SQLITE)),
-            None => return Err(refusal("is missing", HAS_SQLITE)),
+            Some(_) => return Err(BUILT.refusal("is not a text")),
+            None => return Err(BUILT.refusal("is missing")),
         }
 
         let table = figment.focus("databases.login");
@@ -174,8 +165,8 @@ impl DatabaseConfig {
         let mut database = Self::parse(&table.url)?;
         if let DatabaseConfig::Postgres(config) = &mut database {
             // Rocket's default follows the number of cores.
-            config.max_connections = table.max_connections.clamp(1, MOST_CONNECTIONS);
-            config.named_statements = table.named_statements;
+            let most = table.max_connections.clamp(1, MOST_CONNECTIONS);
+            config.set_use(most, table.named_statements);
         }
         Ok(database)
     }
@@ -185,42 +176,27 @@ impl DatabaseConfig {
     /// # Errors
     ///
     /// Returns an error for any other scheme, which must never become a new file of that name, for
-    /// a SQLite database without a file, and for SQLite if the feature `sqlite` is off.
+    /// a SQLite database without a file, and for a database whose feature, `sqlite` or `postgres`,
+    /// is off.
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
-        Self::parse_with(url, HAS_SQLITE)
+        Self::parse_with(url, BUILT)
     }
 
-    fn parse_with(url: &str, has_sqlite: bool) -> Result<Self, ConfigError> {
+    fn parse_with(url: &str, built: Built) -> Result<Self, ConfigError> {
         // The URL may hold a password, so messages repeat only its scheme.
-        let refuse = |problem: &str| Err(refusal(problem, has_sqlite));
+        let refuse = |problem: &str| Err(built.refusal(problem));
         let path = match url.split_once(':') {
-            Some(("sqlite", _)) if !has_sqlite => {
-                return Err(ConfigError::new(URL, without_sqlite()));
+            Some(("sqlite", _)) if !built.sqlite => {
+                return Err(ConfigError::new(URL, built.without("SQLite")));
             }
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            Some(("postgres" | "postgresql", _)) if !built.postgres => {
+                return Err(ConfigError::new(URL, built.without("PostgreSQL")));
+            }
             Some(("postgres" | "postgresql", _)) => {
-                if let Some(problem) = percent::problem(url) {
-                    return Err(ConfigError::new(URL, problem));
-                }
-                // The library ignores unknown parameters: with a mistyped `sslmode` it would
-                // connect without checking the certificate.
-                let query = url.split_once('?').map_or("", |(_, query)| query);
-                let mut keys = url::form_urlencoded::parse(query.as_bytes());
-                if let Some((key, _)) = keys.find(|(key, _)| !is_parameter(key)) {
-                    let known = PARAMETERS.join(", ");
-                    // If there is an @, it may be the rest of a password.
-                    return match query.contains('@') {
-                        true => refuse(&format!("has an unknown parameter, not one of {known}")),
-                        false => refuse(&format!(
-                            "has the unknown parameter \"{key}\", not one of {known}"
-                        )),
-                    };
-                }
-                return match PgConnectOptions::from_str(url) {
-                    Ok(options) => {
-                        Ok(DatabaseConfig::Postgres(Box::new(PostgresConfig::new(options))))
-                    }
-                    Err(_) => refuse("cannot be read"),
+                return match PostgresConfig::parse(url) {
+                    Ok(config) => Ok(DatabaseConfig::Postgres(Box::new(config))),
+                    Err(problem) => Err(ConfigError::new(URL, problem)),
                 };
             }
             Some((scheme, _)) if is_scheme(scheme) => {
@@ -243,41 +219,6 @@ impl DatabaseConfig {
     }
 }
 
-impl PostgresConfig {
-    fn new(options: PgConnectOptions) -> Self {
-        let host = match options.get_socket() {
-            Some(socket) => socket.display().to_string(),
-            None => options.get_host().to_owned(),
-        };
-        // The server uses the user's name if there is no database in the URL.
-        let database = options.get_database().unwrap_or(options.get_username());
-        let name = format!("postgres://{host}:{}/{database}", options.get_port());
-        let (max_connections, named_statements) = (max_connections(), named_statements());
-        PostgresConfig { options, max_connections, named_statements, name }
-    }
-}
-
-impl PartialEq for PostgresConfig {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.max_connections == other.max_connections
-            && self.named_statements == other.named_statements
-    }
-}
-
-impl Eq for PostgresConfig {}
-
-/// Shows neither user nor password.
-impl fmt::Debug for PostgresConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresConfig")
-            .field("name", &self.name)
-            .field("max_connections", &self.max_connections)
-            .field("named_statements", &self.named_statements)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Shows the full path of the file, or the server and the database without user and password.
 impl fmt::Display for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,7 +227,7 @@ impl fmt::Display for DatabaseConfig {
                 let whole = std::path::absolute(path);
                 whole.as_deref().unwrap_or(path).display().fmt(f)
             }
-            DatabaseConfig::Postgres(config) => f.write_str(&config.name),
+            DatabaseConfig::Postgres(config) => f.write_str(config.name()),
         }
     }
 }
@@ -295,19 +236,42 @@ impl fmt::Display for DatabaseConfig {
 mod tests {
     use super::*;
 
+    const BOTH: Built = Built { sqlite: true, postgres: true };
+
     #[test]
     fn a_program_without_sqlite_refuses_a_file_and_names_the_feature() {
+        let built = Built { sqlite: false, ..BOTH };
         for url in ["sqlite:login.db", "login.db", "mysql://db.example.org/login"] {
-            let refused = DatabaseConfig::parse_with(url, false).unwrap_err().to_string();
+            let refused = DatabaseConfig::parse_with(url, built).unwrap_err().to_string();
             assert!(refused.starts_with("databases.login.url: "), "{refused}");
             assert!(refused.contains("postgres://USER@HOST/DATABASE"), "{refused}");
             assert!(refused.contains("the feature \"sqlite\" of rocket-login"), "{refused}");
             assert!(!refused.contains("sqlite:PATH"), "{refused}");
         }
-        let server = "postgres://login@db.example.org/login";
-        assert!(DatabaseConfig::parse_with(server, false).is_ok());
 
-        let file = DatabaseConfig::parse_with("sqlite:login.db", true);
+        let file = DatabaseConfig::parse_with("sqlite:login.db", BOTH);
         assert_eq!(file.unwrap(), DatabaseConfig::Sqlite("login.db".into()));
+    }
+
+    #[test]
+    fn a_program_without_postgresql_refuses_a_server_and_names_the_feature() {
+        let built = Built { postgres: false, ..BOTH };
+        let server = "postgres://login:password@db.example.org/login";
+        for url in [server, "postgresql://db.example.org/login", "login.db"] {
+            let refused = DatabaseConfig::parse_with(url, built).unwrap_err().to_string();
+            assert!(refused.starts_with("databases.login.url: "), "{refused}");
+            assert!(refused.contains("sqlite:PATH"), "{refused}");
+            assert!(refused.contains("the feature \"postgres\" of rocket-login"), "{refused}");
+            assert!(!refused.contains("postgres://") && !refused.contains("word@"), "{refused}");
+        }
+        assert!(DatabaseConfig::parse_with("sqlite:login.db", built).is_ok());
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_program_without_sqlite_accepts_a_server() {
+        let built = Built { sqlite: false, ..BOTH };
+        let server = "postgres://login@db.example.org/login";
+        assert!(DatabaseConfig::parse_with(server, built).is_ok());
     }
 }

@@ -78,7 +78,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 impl<'de> Deserialize<'de> for SecretKey {
     fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a key, as `rocket-login secret-key` prints")]
+        #[serde(untagged, expecting = "expected a key, as the command `secret-key` prints")]
         enum Form {
             Text(String),
             Bytes(Vec<u8>),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use lettre::Address;
-use lettre::message::Mailbox;
+#[cfg(feature = "mail")]
+use lettre::{Address, message::Mailbox};
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -12,6 +12,7 @@ use super::{ConfigError, percent};
 /// The table `mail`. Its `Debug` output leaves out the URL, which may hold a password.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MailConfig {
     /// `url` (none): the mail server. `smtp://user:password@host:port` uses STARTTLS, and
     /// `smtps://…` uses TLS from the first byte. If the host is this machine, `smtp://` uses
@@ -24,6 +25,7 @@ pub struct MailConfig {
 
 /// A mail server and the way to connect to it.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MailServer {
     /// The name or the IP address of the server.
     pub host: String,
@@ -37,6 +39,7 @@ pub struct MailServer {
 
 /// The encryption of a connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MailTls {
     /// No encryption.
     None,
@@ -64,6 +67,7 @@ impl MailConfig {
     /// # Errors
     ///
     /// Returns an error if `from` is missing or is not an address.
+    #[cfg(feature = "mail")]
     pub fn sender(&self) -> Result<Mailbox, ConfigError> {
         const KEY: &str = "mail.from";
         let Some(from) = &self.from else {
@@ -95,10 +99,24 @@ impl MailConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.check_feature(cfg!(feature = "mail"))?;
+        #[cfg(feature = "mail")]
         if self.server()?.is_some() || self.from.is_some() {
             self.sender()?;
         }
         Ok(())
+    }
+
+    /// Refuses a mail server if the program cannot send mails.
+    fn check_feature(&self, has_mail: bool) -> Result<(), ConfigError> {
+        match self.url.is_some() && !has_mail {
+            true => Err(ConfigError::new(
+                "mail.url",
+                "names a mail server, and this program was built without mail; add the feature \
+                 \"mail\" of rocket-login, or remove the key",
+            )),
+            false => Ok(()),
+        }
     }
 }
 
@@ -189,6 +207,7 @@ fn credentials(url: &Url) -> Option<(String, Option<String>)> {
 /// Returns the address as every mail server accepts it, with the domain in its `xn--` form. `None`
 /// means that the part before the @ has letters outside ASCII, which only servers with SMTPUTF8
 /// accept.
+#[cfg(feature = "mail")]
 pub(crate) fn ascii_address(address: &Address) -> Option<Address> {
     if !address.user().is_ascii() {
         return None;
@@ -197,6 +216,7 @@ pub(crate) fn ascii_address(address: &Address) -> Option<Address> {
 }
 
 /// Returns the domain in its `xn--` form. `None` means that it is not a domain.
+#[cfg(feature = "pages")]
 pub(crate) fn ascii_domain(domain: &str) -> Option<String> {
     match domain.is_ascii() {
         true => Some(domain.to_owned()),
@@ -213,5 +233,22 @@ impl fmt::Debug for MailConfig {
 impl fmt::Debug for MailServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MailServer").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_mail_refuses_a_server_and_names_the_feature() {
+        let url = Some("smtps://ada:secret@mail.example.org".to_owned());
+        let mail = MailConfig { url, from: None };
+        let refused = mail.check_feature(false).unwrap_err().to_string();
+        assert!(refused.starts_with("mail.url: "), "{refused}");
+        assert!(refused.contains("the feature \"mail\" of rocket-login"), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+        assert!(mail.check_feature(true).is_ok());
+        assert!(MailConfig::default().check_feature(false).is_ok());
     }
 }

@@ -3,7 +3,8 @@
 use rocket::figment::error::{Actual, Kind};
 use rocket::figment::{self, Source};
 
-use super::ConfigError;
+use super::nearest::nearest;
+use super::{ConfigError, TABLES, UNDER};
 
 /// The tables whose values a message may show, except the keys in [`SECRET`]: an operator who
 /// mistypes a number wants to see the value that was read. `mail` and `databases` are not in the
@@ -52,22 +53,24 @@ impl From<figment::Error> for ConfigError {
             path.push(name.clone());
         }
         let name = first.metadata.as_ref().map_or("", |metadata| &metadata.name);
-        let place = match (source, path.first()) {
+        let variable = path.first().map(|key| format!("ROCKET_{}", key.to_uppercase()));
+        let variable = variable.filter(|_| name.contains("environment"));
+        let problem = problem(&first.kind, &path, variable.as_deref());
+        let place = match (source, variable) {
             (Some(Source::File(file)), _) => format!(" (in {})", file.display()),
-            (_, Some(key)) if name.contains("environment") => {
-                format!(" (from ROCKET_{})", key.to_uppercase())
-            }
+            // It may be in the advice already.
+            (_, Some(variable)) if !problem.contains(&variable) => format!(" (from {variable})"),
             _ => String::new(),
         };
-        let problem = problem(&first.kind, is_shown(&path));
         ConfigError::new(path.join("."), format!("{problem}{place}"))
     }
 }
 
 /// Returns whether the value at `path` is certainly not a secret. A value that stands in place of a
 /// table, as in `ROCKET_SESSION="…"`, may be one.
-fn is_shown(path: &[String]) -> bool {
+pub fn is_shown(path: &[String]) -> bool {
     match path {
+        [under, path @ ..] if under == UNDER => is_shown(path),
         [key] => SHOWN_KEYS.contains(&key.as_str()),
         [table, key, ..] => {
             // A number is an index into a list, which stands in place of a table.
@@ -79,13 +82,23 @@ fn is_shown(path: &[String]) -> bool {
     }
 }
 
-fn problem(kind: &Kind, is_shown: bool) -> String {
-    match kind {
-        Kind::UnknownField(_, known) => {
-            format!("is not a key; the keys here are {}", known.join(", "))
+/// Returns what is wrong at `path`, and what to write. `variable` is the environment variable that
+/// the value comes from.
+fn problem(kind: &Kind, path: &[String], variable: Option<&str>) -> String {
+    let is_shown = is_shown(path);
+    let write = |expected: &str| {
+        let wanted = wanted(path, expected);
+        match (wanted.split_once("as in {"), variable) {
+            (Some((before, table)), Some(variable)) if path.len() == 1 => {
+                format!("{before}as in {variable}='{{{table}'")
+            }
+            _ => wanted,
         }
+    };
+    match kind {
+        Kind::UnknownField(name, known) => unknown(name, known),
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            format!("is {}; write {}", what(found, is_shown), wanted(expected))
+            format!("is {}; write {}", what(found, is_shown), write(expected))
         }
         Kind::UnknownVariant(found, known) if is_shown => {
             format!("is \"{found}\"; write one of {}", known.join(", "))
@@ -94,15 +107,28 @@ fn problem(kind: &Kind, is_shown: bool) -> String {
         Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => {
             "is out of range; write a smaller number".into()
         }
+        Kind::InvalidLength(_, expected) => {
+            format!("has another length; write {}", write(expected))
+        }
         Kind::UnsupportedKey(_, expected) => {
-            format!("holds a key of another type; write {}", wanted(expected))
+            format!("holds a key of another type; write {}", write(expected))
         }
         Kind::Unsupported(_) => "has a type that no key has".into(),
-        // These messages are ours, or from parsers that say what they expect.
-        Kind::Message(_)
-        | Kind::InvalidLength(..)
-        | Kind::MissingField(_)
-        | Kind::DuplicateField(_) => kind.to_string(),
+        Kind::MissingField(_) => "is missing".into(),
+        Kind::DuplicateField(_) => "stands there twice; remove one".into(),
+        // Rocket's own messages name no fix. Ours say everything.
+        Kind::Message(said) => match of_rocket(path) {
+            Some(wanted) => format!("cannot be read; write {wanted}"),
+            None => said.clone(),
+        },
+    }
+}
+
+/// Returns the problem with a key that does not exist, and the key that was probably meant.
+pub fn unknown(key: &str, known: &[&str]) -> String {
+    match nearest(key, known.iter().copied()) {
+        Some(nearest) => format!("is not a key; did you mean {nearest}?"),
+        None => format!("is not a key; the keys here are {}", known.join(", ")),
     }
 }
 
@@ -123,19 +149,74 @@ fn what(found: &Actual, is_shown: bool) -> String {
     }
 }
 
+/// What to write at Rocket's own keys, and at those of ours whose type alone does not say it.
+const WANTED: [(&str, &str); 26] = [
+    ("address", "an IP address, as in \"127.0.0.1\""),
+    ("port", "a number from 0 to 65535"),
+    ("workers", "a number from 1 to 1024"),
+    ("max_blocking", "a number from 1 upwards"),
+    ("keep_alive", "a number of seconds, or 0 for none"),
+    ("ident", "a name in quotes, or false"),
+    ("ip_header", "the name of a header in quotes, or false"),
+    ("temp_dir", "a folder in quotes"),
+    ("template_dir", "a folder in quotes"),
+    ("log_level", "one of critical, normal, debug, off"),
+    ("cli_colors", "true or false"),
+    ("limits", "a table, as in {form=\"16KiB\"}"),
+    ("limits.", "a size in quotes, as in \"16KiB\""),
+    ("shutdown", "a table, as in {grace=5}"),
+    ("shutdown.signals", "a list of signals, as in [\"term\"]"),
+    ("shutdown.signals.", "the name of a signal in quotes, as in \"term\""),
+    ("databases", "a table, as in {login={url=\"sqlite:PATH\"}}"),
+    ("session", "a table, as in {idle_timeout=\"30m\"}"),
+    ("session.same_site", "one of lax, strict, none"),
+    ("accounts", "a table, as in {registration=\"closed\"}"),
+    ("accounts.registration", "one of open, confirm, closed"),
+    ("password", "a table, as in {min_length=15}"),
+    ("throttle", "a table, as in {failures=5}"),
+    ("site", "a table, as in {url=\"https://example.org\"}"),
+    ("site.headers", "one of ours, own"),
+    ("mail", "a table, as in {url=\"…\"}"),
+];
+
+/// Returns what to write at `path`, as a person says it.
+fn wanted(path: &[String], expected: &str) -> String {
+    if let [under, path @ ..] = path
+        && under == UNDER
+        && !path.is_empty()
+    {
+        return wanted(path, expected);
+    }
+    of_key(path).map_or_else(|| of_type(expected).to_owned(), str::to_owned)
+}
+
+fn of_key(path: &[String]) -> Option<&'static str> {
+    let whole = path.join(".");
+    let above = path.split_last().map(|(_, above)| above.join(".") + ".").unwrap_or_default();
+    let of = |wanted: &str| WANTED.iter().find(|(key, _)| *key == wanted).map(|(_, text)| *text);
+    of(&whole).or_else(|| of(&above).filter(|_| path.len() > 1))
+}
+
+/// Returns what to write at a key of Rocket's.
+fn of_rocket(path: &[String]) -> Option<&'static str> {
+    of_key(path).filter(|_| path.first().is_none_or(|table| !TABLES.contains(&table.as_str())))
+}
+
 /// Returns what serde expects, without the names of Rust's types.
-fn wanted(expected: &str) -> String {
+fn of_type(expected: &str) -> &str {
     match expected {
-        "u8" => format!("a number from 0 to {}", u8::MAX),
-        "u16" => format!("a number from 0 to {}", u16::MAX),
-        "u32" => format!("a number from 0 to {}", u32::MAX),
-        "u64" | "usize" => "a number".into(),
-        "a boolean" => "true or false".into(),
-        "a string" | "path string" => "a text in quotes".into(),
-        "a sequence" => "a list, as in [\"…\"]".into(),
-        "a map" => "a table, as in {key = \"…\"}".into(),
-        other if other.starts_with("struct ") => "a table, as in {key = \"…\"}".into(),
-        other => other.into(),
+        "u8" => "a number from 0 to 255",
+        "u16" => "a number from 0 to 65535",
+        "u32" => "a number from 0 to 4294967295",
+        "u64" | "usize" | "i64" => "a number",
+        "a boolean" | "true or false" | "0 or 1" => "true or false",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list, as in [\"…\"]",
+        "a map" => "a table, as in {key=\"…\"}",
+        other if other.starts_with("struct ") => "a table, as in {key=\"…\"}",
+        // These words are ours.
+        other if other.starts_with("seconds, ") => other,
+        _ => "another kind of value",
     }
 }
 
@@ -155,4 +236,131 @@ fn of_file(said: &str) -> String {
 
 fn is_quoted(line: &str) -> bool {
     line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use rocket::figment::Figment;
+    use rocket::figment::value::{Dict, Value};
+
+    use crate::config::{Config, defaults, read};
+
+    /// Words that only a programmer of Rust uses so.
+    const RUST: [&str; 24] = [
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "usize",
+        "i64",
+        "isize",
+        "bool",
+        "boolean",
+        "struct",
+        "enum",
+        "variant",
+        "sequence",
+        "seq",
+        "map",
+        "string",
+        "str",
+        "tuple",
+        "element",
+        "elements",
+        "identifier",
+        "field",
+        "ident",
+        "invalid",
+    ];
+
+    /// The configuration that every test here changes. The environment has no say in it.
+    fn figment() -> Figment {
+        Figment::from(rocket::Config::debug_default()).merge(defaults())
+    }
+
+    /// Values of every kind, of which most are wrong at each key.
+    fn values() -> Vec<Value> {
+        let table = |value: Value| Value::from(Dict::from([("x".to_owned(), value)]));
+        let list = |value: Value| Value::from(vec![value]);
+        let mut values: Vec<Value> = vec!["".into(), "two words".into(), "-1".into()];
+        values.extend([(-1_i64).into(), 5_i64.into(), u64::MAX.into(), 3.5.into(), true.into()]);
+        values.extend([list(1.into()), list("x y".into()), list(list(true.into()))]);
+        values.extend([table(1.into()), table(table("x".into())), Dict::new().into()]);
+        values.push(Value::from(Vec::<Value>::new()));
+        values
+    }
+
+    /// Returns the keys of our tables, from the answers to a key that does not exist.
+    fn our_keys() -> Vec<String> {
+        let mut keys = Vec::new();
+        for table in super::TABLES.into_iter().chain(["databases.login"]) {
+            let figment = figment().merge((format!("{table}.nonsense"), 1));
+            let error = Config::from_figment(&figment).unwrap_err().to_string();
+            let (_, known) = error.split_once("the keys here are ").expect(table);
+            keys.extend(known.split(", ").map(|key| format!("{table}.{key}")));
+            keys.push(table.to_owned());
+        }
+        keys
+    }
+
+    fn assert_plain(line: &str) {
+        let (_, problem) = line.split_once(": ").expect("it begins with the key");
+        let words = problem.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let rust: Vec<_> = words.filter(|word| RUST.contains(word)).collect();
+        assert!(rust.is_empty(), "{rust:?}: {line}");
+        // The one name that we write so is that of a command.
+        let others = problem.replace("`secret-key`", "").replace("`rocket-login secret-key`", "");
+        assert!(!others.contains('`'), "{line}");
+        assert!(line.lines().count() == 1 && problem.contains(' '), "{line}");
+    }
+
+    #[test]
+    fn a_wrong_value_at_any_key_is_answered_without_a_word_of_rust() {
+        let refuse = |key: &str, read: &dyn Fn(&Figment) -> Option<String>| {
+            let lines =
+                values().into_iter().filter_map(|value| read(&figment().merge((key, value))));
+            let lines: Vec<_> = lines.collect();
+            assert!(lines.len() > 2, "{key}: {lines:?}");
+            lines.iter().for_each(|line| assert_plain(line));
+        };
+
+        let ours = our_keys();
+        assert!(ours.len() > 50, "{ours:?}");
+        for key in ours.iter().map(String::as_str).chain(["secret_key", "login.accounts"]) {
+            refuse(key, &|figment| Some(Config::from_figment(figment).err()?.to_string()));
+        }
+        for key in [
+            "address",
+            "port",
+            "workers",
+            "max_blocking",
+            "keep_alive",
+            "ident",
+            "ip_header",
+            "limits",
+            "limits.form",
+            "temp_dir",
+            "log_level",
+            "shutdown",
+            "shutdown.force",
+            "shutdown.signals",
+            "shutdown.grace",
+            "cli_colors",
+        ] {
+            refuse(key, &|figment| Some(read::check(figment).err()?.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_text_in_place_of_a_table_is_answered_with_the_table() {
+        for (key, example) in [
+            ("accounts", "{registration=\"closed\"}"),
+            ("session", "{idle_timeout=\"30m\"}"),
+            ("login.accounts", "{registration=\"closed\"}"),
+        ] {
+            let error = Config::from_figment(&figment().merge((key, "closed"))).unwrap_err();
+            let expected = format!("{key}: is a text; write a table, as in {example}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }

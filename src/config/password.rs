@@ -19,6 +19,7 @@ const OWASP_MINIMUM: [(u32, u32); 5] =
 /// The table `password`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PasswordConfig {
     /// `min_length` (12): the shortest password, in Unicode code points; at least 8 (NIST SP
     /// 800-63B-4, section 3.1.1.2, and ASVS 6.2.1).
@@ -32,7 +33,7 @@ pub struct PasswordConfig {
     /// `parallelism` (1): Argon2id's lanes. With one lane, a log-in uses one core.
     pub parallelism: u32,
     /// `concurrent_hashes` (number of cores): the most passwords that are hashed at the same time.
-    /// Each takes `memory_kib` for as long as the process runs.
+    /// Each takes `memory_kib` from its first hash until it has had no work for 20 seconds.
     pub concurrent_hashes: usize,
     /// `peppers` (none): keys that go into each hash, the current one first. An attacker who steals
     /// only the database cannot try passwords then. Each hash names its key, so an earlier key must
@@ -72,7 +73,7 @@ impl<'de> Deserialize<'de> for Pepper {
             Ok(32) if *key != [0; 32] => Ok(Pepper(key)),
             // Serde's own message would quote the value.
             _ => Err(D::Error::custom(
-                "expected keys of 32 bytes in base64, as `rocket-login secret-key` prints them",
+                "expected keys of 32 bytes in base64, as the command `secret-key` prints them",
             )),
         }
     }

@@ -8,10 +8,10 @@ use rocket::figment::providers::{Env, Format, Toml};
 use rocket::figment::value::Dict;
 use rocket::figment::{Figment, Provider, Source};
 
-use super::{ConfigError, check_range, site};
+use super::{ConfigError, SecretKey, check_range, site};
 
 /// The environment variable that names the file.
-const VARIABLE: &str = "ROCKET_CONFIG";
+pub const FILE_VARIABLE: &str = "ROCKET_CONFIG";
 
 /// The most workers: more threads than any machine has cores. The runtime panics if the system
 /// refuses it a thread.
@@ -26,19 +26,39 @@ const MOST_WORKERS: usize = 1_024;
 pub fn read() -> Result<Figment, ConfigError> {
     check_file()?;
     let figment = site();
+    check(&figment)?;
+    Ok(figment)
+}
+
+/// Checks what Rocket reads of an application: the same file and variables.
+///
+/// # Errors
+///
+/// Returns an error in the cases of [`read()`], and if `secret_key` is not a key.
+pub fn check_rocket() -> Result<(), ConfigError> {
+    check_file()?;
+    let figment = rocket::Config::figment();
+    check(&figment)?;
+    if figment.contains("secret_key") {
+        figment.extract_inner::<SecretKey>("secret_key")?;
+    }
+    Ok(())
+}
+
+/// Checks that Rocket can read every value of `figment`.
+pub(super) fn check(figment: &Figment) -> Result<(), ConfigError> {
     figment.extract::<Dict>()?;
     // Rocket need not read this key: we read it ourselves, when it is needed.
     let zero = figment.clone().merge(("secret_key", [0; 32].as_slice()));
     let rocket = rocket::Config::try_from(zero)?;
     check_range("workers", rocket.workers, 1..=MOST_WORKERS)?;
-    check_range("max_blocking", rocket.max_blocking, 1..=usize::MAX)?;
-    Ok(figment)
+    check_range("max_blocking", rocket.max_blocking, 1..=usize::MAX)
 }
 
 /// Checks that the configuration file can be read. Without its file the site would start as a
 /// different one, with an empty database.
 fn check_file() -> Result<(), ConfigError> {
-    let named = Env::var(VARIABLE);
+    let named = Env::var(FILE_VARIABLE);
     let name = named.as_deref().unwrap_or("Rocket.toml");
     let cannot = |path: &Path, error: io::Error| {
         Err(ConfigError::new(path.display().to_string(), format!("cannot be read: {error}")))
@@ -61,7 +81,7 @@ fn check_file() -> Result<(), ConfigError> {
             Err(error) => cannot(&path, error),
         },
         (_, Some(_)) => Err(ConfigError::new(
-            VARIABLE,
+            FILE_VARIABLE,
             format!("names {}, which is not a file; name the site's Rocket.toml", path.display()),
         )),
         (_, None) => Ok(()),

@@ -13,9 +13,13 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// and counted at each log-in.
 pub(crate) const HIGHEST_ACCOUNT_LIMIT: i64 = 10_000;
 
+/// The upper bound of `session.cache_size`: 64 GiB. It refuses a number that was meant in bytes.
+const HIGHEST_CACHE_SIZE: u64 = 64 * 1024;
+
 /// The table `session`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SessionConfig {
     /// `idle_timeout` (2 hours): a session ends if it is not used for this long.
     #[serde(deserialize_with = "super::duration::deserialize")]
@@ -68,6 +72,10 @@ pub struct SessionConfig {
     /// knows about a change by another process within a millisecond on SQLite; on PostgreSQL mostly
     /// within milliseconds, and always within a second.
     pub cache: bool,
+    /// `cache_size` (80): the most memory for the sessions that `cache` keeps, in MiB. A session
+    /// without values takes about 400 bytes. If there is no room, those that are used least are
+    /// read from the database again.
+    pub cache_size: u64,
     /// `reauthenticate_after` (10 minutes): the time after which a sensitive act asks for the
     /// password again.
     #[serde(deserialize_with = "super::duration::deserialize")]
@@ -107,6 +115,7 @@ impl Default for SessionConfig {
             visitor_limit: 1000,
             account_limit: 200,
             cache: true,
+            cache_size: 80,
             reauthenticate_after: Duration::from_secs(10 * 60),
         }
     }
@@ -133,6 +142,7 @@ impl SessionConfig {
         self.check_cookie(debug)?;
         check_range("session.state_limit", self.state_limit, 2..=16 * 1024 * 1024)?;
         check_range("session.visitor_limit", self.visitor_limit, 0..=1_000_000_000)?;
+        check_range("session.cache_size", self.cache_size, 1..=HIGHEST_CACHE_SIZE)?;
         let account_limits = 1..=HIGHEST_ACCOUNT_LIMIT;
         check_range("session.account_limit", self.account_limit, account_limits)?;
 

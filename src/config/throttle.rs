@@ -11,6 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The table `throttle`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ThrottleConfig {
     /// `enabled` (`true`): throttles attempts.
     pub enabled: bool,

@@ -28,13 +28,14 @@ pub const MOST_OPENED: usize = 8;
 /// `__Host%2Dsession`, because the browser sees no prefix in it, and Rocket would read it as
 /// `__Host-session`, with the session of its sender (cookie tossing).
 pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
-    if !request.headers().contains("Cookie") {
+    let mut headers = request.headers().get("Cookie").peekable();
+    if headers.peek().is_none() {
         // Rocket's local client passes cookies without a header.
         let cookies = request.cookies().iter().filter(|cookie| cookie.name() == name);
         return cookies.map(|cookie| cookie.value().to_owned()).collect();
     }
 
-    let pairs = request.headers().get("Cookie").flat_map(|header| header.split(';'));
+    let pairs = headers.flat_map(|header| header.split(';'));
     let pairs = pairs.filter_map(|pair| pair.split_once('='));
     let values = pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
     values.filter_map(decode).collect()
@@ -106,6 +107,7 @@ impl SealedCookies {
 
     /// Opens a text that [`seal_text()`](Self::seal_text()) sealed for `purpose`. `None` means that
     /// it was not.
+    #[cfg(feature = "pages")]
     pub fn open_text(&self, purpose: &str, sealed: String) -> Option<String> {
         Some(self.decrypt(&Cookie::new(purpose.to_owned(), sealed))?.value)
     }
@@ -131,6 +133,7 @@ impl SealedCookies {
 
     /// Seals a text for the database, so that nobody can read it there. It opens only for the same
     /// `purpose`.
+    #[cfg(feature = "pages")]
     pub fn seal_text(&self, purpose: &str, text: String) -> String {
         self.encrypt(Cookie::new(purpose.to_owned(), text)).value().to_owned()
     }
@@ -213,8 +216,12 @@ mod tests {
     const NAME: &str = "session";
 
     fn cookies() -> SealedCookies {
-        let url = ("databases.login.url", "sqlite:login.db");
-        let figment = rocket::figment::Figment::from(rocket::Config::debug_default()).merge(url);
+        let url = match cfg!(feature = "sqlite") {
+            true => "sqlite:login.db",
+            false => "postgres://localhost/login",
+        };
+        let figment = rocket::figment::Figment::from(rocket::Config::debug_default())
+            .merge(("databases.login.url", url));
         SealedCookies::new(&Config::from_figment(&figment).unwrap())
     }
 

@@ -1,37 +1,80 @@
 //! Reads which migrations a database has.
 
-use sqlx::{ColumnIndex, Decode, Executor, PgConnection, Row, Type};
-use sqlx_core::migrate::{Migration, Migrator};
+use std::fmt;
+use std::sync::Once;
 
-pub const APPLIED: &str =
-    "SELECT version, description, checksum FROM _sqlx_migrations WHERE success";
+#[cfg(any(feature = "cli", feature = "sqlite"))]
+use sqlx::Executor;
+use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Row, Type};
+use sqlx_core::migrate::Migrator;
 
+use super::migrations::OURS;
+#[cfg(any(feature = "cli", feature = "sqlite"))]
+use crate::sql::SqliteConnection;
+
+/// The table in which sqlx keeps what was applied.
+pub const TABLE: &str = "_sqlx_migrations";
+
+#[derive(Debug)]
 pub struct Applied {
     pub version: i64,
     pub description: String,
     pub checksum: Vec<u8>,
 }
 
-pub async fn of_connection(db: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
-    let has_table = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
-    match db.fetch_optional(has_table).await? {
-        Some(_) => read(&db.fetch_all(APPLIED).await?),
-        None => Ok(Vec::new()),
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.version, self.description)
     }
 }
 
-/// Returns whether each of the migrations `ours` was applied on PostgreSQL, with the checksum that
-/// it has here.
-///
-/// # Errors
-///
-/// Returns an error if the server fails, or if it does not show us what was applied.
-pub async fn is_applied(db: &mut PgConnection, ours: &Migrator) -> Result<bool, sqlx::Error> {
-    let applied = of_connection(db).await?;
-    let is_same = |one: &Applied, migration: &Migration| {
-        one.version == migration.version && *one.checksum == *migration.checksum
-    };
-    Ok(ours.iter().all(|migration| applied.iter().any(|one| is_same(one, migration))))
+/// Returns what was applied on SQLite, as `table` has it, which must exist.
+#[cfg(any(feature = "cli", feature = "sqlite"))]
+pub async fn of_sqlite(
+    db: &mut SqliteConnection,
+    table: &str,
+) -> Result<Vec<Applied>, sqlx::Error> {
+    read(&db.fetch_all(select(table)).await?)
+}
+
+pub fn select(table: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("SELECT version, description, checksum FROM {table} WHERE success"))
+}
+
+/// Returns the message of the database alone, without the words that sqlx puts before it.
+pub fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
+}
+
+/// Returns a migration of an application that has a version of `ours`. This happens if the
+/// application was first.
+pub fn taken<'a>(applied: &'a [Applied], ours: &Migrator) -> Option<&'a Applied> {
+    applied.iter().find(|one| {
+        ours.iter().any(|migration| {
+            migration.version == one.version && *migration.description != *one.description
+        })
+    })
+}
+
+/// Returns whether a later version of this crate has migrated the database.
+pub fn is_newer(applied: &[Applied], ours: &Migrator) -> bool {
+    let is_known = |version| ours.iter().any(|migration| migration.version == version);
+    applied.iter().any(|one| !is_known(one.version) && one.description.starts_with(OURS))
+}
+
+/// Warns once that a later version has migrated the database. It does not stop the start: during a
+/// release, instances of the earlier version start again beside those of the later one.
+pub fn warn_of_newer(applied: &[Applied], ours: &Migrator) {
+    static WARNING: Once = Once::new();
+    if is_newer(applied, ours) {
+        WARNING.call_once(|| {
+            log::warn!(
+                "a newer version of rocket-login than {} has migrated the database; that is fine \
+                 while you replace one instance after the other, but do not stay with this version",
+                env!("CARGO_PKG_VERSION")
+            );
+        });
+    }
 }
 
 pub fn read<'r, R: Row>(rows: &'r [R]) -> Result<Vec<Applied>, sqlx::Error>

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use rocket::tokio::time::Instant;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
 
 use super::calls;
 use super::deadline::{at_least, within};
 use super::deferred::{Deferred, WithDeferred};
 use super::sqlite::{Lease, Writer};
-use super::versions::{Effects, Versions};
+use super::watch::{Effects, RowKey, Watch};
 use crate::error::Error;
-use crate::sql::How;
 #[cfg(feature = "sqlite")]
 use crate::sql::SqliteConnection;
+use crate::sql::{How, PgConnection, Postgres};
 
 /// A connection to either database, for [statements](crate::sql).
 pub struct Connection {
@@ -26,7 +25,7 @@ pub struct Connection {
     /// When PostgreSQL must be done. A server that hangs says nothing, and the library would wait
     /// for as long as it does.
     pub(super) deadline: Option<Instant>,
-    /// What has been written so far.
+    /// What the statements so far have said that they change.
     effects: Effects,
     /// On SQLite, what runs with the next statement.
     deferred: Deferred,
@@ -46,14 +45,7 @@ enum Inner {
 #[must_use = "nothing has happened before it is committed"]
 pub struct Transaction {
     pub(super) connection: Connection,
-    versions: Arc<Versions>,
-}
-
-/// A commit on PostgreSQL. When it is over, the versions advance, whether it has succeeded or not.
-struct PostgresCommit {
-    versions: Arc<Versions>,
-    effects: Effects,
-    is_done: bool,
+    watch: Arc<Watch>,
 }
 
 /// The connection that runs a statement.
@@ -84,6 +76,7 @@ impl Connection {
     }
 
     /// Wraps a transaction for reading that holds its locks for as long as it takes.
+    #[cfg(feature = "cli")]
     pub(super) fn postgres_held(tx: sqlx::Transaction<'static, Postgres>) -> Self {
         Connection::new(Inner::PostgresRead(tx), true, None)
     }
@@ -91,6 +84,9 @@ impl Connection {
     /// Returns the connection itself if it is to SQLite. `None` means that it is to PostgreSQL.
     /// There is no time limit for what is done with it, here and with
     /// [`postgres()`](Self::postgres()).
+    ///
+    /// An update hook of yours takes the place of ours, which tells whether a transaction has
+    /// changed sessions. From then on each commit makes every session be read again.
     ///
     /// # Examples
     ///
@@ -106,7 +102,6 @@ impl Connection {
     /// ```
     #[cfg(feature = "sqlite")]
     pub fn sqlite(&mut self) -> Option<&mut SqliteConnection> {
-        self.effects.add_all(); // it may change anything
         if let Inner::Sqlite(lease) = &mut self.inner {
             // The next user of the connection must not read in a transaction that this one leaves
             // open.
@@ -134,8 +129,8 @@ impl Connection {
     /// tx.commit().await?;
     /// # Ok(()) }
     /// ```
+    #[cfg(feature = "postgres")]
     pub fn postgres(&mut self) -> Option<&mut PgConnection> {
-        self.effects.add_all();
         match self.backend() {
             Backend::Postgres(db, _) => Some(db),
             Backend::Sqlite(_) => None,
@@ -146,9 +141,14 @@ impl Connection {
         !matches!(self.inner, Inner::Sqlite(_) | Inner::SqliteWrite(_))
     }
 
-    /// Returns what changes of the sessions once everything that is written is committed.
-    pub(crate) fn effects(&mut self) -> &mut Effects {
-        &mut self.effects
+    /// Says that the session `id` changes with the commit.
+    pub(crate) fn changed(&mut self, id: impl Into<RowKey>) {
+        self.effects.add(id);
+    }
+
+    /// Says that any session may change with the commit.
+    pub(crate) fn changed_all(&mut self) {
+        self.effects.add_all();
     }
 
     /// Returns what runs with the next statement. `None` means that everything runs at once, as
@@ -158,6 +158,16 @@ impl Connection {
             Inner::SqliteWrite(writer) if !writer.is_transaction() => Some(&mut self.deferred),
             _ => None,
         }
+    }
+
+    /// Runs what was deferred, so that the application may use the connection itself. It also tells
+    /// whether what was deferred has failed.
+    #[cfg(feature = "pages")]
+    pub(crate) async fn run_deferred(&mut self) -> Result<(), sqlx::Error> {
+        if self.deferred().is_some_and(|deferred| !deferred.is_empty()) {
+            crate::sql::query("SELECT 1").execute(self).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn run<R>(
@@ -195,20 +205,20 @@ impl Connection {
 }
 
 impl Transaction {
-    pub(super) fn sqlite_writer(writer: Writer, versions: Arc<Versions>) -> Self {
+    pub(super) fn sqlite_writer(writer: Writer, watch: Arc<Watch>) -> Self {
         let deferred = writer.deferred();
         let connection = Connection::new(Inner::SqliteWrite(writer), true, None);
-        Transaction { connection: Connection { deferred, ..connection }, versions }
+        Transaction { connection: Connection { deferred, ..connection }, watch }
     }
 
     pub(super) fn postgres_writer(
         tx: sqlx::Transaction<'static, Postgres>,
         is_named: bool,
         deadline: Instant,
-        versions: Arc<Versions>,
+        watch: Arc<Watch>,
     ) -> Self {
         let connection = Connection::new(Inner::PostgresWrite(tx), is_named, Some(deadline));
-        Transaction { connection, versions }
+        Transaction { connection, watch }
     }
 
     /// Commits the transaction.
@@ -229,36 +239,50 @@ impl Transaction {
     /// Returns an error if the database fails. Nothing has happened then, unless PostgreSQL went
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
-        let Transaction { connection, versions } = self;
+        let Transaction { connection, watch } = self;
         let Connection { inner, deadline, effects, deferred, .. } = connection;
         calls::note();
         match inner {
-            Inner::SqliteWrite(writer) => writer.commit(&versions, effects, deferred).await?,
+            Inner::SqliteWrite(writer) => {
+                writer.commit(watch.begin_commit(effects), deferred).await?
+            }
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
-                let mut committing = PostgresCommit { versions, effects, is_done: false };
+                let commit = watch.begin_commit(effects);
                 // A commit that is given up a moment too early would be reported as failed although
                 // it has happened.
                 within(deadline.map(at_least), tx.commit()).await?;
-                committing.is_done = true;
+                commit.done();
             }
             Inner::Sqlite(_) | Inner::Postgres(_) => {}
         }
         Ok(())
     }
 
+    /// Says that statements of yours in this transaction change rows of `sessions` or `users`: what
+    /// was read of any session before the commit is not used after it, here. Other instances hear
+    /// of it from the database, as they do without this call.
+    ///
+    /// Without it the change is noticed too: on SQLite with the commit, and on PostgreSQL some
+    /// milliseconds after it.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use rocket_login::{Db, Error, sql};
+    /// # async fn example(db: &Db, id: i64) -> Result<(), Error> {
+    /// let mut tx = db.write().await?;
+    /// tx.changes_sessions();
+    /// sql::query("UPDATE users SET disabled_at = 1 WHERE id = $1").bind(id).execute(&mut tx).await?;
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn changes_sessions(&mut self) {
+        self.connection.changed_all();
+    }
+
     /// Returns the name under which this instance hears of what it changes itself.
     pub(crate) fn name(&self) -> String {
-        self.versions.name()
-    }
-}
-
-impl Drop for PostgresCommit {
-    fn drop(&mut self) {
-        // A commit that has failed or was given up may still happen, and later than now.
-        if !self.is_done {
-            self.versions.rename();
-        }
-        self.versions.advance(&self.effects);
+        self.watch.name()
     }
 }
 
@@ -286,24 +310,5 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_postgres() { "PostgreSQL" } else { "SQLite" };
         f.debug_tuple("Connection").field(&kind).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_abandoned_commit_is_not_treated_as_known() {
-        let versions = Arc::new(Versions::default());
-        let commit = |is_done| {
-            let mut effects = Effects::default();
-            effects.add_all();
-            let before = versions.name();
-            drop(PostgresCommit { versions: versions.clone(), effects, is_done });
-            versions.name() == before
-        };
-        assert!(commit(true));
-        assert!(!commit(false));
     }
 }

@@ -129,7 +129,10 @@ impl Table {
     async fn insert(&self, db: &mut Connection, rows: &[Values]) -> Result<(), Error> {
         let (name, count) = (self.name, self.columns.len());
         // The rows keep their numbers, because other rows refer to them.
-        let numbers = if self.is_numbered { "/*pg OVERRIDING SYSTEM VALUE*/" } else { "" };
+        let numbers = match self.is_numbered && db.is_postgres() {
+            true => "OVERRIDING SYSTEM VALUE",
+            false => "",
+        };
         let columns = self.names(count);
         let places = sql::places_of_rows(rows.len(), count);
         let sql = format!("INSERT INTO {name} ({columns}) {numbers} VALUES {places}");

@@ -7,8 +7,7 @@
 use rocket::futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr};
 
-use super::effect::writes;
-use super::versions::Effects;
+use super::watch::Effects;
 use crate::sql::{self, Query, SqliteArguments, SqliteConnection, SqliteRow, Value, Whole};
 
 /// The statements that run before the next one, in the same transaction.
@@ -41,7 +40,7 @@ impl Deferred {
         self.statements.push(statement);
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.statements.is_empty() && !self.is_lost
     }
 
@@ -62,7 +61,8 @@ impl WithDeferred<'_> {
         let WithDeferred { db, deferred, effects } = self;
         let before = deferred.take()?;
         let count = before.len();
-        let written: Vec<_> = before.iter().map(writes).chain([writes(&last)]).collect();
+        let promises = before.iter().map(|query| query.promises).chain([last.promises]);
+        let mut promises = promises.collect::<Vec<_>>().into_iter();
         let (text, values) = joined(before, last)?;
 
         let (mut results, mut over) = (Results::default(), 0);
@@ -72,9 +72,7 @@ impl WithDeferred<'_> {
                 // A statement that changes nothing reports what the one before has changed.
                 Either::Left(done) => {
                     results.affected = done.rows_affected();
-                    if results.affected > 0 {
-                        effects.note_written(written.get(over).copied().unwrap_or_default());
-                    }
+                    effects.note(promises.next().unwrap_or_default(), results.affected);
                     over += 1;
                     deferred.is_lost = over < count;
                 }
@@ -84,20 +82,18 @@ impl WithDeferred<'_> {
         Ok(results)
     }
 
-    /// Runs `last` and returns its first row. If nothing was deferred, the other rows are not
-    /// looked for.
+    /// Runs `last` and returns its first row. If nothing was deferred, and it changes nothing of
+    /// sessions, the other rows are not looked for.
     pub async fn first<T, R>(
         self,
         last: Query<'_, T, R>,
     ) -> Result<Option<SqliteRow>, sqlx::Error> {
-        if !self.deferred.is_empty() {
+        if !self.deferred.is_empty() || last.promises.is_declared {
             return Ok(self.run(last).await?.rows.into_iter().next());
         }
-        let (written, (text, values)) = (writes(&last), joined(Vec::new(), last)?);
+        let (promises, (text, values)) = (last.promises, joined(Vec::new(), last)?);
         let row = self.db.fetch_optional(sqlx::query_with(text, values)).await?;
-        if row.is_some() {
-            self.effects.note_written(written);
-        }
+        self.effects.note(promises, row.is_some().into());
         Ok(row)
     }
 }
@@ -109,16 +105,19 @@ fn joined<T, R>(
     last: Query<'_, T, R>,
 ) -> Result<(SqlStr, SqliteArguments), sqlx::Error> {
     if before.is_empty() {
-        return Ok((sql::text(last.text, false), sql::sqlite(last.values)?));
+        let (text, values) = last.for_sqlite()?;
+        return Ok((sql::sql_str(text), sql::sqlite(values)?));
     }
     let (mut text, mut values) = (String::new(), Vec::<Value<'_>>::new());
     for query in before {
-        add_numbered_from(values.len(), &query.text, &mut text);
+        let (next, bound) = query.for_sqlite()?;
+        add_numbered_from(values.len(), &next, &mut text);
         text += "\n;\n";
-        values.extend(query.values);
+        values.extend(bound);
     }
-    add_numbered_from(values.len(), &last.text, &mut text);
-    values.extend(last.values);
+    let (next, bound) = last.for_sqlite()?;
+    add_numbered_from(values.len(), &next, &mut text);
+    values.extend(bound);
     Ok((AssertSqlSafe(text).into_sql_str(), sql::sqlite(values)?))
 }
 

@@ -1,7 +1,7 @@
 //! Locks that last as long as a transaction, and the transaction's time limit.
 
 use super::connection::Transaction;
-use super::postgres::key;
+use super::lock_number::lock_number;
 use crate::error::Error;
 use crate::sql;
 
@@ -10,12 +10,16 @@ impl Transaction {
     /// ends. SQLite has one writer, which is lock enough.
     pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Error> {
         if self.is_postgres() {
-            sql::query("SELECT pg_advisory_xact_lock($1)").bind(key(name)).execute(self).await?;
+            sql::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(lock_number(name))
+                .execute(self)
+                .await?;
         }
         Ok(())
     }
 
     /// Removes the transaction's time limit, for work that the operator asks for.
+    #[cfg(feature = "pages")]
     pub(crate) async fn take_time(&mut self) -> Result<(), Error> {
         if self.is_postgres() {
             self.connection.deadline = None;
@@ -30,7 +34,8 @@ impl Transaction {
         if !self.is_postgres() {
             return Ok(true);
         }
-        let lock = sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key(name));
+        let lock =
+            sql::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(lock_number(name));
         Ok(lock.fetch_one(self).await?)
     }
 }

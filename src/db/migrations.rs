@@ -11,8 +11,13 @@ use sqlx::error::DatabaseError;
 use sqlx_core::migrate::{Migration, MigrationType, Migrator};
 use sqlx_core::sql_str::SqlSafeStr;
 
-use super::open_error::OpenError;
+use super::open_error::{self, OpenError};
 use crate::error::Error;
+
+/// The beginning of the description of each of our migrations, from 2026-11-29 on. An application
+/// keeps its own migrations in the same table, under any numbers, so this tells the migrations of a
+/// later program from them.
+pub const OURS: &str = "rocket login ";
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 
@@ -51,21 +56,27 @@ fn migrator(directory: &'static Dir) -> Migrator {
     Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT }
 }
 
-/// Returns the error of migrations that could not be applied. Usually the application has a table
-/// with one of our names: then the error names the fix.
-pub fn failed(error: &Error, is_postgres: bool) -> OpenError {
+/// Returns the problem and the fix of an application's migration that has a version of ours.
+pub fn taken(migration: &str) -> String {
+    format!(
+        "the migration {migration} of the application has a version of rocket-login's; give it \
+         another one, in the application and in the table _sqlx_migrations"
+    )
+}
+
+/// Returns the error of migrations that could not be applied to the database `name`. Usually the
+/// application has a table with one of our names: then the error names the fix.
+pub fn failed(error: &Error, name: &str, is_postgres: bool) -> OpenError {
     let refused = database_error(error);
-    let fix =
+    let foreign =
         refused.and_then(|refused| if is_postgres { in_schema(refused) } else { in_file(refused) });
-    OpenError::new(match (refused, fix) {
+    let problem = match (refused, foreign) {
         (Some(refused), Some(fix)) => {
-            format!(
-                "cannot migrate the database: {}, which rocket-login did not create; {fix}",
-                refused.message()
-            )
+            format!("{}, which rocket-login did not create; {fix}", refused.message())
         }
-        _ => format!("cannot migrate the database: {error}"),
-    })
+        (refused, _) => refused.and_then(open_error::with_fix).unwrap_or_else(|| error.to_string()),
+    };
+    OpenError::database(format!("cannot migrate {name}: {problem}"))
 }
 
 fn in_file(refused: &dyn DatabaseError) -> Option<&'static str> {
@@ -82,6 +93,17 @@ fn in_schema(refused: &dyn DatabaseError) -> Option<&'static str> {
         "run CREATE SCHEMA login, and add the parameter options=-c%20search_path%3Dlogin to \
          databases.login.url, so that our tables have a schema of their own",
     )
+}
+
+/// Returns whether migrations were not applied because another program was in the way.
+#[cfg(feature = "postgres")]
+pub fn is_busy(error: &Error) -> bool {
+    database_error(error).is_some_and(is_held)
+}
+
+/// Returns whether PostgreSQL has given up a statement because somebody else held a lock.
+pub fn is_held(refused: &dyn DatabaseError) -> bool {
+    refused.code().is_some_and(|code| open_error::is_held(&code))
 }
 
 /// Returns the error of the database itself, however deep it lies.

@@ -11,10 +11,11 @@ use super::deadline::SERVER_PATIENCE;
 use super::in_flight::InFlight;
 use super::migrations;
 use super::open_error::OpenError;
+use super::own_migrations::Migrations;
 use super::postgres::PostgresPool;
 use super::readiness::Readiness;
 use super::sqlite::SqlitePools;
-use super::versions::{RowKey, Versions};
+use super::watch::{RowKey, Watch};
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::error::Error;
@@ -40,8 +41,10 @@ pub struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     engine: Engine,
+    /// The file or the server, for messages.
+    name: String,
     in_flight: InFlight,
-    versions: Arc<Versions>,
+    watch: Arc<Watch>,
     readiness: Readiness,
 }
 
@@ -113,13 +116,13 @@ impl Pool {
     pub async fn write(&self) -> Result<Transaction, Error> {
         match &self.0.engine {
             Engine::Sqlite(pools) => {
-                Ok(Transaction::sqlite_writer(pools.write().await?, self.0.versions.clone()))
+                Ok(Transaction::sqlite_writer(pools.write().await?, self.0.watch.clone()))
             }
             Engine::Postgres(pool) => {
                 let deadline = Instant::now() + SERVER_PATIENCE;
                 let is_named = pool.has_named_statements();
-                let (tx, versions) = (pool.write().await?, self.0.versions.clone());
-                Ok(Transaction::postgres_writer(tx, is_named, deadline, versions))
+                let (tx, watch) = (pool.write().await?, self.0.watch.clone());
+                Ok(Transaction::postgres_writer(tx, is_named, deadline, watch))
             }
         }
     }
@@ -135,7 +138,7 @@ impl Pool {
         match &self.0.engine {
             Engine::Sqlite(pools) => {
                 let writer = pools.write_soon().await?;
-                Ok(Transaction::sqlite_writer(writer, self.0.versions.clone()))
+                Ok(Transaction::sqlite_writer(writer, self.0.watch.clone()))
             }
             Engine::Postgres(_) => self.write().await,
         }
@@ -143,18 +146,14 @@ impl Pool {
 
     /// Returns the version of the session `id`. While it stays equal, so does what is stored of the
     /// session. `None` means that this cannot be told now.
-    pub(crate) fn version(&self, id: impl Into<RowKey>) -> Option<u64> {
-        let is_known = match &self.0.engine {
-            Engine::Sqlite(pools) => pools.is_known(),
-            Engine::Postgres(pool) => pool.is_known(&self.0.versions),
-        };
-        is_known.then(|| self.version_of(id))
+    pub(crate) fn known(&self, id: impl Into<RowKey>) -> Option<u64> {
+        self.0.watch.known(id.into())
     }
 
     /// Returns the version of the session `id` before a commit that changes it. After the commit it
     /// is one more, if nothing else has changed.
     pub(crate) fn version_of(&self, id: impl Into<RowKey>) -> u64 {
-        self.0.versions.of(id.into())
+        self.0.watch.version_of(id.into())
     }
 
     /// Keeps the database open at the shutdown until the result is dropped, as a request in flight
@@ -200,6 +199,7 @@ impl Pool {
 
     /// Returns whether the database finds nothing wrong with what it has stored. PostgreSQL is not
     /// asked.
+    #[cfg(feature = "cli")]
     pub(crate) async fn is_sound(&self) -> Result<bool, Error> {
         match &self.0.engine {
             Engine::Sqlite(pools) => pools.is_sound().await,
@@ -215,15 +215,18 @@ impl Pool {
     /// Returns an error if the file cannot be created or opened, if the server does not let us in,
     /// if either is too old, or if `config` names a file and the feature `sqlite` is off.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, OpenError> {
-        let versions = Arc::new(Versions::default());
-        let engine = match config {
-            DatabaseConfig::Sqlite(path) => {
-                Engine::Sqlite(SqlitePools::open(path, &versions).await?)
+        let opened = match config {
+            DatabaseConfig::Sqlite(path) => SqlitePools::open(path)
+                .await
+                .map(|pools| (pools.watch().clone(), Engine::Sqlite(pools))),
+            DatabaseConfig::Postgres(config) => {
+                PostgresPool::open(config).await.map(|pool| (pool.watch(), Engine::Postgres(pool)))
             }
-            DatabaseConfig::Postgres(config) => Engine::Postgres(PostgresPool::open(config).await?),
         };
+        let (watch, engine) = opened.map_err(|error| error.of(config))?;
         let (in_flight, readiness) = Default::default();
-        Ok(Pool(Arc::new(Inner { engine, in_flight, versions, readiness })))
+        let name = config.to_string();
+        Ok(Pool(Arc::new(Inner { engine, name, in_flight, watch, readiness })))
     }
 
     /// Applies the missing embedded migrations, all in one transaction. Another process that starts
@@ -235,14 +238,27 @@ impl Pool {
     /// application has a table with one of our names; that error names the fix. Nothing has changed
     /// then.
     pub async fn migrate(&self) -> Result<(), OpenError> {
-        let migrate = async {
-            match &self.0.engine {
-                Engine::Sqlite(pools) => pools.migrate(&migrations::SQLITE).await,
-                Engine::Postgres(pool) => pool.migrate(&migrations::POSTGRES).await,
+        self.migrate_with(&Migrations::new()).await
+    }
+
+    /// Applies our migrations like [`migrate()`](Pool::migrate()), and then those of the application,
+    /// in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of `migrate()`, and an error if a migration of the application fails, was
+    /// changed after it was applied, has the version of another one, or asks to run outside a
+    /// transaction; or if the database has one that is not in `own`. Nothing has changed then.
+    pub async fn migrate_with(&self, own: &Migrations) -> Result<(), OpenError> {
+        let (migrated, is_postgres) = match &self.0.engine {
+            Engine::Sqlite(pools) => {
+                (pools.migrate(&migrations::SQLITE, own.sqlite()).await, false)
+            }
+            Engine::Postgres(pool) => {
+                (pool.migrate(&migrations::POSTGRES, own.postgres()).await, true)
             }
         };
-        let is_postgres = matches!(self.0.engine, Engine::Postgres(_));
-        migrate.await.map_err(|error: Error| migrations::failed(&error, is_postgres))
+        migrated.map_err(|failure| failure.line(&self.0.name, is_postgres))
     }
 
     /// Gives back the space of deleted rows, a little at a time, and returns how long the longest
@@ -301,7 +317,7 @@ impl rocket_db_pools::Pool for Pool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use rocket_db_pools::Pool as _;
     use sqlx::{Connection as _, SqliteConnection};
@@ -458,7 +474,7 @@ mod tests {
         let id = [7; 32];
         let version = async || {
             sleep(Duration::from_millis(5)).await;
-            db.version(id).expect("it is known")
+            db.known(id).expect("it is known")
         };
         let before = version().await;
         for statement in [

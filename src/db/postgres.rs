@@ -1,52 +1,60 @@
 //! A pool of connections to PostgreSQL.
 
+mod applied;
+mod connect;
+#[cfg(feature = "cli")]
+mod hold;
+#[cfg(feature = "cli")]
+mod look;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::tokio::time::timeout;
-use sha2::{Digest, Sha256};
+use rocket::tokio::time::{Instant, sleep, timeout};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, Connection, Decode, Executor, Row, SqlSafeStr, Transaction, Type};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr, Transaction};
 use sqlx_core::migrate::Migrator;
 
+use super::applied::{TABLE, taken, warn_of_newer};
 use super::deadline::SERVER_PATIENCE;
-use super::listener::Listener;
+use super::lock_number::lock_number;
 use super::open_error::OpenError;
-use super::versions::Versions;
-use super::{applied, server};
+use super::own_migrations::{Failure, Own};
+use super::server;
+use super::watch::Watch;
 use crate::config::PostgresConfig;
 use crate::error::Error;
 use crate::metrics;
+use applied::{has_all, of_postgres};
+use connect::{BEGIN, connect, one, options, site_lock};
+
+#[cfg(feature = "cli")]
+pub use hold::{Held, hold};
+#[cfg(feature = "cli")]
+pub use look::look;
 
 /// How long a connection may be idle and still be used without a test. The server may have been
 /// restarted meanwhile.
 const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 
-/// The limits after which the server itself gives up, in case this process is gone: for a
-/// statement, for a wait for a row, and for a transaction that nobody continues.
-const LIMITS: [(&str, &str); 3] = [
-    ("statement_timeout", "3s"),
-    ("lock_timeout", "2s"),
-    ("idle_in_transaction_session_timeout", "10s"),
-];
-
 /// How long a connection may take to come to rest. It is longer than the server lets a statement
 /// run that we have given up.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// Begins a transaction as our statements need it, whatever the server's default is: after a wait
-/// for a lock, they read what its last holder has left.
-pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// How long a migration waits for a table that somebody else uses. All other statements on the table
+/// queue behind it, so this is what it may cost a visitor. It is shorter than the time after which
+/// the server looks for a deadlock, so that the migration gives way and not a visitor.
+const MIGRATION_LOCK: &str = "SET LOCAL lock_timeout = '500ms'";
 
-/// How many statements a connection keeps prepared: ours, and as many of an application's.
-const STATEMENTS: usize = 500;
+/// The pause between two attempts to migrate, in which the others work off what has queued.
+const BETWEEN_MIGRATIONS: Duration = Duration::from_secs(1);
+
+/// How long a migration is tried again, for example while a backup reads the tables.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(30);
 
 const BEING_COPIED: &str =
     "the database is being copied to another; try again when the copy is finished";
-
-/// The oldest version that this was written for: PostgreSQL 13.
-const OLDEST_VERSION: i32 = 130_000;
 
 /// A pool for reading and writing.
 #[derive(Debug, Clone)]
@@ -54,7 +62,6 @@ pub struct PostgresPool {
     pool: PgPool,
     /// `false` behind a pooler that hands out a server connection per transaction.
     has_named_statements: bool,
-    listener: Arc<Listener>,
 }
 
 impl PostgresPool {
@@ -109,17 +116,16 @@ impl PostgresPool {
                 })
             })
             .connect_lazy_with(options);
-        Ok(PostgresPool { pool, has_named_statements, listener: Arc::new(Listener::new()) })
+        Ok(PostgresPool { pool, has_named_statements })
     }
 
     pub fn has_named_statements(&self) -> bool {
         self.has_named_statements
     }
 
-    /// Returns whether the versions include everything that others have committed. This is never so
-    /// behind a pooler, which lets nobody listen.
-    pub fn is_known(&self, versions: &Arc<Versions>) -> bool {
-        self.has_named_statements && self.listener.is_known(&self.pool, versions)
+    /// Returns what watches the changes in this database. Behind a pooler nobody may listen.
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::new(Watch::of_server(self.has_named_statements.then(|| self.pool.clone())))
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {
@@ -147,28 +153,62 @@ impl PostgresPool {
         metrics::connections(all.saturating_sub(idle), idle);
     }
 
-    /// Applies the missing migrations. If several instances start at once, one migrates and the
-    /// others wait.
-    pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
-        let mut tx = self.write().await?;
-        // A table may be large.
-        tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
-        let lock = format!("SELECT pg_advisory_xact_lock({})", key("migrations"));
-        tx.execute(AssertSqlSafe(lock)).await?;
-        if applied::is_applied(&mut tx, migrations).await? {
-            // A role that only runs the site need not be allowed to change a table.
-            return Ok(server::check_rows(&mut tx).await?);
+    /// Applies the missing migrations, `own` after ours. If several instances start at once, one
+    /// migrates and the others wait. If somebody else uses a table that has to change, it tries
+    /// again for a while.
+    pub async fn migrate(&self, ours: &Migrator, own: Own<'_>) -> Result<(), Failure> {
+        let (start, mut is_told) = (Instant::now(), false);
+        loop {
+            match self.try_to_migrate(ours, own).await {
+                Err(failure) if failure.is_busy() && start.elapsed() < MIGRATION_PATIENCE => {}
+                done => return done,
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                log::info!("a migration waits for another program that uses a table");
+            }
+            sleep(BETWEEN_MIGRATIONS).await;
         }
-        server::check_schema(&mut tx, migrations).await?;
-        // The library always names its statements here, and behind a pooler the names of an earlier
-        // start may still be there.
-        let forget = if self.has_named_statements { "" } else { "DEALLOCATE ALL" };
-        tx.execute(forget).await?;
-        let migrated = migrations.run_direct(None, &mut *tx, false).await;
-        migrated.map_err(|error| server::with_fix(error.into()))?;
-        tx.execute(forget).await?;
+    }
+
+    async fn try_to_migrate(&self, ours: &Migrator, own: Own<'_>) -> Result<(), Failure> {
+        let mut tx = self.write().await?;
+        // A table may be large, and another instance may be migrating.
+        tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+        let lock = format!("SELECT pg_advisory_xact_lock({})", lock_number("migrations"));
+        tx.execute(AssertSqlSafe(lock)).await?;
+        tx.execute(MIGRATION_LOCK).await?;
+        let applied = of_postgres(&mut tx, TABLE).await?;
+        if let Some(taken) = taken(&applied, ours) {
+            return Err(Failure::Taken(taken.to_string()));
+        }
+        warn_of_newer(&applied, ours);
+        // A role that only runs the site need not be allowed to change a table.
+        if !has_all(&applied, ours) {
+            server::check_schema(&mut tx, ours).await?;
+            self.forget_statements(&mut tx).await?;
+            let migrated = ours.run_direct(None, &mut *tx, false).await;
+            migrated.map_err(|error| server::with_fix(error.into()))?;
+            self.forget_statements(&mut tx).await?;
+        }
         server::check_rows(&mut tx).await?;
+        if !own.is_empty() {
+            let applied = of_postgres(&mut tx, own.table()).await?;
+            if !own.pending(&applied)?.is_empty() {
+                self.forget_statements(&mut tx).await?;
+                own.run(&mut *tx).await?;
+                self.forget_statements(&mut tx).await?;
+            }
+        }
         Ok(tx.commit().await?)
+    }
+
+    /// Makes room for the statements of sqlx's migrator. It always names them, and behind a pooler
+    /// the names of an earlier start may still be there.
+    async fn forget_statements(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+        match self.has_named_statements {
+            true => Ok(()),
+            false => db.execute("DEALLOCATE ALL").await.map(drop),
+        }
     }
 
     /// Checks that the tables are there and that the server accepts writes.
@@ -189,43 +229,6 @@ impl PostgresPool {
     }
 }
 
-/// Returns the options with which a connection is opened.
-pub fn options(config: &PostgresConfig) -> PgConnectOptions {
-    let mut options = config.options.clone();
-    if options.get_application_name().is_none() {
-        options = options.application_name("rocket-login");
-    }
-    match config.named_statements {
-        true => options.options(LIMITS).statement_cache_capacity(STATEMENTS),
-        // A pooler accepts none of these. The operator sets them on the role instead.
-        false => options.statement_cache_capacity(0).extra_float_digits(None),
-    }
-}
-
-/// Opens one connection, and tries this only once.
-///
-/// # Errors
-///
-/// Returns an error if the server does not answer, does not let us in, is too old, or must not be
-/// used ([`server::settle()`]).
-pub async fn connect(config: &PostgresConfig) -> Result<PgConnection, OpenError> {
-    let db = timeout(SERVER_PATIENCE, PgConnection::connect_with(&options(config))).await;
-    let mut db = db.map_err(|_| OpenError::database("the server does not answer"))??;
-    check_version(&mut db).await?;
-    match server::settle(&mut db, !config.named_statements).await? {
-        Some(problem) => Err(OpenError::database(problem)),
-        None => Ok(db),
-    }
-}
-
-async fn check_version(db: &mut PgConnection) -> Result<(), OpenError> {
-    let version = "SELECT current_setting('server_version_num')::int";
-    match one::<i32>(db, version).await? >= OLDEST_VERSION {
-        true => Ok(()),
-        false => Err(OpenError::database("the server is older than PostgreSQL 13")),
-    }
-}
-
 /// Returns whether the server has answered everything and no transaction is open.
 ///
 /// A transaction that was given up while it began is not known to the library, which would hand out
@@ -240,33 +243,9 @@ async fn is_at_rest(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     }
 }
 
-/// Returns the number of the advisory lock `name`. If two names had one number, they would only
-/// wait for each other.
-pub fn key(name: &str) -> i64 {
-    let digest: [u8; 32] =
-        Sha256::new_with_prefix("rocket-login ").chain_update(name).finalize().into();
-    let mut key = [0; 8];
-    key.copy_from_slice(&digest[..8]);
-    i64::from_le_bytes(key)
-}
-
-/// Returns the lock of the sites in one schema of a database, as arguments of a function that
-/// locks.
-pub fn site_lock() -> String {
-    format!("{}, hashtext(coalesce(current_schema(), ''))", key("site") as i32)
-}
-
 /// Takes the sites' lock for as long as the connection is open, together with all other sites.
 /// `false` means that a copy holds it alone.
 async fn join(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let lock = format!("SELECT pg_try_advisory_lock_shared({})", site_lock());
     db.fetch_one(AssertSqlSafe(lock)).await?.try_get(0)
-}
-
-/// Returns the one value that `sql` selects, without preparing the statement.
-async fn one<T>(db: &mut PgConnection, sql: &'static str) -> Result<T, sqlx::Error>
-where
-    T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
-{
-    db.fetch_one(sql).await?.try_get(0)
 }

@@ -1,17 +1,9 @@
 //! Runs statements on either database.
 
 use super::connection::{Backend, Connection};
-use super::effect;
 use crate::sql::{Query, Read};
 
 impl<T, R> Query<'_, T, R> {
-    /// Notes what the statement may change.
-    fn tell(&self, db: &mut Connection) {
-        if !self.is_declared && effect::may_change_sessions(&self.text) {
-            db.effects().add_all();
-        }
-    }
-
     /// Runs the statement and returns how many rows it has changed. If its text has several
     /// statements, the number is the last one's.
     ///
@@ -31,7 +23,6 @@ impl<T, R> Query<'_, T, R> {
     ///
     /// Returns an error if the database fails, or if the statement is invalid.
     pub async fn execute(self, db: &mut Connection) -> Result<u64, sqlx::Error> {
-        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(sqlite) => Ok(sqlite.run(self).await?.affected),
             Backend::Postgres(db, how) => {
@@ -52,7 +43,6 @@ impl<T, R> Query<'_, T, R> {
         if db.deferred().is_none() {
             return self.execute(db).await.map(|_| ());
         }
-        self.tell(db);
         let statement = self.into_owned();
         if let Some(deferred) = db.deferred() {
             deferred.add(statement);
@@ -80,7 +70,6 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     /// Returns an error if the database fails, if the statement is invalid, or if a row cannot be
     /// read as a `T`.
     pub async fn fetch_all(self, db: &mut Connection) -> Result<Vec<T>, sqlx::Error> {
-        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(sqlite) => {
                 sqlite.run(self).await?.rows.iter().map(R::of_sqlite).collect()
@@ -111,7 +100,6 @@ impl<T, R: Read<T>> Query<'_, T, R> {
     ///
     /// Returns the errors of [`fetch_all()`](Self::fetch_all()).
     pub async fn fetch_optional(self, db: &mut Connection) -> Result<Option<T>, sqlx::Error> {
-        self.tell(db);
         db.run(async |backend| match backend {
             Backend::Sqlite(sqlite) => {
                 let row = sqlite.first(self).await?;

@@ -7,18 +7,16 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use sqlx::{Connection, Executor};
+use sqlx::Connection;
 use sqlx_core::migrate::Migrator;
 
-use super::applied::{APPLIED, Applied, of_connection, read};
+use super::applied::{self, Applied};
+use super::migrations;
 use super::open_error::OpenError;
-use super::{migrations, postgres, sqlite};
-use crate::config::{DatabaseConfig, PostgresConfig};
-
-/// The beginning of the description of each of our migrations, from 2026-11-29 on. An application
-/// keeps its own migrations in the same table, under any numbers, so this tells the migrations of a
-/// later program from them.
-const OURS: &str = "rocket login ";
+use super::own_migrations::Migrations;
+use super::{postgres, sqlite};
+use crate::config::DatabaseConfig;
+use crate::program;
 
 /// The state of our tables in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +31,15 @@ pub enum Schema {
     Ahead,
     /// The migration of ours with this version was applied with another text.
     Altered(i64),
+    /// A migration of an application has a version of ours. The text is its version and
+    /// description.
+    Taken(String),
+    /// Our tables are as this program needs them, and this many migrations of the application are
+    /// missing.
+    OwnBehind(usize),
+    /// Our tables are as this program needs them, and the migrations of the application do not fit
+    /// those that have run. The text says why.
+    OwnAltered(String),
 }
 
 /// The reason why a command does not act on a database, in one line.
@@ -42,17 +49,34 @@ pub struct Refusal {
     problem: String,
 }
 
-/// Looks at the database that `config` names.
+/// Looks at the database that `config` names. `own` are the migrations of the application.
 ///
 /// # Errors
 ///
 /// Returns an error if the database cannot be read.
-pub async fn look(config: &DatabaseConfig) -> Result<Schema, OpenError> {
-    let (ours, applied) = match config {
-        DatabaseConfig::Sqlite(path) => (&migrations::SQLITE, of_file(path).await?),
-        DatabaseConfig::Postgres(config) => (&migrations::POSTGRES, of_server(config).await?),
+pub async fn look(config: &DatabaseConfig, own: &Migrations) -> Result<Schema, OpenError> {
+    let (ours, own) = match config {
+        DatabaseConfig::Sqlite(_) => (&migrations::SQLITE, own.sqlite()),
+        DatabaseConfig::Postgres(_) => (&migrations::POSTGRES, own.postgres()),
     };
-    Ok(compare(ours, &applied))
+    let schema = compare(ours, &applied(config, applied::TABLE).await?);
+    if schema != Schema::Current || own.is_empty() {
+        return Ok(schema);
+    }
+    Ok(match own.pending(&applied(config, own.table()).await?) {
+        Ok(pending) if pending.is_empty() => Schema::Current,
+        Ok(pending) => Schema::OwnBehind(pending.len()),
+        Err(error) => Schema::OwnAltered(error.to_string()),
+    })
+}
+
+/// Returns what was applied, as `table` has it. Without the table, nothing was.
+async fn applied(config: &DatabaseConfig, table: &str) -> Result<Vec<Applied>, OpenError> {
+    let applied = match config {
+        DatabaseConfig::Sqlite(path) => of_file(path, table).await,
+        DatabaseConfig::Postgres(config) => postgres::look(config, table).await,
+    };
+    applied.map_err(|error| error.of(config))
 }
 
 impl Schema {
@@ -60,8 +84,8 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// Returns a [`Refusal`] if a migration is missing, or if another program has migrated the
-    /// database.
+    /// Returns a [`Refusal`] if a migration of ours or of the application is missing, or if another
+    /// program has migrated the database.
     pub fn check(self, config: &DatabaseConfig) -> Result<(), Refusal> {
         let problem = match &self {
             Schema::Current => return Ok(()),
@@ -72,20 +96,31 @@ impl Schema {
                 DatabaseConfig::Postgres(_) => format!("{config} has no rocket-login tables"),
             },
             Schema::Behind(count) => format!(
-                "{config} lacks {count} of this program's migrations; run `rocket-login migrate`, \
-                 or start the site with this program"
+                "{config} lacks {count} of this program's migrations; run `{} migrate`, or start \
+                 the site with this program",
+                program::name()
             ),
             Schema::Ahead => format!("{config} was migrated by a newer program; use that one"),
             Schema::Altered(version) => format!(
                 "{config} was migrated by another program: its migration {version} differs from \
                  ours; use that program"
             ),
+            Schema::Taken(taken) => format!("{config}: {}", migrations::taken(taken)),
+            Schema::OwnBehind(count) => format!(
+                "{config} lacks {count} of the application's migrations; run `{} migrate`, or start \
+                 the site with this program",
+                program::name()
+            ),
+            Schema::OwnAltered(problem) => format!("{config}: {problem}"),
         };
         Err(Refusal { schema: self, problem })
     }
 }
 
 fn compare(ours: &Migrator, applied: &[Applied]) -> Schema {
+    if let Some(taken) = applied::taken(applied, ours) {
+        return Schema::Taken(taken.to_string());
+    }
     let of_ours = |version: i64| ours.iter().find(|migration| migration.version == version);
     let altered = applied.iter().find(|applied| {
         of_ours(applied.version).is_some_and(|ours| *ours.checksum != *applied.checksum)
@@ -93,10 +128,7 @@ fn compare(ours: &Migrator, applied: &[Applied]) -> Schema {
     if let Some(altered) = altered {
         return Schema::Altered(altered.version);
     }
-    let is_newer = |applied: &Applied| {
-        of_ours(applied.version).is_none() && applied.description.starts_with(OURS)
-    };
-    if applied.iter().any(is_newer) {
+    if applied::is_newer(applied, ours) {
         return Schema::Ahead;
     }
 
@@ -109,35 +141,25 @@ fn compare(ours: &Migrator, applied: &[Applied]) -> Schema {
     }
 }
 
-async fn of_file(path: &Path) -> Result<Vec<Applied>, OpenError> {
-    let cannot = |error: &dyn fmt::Display| {
-        OpenError::database(format!("cannot open {}: {error}", path.display()))
-    };
+async fn of_file(path: &Path, table: &str) -> Result<Vec<Applied>, OpenError> {
     match path.metadata() {
         Ok(metadata) if metadata.len() == 0 => return Ok(Vec::new()),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(cannot(&error)),
+        Err(error) => return Err(error.into()),
     }
 
     let read = async {
         let mut db = sqlite::connect_to_look(path).await?;
-        let has_table = "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-        let applied = match db.fetch_optional(has_table).await? {
-            Some(_) => read(&db.fetch_all(APPLIED).await?)?,
-            None => Vec::new(),
+        // The name of an application's table may have a schema or quotes, so it is not looked up.
+        let applied = match applied::of_sqlite(&mut db, table).await {
+            Err(error) if applied::said(&error).starts_with("no such table") => Vec::new(),
+            applied => applied?,
         };
         db.close().await?;
         Ok::<_, sqlx::Error>(applied)
     };
-    read.await.map_err(|error| cannot(&error))
-}
-
-async fn of_server(config: &PostgresConfig) -> Result<Vec<Applied>, OpenError> {
-    let mut db = postgres::connect(config).await?;
-    let applied = of_connection(&mut db).await?;
-    db.close().await?;
-    Ok(applied)
+    Ok(read.await?)
 }
 
 impl fmt::Display for Refusal {
@@ -150,6 +172,7 @@ impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::migrations::OURS;
     use super::*;
 
     fn all() -> Vec<Applied> {

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use sqlx_core::migrate::{MigrateError, Migrator};
 
 use super::tables::TABLES;
+use crate::program;
 
 /// Selects the reason why a connection must not be used, or `NULL` if it may be used.
 ///
@@ -166,7 +167,8 @@ pub fn with_fix(error: sqlx::Error) -> sqlx::Error {
     let code = cause.as_database_error().and_then(|error| error.code());
     match code.as_deref() {
         Some("42501") => sqlx::Error::Configuration(
-            format!("{cause}; run `rocket-login migrate` as the role that owns the tables").into(),
+            format!("{cause}; run `{} migrate` as the role that owns the tables", program::name())
+                .into(),
         ),
         _ => error,
     }

@@ -2,7 +2,6 @@
 
 mod file;
 mod lease;
-mod wal_index;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,20 +13,22 @@ use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::{sleep, timeout};
 use sqlx::Connection;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode,
-    SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx_core::migrate::Migrator;
+use sqlx_core::migrate::{Migrate, Migrator};
 
+use super::applied;
 use super::deferred::{Deferred, WithDeferred};
 use super::open_error::OpenError;
-use super::versions::{Effects, Versions, Written};
+use super::own_migrations::{Failure, Own};
+use super::watch::{Commit, IS_READABLE, Watch, Witness};
 use crate::background;
 use crate::error::Error;
 use crate::sql;
 use file::DatabaseFile;
-use wal_index::WalIndex;
 
+#[cfg(feature = "cli")]
 pub use file::is_database;
 use lease::BEGIN;
 pub use lease::{Lease, Leases};
@@ -52,11 +53,6 @@ const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
 /// logged.
 const LONG_WAIT: Duration = Duration::from_millis(50);
 
-/// Writes the first page of a file that is vacuumed in steps, and changes nothing in it. If a
-/// transaction has only written what was stored already, its commit would not show in the log
-/// without this page.
-const MARK: &str = "PRAGMA main.auto_vacuum = INCREMENTAL";
-
 /// The pause between two attempts to open a file that another process is opening.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
@@ -75,10 +71,9 @@ pub struct SqlitePools {
     write: Arc<Leases>,
     read: Arc<Leases>,
     file: Arc<DatabaseFile>,
-    index: Option<Arc<WalIndex>>,
+    watch: Arc<Watch>,
+    witness: Arc<Witness>,
     checkpoints: Checkpoints,
-    /// [`MARK`] writes a page. It does not in a file that another program has created.
-    can_mark: bool,
 }
 
 /// Writes the log back, on a connection of its own. Usually the connection that commits does this,
@@ -93,6 +88,8 @@ struct Checkpoints {
 pub struct Writer {
     lease: Lease,
     pools: SqlitePools,
+    /// How many rows the [`Witness`] had counted before.
+    rows: Option<u64>,
 }
 
 impl SqlitePools {
@@ -101,15 +98,13 @@ impl SqlitePools {
     /// # Errors
     ///
     /// Returns an error if the file cannot be created or opened, or if SQLite is too old.
-    pub async fn open(path: &Path, versions: &Arc<Versions>) -> Result<Self, OpenError> {
-        let mut file = file::create(path).map_err(|error| {
-            OpenError::new(format!("databases.login.url: cannot open {}: {error}", path.display()))
-        })?;
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut file = file::create(path)?;
 
         // The writer comes first: it switches the file to WAL before readers open it.
         let (writer, reader) = (writer_options(path), options(path));
         let checkpoints = writer.clone();
-        let writer = match wal_index::IS_READABLE {
+        let writer = match IS_READABLE {
             true => writer.pragma("wal_autocheckpoint", "0"),
             false => writer, // the length of the log is not known
         };
@@ -117,20 +112,21 @@ impl SqlitePools {
         // start found the file locked. Every statement uses its index without statistics.
         let reader = reader.pragma("query_only", "ON").pragma("cache_size", "-16384");
 
-        let write = writer_pool();
+        let witness = Arc::<Witness>::default();
+        let write = writer_pool(&witness);
         // This comes before the pool, which is as impatient at the start as with a visitor.
         let first = connect(&writer).await?;
         let write = write.connect_with(writer).await?;
         check_version(&write).await?;
-        let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&write).await?;
-        let can_mark = auto_vacuum == 2;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
         let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
         // SQLite creates the log when the file is first read.
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
-        let index = WalIndex::open(path, versions.clone()).map(Arc::new);
-        if wal_index::IS_READABLE && index.is_none() {
+        let file = Arc::new(file);
+        let watched = file.clone();
+        let watch = Arc::new(Watch::of_file(path, move || watched.was_in_place()));
+        if IS_READABLE && !watch.can_know() {
             return Err(OpenError::database(
                 "the -shm file beside it, which is the index of its log, cannot be read",
             ));
@@ -142,7 +138,7 @@ impl SqlitePools {
         };
         first.close().await?;
         let (write, read) = (Leases::new(write, WRITER_TIMEOUT), Leases::new(read, READER_TIMEOUT));
-        Ok(SqlitePools { write, read, file: Arc::new(file), index, checkpoints, can_mark })
+        Ok(SqlitePools { write, read, file, watch, witness, checkpoints })
     }
 
     pub async fn read(&self) -> Result<Lease, Error> {
@@ -150,17 +146,30 @@ impl SqlitePools {
         Ok(self.read.take().await?)
     }
 
-    /// Applies the missing migrations, in one transaction.
-    pub async fn migrate(&self, migrations: &Migrator) -> Result<(), Error> {
+    /// Applies the missing migrations, `own` after ours, in one transaction.
+    pub async fn migrate(&self, ours: &Migrator, own: Own<'_>) -> Result<(), Failure> {
         let mut lease = self.write().await?.lease;
-        migrations.run_direct(None, lease.db(), false).await.map_err(sqlx::Error::from)?;
+        let db = lease.db();
+        db.ensure_migrations_table(&ours.table_name).await.map_err(sqlx::Error::from)?;
+        let applied = applied::of_sqlite(db, applied::TABLE).await?;
+        if let Some(taken) = applied::taken(&applied, ours) {
+            return Err(Failure::Taken(taken.to_string()));
+        }
+        applied::warn_of_newer(&applied, ours);
+        ours.run_direct(None, db, false).await.map_err(sqlx::Error::from)?;
+        if !own.is_empty() {
+            db.ensure_migrations_table(own.table()).await.map_err(sqlx::Error::from)?;
+            if !own.pending(&applied::of_sqlite(db, own.table()).await?)?.is_empty() {
+                own.run(db).await?;
+            }
+        }
         Ok(lease.commit().await?)
     }
 
     /// Begins a write transaction that has the write lock.
     pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
-        Ok(Writer { lease: self.write.begin().await?, pools: self.clone() })
+        Ok(self.writer(self.write.begin().await?))
     }
 
     /// Begins a write transaction that gets the write lock with its first statement.
@@ -168,13 +177,16 @@ impl SqlitePools {
         self.check_file()?;
         let mut lease = self.write.take().await?;
         lease.may_begin();
-        Ok(Writer { lease, pools: self.clone() })
+        Ok(self.writer(lease))
     }
 
-    /// Returns whether the versions include everything that has been committed so far, by any
-    /// process.
-    pub fn is_known(&self) -> bool {
-        self.index.as_ref().is_some_and(|index| index.is_known(|| self.file.was_in_place()))
+    fn writer(&self, lease: Lease) -> Writer {
+        Writer { lease, pools: self.clone(), rows: self.witness.rows() }
+    }
+
+    /// Returns what watches the changes in this file.
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// Waits while the log is being written back, but no longer than [`LONGEST_CHECKPOINT`]: work
@@ -230,8 +242,7 @@ impl SqlitePools {
         let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
         let (_, pages, written): (i64, i64, i64) =
             checkpoint.fetch_one(&self.checkpoints.db).await?;
-        let newest = self.index.as_ref().map_or(0, |index| index.pages()).into();
-        Ok(pages.max(newest) - written)
+        Ok(pages.max(self.watch.pages().into()) - written)
     }
 
     /// Checks that the file is in place and reads as a database, and that the writer gets the write
@@ -257,6 +268,7 @@ impl SqlitePools {
     }
 
     /// Returns whether SQLite finds nothing wrong with the file's structure.
+    #[cfg(feature = "cli")]
     pub async fn is_sound(&self) -> Result<bool, Error> {
         let mut lease = self.read().await?;
         let check = sqlx::query_scalar("PRAGMA quick_check(1)");
@@ -307,39 +319,29 @@ impl Writer {
         deferred
     }
 
+    /// Commits. If everything was deferred, the write lock is not taken yet. If another program
+    /// commits in between, there are two commits, and neither is taken for ours.
     pub async fn commit(
         self,
-        versions: &Versions,
-        mut effects: Effects,
+        mut commit: Commit,
         mut deferred: Deferred,
     ) -> Result<(), sqlx::Error> {
-        let Writer { mut lease, pools } = self;
-        // If everything was deferred, the write lock is not taken yet. If another program commits
-        // in between, there are two commits, and neither is taken for ours.
-        let committing = pools.index.as_ref().map(|index| index.begin_commit());
-        let (deferred, effects) = (&mut deferred, &mut effects);
-        let is_in_doubt = committing.is_some() && effects.written() == Written::Perhaps;
-        let is_marked = pools.can_mark && is_in_doubt;
-        if lease.is_transaction() {
-            if is_marked {
-                sqlx::query(MARK).execute(lease.db()).await?;
-            }
-        } else {
-            if is_marked {
-                deferred.add(sql::query(MARK));
-            }
+        let Writer { mut lease, pools, rows: rows_before } = self;
+        if !lease.is_transaction() {
+            let (deferred, effects) = (&mut deferred, commit.effects());
             let sqlite = WithDeferred { db: lease.db(), deferred, effects };
             sqlite.run(sql::query("COMMIT")).await?;
         }
-        if is_marked {
-            effects.note_written(Written::Surely);
-        }
         lease.commit().await?;
-        let Some(committing) = committing else {
-            versions.advance(effects);
-            return Ok(());
+        let rows = pools.witness.rows().zip(rows_before).map(|(now, before)| now - before);
+        commit.effects().compare(rows);
+        let is_alone = async || {
+            let Ok(db) = lease.again().await else { return false };
+            let is_alone = pools.witness.is_alone(db).await;
+            lease.went_well();
+            is_alone
         };
-        if committing.end(effects) > LONG_LOG {
+        if commit.done_in_log(is_alone).await > LONG_LOG {
             pools.shorten_log();
         }
         Ok(())
@@ -371,10 +373,15 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// The pool of the connection that writes.
-fn writer_pool() -> SqlitePoolOptions {
+fn writer_pool(witness: &Arc<Witness>) -> SqlitePoolOptions {
+    let witness = witness.clone();
     // On a full disk SQLite rolls back by itself. The library's own roll-back then fails, and
     // the library would take the transaction for an open one from then on.
-    pool(1, WRITER_TIMEOUT).after_release(|db, _| {
+    let pool = pool(1, WRITER_TIMEOUT).after_connect(move |db, _| {
+        let witness = witness.clone();
+        Box::pin(async move { witness.attend(db).await })
+    });
+    pool.after_release(|db, _| {
         Box::pin(async move {
             if db.is_in_transaction() {
                 db.ping().await?; // waits for the roll-back, which is only queued
@@ -386,6 +393,7 @@ fn writer_pool() -> SqlitePoolOptions {
 
 /// Opens the file as a program does that changes nothing: the journal's mode and the file's rights
 /// are not touched.
+#[cfg(feature = "cli")]
 pub async fn connect_to_look(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).pragma("trusted_schema", "OFF");
     SqliteConnection::connect_with(&options).await
@@ -394,11 +402,12 @@ pub async fn connect_to_look(path: &Path) -> Result<SqliteConnection, sqlx::Erro
 /// Opens the file and closes it to others until the result is dropped. Every program that has used
 /// the file holds a shared lock on it until it closes the file. In this mode SQLite takes the
 /// exclusive lock, and keeps it.
+#[cfg(feature = "cli")]
 pub async fn hold(path: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
-        .locking_mode(SqliteLockingMode::Exclusive)
+        .locking_mode(sqlx::sqlite::SqliteLockingMode::Exclusive)
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON");
     let pool = SqlitePoolOptions::new()

@@ -14,6 +14,7 @@ use ColumnKind::{Boolean, Bytes, Integer, Text};
 
 /// One of our tables.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only a copy needs the columns"))]
 pub struct Table {
     pub name: &'static str,
     /// The columns in order, with their types.
@@ -37,6 +38,8 @@ pub const TABLES: [Table; 9] = [
             ("disabled_at", Integer),
             ("session_generation", Integer),
             ("has_ended_sessions", Boolean),
+            ("roles", Text),
+            ("password_changed_at", Integer),
         ],
         key: 1,
         is_numbered: true,
@@ -74,6 +77,7 @@ pub const TABLES: [Table; 9] = [
             ("created_at", Integer),
             ("expires_at", Integer),
             ("is_mailed", Boolean),
+            ("sign_up", Text),
         ],
         key: 1,
         is_numbered: true,
@@ -115,6 +119,7 @@ pub const TABLES: [Table; 9] = [
             ("created_at", Integer),
             ("ip_address", Text),
             ("user_agent", Text),
+            ("detail", Text),
         ],
         key: 1,
         is_numbered: true,

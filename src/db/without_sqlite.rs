@@ -10,7 +10,8 @@ use sqlx_core::migrate::Migrator;
 
 use super::deferred::Deferred;
 use super::open_error::OpenError;
-use super::versions::{Effects, Versions};
+use super::own_migrations::{Failure, Own};
+use super::watch::{Commit, Watch};
 use crate::config::without_sqlite;
 use crate::error::Error;
 use crate::sql::SqliteConnection;
@@ -20,12 +21,14 @@ pub enum SqlitePools {}
 
 pub enum Lease {}
 
+#[cfg(feature = "cli")]
 #[derive(Debug)]
 pub enum Leases {}
 
 pub enum Writer {}
 
 /// Returns `false`: no file can be used.
+#[cfg(feature = "cli")]
 pub fn is_database(_: &Path) -> bool {
     false
 }
@@ -35,8 +38,9 @@ pub fn is_database(_: &Path) -> bool {
 /// # Errors
 ///
 /// Always returns an error, which names the feature.
+#[cfg(feature = "cli")]
 pub async fn connect_to_look(_: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    Err(sqlx::Error::Configuration(without_sqlite().into()))
+    Err(sqlx::Error::Configuration(without_sqlite().problem().into()))
 }
 
 /// Refuses to open the file.
@@ -44,10 +48,12 @@ pub async fn connect_to_look(_: &Path) -> Result<SqliteConnection, sqlx::Error> 
 /// # Errors
 ///
 /// Always returns an error, which names the feature.
+#[cfg(feature = "cli")]
 pub async fn hold(_: &Path) -> Result<(Lease, Arc<Leases>), sqlx::Error> {
-    Err(sqlx::Error::Configuration(without_sqlite().into()))
+    Err(sqlx::Error::Configuration(without_sqlite().problem().into()))
 }
 
+#[cfg(feature = "cli")]
 pub fn is_busy(_: &sqlx::Error) -> bool {
     false
 }
@@ -58,11 +64,11 @@ impl SqlitePools {
     /// # Errors
     ///
     /// Always returns an error, which names the feature.
-    pub async fn open(_: &Path, _: &Arc<Versions>) -> Result<Self, OpenError> {
-        Err(OpenError::database(without_sqlite()))
+    pub async fn open(_: &Path) -> Result<Self, OpenError> {
+        Err(without_sqlite().into())
     }
 
-    pub async fn migrate(&self, _: &Migrator) -> Result<(), Error> {
+    pub async fn migrate(&self, _: &Migrator, _: Own<'_>) -> Result<(), Failure> {
         match *self {}
     }
 
@@ -78,7 +84,7 @@ impl SqlitePools {
         match *self {}
     }
 
-    pub fn is_known(&self) -> bool {
+    pub fn watch(&self) -> &Arc<Watch> {
         match *self {}
     }
 
@@ -90,6 +96,7 @@ impl SqlitePools {
         match *self {}
     }
 
+    #[cfg(feature = "cli")]
     pub async fn is_sound(&self) -> Result<bool, Error> {
         match *self {}
     }
@@ -109,6 +116,7 @@ impl Lease {
     }
 }
 
+#[cfg(feature = "cli")]
 impl Leases {
     pub async fn close(&self) {
         match *self {}
@@ -128,7 +136,7 @@ impl Writer {
         match *self {}
     }
 
-    pub async fn commit(self, _: &Versions, _: Effects, _: Deferred) -> Result<(), sqlx::Error> {
+    pub async fn commit(self, _: Commit, _: Deferred) -> Result<(), sqlx::Error> {
         match self {}
     }
 }

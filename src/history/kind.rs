@@ -45,12 +45,16 @@ kinds! {
     LoggedIn = "logged_in", "Logged in";
     /// The password was wrong at a log-in.
     LogInFailed = "log_in_failed", "Log-in failed";
+    /// The application refused a log-in, although the user had the right password.
+    LogInRefused = "log_in_refused", "Log-in refused by the site";
     /// A session was ended with "Log out".
     LoggedOut = "logged_out", "Logged out";
     /// The user typed the password again before something sensitive.
     Reauthenticated = "reauthenticated", "Password confirmed";
     /// The password that was typed again was wrong.
     ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
+    /// The password that was typed behind a link that confirms an address was wrong.
+    ConfirmationFailed = "confirmation_failed", "Wrong password entered behind a confirmation link";
     /// The user confirmed the address through a mailed link.
     EmailVerified = "email_verified", "Email address confirmed";
     /// The user asked for a change of the address.
@@ -91,6 +95,10 @@ kinds! {
     Enabled = "enabled", "Account enabled";
     /// The operator deleted the failures with `user unlock`.
     Unlocked = "unlocked", "Failed log-ins cleared";
+    /// The operator gave the account a role, the event's detail, with `user grant`.
+    RoleGranted = "role_granted", "Role granted";
+    /// The operator took a role, the event's detail, from the account with `user revoke`.
+    RoleRevoked = "role_revoked", "Role revoked";
     /// The account was deleted. It is only in the log.
     Deleted = "deleted", "Account deleted";
 }
@@ -102,11 +110,29 @@ impl EventKind {
             self,
             EventKind::LogInFailed
                 | EventKind::ReauthenticationFailed
+                | EventKind::ConfirmationFailed
                 | EventKind::LinkRefused
                 | EventKind::SignUpAsked
                 | EventKind::SignUpRefused
                 | EventKind::EmailChangeRefused
                 | EventKind::ResetAsked
+        )
+    }
+
+    /// Returns whether something was tried and refused.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            EventKind::SignUpRefused
+                | EventKind::LogInFailed
+                | EventKind::LogInRefused
+                | EventKind::ReauthenticationFailed
+                | EventKind::ConfirmationFailed
+                | EventKind::EmailChangeRefused
+                | EventKind::LinkRefused
+                | EventKind::Throttled
+                | EventKind::CrossSite
+                | EventKind::Denied
         )
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use log::Level;
 
 use super::EventKind;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, in_rfc_3339};
 use crate::user::Email;
+
+/// The target of the lines.
+pub const TARGET: &str = "rocket_login::security";
 
 /// An event as one line, in a stable form:
 ///
@@ -16,7 +18,8 @@ use crate::user::Email;
 /// ```
 ///
 /// It always has these fields in this order, and the time is in UTC. An unknown value is `-`. It
-/// contains no secret, and no complete address.
+/// contains no secret, and no complete address. An event of a role ends with its name:
+/// `detail=editor`.
 #[derive(Debug)]
 pub struct Line {
     pub at: Timestamp,
@@ -24,16 +27,20 @@ pub struct Line {
     pub ip_address: String,
     pub user_id: Option<i64>,
     pub email: Option<Email>,
+    /// What the event is about, or nothing. It has no blank and no control character.
+    pub detail: String,
 }
 
 impl Line {
     /// Writes the line to the log.
     ///
-    /// Every line is a warning, whatever it says: Rocket's release profile drops the levels below,
-    /// and a log with only the refusals does not show whether an attack succeeded in the end (ASVS
-    /// 5.0, 16.3.1).
+    /// What was refused is a warning. Anything else is information, unless the log leaves that out,
+    /// as Rocket's release profile does: then it is a warning too, because a log with only the
+    /// refusals does not show whether an attack succeeded in the end (ASVS 5.0, 16.3.1).
     pub fn log(&self) {
-        log::warn!(target: "rocket_login::security", "{self}");
+        let is_warning = self.kind.is_refusal() || !log::log_enabled!(target: TARGET, Level::Info);
+        let level = if is_warning { Level::Warn } else { Level::Info };
+        log::log!(target: TARGET, level, "{self}");
     }
 }
 
@@ -51,12 +58,12 @@ impl fmt::Display for Line {
             or_dash(Some(self.ip_address.clone())),
             or_dash(self.user_id.map(|id| id.to_string())),
             or_dash(self.email.as_deref().map(masked)),
-        )
+        )?;
+        match &*self.detail {
+            "" => Ok(()),
+            detail => write!(f, " detail={detail}"),
+        }
     }
-}
-
-fn in_rfc_3339(at: Timestamp) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(at).ok()?.format(&Rfc3339).ok()
 }
 
 /// Returns the first letter and the domain. An [`Email`] contains no blank and no control
@@ -79,6 +86,7 @@ mod tests {
             ip_address: "203.0.113.7".into(),
             user_id: Some(12),
             email: Some(Email::parse("ada@example.org").unwrap()),
+            detail: String::new(),
         };
         assert_eq!(
             line.to_string(),
@@ -86,6 +94,16 @@ mod tests {
              email=a***@example.org"
         );
 
+        let (kind, detail) = (EventKind::RoleGranted, "editor".into());
+        line = Line { kind, detail, ..line };
+        assert_eq!(
+            line.to_string(),
+            "security: time=2026-01-01T00:00:00Z event=role_granted ip=203.0.113.7 user=12 \
+             email=a***@example.org detail=editor"
+        );
+
+        let (kind, detail) = (EventKind::LogInFailed, String::new());
+        line = Line { kind, detail, ..line };
         line = Line { user_id: None, email: None, ip_address: String::new(), ..line };
         assert_eq!(
             line.to_string(),

@@ -31,6 +31,29 @@ pub struct Linked {
     path: Option<String>,
 }
 
+impl Received {
+    /// Returns a mail with two paragraphs, one of them a link, for a sample of the mailbox.
+    pub fn sample() -> Self {
+        let paragraph = |lines: &[&str], link: Option<&str>| Linked {
+            paragraph: Paragraph {
+                lines: lines.iter().map(|line| String::from(*line)).collect(),
+                link: link.map(str::to_owned),
+            },
+            path: link.map(|_| "/verify/token".to_owned()),
+        };
+        let link = "https://example.org/verify/token";
+        Received {
+            id: 1,
+            recipient: "ada@example.org".into(),
+            subject: "Confirm your address".into(),
+            created_at: 0,
+            paragraphs: vec![paragraph(&["One", "Two"], None), paragraph(&["Confirm"], Some(link))],
+            text: String::new(),
+            html: String::new(),
+        }
+    }
+}
+
 /// Returns the mails, the newest first. It leaves out a mail that was sealed with another key.
 ///
 /// # Errors
@@ -41,7 +64,7 @@ pub async fn received(mail: &Mail, db: &Pool) -> Result<Vec<Received>, Error> {
     let mails = outbox::list_all(&mut db.read().await?).await?;
     let received = mails.into_iter().filter_map(|queued| {
         let content = queued.open(&post.cookies)?;
-        let written = post.templates.write(&queued.template, &content, post.site()).ok()?;
+        let written = post.templates.write(&queued.template, &content, &post.site).ok()?;
         let path = |link: &str| link.strip_prefix(&post.origin).map(str::to_owned);
         let link = |paragraph: Paragraph| Linked {
             path: paragraph.link.as_deref().and_then(path),

@@ -1,13 +1,11 @@
 //! Reads and writes the table `login_mails`, which holds the mails that wait.
 
-use serde::Serialize;
-
 use super::{Content, Letter};
 use crate::clock::Timestamp;
 use crate::cookies::SealedCookies;
 use crate::db::Connection;
 use crate::error::Error;
-use crate::sql;
+use crate::sql::{self, Lock};
 use crate::user::Email;
 
 /// The purpose of the seal on a mail's content.
@@ -113,9 +111,10 @@ pub async fn claim(
          WHERE id = (SELECT id FROM login_mails
                      WHERE sent_at IS NULL AND next_attempt_at <= $1 AND attempts <= $3
                      ORDER BY attempts, next_attempt_at, id
-                     LIMIT 1 /*pg FOR UPDATE SKIP LOCKED*/)
+                     LIMIT 1 $lock)
          RETURNING id, recipient, template, content, created_at, expires_at, attempts",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now)
     .bind(CLAIM)
     .bind(most)
@@ -161,7 +160,7 @@ pub async fn delete(db: &mut Connection, id: i64) -> Result<(), Error> {
 }
 
 /// A mail, as the user it is about may see it.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Listed {
     pub recipient: String,
     pub template: String,
@@ -202,9 +201,9 @@ pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u6
 
     let deleted = sql::query(
         "DELETE FROM login_mails WHERE id IN
-            (SELECT id FROM login_mails WHERE expires_at <= $1 LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT id FROM login_mails WHERE expires_at <= $1 LIMIT $2 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(now - GRACE)
     .bind(limit)
     .execute(db)

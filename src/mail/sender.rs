@@ -5,18 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
-use lettre::{Address, Message};
 use rocket::Shutdown;
 use rocket::fairing::AdHoc;
 use rocket::tokio;
 use rocket::tokio::task::{Id, JoinSet};
 use rocket_db_pools::Database;
 
+use super::failure::Failure;
 use super::outbox::{self, Queued};
-use super::smtp::Failure;
-use super::templates::Written;
 use super::{Mail, Post};
 use crate::background;
 use crate::clock::{Clock, Timestamp};
@@ -305,11 +301,10 @@ impl Office {
             .ok_or_else(|| Failure::Hopeless("it was sealed with another secret_key".into()))?;
         let written = post
             .templates
-            .write(&queued.template, &content, post.site())
+            .write(&queued.template, &content, &post.site)
             .map_err(|error| Failure::Refused(error.to_string()))?;
-        let message = message(post, queued, written)?;
         let patience = if queued.attempts <= 1 { FIRST_PATIENCE } else { RETRY_PATIENCE };
-        understood(smtp.send(&message, patience)).await
+        understood(smtp.send(queued, written, patience)).await
     }
 }
 
@@ -361,43 +356,6 @@ async fn change<R>(
     let result = act(&mut tx).await?;
     tx.commit().await?;
     Ok(result)
-}
-
-fn message(post: &Post, queued: &Queued, written: Written) -> Result<Message, Failure> {
-    let hopeless = |reason: &str| Failure::Hopeless(reason.to_owned());
-    let address: Address =
-        queued.recipient.parse().map_err(|_| hopeless("its address is not valid"))?;
-    let recipient = config::ascii_address(&address)
-        .ok_or_else(|| hopeless("its address has letters outside ASCII before the @"))?;
-    let host = post.from.email.domain();
-    Message::builder()
-        .from(post.from.clone())
-        .to(Mailbox::new(None, recipient))
-        .subject(written.subject)
-        // The id stays the same at each attempt. If a mail arrives twice because we died before we
-        // marked it as sent, mail programs show it once.
-        .message_id(Some(format!("<{}.{}@{host}>", queued.id, queued.created_at)))
-        .header(AutoSubmitted)
-        .multipart(MultiPart::alternative_plain_html(written.text, written.html))
-        .map_err(|_| hopeless("it cannot be written as a mail"))
-}
-
-/// The header that asks holiday responders not to answer (RFC 3834, section 5).
-#[derive(Clone)]
-struct AutoSubmitted;
-
-impl Header for AutoSubmitted {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("Auto-Submitted")
-    }
-
-    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(AutoSubmitted)
-    }
-
-    fn display(&self) -> HeaderValue {
-        HeaderValue::new(Self::name(), "auto-generated".into())
-    }
 }
 
 fn pause(attempts: i64, longest: Timestamp) -> Timestamp {

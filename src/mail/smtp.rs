@@ -11,17 +11,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use lettre::Address;
+use lettre::message::Mailbox;
 #[expect(deprecated, reason = "there is no other way to its TLS without its conversation")]
 use lettre::transport::smtp::client::AsyncNetworkStream as Stream;
 use lettre::transport::smtp::client::TlsParameters;
-use lettre::{Address, Message};
 use rocket::futures::{AsyncReadExt, AsyncWriteExt};
 use rocket::tokio::net::{TcpStream, lookup_host};
 use rocket::tokio::{self, time::timeout};
 use url::{Host, Url};
 
+use super::failure::Failure;
+use super::message::message;
+use super::outbox::Queued;
+use super::templates::Written;
+#[cfg(feature = "cli")]
 use crate::background;
-use crate::config::{ConfigError, MailServer, MailTls};
+use crate::config::{Config, ConfigError, MailServer, MailTls};
 
 /// How long each address of the server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,38 +51,39 @@ const LONGEST_ANSWER: usize = 32 * 1024;
 const LONGEST_TEXT: usize = 300;
 
 /// The recipient that [`Smtp::test`] names. Nobody owns the domain (RFC 2606).
+#[cfg(feature = "cli")]
 const STRANGER: &str = "postmaster@example.com";
 
 /// The mail server, and the open connections that wait for the next mail.
 pub struct Smtp {
     server: MailServer,
+    /// The sender of every mail.
+    from: Mailbox,
     tls: Option<TlsParameters>,
     /// The name that we greet the server with. `None` means our own IP address.
     name: Option<String>,
     kept: Mutex<Vec<Connection>>,
 }
 
-/// The reason why a mail was not sent.
-#[derive(Debug)]
-pub enum Failure {
-    /// The mail can never be sent.
-    Hopeless(String),
-    /// The server does not accept this mail now. It may accept others.
-    Refused(String),
-    /// The server has received this mail, but has not said whether it accepts it.
-    Unanswered(String),
-    /// The server does not answer, or does not let us in. Every other mail would fail too.
-    Unreachable(String),
-}
-
 impl Smtp {
-    /// Creates the client, without any connection. `name` is the result of [`name`].
+    /// Creates the client, without any connection. `None` means that no server is configured.
     ///
     /// # Errors
     ///
-    /// Returns an error if TLS cannot be used, for example if there is no certificate on this
-    /// machine.
-    pub fn new(server: MailServer, name: Option<String>) -> Result<Self, ConfigError> {
+    /// Returns an error if the configuration of mail is wrong, or if TLS cannot be used, for
+    /// example if there is no certificate on this machine.
+    pub fn of(config: &Config) -> Result<Option<Self>, ConfigError> {
+        let Some(server) = config.mail.server()? else { return Ok(None) };
+        let name = config.site.url.as_deref().and_then(name);
+        let mut from = config.mail.sender()?;
+        // Without `site.name` the site is called by its host, which spam filters distrust as a
+        // sender's name.
+        from.name = from.name.or_else(|| config.site.name.clone());
+        Smtp::new(server, from, name).map(Some)
+    }
+
+    /// Creates the client. `name` is the result of [`name`].
+    fn new(server: MailServer, from: Mailbox, name: Option<String>) -> Result<Self, ConfigError> {
         let tls = match server.tls {
             MailTls::None => None,
             // An attacker who can show a false certificate can also remove the offer of TLS. A
@@ -93,12 +100,23 @@ impl Smtp {
         let tls = tls
             .transpose()
             .map_err(|error| ConfigError::new("mail.url", format!("cannot use TLS: {error}")))?;
-        Ok(Smtp { server, tls, name, kept: Mutex::default() })
+        Ok(Smtp { server, from, tls, name, kept: Mutex::default() })
     }
 
-    /// Hands `message` over to the server. The server may take as long as `patience` for each step
-    /// before it has the whole message, and ten minutes for the answer to it.
-    pub async fn send(&self, message: &Message, patience: Duration) -> Result<(), Failure> {
+    /// Hands the mail `queued` over to the server, as it is `written`. The server may take as long
+    /// as `patience` for each step before it has the whole mail, and ten minutes for the answer to
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why it was not sent.
+    pub async fn send(
+        &self,
+        queued: &Queued,
+        written: Written,
+        patience: Duration,
+    ) -> Result<(), Failure> {
+        let message = message(&self.from, queued, written)?;
         let (from, to) = match (message.envelope().from(), message.envelope().to()) {
             (Some(from), [to]) => (from, to),
             _ => {
@@ -123,14 +141,14 @@ impl Smtp {
         }
     }
 
-    /// Does every step for a mail from `from` to a stranger, except for the mail itself. Nothing is
-    /// sent.
+    /// Does every step for a mail to a stranger, except for the mail itself. Nothing is sent.
     ///
     /// Returns the problem if it concerns every mail. It is not an error if the server doubts only
     /// this recipient, or asks to try later.
-    pub async fn test(&self, from: &Address) -> Result<(), String> {
+    #[cfg(feature = "cli")]
+    pub async fn test(&self) -> Result<(), String> {
         let steps = async {
-            let mut connection = self.begin(from, HELLO_PATIENCE).await?;
+            let mut connection = self.begin(&self.from.email, HELLO_PATIENCE).await?;
             let answer = connection.ask(&format!("RCPT TO:<{STRANGER}>"), HELLO_PATIENCE).await?;
             if answer.refuses_strangers() {
                 return Err(format!("it accepts no mail to {STRANGER}: {}", answer.text()));
@@ -210,7 +228,7 @@ impl Smtp {
 /// Returns the name that the site greets the server with: the host in its address, `origin`, which
 /// strangers can look up. The machine's own name is often missing, or unknown to strangers. `None`
 /// means that the host is not such a name either (RFC 5321, section 4.1.4).
-pub fn name(origin: &str) -> Option<String> {
+fn name(origin: &str) -> Option<String> {
     let url = Url::parse(origin).ok()?;
     let Some(Host::Domain(name)) = url.host() else { return None };
     let is_label = |label: &str| {
@@ -469,6 +487,7 @@ impl Answer {
 
     /// Returns whether the server refuses to send mails for us, as far as the answer shows: it
     /// neither refuses the address nor asks to try later.
+    #[cfg(feature = "cli")]
     fn refuses_strangers(&self) -> bool {
         let is_put_off = matches!(self.code, 421 | 450..=452);
         let has_status = self.status().starts_with(['4', '5']) && self.status().contains('.');

@@ -1,16 +1,21 @@
-//! Writes mails out. `mail/<name>.txt.tera` has the words, and `mail/layout.html.tera` wraps them
-//! for the part in HTML.
+//! Writes mails out. `rocket-login/mail/<name>.txt.tera` has the words, and `layout.html.tera`
+//! beside it wraps them for the part in HTML.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use rocket_dyn_templates::tera::{self, Tera};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::Content;
+use crate::config::{Config, SupportLink};
 
-/// The names of all mails. Each is a file in `templates/mail`.
+/// The template of the part in HTML.
+const LAYOUT: &str = "rocket-login/mail/layout";
+
+/// The template of the words below every text.
+const FOOT: &str = "rocket-login/mail/foot";
+
+/// The names of all mails. Each is a file in `templates/rocket-login/mail`.
 pub const NAMES: [&str; 14] = [
     "change_email",
     "change_email_asked",
@@ -28,9 +33,14 @@ pub const NAMES: [&str; 14] = [
     "verify",
 ];
 
-/// The templates with autoescaping: only the part in HTML, whether it comes from a file or from
-/// inside the binary. The words themselves are plain text.
-const ESCAPED: [&str; 2] = ["mail/layout", "mail/layout.html.tera"];
+/// What all mails say about the site.
+#[derive(Debug, Serialize)]
+pub struct Site {
+    /// The site's name.
+    #[serde(rename = "site")]
+    name: String,
+    support: Option<SupportLink>,
+}
 
 /// The current templates of mails. Clones share them.
 #[derive(Clone, Default)]
@@ -52,6 +62,12 @@ pub struct Paragraph {
     pub link: Option<String>,
 }
 
+impl Site {
+    pub fn of(config: &Config) -> Self {
+        Site { name: config.site_name().to_owned(), support: config.site.support_link() }
+    }
+}
+
 impl Templates {
     /// Takes the mails from `tera`'s templates, if each of them can be written out.
     ///
@@ -59,9 +75,7 @@ impl Templates {
     ///
     /// Returns an error if one of them cannot. This must stop the start, and not a mail later.
     pub fn replace(&self, tera: &Tera) -> tera::Result<()> {
-        let mut tera = tera.clone();
-        tera.autoescape_on(ESCAPED.to_vec());
-        NAMES.iter().try_for_each(|name| write(&tera, name, &sample(), "example.org").map(drop))?;
+        let tera = with_samples(tera)?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tera;
         Ok(())
     }
@@ -71,25 +85,44 @@ impl Templates {
     /// # Errors
     ///
     /// Returns an error if there is no such template, or if it uses a name that it does not get.
-    pub fn write(&self, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
+    pub fn write(&self, name: &str, content: &Content, site: &Site) -> tera::Result<Written> {
         write(&self.0.read().unwrap_or_else(PoisonError::into_inner), name, content, site)
     }
 }
 
-fn write(tera: &Tera, name: &str, content: &Content, site: &str) -> tera::Result<Written> {
+/// Returns the engine for mails, after it has written each of them out.
+///
+/// # Errors
+///
+/// Returns an error if one of them cannot be written out.
+pub fn with_samples(tera: &Tera) -> tera::Result<Tera> {
+    let mut tera = tera.clone();
+    // Only the part in HTML is escaped. The words themselves are plain text.
+    tera.autoescape_on(vec![LAYOUT]);
+    for site in sample_sites() {
+        NAMES.iter().try_for_each(|name| write(&tera, name, &sample(), &site).map(drop))?;
+    }
+    Ok(tera)
+}
+
+fn write(tera: &Tera, name: &str, content: &Content, site: &Site) -> tera::Result<Written> {
     let mut context = tera::Context::from_serialize(content)?;
-    context.insert("site", site);
-    let written = tidy(&tera.render(&format!("mail/{name}"), &context)?);
-    let (head, text) = written.split_once('\n').unwrap_or((&written, ""));
+    context.extend(tera::Context::from_serialize(site)?);
+    let written = tidy(&tera.render(&format!("rocket-login/mail/{name}"), &context)?);
+    let (head, rest) = written.split_once('\n').unwrap_or((&written, ""));
     let subject =
-        subject(head).map_err(|error| tera::Error::msg(format!("mail/{name} {error}")))?;
+        subject(head).map_err(|error| tera::Error::msg(format!("the mail {name} {error}")))?;
+    let (preview, text) = preview(rest);
 
     let text = text.trim_start_matches('\n');
     let paragraphs: Vec<Paragraph> = text.split("\n\n").map(paragraph).collect();
     context.insert("subject", subject);
+    context.insert("preview", preview);
     context.insert("paragraphs", &paragraphs);
-    let html = tera.render("mail/layout", &context)?;
-    Ok(Written { subject: subject.to_owned(), text: format!("{text}\n"), html, paragraphs })
+    let html = tera.render(LAYOUT, &context)?;
+    let foot = tidy(&tera.render(FOOT, &context)?);
+    let text = format!("{text}\n\n{foot}\n");
+    Ok(Written { subject: subject.to_owned(), text, html, paragraphs })
 }
 
 /// Returns the words without the traces of editors and of the template's blocks: a byte order mark,
@@ -120,6 +153,17 @@ fn subject(head: &str) -> Result<&str, &'static str> {
     }
 }
 
+/// Separates the preview, which may stand in the line below the subject, from the text.
+fn preview(rest: &str) -> (&str, &str) {
+    match rest.strip_prefix("Preview:") {
+        Some(rest) => {
+            let (preview, text) = rest.split_once('\n').unwrap_or((rest, ""));
+            (preview.trim(), text)
+        }
+        None => ("", rest),
+    }
+}
+
 /// Reads a paragraph. If its last line is a link, the line before it is the label.
 fn paragraph(text: &str) -> Paragraph {
     let mut lines: Vec<String> = text.lines().map(str::trim).map(str::to_owned).collect();
@@ -133,12 +177,11 @@ fn paragraph(text: &str) -> Paragraph {
     Paragraph { lines, link }
 }
 
-/// Returns the hash of the style sheet in a written mail, in the form that a content security
-/// policy uses.
-pub fn style(html: &str) -> Option<String> {
-    let (_, rest) = html.split_once("<style>")?;
-    let (style, _) = rest.split_once("</style>")?;
-    Some(format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(style))))
+/// Returns a site with every value, and one with as few as possible.
+fn sample_sites() -> [Site; 2] {
+    let (href, text) = ("mailto:help@example.org".into(), "help@example.org".into());
+    [Some(SupportLink { href, text }), None]
+        .map(|support| Site { name: "example.org".into(), support })
 }
 
 fn sample() -> Content {
@@ -157,6 +200,8 @@ fn sample() -> Content {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -167,5 +212,29 @@ mod tests {
 
         let Paragraph { lines, link } = paragraph("One: 1\nTwo: http");
         assert_eq!((lines.len(), link), (2, None));
+    }
+
+    #[test]
+    fn a_preview_is_no_part_of_the_text() {
+        assert_eq!(
+            preview("Preview: Nothing has changed.\n\nHello"),
+            ("Nothing has changed.", "\nHello")
+        );
+        assert_eq!(preview("Preview:"), ("", ""));
+        assert_eq!(preview("\nPreview: of the text"), ("", "\nPreview: of the text"));
+    }
+
+    #[test]
+    fn every_variable_of_a_mail_is_in_the_documentation() {
+        let page = include_str!("../../docs/templates.md");
+        let (_, section) = page.split_once("\n## Mails\n").unwrap();
+        let (table, _) = section.split_once("\n| file").unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| "));
+        let firsts = rows.filter_map(|row| row.split(" | ").next());
+        let named = firsts.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let content = tera::Context::from_serialize(sample()).unwrap().into_json();
+        let keys = content.as_object().unwrap().keys().map(String::as_str);
+        let keys = keys.chain(["site", "support", "subject", "preview", "paragraphs"]);
+        assert_eq!(named.collect::<BTreeSet<_>>(), keys.collect());
     }
 }

@@ -1,22 +1,95 @@
 //! `/account`: the user's own page, with links to all pages below it.
 
-use rocket::response::Redirect;
-use rocket::{get, post};
-use rocket_dyn_templates::context;
+use rocket::{Either, get, post};
+use serde::Serialize;
 
+use super::content::{Audience, Content};
 use super::{Html, Page};
-use crate::auth::Auth;
+use crate::auth::{Auth, Settings};
+use crate::clock::{Timestamp, in_rfc_3339};
 use crate::error::Error;
-use crate::user::User;
+use crate::notice::Notice;
+use crate::user::{Email, Roles, User};
+use crate::web::{Done, Json};
 
+/// The language of all pages and mails.
+const LANGUAGE: &str = "en";
+
+/// The account, for a program.
+#[derive(Serialize)]
+pub struct Account {
+    id: String,
+    email: Email,
+    created_at: Option<String>,
+    verified_at: Option<String>,
+    roles: Roles,
+    language: &'static str,
+}
+
+impl Account {
+    fn of(user: &User) -> Self {
+        Account {
+            // JavaScript would round a large number.
+            id: user.id.to_string(),
+            email: user.email.clone(),
+            created_at: in_rfc_3339(user.created_at),
+            verified_at: user.verified_at.and_then(in_rfc_3339),
+            roles: user.roles.clone(),
+            language: LANGUAGE,
+        }
+    }
+}
+
+/// The content of the page: the state of each setting.
+#[derive(Serialize)]
+pub struct AccountPage {
+    password_changed_at: Option<Timestamp>,
+    devices: i64,
+    notices_on: i64,
+    notices: usize,
+}
+
+impl AccountPage {
+    fn of(settings: &Settings) -> Self {
+        AccountPage {
+            password_changed_at: settings.password_changed_at,
+            devices: settings.devices,
+            notices_on: settings.notices,
+            notices: Notice::ALL.len(),
+        }
+    }
+}
+
+impl Content for AccountPage {
+    const TEMPLATE: &'static str = "account";
+    const AUDIENCE: Audience = Audience::Users;
+
+    fn samples() -> Vec<Self> {
+        let samples = [(None, 1, 0), (Some(1), 3, 5)];
+        let page = |(password_changed_at, devices, notices)| {
+            AccountPage::of(&Settings { password_changed_at, devices, notices })
+        };
+        samples.map(page).into()
+    }
+}
+
+/// A program gets nothing that the session does not know, so it costs no further look-up.
 #[get("/account")]
-pub fn account(page: Page<'_>, _user: &User) -> Html {
-    page.render("account", context! {})
+pub async fn account(
+    page: Page<'_>,
+    user: &User,
+    auth: Auth<'_>,
+) -> Result<Either<Html, Json<Account>>, Error> {
+    if page.prefers_json {
+        return Ok(Either::Right(Json(Account::of(user))));
+    }
+    let settings = auth.settings(user).await?;
+    Ok(Either::Left(page.render(AccountPage::of(&settings))))
 }
 
 /// Sends the link that confirms the address again.
 #[post("/account/verify")]
-pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Redirect, Error> {
+pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Done, Error> {
     let message = match (auth.has_mail(), user.verified_at) {
         (false, _) => "This site doesn't send email, so nothing was sent.",
         (true, Some(_)) => "Your address is already confirmed.",
@@ -25,5 +98,5 @@ pub async fn verify(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Redir
             "We've emailed you a link. Open it to confirm your address."
         }
     };
-    Ok(page.redirect(None, message))
+    Ok(page.redirect_to("/account", message))
 }

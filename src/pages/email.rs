@@ -1,14 +1,14 @@
 //! `/account/email`: changes the address of an account.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::{Audience, Content};
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ChangeEmailError, RecentLogin};
 use crate::password::Password;
 use crate::user::Email;
-use crate::web::Posted;
+use crate::web::{Done, Posted};
 
 /// The fields of the form.
 #[derive(FromForm)]
@@ -19,11 +19,41 @@ pub struct Move {
     current_password: String,
 }
 
+/// The content of the page.
+#[derive(Serialize)]
+pub struct ChangeEmailPage<'p> {
+    /// What was typed as the new address.
+    email: &'p str,
+}
+
+impl Content for ChangeEmailPage<'_> {
+    const TEMPLATE: &'static str = "email";
+    const AUDIENCE: Audience = Audience::Users;
+    const FIELDS: &'static [&'static str] = &["form", "email", "current_password"];
+
+    fn samples() -> Vec<Self> {
+        vec![ChangeEmailPage { email: "" }, ChangeEmailPage { email: "typed" }]
+    }
+}
+
+/// The page that says that nothing can be mailed.
+#[derive(Serialize)]
+pub struct NoMailPage {}
+
+impl Content for NoMailPage {
+    const TEMPLATE: &'static str = "no_mail";
+    const AUDIENCE: Audience = Audience::Users;
+
+    fn samples() -> Vec<Self> {
+        vec![NoMailPage {}]
+    }
+}
+
 #[get("/account/email")]
 pub fn form(_user: RecentLogin<'_>, page: Page<'_>) -> Result<Html, Rejection> {
     match page.has_mail {
-        true => Ok(page.render("email", context! { email: "" })),
-        false => Err(page.forbid("no_mail").into()),
+        true => Ok(page.render(ChangeEmailPage { email: "" })),
+        false => Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into()),
     }
 }
 
@@ -33,13 +63,13 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Move>,
-) -> Result<Redirect, Rejection> {
+) -> Result<Done, Rejection> {
     if !auth.has_mail() {
-        return Err(page.forbid("no_mail").into());
+        return Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into());
     }
 
     let Posted(Move { email: typed, current_password }) = form;
-    let refuse = |errors| page.refuse("email", errors, context! { email: &typed });
+    let refuse = |errors| page.refuse(errors, ChangeEmailPage { email: &typed });
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.add("email", error.code(), error));
@@ -59,10 +89,14 @@ pub async fn submit(
             let message = format!(
                 "We've emailed a link to {email}. Your address won't change until you confirm it there."
             );
-            Ok(page.redirect(None, &message))
+            Ok(page.redirect_to("/account", &message))
         }
-        Err(ChangeEmailError::Failed(error)) => Err(error.into()),
-        Err(ChangeEmailError::NoMail) => Err(page.forbid("no_mail").into()),
+        Err(ChangeEmailError::Failed(error)) => {
+            Err(page.failed(error, ChangeEmailPage { email: &typed }))
+        }
+        Err(ChangeEmailError::NoMail) => {
+            Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into())
+        }
         Err(error @ ChangeEmailError::EmailUnchanged) => {
             Err(refuse(FieldErrors::of("email", error.code(), error)).into())
         }

@@ -5,8 +5,9 @@ use rocket::http::{Method, Status};
 use rocket::outcome::Outcome;
 use rocket::response::{self, Redirect, Responder};
 use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::{Audience, Content};
 use super::{Html, login, reauthenticate};
 use crate::attached::attached;
 use crate::auth::{Auth, Overtaken, RecentLogin};
@@ -15,11 +16,12 @@ use crate::client::Client;
 use crate::clock::{Clock, Timestamp, wait_in_words};
 use crate::config::Config;
 use crate::error::{RetryAfter, Said};
-use crate::history::{EventKind, Line};
-use crate::mail::Mail;
+use crate::history::{EventKind, Line, Polled};
 use crate::routing::{self, covers};
 use crate::session::{Flash, Session};
-use crate::web::{Problem, ReturnTo, is_program, is_refused, prefers_json, secure_unseen};
+use crate::web::{
+    FieldErrors, Problem, ReturnTo, is_program, is_refused, mark_ours, prefers_json, secure_unseen,
+};
 
 /// Returns the catchers for every error.
 pub fn catchers() -> Vec<Catcher> {
@@ -49,7 +51,7 @@ async fn default(status: Status, request: &Request<'_>) -> Caught {
 /// Tells visitors on the log-in page why their session does not exist any more, if one of their own
 /// requests has replaced or ended it, and its answer was lost.
 async fn tell_done(request: &Request<'_>) {
-    if prefers_json(request) {
+    if is_program(request) {
         return;
     }
     let Outcome::Success(auth) = request.guard::<Auth<'_>>().await else { return };
@@ -78,12 +80,42 @@ fn told(done: Overtaken) -> &'static str {
     }
 }
 
+/// The content of the page of an error.
+#[derive(Serialize)]
+pub struct ErrorPage<'p> {
+    status: u16,
+    title: &'p str,
+    text: &'p str,
+    /// Where the visitor can go on.
+    way: Option<Way<'p>>,
+}
+
+/// A link to another page.
+#[derive(Serialize)]
+struct Way<'p> {
+    href: String,
+    text: &'p str,
+}
+
+impl Content for ErrorPage<'_> {
+    const TEMPLATE: &'static str = "error";
+    const AUDIENCE: Audience = Audience::Unknown;
+
+    fn samples() -> Vec<Self> {
+        let ways = [None, Some(Way { href: "/reset".into(), text: "Forgot your password?" })];
+        let sample =
+            |way| ErrorPage { status: 429, title: "Too many attempts", text: "Wait.", way };
+        ways.map(sample).into()
+    }
+}
+
 /// An error as a page or as JSON, with the headers for its status.
 struct Caught(Status);
 
 impl<'r> Responder<'r, 'static> for Caught {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let (Caught(status), base) = (self, attached(request.rocket()));
+        mark_ours(request);
         let allowed = match status {
             Status::NotFound => other_methods(request),
             _ => Vec::new(),
@@ -98,11 +130,11 @@ impl<'r> Responder<'r, 'static> for Caught {
                 problem(request, status).respond_to(request)
             }
             Status::Unauthorized => log_in(request, base).respond_to(request),
-            _ if is_refused(request) => (status, cross_site_error(base)).respond_to(request),
+            _ if is_refused(request) => (status, cross_site_error()).respond_to(request),
             _ => {
                 let page = throttled(request, status, base);
-                let page = page.or_else(|| refusal(request, status, base));
-                let page = page.unwrap_or_else(|| error(status, base));
+                let page = page.or_else(|| refusal(request, status));
+                let page = page.unwrap_or_else(|| error(request, status));
                 (status, page).respond_to(request)
             }
         }?;
@@ -115,7 +147,8 @@ impl<'r> Responder<'r, 'static> for Caught {
     }
 }
 
-/// The error for a program, with the code of what led to it.
+/// The error for a program, with the code of what led to it. It gets `403` where a browser is led to the
+/// page that asks for the password again: the user is known, but must not do this yet.
 fn problem(request: &Request<'_>, status: Status) -> Problem {
     let problem = Problem::new(status);
     let Said { code, message, .. } = request.local_cache(Said::default);
@@ -123,32 +156,36 @@ fn problem(request: &Request<'_>, status: Status) -> Problem {
         _ if is_refused(request) => problem.with_code("cross_site"),
         (Status::MethodNotAllowed, _) => problem,
         (Status::Unauthorized, _) if RecentLogin::is_wanted(request) => {
-            problem.with_code("reauthentication_required")
+            Problem::new(Status::Forbidden).with_code("reauthentication_required")
         }
-        (_, Some(code)) => match message {
-            Some(message) => problem.with_code(code).with_detail(message),
-            None => problem.with_code(code),
-        },
+        (_, Some(code)) => {
+            let problem = problem.with_errors(request.local_cache(FieldErrors::new).clone());
+            match message {
+                Some(message) => problem.with_code(code).with_detail(message),
+                None => problem.with_code(code),
+            }
+        }
         (_, None) => problem,
     }
 }
 
 /// The page of an act that was refused in a route of the application.
-fn refusal(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
+fn refusal(request: &Request<'_>, status: Status) -> Option<Html> {
     let text = request.local_cache(Said::default).message.as_deref()?;
-    Some(error_with(status, base, "That didn't work", text))
+    let config: &Config = attached(request.rocket());
+    Some(error_with(status, "That didn't work", &config.site.name_support(text), None))
 }
 
-/// Returns the page for 429 with the time to wait, if it is known.
+/// Returns the page for 429 with the time to wait, if it is known. Our own forms say it themselves.
 fn throttled(request: &Request<'_>, status: Status, base: &Base) -> Option<Html> {
     let RetryAfter(wait) = *request.local_cache(|| RetryAfter(None));
     let seconds = wait.filter(|_| status == Status::TooManyRequests)?;
-    let has_mail = attached::<Mail>(request.rocket()).is_on();
-    Some(too_often(base, seconds, request.uri().path().as_str(), has_mail))
+    let config: &Config = attached(request.rocket());
+    Some(too_often(base, seconds, request.uri().path().as_str(), config))
 }
 
 /// Writes a line to the log for each refusal (ASVS 5.0, 16.3.2): a request from another site, or a
-/// private page without a log-in.
+/// private page without a log-in. A front end that asks again and again has one line a minute.
 fn log_refusal(request: &Request<'_>, status: Status) {
     let kind = match status {
         _ if is_refused(request) => EventKind::CrossSite,
@@ -159,7 +196,13 @@ fn log_refusal(request: &Request<'_>, status: Status) {
     let config: &Config = attached(request.rocket());
     let client = Client::of(request, &config.site.trusted_proxies);
     let (at, ip_address) = (attached::<Clock>(request.rocket()).now(), client.ip_address());
-    Line { at, kind, ip_address, user_id: None, email: None }.log();
+    if status == Status::Unauthorized && is_program(request) {
+        let polled: &Polled = attached(request.rocket());
+        if !polled.is_new(&ip_address, request.uri().path().as_str(), at) {
+            return;
+        }
+    }
+    Line { at, kind, ip_address, user_id: None, email: None, detail: String::new() }.log();
 }
 
 /// Redirects to the log-in page, or to the page that asks for the password again. Afterwards the
@@ -223,34 +266,34 @@ fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
 }
 
 /// Returns the page for too many attempts at `path`, with what visitors can do meanwhile.
-fn too_often(base: &Base, seconds: Timestamp, path: &str, has_mail: bool) -> Html {
-    let is = |page: &str| path == base.join(page);
-    let (text, (way, way_text)) = if is("/reset") {
-        ("A link we emailed before may still work.", ("/login", "Log in"))
-    } else if is("/register") {
-        ("", ("/login", "Log in"))
-    } else if is("/account/verify") {
-        ("A link we emailed before may still work.", ("/account", "Your account"))
-    } else if has_mail {
-        ("You can reset a forgotten password by email.", ("/reset", "Forgot your password?"))
+fn too_often(base: &Base, seconds: Timestamp, path: &str, config: &Config) -> Html {
+    let (text, way, way_text) = if path == base.join("/account/verify") {
+        ("A link we emailed before may still work.", "/account", "Your account")
+    } else if config.has_mail() {
+        ("You can reset a forgotten password by email.", "/reset", "Forgot your password?")
     } else {
         (
             "If you have forgotten your password, ask the operator of this site for a reset link.",
-            ("/login", "Log in"),
+            "/login",
+            "Log in",
         )
     };
 
-    let wait = wait_in_words(seconds);
-    let text = format!("Your attempt was not checked. Try again in {wait}. {text}");
-    let (status, title) = (Status::TooManyRequests.code, "Too many attempts");
-    let way = context! { href: base.join(way), text: way_text };
-    let text = text.trim_end();
-    Html::new("error", context! { base: base.as_str(), status, title, text, way })
+    let text = format!("Try again in {}. {text}", wait_in_words(seconds));
+    let text = config.site.name_support(&text);
+    let (status, title) = (Status::TooManyRequests, "Too many attempts");
+    error_with(status, title, &text, Some(Way { href: base.join(way), text: way_text }))
+}
+
+/// Returns the link to the page itself, or to the page with the form. `None`: there is no such page.
+fn again(request: &Request<'_>) -> Option<Way<'static>> {
+    let path = page_of(request).and_then(|path| ReturnTo::parse(&path))?;
+    Some(Way { href: path.to_string(), text: "Try again" })
 }
 
 /// Returns the page of the error `status`. It does not read the session, because the database may
 /// be the cause of the error.
-fn error(status: Status, base: &Base) -> Html {
+fn error(request: &Request<'_>, status: Status) -> Html {
     let (title, text) = match status.code {
         400 => ("We couldn't read this request", "Go back and try again."),
         403 => ("This is not allowed", "You don't have permission to do this."),
@@ -274,15 +317,19 @@ fn error(status: Status, base: &Base) -> Html {
         _ => (status.reason_lossy(), "Go back and try again."),
     };
 
-    error_with(status, base, title, text)
+    let way = match status.code {
+        408 | 500 | 503 => again(request),
+        _ => None,
+    };
+    error_with(status, title, text, way)
 }
 
 /// Returns the page for a request that another site made.
-fn cross_site_error(base: &Base) -> Html {
+fn cross_site_error() -> Html {
     let text = "The request came from another site, so it was blocked and nothing was changed.";
-    error_with(Status::Forbidden, base, "Request blocked", text)
+    error_with(Status::Forbidden, "Request blocked", text, None)
 }
 
-fn error_with(status: Status, base: &Base, title: &str, text: &str) -> Html {
-    Html::new("error", context! { base: base.as_str(), status: status.code, title, text })
+fn error_with(status: Status, title: &str, text: &str, way: Option<Way<'_>>) -> Html {
+    Html::without_session(ErrorPage { status: status.code, title, text, way })
 }

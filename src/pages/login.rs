@@ -1,14 +1,14 @@
 //! `/login`: logs a user in.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::Content;
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, LogInError};
+use crate::auth::{Auth, LogIn, LogInError};
 use crate::password::Password;
 use crate::user::{Email, EmailError};
-use crate::web::{Posted, ReturnTo};
+use crate::web::{Done, Posted, ReturnTo};
 
 /// The fields of the form.
 #[derive(FromForm)]
@@ -22,9 +22,37 @@ pub struct Login {
     next: Option<ReturnTo>,
 }
 
+/// The content of the page.
+#[derive(Serialize)]
+pub struct LogInPage<'p> {
+    /// What was typed as the address.
+    email: &'p str,
+    remember: bool,
+    /// The page to go to afterwards.
+    next: Option<ReturnTo>,
+    /// A mailed link makes the account, so there may be none before the link is used.
+    is_sign_up_by_mail: bool,
+}
+
+impl Content for LogInPage<'_> {
+    const TEMPLATE: &'static str = "login";
+    const IS_FOR_SEARCH: bool = true;
+    const FIELDS: &'static [&'static str] = &["form", "email", "password"];
+    const CODES: &'static [(&'static str, &'static str)] = &[("form", "wrong_password")];
+
+    fn samples() -> Vec<Self> {
+        let next = ReturnTo::parse("/notes?page=2");
+        vec![
+            LogInPage { email: "", remember: false, next: None, is_sign_up_by_mail: false },
+            LogInPage { email: "typed", remember: true, next, is_sign_up_by_mail: true },
+        ]
+    }
+}
+
 #[get("/login?<next>")]
 pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Html {
-    page.render("login", context! { email: "", remember: false, next })
+    let is_sign_up_by_mail = page.is_sign_up_by_mail();
+    page.render(LogInPage { email: page.typed_email(), remember: false, next, is_sign_up_by_mail })
 }
 
 #[post("/login", data = "<form>")]
@@ -32,10 +60,15 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Login>,
-) -> Result<Redirect, Rejection> {
+) -> Result<Done, Rejection> {
     let Posted(Login { email: typed, password, remember, next }) = form;
-    let refuse =
-        |errors| page.refuse("login", errors, context! { email: &typed, remember, next: &next });
+    let again = || LogInPage {
+        email: &typed,
+        remember,
+        next: next.clone(),
+        is_sign_up_by_mail: page.is_sign_up_by_mail(),
+    };
+    let refuse = |errors| page.refuse(errors, again());
 
     let mut empty = FieldErrors::new();
     if typed.trim().is_empty() {
@@ -49,9 +82,18 @@ pub async fn submit(
     }
 
     let email = Email::parse(&typed).ok();
-    match auth.log_in(email.as_ref(), Password::typed(&password), remember).await {
-        Ok(()) => Ok(page.redirect(next, "You are logged in.")),
-        Err(LogInError::Failed(error)) => Err(error.into()),
+    let done = auth.log_in(email.as_ref(), Password::typed(&password), remember).await;
+    if let (Err(_), Some(email)) = (&done, &email) {
+        // For the page that resets the password.
+        page.keep_email(email);
+    }
+    match done {
+        Ok(LogIn::LoggedIn(_)) => {
+            page.forget_email();
+            Ok(page.redirect(next, "You are logged in."))
+        }
+        Err(LogInError::Failed(error)) => Err(page.failed(error, again())),
+        Err(LogInError::Refused(errors)) => Err(refuse(errors).into()),
         Err(error) => Err(refuse(FieldErrors::of("form", error.code(), error)).into()),
     }
 }

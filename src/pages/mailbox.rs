@@ -2,17 +2,36 @@
 
 use rocket::http::{ContentType, Header};
 use rocket::{Responder, State, get};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::Content;
 use super::{Html, Page};
 use crate::db::Db;
 use crate::error::Error;
-use crate::mail::{self, Mail};
+use crate::mail::{self, Mail, Received};
+
+/// The policy for a mail, which has its styles inside and loads nothing.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+/// The content of the page.
+#[derive(Serialize)]
+pub struct MailboxPage {
+    mails: Vec<Received>,
+}
+
+impl Content for MailboxPage {
+    const TEMPLATE: &'static str = "mailbox";
+
+    fn samples() -> Vec<Self> {
+        vec![MailboxPage { mails: vec![] }, MailboxPage { mails: vec![Received::sample()] }]
+    }
+}
 
 #[get("/dev/mailbox")]
 pub async fn list(page: Page<'_>, mail: &State<Mail>, db: &Db) -> Result<Html, Error> {
     let mails = mail::received(mail, db).await?;
-    Ok(page.render("mailbox", context! { mails }))
+    Ok(page.render(MailboxPage { mails }))
 }
 
 /// Shows the part in HTML, as a mail program would.
@@ -27,17 +46,9 @@ pub struct Shown {
 pub async fn show(id: i64, mail: &State<Mail>, db: &Db) -> Result<Option<Shown>, Error> {
     let mails = mail::received(mail, db).await?;
     let found = mails.into_iter().find(|mail| mail.id == id).map(|mail| mail.html);
-    Ok(found.map(|html| {
-        // The mail has its own style sheet, and may load nothing else.
-        let style = mail::style(&html).unwrap_or_else(|| "'none'".into());
-        let policy = format!(
-            "default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'"
-        );
-        Shown {
-            content: (ContentType::HTML, html),
-            policy: Header::new("Content-Security-Policy", policy),
-            cache: Header::new("Cache-Control", "no-store"),
-        }
+    Ok(found.map(|html| Shown {
+        content: (ContentType::HTML, html),
+        policy: Header::new("Content-Security-Policy", POLICY),
+        cache: Header::new("Cache-Control", "no-store"),
     }))
 }

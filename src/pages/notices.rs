@@ -1,15 +1,16 @@
 //! `/account/notices`: chooses the notices that the user gets by mail.
 
-use rocket::response::Redirect;
+use std::collections::BTreeMap;
+
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
 use serde::Serialize;
 
-use super::{Html, Page};
+use super::content::{Audience, Content};
+use super::{Page, View};
 use crate::auth::{Auth, RecentLogin};
 use crate::error::Error;
 use crate::notice::Notice;
-use crate::web::Posted;
+use crate::web::{Done, Json, Posted};
 
 /// The boxes that are ticked.
 #[derive(FromForm)]
@@ -26,6 +27,12 @@ pub struct Wanted {
     failures: bool,
 }
 
+/// The content of the page.
+#[derive(Serialize)]
+pub struct NoticesPage {
+    boxes: [Choice; Notice::ALL.len()],
+}
+
 /// A box to tick.
 #[derive(Serialize)]
 struct Choice {
@@ -34,15 +41,33 @@ struct Choice {
     is_ticked: bool,
 }
 
+impl Choice {
+    fn of(notice: Notice, is_ticked: bool) -> Self {
+        Choice { name: notice.name(), text: text(notice), is_ticked }
+    }
+}
+
+impl Content for NoticesPage {
+    const TEMPLATE: &'static str = "notices";
+    const AUDIENCE: Audience = Audience::Users;
+
+    fn samples() -> Vec<Self> {
+        [false, true]
+            .map(|is| NoticesPage { boxes: Notice::ALL.map(|notice| Choice::of(notice, is)) })
+            .into()
+    }
+}
+
 #[get("/account/notices")]
-pub async fn form(user: RecentLogin<'_>, page: Page<'_>, auth: Auth<'_>) -> Result<Html, Error> {
+pub async fn form(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<View<Json<BTreeMap<&'static str, bool>>>, Error> {
     let wanted = auth.notices(&user).await?;
-    let boxes = Notice::ALL.map(|notice| Choice {
-        name: notice.name(),
-        text: text(notice),
-        is_ticked: wanted.contains(&notice),
-    });
-    Ok(page.render("notices", context! { boxes }))
+    let by_name = Notice::ALL.map(|notice| (notice.name(), wanted.contains(&notice)));
+    let boxes = Notice::ALL.map(|notice| Choice::of(notice, wanted.contains(&notice)));
+    Ok(page.render(NoticesPage { boxes }).or(Json(BTreeMap::from(by_name))))
 }
 
 #[post("/account/notices", data = "<form>")]
@@ -51,7 +76,7 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Wanted>,
-) -> Result<Redirect, Error> {
+) -> Result<Done, Error> {
     let Posted(form) = form;
     let wanted: Vec<Notice> = Notice::ALL
         .into_iter()
@@ -64,7 +89,7 @@ pub async fn submit(
         })
         .collect();
     auth.set_notices(&user, &wanted).await?;
-    Ok(page.redirect(None, "Your notification settings are saved."))
+    Ok(page.redirect_to("/account/notices", "Saved."))
 }
 
 fn text(notice: Notice) -> &'static str {

@@ -1,34 +1,47 @@
 //! The parts that all pages share, and the answers to a form.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use rocket::Responder as DeriveResponder;
 use rocket::http::Status;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
-use rocket::response::{self, Redirect, Responder, Response};
-use rocket_dyn_templates::context;
+use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 
 use crate::attached::attached;
 use crate::auth::{Auth, LinkError, ReauthenticateError};
 use crate::base::Base;
-use crate::config::Config;
-use crate::error::Error;
+use crate::clock::Timestamp;
+use crate::config::{Config, Registration};
+use crate::error::{Error, RetryAfter};
 use crate::mail::Mail;
 use crate::password::PasswordError;
 use crate::session::{Flash, Session};
-use crate::user::User;
-use crate::web::{FieldErrors, Problem, ReturnTo, prefers_json};
+use crate::user::{Email, User};
+use crate::web::{Done, FieldErrors, Problem, ReturnTo, not_for_search, prefers_json};
 
-use super::Rendered;
+use super::content::{Content, Wait};
+use super::typed::TypedEmail;
+use super::{Landing, Rendered};
 
 /// A rendered page.
 ///
 /// No browser and no proxy may store it: the back button after a log-out must find nothing, and a
 /// shared cache must not hold private pages.
 #[derive(Debug)]
-pub struct Html(Box<Rendered>);
+pub struct Html {
+    page: Box<Rendered>,
+    is_for_search: bool,
+}
+
+/// A page for a person, and another answer for a program.
+#[derive(Debug)]
+pub struct View<R> {
+    page: Html,
+    for_program: R,
+}
 
 /// A page that refuses something; a program gets a problem instead. For a form it is `422`, with
 /// each message at its field. Typed values are kept, except passwords.
@@ -37,6 +50,8 @@ pub struct Refused {
     status: Status,
     page: Html,
     problem: Problem,
+    /// After how many seconds the form may be sent again, if it must wait.
+    retry_after: Option<Timestamp>,
 }
 
 /// The reason why a submitted form failed.
@@ -44,7 +59,7 @@ pub struct Refused {
 pub enum Rejection {
     /// The visitor's input was refused.
     Refused(Refused),
-    /// Our side failed: `503`.
+    /// Our side failed, and a catcher answers.
     Failed(Error),
 }
 
@@ -68,8 +83,12 @@ pub struct Page<'r> {
     pub user: Option<&'r User>,
     pub config: &'r Config,
     pub base: &'r Base,
+    pub landing: &'r Landing,
     pub has_mail: bool,
+    /// `true` if a program asks, which gets data instead of a page.
+    pub prefers_json: bool,
     flash: Flash<'r>,
+    typed: TypedEmail<'r>,
 }
 
 impl Page<'_> {
@@ -78,32 +97,53 @@ impl Page<'_> {
         self.config.accounts.is_open()
     }
 
-    /// Renders the template `name` with `content`.
-    pub fn render(&self, name: &'static str, content: impl Serialize) -> Html {
-        self.render_with(name, &FieldErrors::new(), content)
+    /// `true` if a sign-up mails a link, which makes the account.
+    pub fn is_sign_up_by_mail(&self) -> bool {
+        self.config.accounts.registration == Registration::Confirm
+    }
+
+    /// Renders the page of `content`.
+    pub fn render(&self, content: impl Content) -> Html {
+        self.render_with(&FieldErrors::new(), content)
     }
 
     /// Shows the form again, with the messages.
-    pub fn refuse(
-        &self,
-        name: &'static str,
-        errors: FieldErrors,
-        content: impl Serialize,
-    ) -> Refused {
+    pub fn refuse(&self, mut errors: FieldErrors, content: impl Content) -> Refused {
+        errors.change_messages(|message| self.config.site.name_support(message));
         let status = Status::UnprocessableEntity;
-        let page = self.render_with(name, &errors, content);
-        Refused { status, page, problem: Problem::new(status).with_errors(errors) }
+        let page = self.render_with(&errors, content);
+        let problem = Problem::new(status).with_errors(errors);
+        Refused { status, page, problem, retry_after: None }
     }
 
-    /// Refuses something that nobody may do on this site. The template `name` says why.
-    pub fn forbid(&self, name: &'static str) -> Refused {
-        self.deny(Status::Forbidden, name, context! {})
+    /// Shows the form again if it was not checked: after too many attempts, or while our side is
+    /// busy. The page says when to send it again. A catcher answers any other error.
+    pub fn failed(&self, error: Error, content: impl Content) -> Rejection {
+        let Some(wait) = error.retry_after() else { return error.into() };
+        error.log();
+        let (status, seconds) = (error.status(), wait.as_secs() as Timestamp);
+        let wait = Wait::new(seconds);
+        let reason = match error.is_throttled() {
+            true => "Too many attempts.",
+            false => "We're busy at the moment.",
+        };
+        let message = format!("{reason} Try again in {}.", wait.words);
+        let errors = FieldErrors::of("form", error.code(), message);
+        let page = self.render_whole(&errors, None, Some(wait), content);
+        let problem = Problem::new(status).with_code(error.code());
+        Rejection::Refused(Refused { status, page, problem, retry_after: Some(seconds) })
+    }
+
+    /// Refuses something that nobody may do on this site. The page says why to a person, and `reason`
+    /// to a program.
+    pub fn forbid(&self, content: impl Content, reason: impl Display) -> Refused {
+        self.deny(Status::Forbidden, content, reason)
     }
 
     /// Answers a link that was used, has expired or never existed: `404`, with the way to a new
     /// one.
     pub fn dead_link(&self, purpose: &'static str) -> Refused {
-        self.deny(Status::NotFound, "dead_link", context! { purpose })
+        self.deny(Status::NotFound, DeadLinkPage { purpose, done: None }, LinkError::DeadLink)
     }
 
     /// [`dead_link()`](Self::dead_link()), or an error of our side.
@@ -117,92 +157,144 @@ impl Page<'_> {
     /// The page of a dead link for the browser that has used it a moment ago: it says what that
     /// has done.
     pub fn spent_link(&self, purpose: &'static str, done: &str) -> Refused {
-        self.deny(Status::NotFound, "dead_link", context! { purpose, done })
+        let done = &*self.config.site.name_support(done);
+        self.deny(Status::NotFound, DeadLinkPage { purpose, done: Some(done) }, done)
     }
 
-    fn deny(&self, status: Status, name: &'static str, content: impl Serialize) -> Refused {
-        let problem = Problem::new(status).with_code(name);
-        Refused { status, page: self.render(name, content), problem }
+    fn deny<C: Content>(&self, status: Status, content: C, reason: impl Display) -> Refused {
+        let reason = self.config.site.name_support(&reason.to_string());
+        let problem = Problem::new(status).with_code(C::TEMPLATE).with_detail(reason);
+        Refused { status, page: self.render(content), problem, retry_after: None }
     }
 
-    /// Redirects (`303 See Other`) to `next`, or to the account page, with a message for that page.
-    pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Redirect {
-        self.flash.set(message);
-        Redirect::to(self.path_of(next))
+    /// Leads to `next`, or to the page after a log-in, with a message for that page.
+    pub fn redirect(&self, next: Option<ReturnTo>, message: &str) -> Done {
+        self.tell(message);
+        Done::to(self.path_of(next))
     }
 
-    fn path_of(&self, next: Option<ReturnTo>) -> String {
-        next.map_or_else(|| self.base.join("/account"), |next| next.to_string())
+    /// Returns the path of `next`, or of the page after a log-in.
+    pub fn path_of(&self, next: Option<ReturnTo>) -> String {
+        next.map_or_else(|| self.landing.after_log_in.clone(), |next| next.to_string())
     }
 
-    /// Redirects to our page `path`, with a message.
-    pub fn redirect_to(&self, path: &str, message: &str) -> Redirect {
-        self.flash.set(message);
-        Redirect::to(self.base.join(path))
+    /// Leads to our page `path`, with a message.
+    pub fn redirect_to(&self, path: &str, message: &str) -> Done {
+        self.tell(message);
+        self.go_to(path)
     }
 
-    /// Redirects to our page `path`, without a message.
-    pub fn go_to(&self, path: &str) -> Redirect {
-        Redirect::to(self.base.join(path))
+    /// Leads to our page `path`, without a message.
+    pub fn go_to(&self, path: &str) -> Done {
+        Done::to(self.base.join(path))
     }
 
-    /// Redirects to `next` if the error means that an equal request has just done the act, as after
+    /// Leads to `path` if the error means that an equal request has just done the act, as after
     /// a double click, and has replaced or ended the session. With the first answer's cookie the
     /// browser gets there. Without it the browser gets to the log-in page, which says what was
-    /// done.
+    /// done. Any other error is one of [`failed()`](Self::failed()).
     pub async fn overtaken(
         &self,
         error: Error,
         auth: &Auth<'_>,
-        next: Option<ReturnTo>,
-    ) -> Result<Redirect, Error> {
+        path: String,
+        content: impl Content,
+    ) -> Result<Done, Rejection> {
         match error.is_ended() && auth.overtaken().await?.is_some() {
-            true => Ok(Redirect::to(self.path_of(next))),
-            false => Err(error),
+            true => Ok(Done::to(path)),
+            false => Err(self.failed(error, content)),
         }
     }
 
-    /// Redirects to the front page, which may be an application's.
-    pub fn redirect_home(&self, message: &str) -> Redirect {
-        self.flash.set(message);
-        Redirect::to("/")
+    /// Leads to the page after a log-out, with a message for it. The next person at this browser
+    /// sees no address.
+    pub fn redirect_logged_out(&self, message: &str) -> Done {
+        self.forget_email();
+        self.tell(message);
+        Done::to(self.landing.after_log_out.clone())
     }
 
-    fn render_with(
+    /// Sends a message to the next page. A program gets none: it has words of its own, and the
+    /// message would wait until somebody opens one of our pages.
+    fn tell(&self, message: &str) {
+        if !self.prefers_json {
+            self.flash.set(&self.config.site.name_support(message));
+        }
+    }
+
+    /// Returns the address that was typed on the page before, for a form that asks for one.
+    pub fn typed_email(&self) -> &str {
+        self.typed.get()
+    }
+
+    /// Fills `email` into the form that the visitor opens next.
+    pub fn keep_email(&self, email: &Email) {
+        // A program has the address already.
+        if !self.prefers_json {
+            self.typed.keep(email);
+        }
+    }
+
+    /// Fills in no address any more.
+    pub fn forget_email(&self) {
+        self.typed.forget();
+    }
+
+    fn render_with<C: Content>(&self, errors: &FieldErrors, content: C) -> Html {
+        self.render_whole(errors, self.flash.take(), None, content)
+    }
+
+    fn render_whole<C: Content>(
         &self,
-        name: &'static str,
         errors: &FieldErrors,
-        content: impl Serialize,
+        message: Option<String>,
+        retry_after: Option<Wait>,
+        content: C,
     ) -> Html {
+        /// The engine adds the other shared values, and these if they are absent.
         #[derive(Serialize)]
         struct Whole<'p, C> {
-            base: &'p str,
+            #[serde(skip_serializing_if = "Option::is_none")]
             user: Option<&'p User>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             message: Option<String>,
-            is_registration_open: bool,
-            has_mail: bool,
-            min_length: usize,
-            /// The message at each field, and its code for templates that say it otherwise.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             errors: BTreeMap<&'p str, &'p str>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             codes: BTreeMap<&'p str, &'p str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            retry_after: Option<Wait>,
             #[serde(flatten)]
             content: C,
         }
 
-        Html::new(
-            name,
-            Whole {
-                base: self.base.as_str(),
-                user: self.user,
-                message: self.flash.take(),
-                is_registration_open: self.is_registration_open(),
-                has_mail: self.has_mail,
-                min_length: self.config.password.min_length,
-                errors: errors.iter().map(|error| (error.field, &*error.message)).collect(),
-                codes: errors.iter().map(|error| (error.field, error.code)).collect(),
-                content,
-            },
-        )
+        Html::of::<C>(Whole {
+            user: self.user,
+            message,
+            errors: errors.iter().map(|error| (error.field, &*error.message)).collect(),
+            codes: errors.iter().map(|error| (error.field, error.code)).collect(),
+            retry_after,
+            content,
+        })
+    }
+}
+
+/// The page of a link that is dead.
+#[derive(Serialize)]
+pub struct DeadLinkPage<'p> {
+    purpose: &'p str,
+    /// What the link has done, if this browser has just used it.
+    done: Option<&'p str>,
+}
+
+impl Content for DeadLinkPage<'_> {
+    const TEMPLATE: &'static str = "dead_link";
+
+    fn samples() -> Vec<Self> {
+        let purposes = ["reset", "verify", "not_me"].into_iter();
+        let samples =
+            |purpose| [None, Some("It is done.")].map(|done| DeadLinkPage { purpose, done });
+        purposes.flat_map(samples).collect()
     }
 }
 
@@ -215,22 +307,51 @@ pub fn wrong_password(field: &'static str, typed: &str) -> FieldErrors {
 }
 
 impl Html {
-    pub(super) fn new(name: &'static str, content: impl Serialize) -> Self {
-        Html(Box::new(Rendered::new(name, content)))
+    /// Renders a page for nobody in particular, without a session.
+    pub(super) fn without_session<C: Content>(content: C) -> Self {
+        Html::of::<C>(content)
+    }
+
+    /// Renders the page of `C` with `whole`, which is what its template gets.
+    fn of<C: Content>(whole: impl Serialize) -> Self {
+        let page = Box::new(Rendered::ours(C::TEMPLATE, whole));
+        Html { page, is_for_search: C::IS_FOR_SEARCH }
+    }
+
+    /// Adds what a program gets instead of the page.
+    pub fn or<R>(self, for_program: R) -> View<R> {
+        View { page: self, for_program }
+    }
+}
+
+impl<'r, R: Responder<'r, 'static>> Responder<'r, 'static> for View<R> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match prefers_json(request) {
+            true => self.for_program.respond_to(request),
+            false => self.page.respond_to(request),
+        }
     }
 }
 
 impl<'r> Responder<'r, 'static> for Html {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        Response::build_from(self.0.respond_to(request)?)
+        let mut response = Response::build_from(self.page.respond_to(request)?)
             .raw_header("Cache-Control", "no-store")
             .raw_header("Vary", "Cookie")
-            .ok()
+            .finalize();
+        // With a query it is the same page once more, as when every private page leads to the log-in.
+        if !self.is_for_search || request.uri().query().is_some() {
+            response.set_header(not_for_search());
+        }
+        Ok(response)
     }
 }
 
 impl<'r> Responder<'r, 'static> for Refused {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        if self.retry_after.is_some() {
+            request.local_cache(|| RetryAfter(self.retry_after));
+        }
         match prefers_json(request) {
             true => self.problem.respond_to(request),
             false => (self.status, self.page).respond_to(request),
@@ -248,8 +369,11 @@ impl<'r> FromRequest<'r> for Page<'r> {
             user: session.user(),
             config: attached(request.rocket()),
             base: attached(request.rocket()),
+            landing: attached(request.rocket()),
             has_mail: attached::<Mail>(request.rocket()).is_on(),
             flash: Flash::of(request),
+            typed: TypedEmail::of(request),
+            prefers_json: prefers_json(request),
         })
     }
 }

@@ -1,14 +1,14 @@
 //! `/account/password`: changes the password of an account.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::{Audience, Content};
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ChangePasswordError};
 use crate::password::Password;
 use crate::user::User;
-use crate::web::Posted;
+use crate::web::{Done, Posted};
 
 /// The fields of the form.
 #[derive(FromForm)]
@@ -19,9 +19,23 @@ pub struct ChosenPassword {
     new_password: String,
 }
 
+/// The page has only the shared values.
+#[derive(Serialize)]
+pub struct ChangePasswordPage {}
+
+impl Content for ChangePasswordPage {
+    const TEMPLATE: &'static str = "password";
+    const AUDIENCE: Audience = Audience::Users;
+    const FIELDS: &'static [&'static str] = &["form", "current_password", "new_password"];
+
+    fn samples() -> Vec<Self> {
+        vec![ChangePasswordPage {}]
+    }
+}
+
 #[get("/account/password")]
 pub fn form(page: Page<'_>, _user: &User) -> Html {
-    page.render("password", context! {})
+    page.render(ChangePasswordPage {})
 }
 
 #[post("/account/password", data = "<form>")]
@@ -30,9 +44,9 @@ pub async fn submit(
     user: &User,
     auth: Auth<'_>,
     form: Posted<ChosenPassword>,
-) -> Result<Redirect, Rejection> {
+) -> Result<Done, Rejection> {
     let Posted(ChosenPassword { current_password, new_password }) = form;
-    let refuse = |errors| page.refuse("password", errors, context! {});
+    let refuse = |errors| page.refuse(errors, ChangePasswordPage {});
 
     let mut errors = FieldErrors::new();
     let new = auth
@@ -46,10 +60,13 @@ pub async fn submit(
     };
 
     match auth.change_password(user, Password::typed(&current_password), new).await {
-        Ok(()) => {
-            Ok(page.redirect(None, "Your password was changed. All other devices were logged out."))
+        Ok(()) => Ok(page.redirect_to(
+            "/account",
+            "Your password was changed. All other devices were logged out.",
+        )),
+        Err(ChangePasswordError::Failed(error)) => {
+            page.overtaken(error, &auth, page.base.join("/account"), ChangePasswordPage {}).await
         }
-        Err(ChangePasswordError::Failed(error)) => Ok(page.overtaken(error, &auth, None).await?),
         Err(ChangePasswordError::Password(error)) => {
             Err(refuse(FieldErrors::of("new_password", error.code(), error)).into())
         }

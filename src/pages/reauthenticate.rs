@@ -1,15 +1,15 @@
 //! `/reauthenticate`: asks for the password again, before something sensitive.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
+use super::content::{Audience, Content};
 use super::{Html, Page, Rejection};
 use crate::auth::{Auth, ReauthenticateError};
 use crate::clock::in_words;
 use crate::password::Password;
 use crate::user::User;
-use crate::web::{Posted, ReturnTo};
+use crate::web::{Done, Posted, ReturnTo};
 
 /// The fields of the form.
 #[derive(FromForm)]
@@ -19,9 +19,27 @@ pub struct Reauthentication {
     next: Option<ReturnTo>,
 }
 
+/// The content of the page.
+#[derive(Serialize)]
+pub struct ReauthenticatePage {
+    /// The page to go to afterwards.
+    next: Option<ReturnTo>,
+}
+
+impl Content for ReauthenticatePage {
+    const TEMPLATE: &'static str = "reauthenticate";
+    const AUDIENCE: Audience = Audience::Users;
+    const FIELDS: &'static [&'static str] = &["form", "password"];
+
+    fn samples() -> Vec<Self> {
+        let paths = [None, ReturnTo::parse("/notes"), ReturnTo::parse("/account/export")];
+        paths.map(|next| ReauthenticatePage { next }).into()
+    }
+}
+
 #[get("/reauthenticate?<next>")]
 pub fn form(page: Page<'_>, _user: &User, next: Option<ReturnTo>) -> Html {
-    page.render("reauthenticate", context! { next })
+    page.render(ReauthenticatePage { next })
 }
 
 #[post("/reauthenticate", data = "<form>")]
@@ -30,7 +48,7 @@ pub async fn submit(
     user: &User,
     auth: Auth<'_>,
     form: Posted<Reauthentication>,
-) -> Result<Redirect, Rejection> {
+) -> Result<Done, Rejection> {
     let Posted(Reauthentication { password, next }) = form;
     let confirmed = match password.is_empty() {
         true => Err(ReauthenticateError::WrongPassword),
@@ -41,10 +59,13 @@ pub async fn submit(
             let window = in_words(page.config.session.reauthenticate_after);
             Ok(page.redirect(next, &format!("Thanks. You won't be asked again for {window}.")))
         }
-        Err(ReauthenticateError::Failed(error)) => Ok(page.overtaken(error, &auth, next).await?),
+        Err(ReauthenticateError::Failed(error)) => {
+            let path = page.path_of(next.clone());
+            page.overtaken(error, &auth, path, ReauthenticatePage { next }).await
+        }
         Err(ReauthenticateError::WrongPassword) => {
             let errors = super::wrong_password("password", &password);
-            Err(page.refuse("reauthenticate", errors, context! { next }).into())
+            Err(page.refuse(errors, ReauthenticatePage { next }).into())
         }
     }
 }

@@ -1,18 +1,19 @@
 //! `/reset`: sets a new password through a mailed link.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
-use super::{FieldErrors, Html, Page, Rejection};
+use super::content::Content;
+use super::mailed_token::MailedToken;
+use super::{FieldErrors, Html, Page, Rejection, View};
 use crate::auth::{Auth, ResetError};
 use crate::clock::in_words;
 use crate::user::Email;
-use crate::web::{Posted, SecretPath};
+use crate::web::{Done, Posted, SecretPath};
 
-/// The message about what a used link did.
-const SET: &str =
-    "Your password was changed, and all devices were logged out. Log in with the new one.";
+/// The message about what a used link did, and what to do then.
+const SET: &str = "Your password was changed, and all devices were logged out.";
+const LOG_IN: &str = "Log in with the new one.";
 
 /// The fields of the first form.
 #[derive(FromForm)]
@@ -28,9 +29,60 @@ pub struct Choice {
     new_password: String,
 }
 
+/// The content of the first page.
+#[derive(Serialize)]
+pub struct ResetPage<'p> {
+    /// What was typed as the address, or the address of the user.
+    email: &'p str,
+}
+
+impl Content for ResetPage<'_> {
+    const TEMPLATE: &'static str = "reset";
+    const IS_FOR_SEARCH: bool = true;
+    const FIELDS: &'static [&'static str] = &["form", "email"];
+
+    fn samples() -> Vec<Self> {
+        vec![ResetPage { email: "" }, ResetPage { email: "typed" }]
+    }
+}
+
+/// The content of the page that says that a mail was sent.
+#[derive(Serialize)]
+pub struct ResetSentPage<'p> {
+    email: &'p str,
+    /// How long the link works, in words.
+    lifetime: String,
+}
+
+impl Content for ResetSentPage<'_> {
+    const TEMPLATE: &'static str = "reset_sent";
+
+    fn samples() -> Vec<Self> {
+        vec![ResetSentPage { email: "ada@example.org", lifetime: "1 hour".into() }]
+    }
+}
+
+/// The content of the page for the new password.
+#[derive(Serialize)]
+pub struct ChoosePage<'p> {
+    token: &'p str,
+    /// The address of the account.
+    email: &'p str,
+}
+
+impl Content for ChoosePage<'_> {
+    const TEMPLATE: &'static str = "reset_choose";
+    const FIELDS: &'static [&'static str] = &["form", "new_password"];
+
+    fn samples() -> Vec<Self> {
+        vec![ChoosePage { token: "token", email: "ada@example.org" }]
+    }
+}
+
 #[get("/reset")]
 pub fn form(page: Page<'_>) -> Html {
-    page.render("reset", context! { email: page.user.map_or("", |user| user.email.as_str()) })
+    let email = page.user.map_or(page.typed_email(), |user| &*user.email);
+    page.render(ResetPage { email })
 }
 
 /// Answers with one page, and does equal work, whether or not the address has an account (user
@@ -40,44 +92,50 @@ pub async fn submit(
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Address>,
-) -> Result<Html, Rejection> {
+) -> Result<View<Done>, Rejection> {
     let Posted(Address { email: typed }) = form;
     let email = match Email::parse(&typed) {
         Ok(email) => email,
         Err(error) => {
             let errors = FieldErrors::of("email", error.code(), error);
-            return Err(page.refuse("reset", errors, context! { email: &typed }).into());
+            return Err(page.refuse(errors, ResetPage { email: &typed }).into());
         }
     };
 
-    auth.ask_reset(&email).await?;
+    page.keep_email(&email);
+    let asked = auth.ask_reset(&email).await;
+    asked.map_err(|error| page.failed(error, ResetPage { email: &typed }))?;
     let lifetime = in_words(page.config.accounts.reset_lifetime);
-    Ok(page.render("reset_sent", context! { email: email.as_str(), lifetime }))
+    let sent = page.render(ResetSentPage { email: email.as_str(), lifetime });
+    Ok(sent.or(page.go_to("/login")))
 }
 
 /// Shows the page, and changes nothing: programs that scan mails open every link in them.
 #[get("/reset/<token>")]
 pub async fn choose(
     _path: SecretPath,
-    token: &str,
+    token: MailedToken<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
+    let MailedToken(token) = token;
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
     match link.is_spent() {
-        false => Ok(page.render("reset_choose", context! { token, email: link.email() })),
-        true => Err(page.spent_link("reset", SET).into()),
+        false => Ok(page.render(ChoosePage { token, email: link.email() })),
+        true if page.user.is_some() => Err(page.spent_link("reset", SET).into()),
+        true => Err(page.spent_link("reset", &format!("{SET} {LOG_IN}")).into()),
     }
 }
 
 #[post("/reset/<token>", data = "<form>")]
 pub async fn set(
     _path: SecretPath,
-    token: &str,
+    token: MailedToken<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Choice>,
-) -> Result<Redirect, Rejection> {
+) -> Result<Done, Rejection> {
+    let MailedToken(token) = token;
     let Posted(Choice { new_password }) = form;
     // This comes first: visitors should not correct a form in vain.
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
@@ -87,13 +145,17 @@ pub async fn set(
         Err(error) => Err(error.into()),
     };
     match set {
-        Ok(()) => Ok(page.redirect_to("/login", SET)),
+        Ok(()) => {
+            page.keep_email(link.email());
+            Ok(page.redirect_to("/login", &format!("{SET} {LOG_IN}")))
+        }
         Err(ResetError::DeadLink) => Err(page.dead_link("reset").into()),
         Err(ResetError::Password(error)) => {
             let errors = FieldErrors::of("new_password", error.code(), error);
-            let content = context! { token, email: link.email() };
-            Err(page.refuse("reset_choose", errors, content).into())
+            Err(page.refuse(errors, ChoosePage { token, email: link.email() }).into())
         }
-        Err(ResetError::Failed(error)) => Err(error.into()),
+        Err(ResetError::Failed(error)) => {
+            Err(page.failed(error, ChoosePage { token, email: link.email() }))
+        }
     }
 }

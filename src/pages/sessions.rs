@@ -1,15 +1,68 @@
 //! `/account/sessions`: shows where the user is logged in.
 
-use rocket::response::Redirect;
 use rocket::{get, post};
-use rocket_dyn_templates::context;
+use serde::Serialize;
 
-use super::{Html, Page};
-use crate::auth::{Auth, EndSessionError, RecentLogin};
+use super::content::{Audience, Content};
+use super::{Page, View};
+use crate::auth::{Auth, EndSessionError, RecentLogin, SessionPage, UserSession};
+use crate::clock::in_rfc_3339;
 use crate::error::Error;
 use crate::user::User;
+use crate::web::{Done, Json};
 
 const PATH: &str = "/account/sessions";
+
+/// A page of the list, for a program.
+#[derive(Serialize)]
+pub struct List {
+    sessions: Vec<Listed>,
+    page: u32,
+    last_page: u32,
+    total: i64,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    device: String,
+    ip_address: String,
+    created_at: Option<String>,
+    last_seen_at: Option<String>,
+    expires_at: Option<String>,
+    is_current: bool,
+}
+
+/// The content of the page.
+#[derive(Serialize)]
+pub struct SessionsPage {
+    page: SessionPage,
+}
+
+impl Content for SessionsPage {
+    const TEMPLATE: &'static str = "sessions";
+    const AUDIENCE: Audience = Audience::Users;
+
+    fn samples() -> Vec<Self> {
+        let session = |is_current: bool| UserSession {
+            handle: "handle".into(),
+            device: "Firefox on Linux".into(),
+            ip_address: if is_current { String::new() } else { "192.0.2.1".into() },
+            created_at: 0,
+            last_seen_at: 0,
+            expires_at: 0,
+            is_current,
+        };
+        let one = SessionPage { sessions: vec![session(true)], number: 1, last: 1, total: 1 };
+        let many = (1..=3).map(|number| SessionPage {
+            sessions: vec![session(true), session(false)],
+            number,
+            last: 3,
+            total: 150,
+        });
+        many.chain([one]).map(|page| SessionsPage { page }).collect()
+    }
+}
 
 #[get("/account/sessions?<page>")]
 pub async fn list(
@@ -17,9 +70,29 @@ pub async fn list(
     html: Page<'_>,
     user: &User,
     auth: Auth<'_>,
-) -> Result<Html, Error> {
+) -> Result<View<Json<List>>, Error> {
     let page = auth.sessions(user, page.map_or(1, number)).await?;
-    Ok(html.render("sessions", context! { page }))
+    let list = List {
+        sessions: page.sessions.iter().map(Listed::from).collect(),
+        page: page.number,
+        last_page: page.last,
+        total: page.total,
+    };
+    Ok(html.render(SessionsPage { page }).or(Json(list)))
+}
+
+impl From<&UserSession> for Listed {
+    fn from(session: &UserSession) -> Self {
+        Listed {
+            id: session.handle.clone(),
+            device: session.device.clone(),
+            ip_address: session.ip_address.clone(),
+            created_at: in_rfc_3339(session.created_at),
+            last_seen_at: in_rfc_3339(session.last_seen_at),
+            expires_at: in_rfc_3339(session.expires_at),
+            is_current: session.is_current,
+        }
+    }
 }
 
 /// Returns the number of the page that `text` names: the first one if it is not a number, and the
@@ -35,7 +108,7 @@ pub async fn revoke(
     id: &str,
     page: Page<'_>,
     auth: Auth<'_>,
-) -> Result<Redirect, EndSessionError> {
+) -> Result<Done, EndSessionError> {
     auth.end_session(&user, id).await?;
     Ok(page.redirect_to(PATH, "That device was logged out."))
 }
@@ -45,7 +118,7 @@ pub async fn revoke_others(
     user: RecentLogin<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
-) -> Result<Redirect, Error> {
+) -> Result<Done, Error> {
     let message = match auth.end_other_sessions(&user).await? {
         0 => "No other device was logged in.".into(),
         1 => "One other device was logged out.".into(),

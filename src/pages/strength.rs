@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use rocket::http::{Header, Status};
+use rocket::http::Status;
 use rocket::tokio::sync::Semaphore;
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::timeout;
-use rocket::{FromForm, Responder, State, post};
+use rocket::{FromForm, State, post};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::password::Strength;
-use crate::web::Posted;
+use crate::web::{Json, Posted};
 
 /// The most estimates at the same time, and how long one may wait. They are few, because the meter
 /// is not essential.
@@ -27,25 +27,16 @@ pub struct Typed {
     password: String,
 }
 
-/// JSON that no cache keeps.
-#[derive(Responder)]
-#[response(content_type = "json")]
-pub struct Judged {
-    content: String,
-    cache: Header<'static>,
-}
-
 #[post("/password-strength", data = "<form>")]
-pub async fn judge(config: &State<Config>, form: Posted<Typed>) -> Result<Judged, Status> {
+pub async fn judge(config: &State<Config>, form: Posted<Typed>) -> Result<Json<Strength>, Status> {
     let Posted(Typed { email, password }) = form;
-    let (policy, site) = (config.password.clone(), config.site_name().to_owned());
+    let policy = config.password.clone();
+    let context = config.password_context(&email).map(str::to_owned);
     let password = Zeroizing::new(password);
     let place = timeout(LONGEST_WAIT, PLACES.acquire()).await;
     let Ok(Ok(_place)) = place else { return Err(Status::ServiceUnavailable) };
     let judged = spawn_blocking(move || {
-        Strength::of(&password, &policy, &[&email, &site, env!("CARGO_PKG_NAME")])
+        Strength::of(&password, &policy, &context.each_ref().map(String::as_str))
     });
-    let strength = judged.await.map_err(|_| Status::InternalServerError)?;
-    let content = serde_json::to_string(&strength).map_err(|_| Status::InternalServerError)?;
-    Ok(Judged { content, cache: Header::new("Cache-Control", "no-store") })
+    judged.await.map(Json).map_err(|_| Status::InternalServerError)
 }

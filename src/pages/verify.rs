@@ -1,14 +1,15 @@
 //! `/verify/<token>`: confirms an address through a mailed link.
 
-use rocket::response::Redirect;
 use rocket::{FromForm, get, post};
-use rocket_dyn_templates::context;
 use serde::Serialize;
 
+use super::content::{Content, sample_email};
+use super::mailed_token::MailedToken;
 use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, Verified, VerifyError, VerifyLink};
 use crate::password::{Password, PasswordError};
-use crate::web::{Posted, SecretPath};
+use crate::user::Email;
+use crate::web::{Done, PostedOrNothing, SecretPath};
 
 /// The fields of the form, if it asks for a password.
 #[derive(FromForm)]
@@ -16,54 +17,83 @@ pub struct Proof {
     password: Option<String>,
 }
 
+/// The content of the page.
+#[derive(Serialize)]
+pub struct VerifyPage {
+    token: String,
+    confirmation: Confirmation,
+    /// The application refuses the sign-up that the link would complete.
+    is_refused: bool,
+}
+
+/// What the link confirms.
+#[derive(Serialize)]
+struct Confirmation {
+    email: Email,
+    /// The present address of the account, if the link changes it.
+    former: Option<Email>,
+    wants_password: bool,
+}
+
+impl VerifyPage {
+    fn of(token: &str, link: &VerifyLink<'_>, is_refused: bool) -> Self {
+        let (email, former) = (link.email().clone(), link.former().cloned());
+        let confirmation = Confirmation { email, former, wants_password: link.wants_password() };
+        VerifyPage { token: token.to_owned(), confirmation, is_refused }
+    }
+}
+
+impl Content for VerifyPage {
+    const TEMPLATE: &'static str = "verify";
+    const FIELDS: &'static [&'static str] = &["form", "password"];
+
+    fn samples() -> Vec<Self> {
+        let sample = |former: Option<Email>, wants_password, is_refused| VerifyPage {
+            token: "token".into(),
+            confirmation: Confirmation { email: sample_email(), former, wants_password },
+            is_refused,
+        };
+        vec![
+            sample(None, true, false),
+            sample(None, false, false),
+            sample(None, false, true),
+            sample(Some(sample_email()), true, false),
+            sample(Some(sample_email()), false, false),
+        ]
+    }
+}
+
 /// Shows the page, and changes nothing: programs that scan mails open every link in them.
 #[get("/verify/<token>")]
 pub async fn form(
     _path: SecretPath,
-    token: &str,
+    token: MailedToken<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
 ) -> Result<Html, Rejection> {
+    let MailedToken(token) = token;
     let link = auth.verify_link(token).await.map_err(|error| page.dead("verify", error))?;
     match link.done() {
-        None => Ok(page.render("verify", content(token, &link))),
-        Some(done) => Err(page.spent_link("verify", &told(&page, done, link.email())).into()),
+        None => Ok(page.render(VerifyPage::of(token, &link, false))),
+        Some(done) => Err(page.spent_link("verify", &told(&page, done)).into()),
     }
 }
 
-#[post("/verify/<token>", format = "form", data = "<form>")]
+#[post("/verify/<token>", data = "<form>")]
 pub async fn submit(
     _path: SecretPath,
-    token: &str,
+    token: MailedToken<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
-    form: Posted<Proof>,
-) -> Result<Redirect, Rejection> {
-    let Posted(Proof { password }) = form;
-    confirm(token, page, auth, password).await
-}
-
-/// Without a form, no field was typed either.
-#[post("/verify/<token>", rank = 2)]
-pub async fn submit_nothing(
-    _path: SecretPath,
-    token: &str,
-    page: Page<'_>,
-    auth: Auth<'_>,
-) -> Result<Redirect, Rejection> {
-    confirm(token, page, auth, None).await
-}
-
-async fn confirm(
-    token: &str,
-    page: Page<'_>,
-    auth: Auth<'_>,
-    password: Option<String>,
-) -> Result<Redirect, Rejection> {
+    form: PostedOrNothing<Proof>,
+) -> Result<Done, Rejection> {
+    let MailedToken(token) = token;
+    let PostedOrNothing(form) = form;
+    let password = form.and_then(|Proof { password }| password);
     let link = auth.verify_link(token).await.map_err(|error| page.dead("verify", error))?;
     let refuse = |code, message: String| {
         let errors = FieldErrors::of("password", code, message);
-        page.refuse("verify", errors, content(token, &link))
+        page.refuse(errors, VerifyPage::of(token, &link, false))
     };
     // An empty field is refused. A missing one is not: it makes the password void.
     if link.wants_password() && password.as_deref() == Some("") {
@@ -73,39 +103,39 @@ async fn confirm(
 
     match link.confirm(password.as_deref().map(Password::typed)).await {
         Ok(verified) => {
-            let path = if page.user.is_some() { "/account" } else { "/login" };
-            Ok(page.redirect_to(path, &told(&page, verified, link.email())))
+            let told = told(&page, &verified);
+            if page.user.is_some() {
+                return Ok(page.redirect_to("/account", &told));
+            }
+            page.keep_email(&verified.user().email);
+            Ok(page.redirect_to("/login", &told))
         }
         Err(error @ VerifyError::WrongPassword) => {
             Err(refuse(error.code(), error.to_string()).into())
         }
+        Err(VerifyError::Refused(errors)) => {
+            Err(page.refuse(errors, VerifyPage::of(token, &link, true)).into())
+        }
         Err(VerifyError::DeadLink) => Err(page.dead_link("verify").into()),
-        Err(VerifyError::Failed(error)) => Err(error.into()),
+        Err(VerifyError::Failed(error)) => {
+            Err(page.failed(error, VerifyPage::of(token, &link, false)))
+        }
     }
 }
 
-/// Returns the values about `link` for the template.
-fn content(token: &str, link: &VerifyLink<'_>) -> impl Serialize {
-    let (email, former) = (link.email().clone(), link.former().cloned());
-    let wants_password = link.wants_password();
-    context! {
-        token: token.to_owned(),
-        confirmation: context! { email, former, wants_password },
-    }
-}
-
-fn told(page: &Page<'_>, verified: Verified, email: &str) -> String {
+fn told(page: &Page<'_>, verified: &Verified) -> String {
+    let email = &verified.user().email;
     let way = match page.has_mail {
         true => "Choose a new one now: \"Forgot your password?\"",
         false => "Ask the operator of this site for a reset link.",
     };
     match verified {
-        Verified::Changed => format!("Your email address is now {email}."),
-        Verified::WithoutPassword => {
+        Verified::Changed(_) => format!("Your email address is now {email}."),
+        Verified::WithoutPassword(_) => {
             format!(
                 "Your email address {email} is confirmed. Its old password no longer works. {way}"
             )
         }
-        Verified::Confirmed => format!("Your email address {email} is confirmed."),
+        Verified::Confirmed(_) => format!("Your email address {email} is confirmed."),
     }
 }

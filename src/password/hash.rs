@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
-use argon2::{Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, Version};
+use phc::{Ident, Output, Salt};
 use subtle::ConstantTimeEq;
 
 use super::Password;
+use super::argon2id::{self, Input, Memory, Params};
 use crate::config::{PasswordConfig, Pepper};
 
 /// The length of a salt. 128 bits suffice (RFC 9106, section 3.1).
@@ -30,13 +30,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    pub fn of(config: &PasswordConfig) -> argon2::Result<Self> {
-        let mut params = ParamsBuilder::new();
-        params.m_cost(config.memory_kib).t_cost(config.iterations).p_cost(config.parallelism);
-        if let Some(pepper) = config.peppers.first() {
-            params.keyid(KeyId::new(&pepper.id())?);
-        }
-        Ok(Cost { params: params.build()?, peppers: config.peppers.clone() })
+    /// `None` means that Argon2 refuses the parameters.
+    pub fn of(config: &PasswordConfig) -> Option<Self> {
+        let mut params = Params::new(config.memory_kib, config.iterations, config.parallelism)?;
+        params.key_id = config.peppers.first().map_or_else(Vec::new, |first| first.id().to_vec());
+        Some(Cost { params, peppers: config.peppers.clone() })
     }
 
     /// Returns the key with this id. `None` means that it is not known. An empty id means no key.
@@ -48,48 +46,47 @@ impl Cost {
     }
 }
 
-/// The memory that a worker hashes in. It is kept from one hash to the next.
-#[derive(Default)]
-pub struct Memory {
-    blocks: Vec<Block>,
-    /// The effort since the last call of [`Memory::take_passed()`].
-    passed: u64,
-}
-
-impl Memory {
-    /// Reserves the memory that a hash with `params` needs.
-    pub fn new(params: &Params) -> Self {
-        Memory { blocks: vec![Block::new(); params.block_count()], passed: 0 }
-    }
-
-    /// Returns the effort since the last call, in the unit of [`effort()`].
-    pub fn take_passed(&mut self) -> u64 {
-        std::mem::take(&mut self.passed)
-    }
-}
-
-/// Returns the effort of a hash with `params`: the memory that it writes in all passes, in KiB. The
-/// time is nearly proportional to it, for any memory and number of passes.
-pub fn effort(params: &Params) -> u64 {
-    u64::from(params.m_cost()) * u64::from(params.t_cost())
-}
-
 /// Does the work of `effort` KiB without a result. It uses no more memory at a time than `cost`
 /// does.
 pub(super) fn pretend(password: &Password, effort: u64, cost: &Cost, memory: &mut Memory) {
     if effort == 0 {
         return;
     }
-    let most = u64::from(cost.params.m_cost());
-    let passes = effort.div_ceil(most);
-    let mut params = ParamsBuilder::new();
+    let passes = effort.div_ceil(u64::from(cost.params.memory_kib));
     // Argon2 needs at least 8 KiB for each lane.
-    params.m_cost((effort / passes).max(8) as u32).t_cost(passes as u32);
-    if let Ok(params) = params.build() {
-        let mut tag = [0; TAG_BYTES];
-        let _ = run(password, &[], &params, &random::<SALT_BYTES>(), &mut tag, memory);
+    let memory_kib = (effort / passes).max(8) as u32;
+    if let Some(params) = Params::new(memory_kib, passes as u32, 1) {
+        let (salt, mut tag) = (random::<SALT_BYTES>(), [0; TAG_BYTES]);
+        let input = Input { password: password.as_bytes(), salt: &salt, key: &[] };
+        let _ = memory.hash(&input, &params, &mut tag);
     }
 }
+
+/// Why a text is not a hash that we can check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasswordHashError {
+    /// It is not Argon2id of version 19 in the PHC string format.
+    NotArgon2id,
+    /// It asks for more than 128 MiB, 10 passes or 4 lanes.
+    TooCostly,
+}
+
+impl fmt::Display for PasswordHashError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PasswordHashError::NotArgon2id => {
+                "the hash is not Argon2id of version 19 in the PHC string format; let the user reset the \
+                 password"
+            }
+            PasswordHashError::TooCostly => {
+                "the hash asks for more than 128 MiB, 10 passes or 4 lanes; let the user reset the password"
+            }
+        })
+    }
+}
+
+impl std::error::Error for PasswordHashError {}
 
 /// An Argon2id hash with its parameters and salt, in the PHC string format. Its `Debug` output does
 /// not show it.
@@ -102,6 +99,40 @@ impl PasswordHash {
         PasswordHash(text)
     }
 
+    /// Reads a hash from another program: Argon2id of version 19 (0x13) in the PHC string format, as
+    /// in `$argon2id$v=19$m=19456,t=2,p=1$…$…`. Its parameters may be up to 128 MiB, 10 passes and 4
+    /// lanes.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::password::{PasswordHash, PasswordHashError};
+    ///
+    /// let text = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA\
+    ///             $AV4J2nu9+f5TKCuctloDOGlhVyRYtNG4gY8ufMDEBjs";
+    /// assert!(PasswordHash::parse(text).is_ok());
+    ///
+    /// let bcrypt = "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m";
+    /// assert_eq!(PasswordHash::parse(bcrypt), Err(PasswordHashError::NotArgon2id));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it is another kind of hash, or costs too much.
+    pub fn parse(text: &str) -> Result<Self, PasswordHashError> {
+        let hash = PasswordHash(text.to_owned());
+        let read = hash.read_unbounded().ok_or(PasswordHashError::NotArgon2id)?;
+        match read {
+            (phc, params) if phc.salt.is_some() && phc.hash.is_some() => {
+                match is_bounded(&params) {
+                    true => Ok(hash),
+                    false => Err(PasswordHashError::TooCostly),
+                }
+            }
+            _ => Err(PasswordHashError::NotArgon2id),
+        }
+    }
+
     /// Returns the text that a row stores.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -110,9 +141,13 @@ impl PasswordHash {
     /// Hashes `password` with a new salt. `None` means that Argon2 refuses the parameters.
     pub(super) fn compute(password: &Password, cost: &Cost, memory: &mut Memory) -> Option<Self> {
         let (salt, params) = (random::<SALT_BYTES>(), &cost.params);
-        let pepper = cost.pepper(params.keyid())?;
+        let key = cost.pepper(&params.key_id)?;
         let mut tag = [0; TAG_BYTES];
-        run(password, pepper, params, &salt, &mut tag, memory)?;
+        memory.hash(
+            &Input { password: password.as_bytes(), salt: &salt, key },
+            params,
+            &mut tag,
+        )?;
         Self::encode(params, &salt, &tag)
     }
 
@@ -132,37 +167,35 @@ impl PasswordHash {
         let (hash, params) = self.read()?;
         let (salt, expected) = (hash.salt?, hash.hash?);
         let mut tag = vec![0; expected.len()];
-        let pepper = cost.pepper(params.keyid())?;
-        run(password, pepper, &params, salt.as_ref(), &mut tag, memory)?;
+        let key = cost.pepper(&params.key_id)?;
+        let input = Input { password: password.as_bytes(), salt: salt.as_ref(), key };
+        memory.hash(&input, &params, &mut tag)?;
         Some((tag.ct_eq(expected.as_bytes()).into(), params))
     }
 
     /// Returns the hash and its parameters. `None` means that the text is not a hash, or asks for
     /// more than [`MAX_COST`].
     pub(crate) fn read(&self) -> Option<(phc::PasswordHash, Params)> {
+        self.read_unbounded().filter(|(_, params)| is_bounded(params))
+    }
+
+    /// Returns the hash and its parameters, however much it asks for. `None` means that the text is
+    /// not a hash of ours.
+    fn read_unbounded(&self) -> Option<(phc::PasswordHash, Params)> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
-        if hash.algorithm.as_str() != Algorithm::Argon2id.as_str()
-            || hash.version != Some(Version::V0x13.into())
-        {
+        if hash.algorithm.as_str() != argon2id::NAME || hash.version != Some(argon2id::VERSION) {
             return None;
         }
 
-        let params = Params::try_from(&hash).ok()?;
-        let (max_memory, max_passes, max_lanes) = MAX_COST;
-        if params.m_cost() > max_memory
-            || params.t_cost() > max_passes
-            || params.p_cost() > max_lanes
-        {
-            return None;
-        }
+        let params = Params::read(&hash.params)?;
         Some((hash, params))
     }
 
     fn encode(params: &Params, salt: &[u8], tag: &[u8]) -> Option<Self> {
         let hash = phc::PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(params).ok()?,
+            algorithm: Ident::new(argon2id::NAME).ok()?,
+            version: Some(argon2id::VERSION),
+            params: params.write().ok()?,
             salt: Some(Salt::new(salt).ok()?),
             hash: Some(Output::new(tag).ok()?),
         };
@@ -170,42 +203,16 @@ impl PasswordHash {
     }
 }
 
+/// Returns whether the parameters ask for at most [`MAX_COST`].
+fn is_bounded(params: &Params) -> bool {
+    let (memory, passes, lanes) = MAX_COST;
+    params.memory_kib <= memory && params.iterations <= passes && params.parallelism <= lanes
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash")
     }
-}
-
-/// Runs Argon2id in `memory`. The memory grows for a hash that costs more than usual, and shrinks
-/// afterwards: each worker keeps only what the configured cost needs.
-fn run(
-    password: &Password,
-    pepper: &[u8],
-    params: &Params,
-    salt: &[u8],
-    tag: &mut [u8],
-    memory: &mut Memory,
-) -> Option<()> {
-    memory.passed += effort(params);
-    let blocks = &mut memory.blocks;
-    let (kept, needed) = (blocks.len(), params.block_count());
-    if needed > kept {
-        blocks.resize(needed, Block::new());
-    }
-
-    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
-    let argon2 = Argon2::new_with_secret(pepper, algorithm, version, params.clone()).ok()?;
-    let done = argon2.hash_password_into_with_memory(
-        password.as_bytes(),
-        salt,
-        tag,
-        &mut blocks[..needed],
-    );
-    if needed > kept {
-        blocks.truncate(kept);
-        blocks.shrink_to_fit();
-    }
-    done.ok()
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -224,14 +231,19 @@ mod tests {
         Cost::of(&PasswordConfig { memory_kib, iterations: 1, ..Default::default() }).unwrap()
     }
 
+    /// Returns the memory of a worker.
+    fn kept(cost: &Cost) -> Memory {
+        Memory::new(&cost.params).unwrap()
+    }
+
     fn hash(password: &str, memory: u32) -> PasswordHash {
-        PasswordHash::compute(&Password::typed(password), &cost(memory), &mut Memory::default())
-            .unwrap()
+        let cost = cost(memory);
+        PasswordHash::compute(&Password::typed(password), &cost, &mut kept(&cost)).unwrap()
     }
 
     fn check(hash: &PasswordHash, password: &str) -> Option<bool> {
-        hash.check(&Password::typed(password), &cost(64), &mut Memory::default())
-            .map(|(matches, _)| matches)
+        let cost = cost(64);
+        hash.check(&Password::typed(password), &cost, &mut kept(&cost)).map(|(matches, _)| matches)
     }
 
     #[test]
@@ -273,16 +285,18 @@ mod tests {
     #[test]
     fn memory_grows_for_one_hash_only() {
         let costly = hash("x", 64);
-        let mut memory = Memory::new(&cost(8).params);
+        let mut memory = kept(&cost(8));
+        assert!(memory.reserve());
         costly.check(&Password::typed("x"), &cost(64), &mut memory).unwrap();
-        assert_eq!(memory.blocks.len(), 8);
+        assert_eq!(memory.blocks(), 8);
         assert_eq!(memory.take_passed(), 64);
     }
 
     #[test]
     fn a_pretence_takes_the_given_effort_in_the_memory_of_the_worker() {
         let (cost, password) = (cost(64), Password::typed("x"));
-        let mut memory = Memory::new(&cost.params);
+        let mut memory = kept(&cost);
+        assert!(memory.reserve());
         for effort in (0..300).chain([1_000, 4_095, 10_007]) {
             pretend(&password, effort, &cost, &mut memory);
             let passed = memory.take_passed();
@@ -290,7 +304,7 @@ mod tests {
             let short = effort.saturating_sub(passed);
             assert!(short < effort.div_ceil(64).max(1), "{effort}: {passed}");
             assert!(passed <= effort.max(8) || effort == 0 && passed == 0, "{effort}: {passed}");
-            assert_eq!(memory.blocks.len(), 64);
+            assert_eq!(memory.blocks(), 64);
         }
     }
 
@@ -358,10 +372,9 @@ mod tests {
 
     fn within_bounds(params: &Params) -> bool {
         let (max_memory, max_passes, max_lanes) = MAX_COST;
-        params.m_cost() <= max_memory
-            && params.t_cost() <= max_passes
-            && params.p_cost() <= max_lanes
-            && params.block_count() <= max_memory as usize
+        params.memory_kib <= max_memory
+            && params.iterations <= max_passes
+            && params.parallelism <= max_lanes
     }
 
     proptest! {
@@ -382,13 +395,12 @@ mod tests {
             t in 1..=2 * MAX_COST.1,
             p in 1..=2 * MAX_COST.2,
         ) {
-            let mut builder = ParamsBuilder::new();
-            let Ok(params) = builder.m_cost(m).t_cost(t).p_cost(p).build() else { return Ok(()) };
+            let Some(params) = Params::new(m, t, p) else { return Ok(()) };
             let hash = PasswordHash::dummy(&params).unwrap();
             match hash.read() {
                 Some((_, read)) => {
                     prop_assert!(within_bounds(&read), "{:?}", read);
-                    let read = (read.m_cost(), read.t_cost(), read.p_cost());
+                    let read = (read.memory_kib, read.iterations, read.parallelism);
                     prop_assert_eq!(read, (m, t, p));
                 }
                 None => prop_assert!(!within_bounds(&params)),

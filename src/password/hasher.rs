@@ -2,7 +2,7 @@
 //!
 //! Hashing is the only expensive work that a stranger can ask for. On Tokio's blocking threads,
 //! even behind a semaphore, it took 1 GiB with eight clients, because every thread has its own
-//! allocator arena. Here the memory is reserved once, and a request that cannot be served soon is
+//! allocator arena. Here each thread reuses its memory, and a request that cannot be served soon is
 //! refused at once.
 
 use std::collections::HashMap;
@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argon2::Params;
 use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout;
 
-use super::hash::{Cost, Memory, effort, pretend};
-use super::queue::{Answer, Queue};
+use super::argon2id::{self, Memory};
+use super::hash::{Cost, pretend};
+use super::queue::{Answer, Next, Queue};
 use super::{Password, PasswordHash};
 use crate::background;
 use crate::config::PasswordConfig;
@@ -28,6 +28,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The number of jobs that may wait for each worker: about as many as it hashes in that time.
 const QUEUE_PER_WORKER: usize = 64;
+
+/// How long a worker keeps its memory without a job. To fault it in again takes as long as a fifth of
+/// a hash, so a worker that is busy keeps it; a site at rest has the memory for other things.
+const IDLE: Duration = Duration::from_secs(20);
+
+const SLOW: &str = "the fast Argon2id gives wrong hashes on this processor; the slower one is used, and a log-in takes \
+    twice as long; please report the processor's name";
 
 /// How far the workers step back for the pages. At this value they still get a tenth of the time if
 /// the pages use all of it.
@@ -50,7 +57,7 @@ pub struct Hasher {
 struct Done {
     /// The number of passwords that were hashed.
     count: AtomicU64,
-    /// The effort of these hashes: see [`effort()`].
+    /// The effort of these hashes, in the unit of `Params::effort()`.
     effort: AtomicU64,
     /// The effort of a refusal, which is that of the costliest hash that was checked. After a
     /// change of the parameters there are hashes with the old ones and with the new ones, and a
@@ -62,6 +69,7 @@ type Shares = Arc<Mutex<HashMap<String, usize>>>;
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The password matches the hash.
     pub matches: bool,
@@ -100,24 +108,28 @@ impl Hasher {
     ///
     /// Returns an error if a thread cannot be started, or if Argon2 refuses the parameters.
     pub fn start(config: &PasswordConfig) -> std::io::Result<Self> {
-        let cost = Cost::of(config).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let dummy = PasswordHash::dummy(&cost.params)
-            .ok_or_else(|| std::io::Error::other("no dummy hash with these parameters"))?;
+        if !argon2id::is_fast() {
+            log::warn!("{SLOW}");
+        }
+        let refused = || std::io::Error::other("Argon2 refuses these parameters");
+        let cost = Cost::of(config).ok_or_else(refused)?;
+        let dummy = PasswordHash::dummy(&cost.params).ok_or_else(refused)?;
 
         let places = QUEUE_PER_WORKER * config.concurrent_hashes;
         let hasher = Hasher {
             queue: Arc::new(Queue::new(places)),
             dummy,
-            done: Arc::new(Done { refusal: effort(&cost.params).into(), ..Done::default() }),
+            done: Arc::new(Done { refusal: cost.params.effort().into(), ..Done::default() }),
             shares: Shares::default(),
             // One address may use half of the places, so that the rest is free for others.
             share: places / 2,
         };
         for number in 0..config.concurrent_hashes {
             let (queue, cost, done) = (hasher.queue.clone(), cost.clone(), hasher.done.clone());
+            let memory = Memory::new(&cost.params).ok_or_else(refused)?;
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || work(&queue, &cost, &done))?;
+                .spawn(move || work(&queue, &cost, &done, memory))?;
         }
         Ok(hasher)
     }
@@ -248,15 +260,27 @@ impl Drop for Place {
     }
 }
 
-fn work(queue: &Queue<Job>, cost: &Cost, done: &Done) {
+fn work(queue: &Queue<Job>, cost: &Cost, done: &Done, mut memory: Memory) {
     // If there are as many workers as cores, a page would have to wait for a hash to end: a page
     // takes microseconds, and a hash takes milliseconds. Linux has a niceness for each thread.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
 
-    let mut memory = Memory::new(&cost.params);
-    while let Some(job) = queue.pop() {
+    loop {
+        let job = match queue.pop(IDLE) {
+            Next::Job(job) => job,
+            Next::Idle => {
+                memory.release();
+                continue;
+            }
+            Next::Closed => return,
+        };
         if !job.take() {
+            continue;
+        }
+        if !memory.reserve() {
+            // The caller gets 503, since the job is dropped without an answer.
+            log::error!("no memory to hash a password in");
             continue;
         }
 
@@ -301,8 +325,8 @@ fn verify(
 ) -> Verdict {
     let (verdict, used) = match hash.check(password, cost, memory) {
         Some((matches, used)) => {
-            let is_outdated = !is_same(&used, &cost.params);
-            (Verdict { matches, is_outdated }, effort(&used))
+            let is_outdated = !used.is_same(&cost.params);
+            (Verdict { matches, is_outdated }, used.effort())
         }
         None => {
             log::error!("a stored password hash cannot be read; its account cannot log in");
@@ -314,9 +338,4 @@ fn verify(
         pretend(password, refusal - used, cost, memory);
     }
     verdict
-}
-
-fn is_same(a: &Params, b: &Params) -> bool {
-    (a.m_cost(), a.t_cost(), a.p_cost(), a.keyid())
-        == (b.m_cost(), b.t_cost(), b.p_cost(), b.keyid())
 }

@@ -24,6 +24,9 @@ const SHORTEST_OWN: usize = 8;
 /// Checks `password` against the policy. `context` is what an attacker tries first, such as the
 /// address and the site's name.
 ///
+/// The page lists the length, common passwords and the context as rules, in the order in which they
+/// are checked here.
+///
 /// Every code point counts as one character, and there are no rules of composition (ASVS 5.0,
 /// 6.2.5).
 pub fn check(

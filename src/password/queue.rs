@@ -23,6 +23,16 @@ pub struct Queue<J> {
     places: usize,
 }
 
+/// What a worker does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<J> {
+    Job(J),
+    /// Nothing came for a while.
+    Idle,
+    /// The queue is closed and empty.
+    Closed,
+}
+
 struct Inner<J> {
     jobs: VecDeque<J>,
     /// Each answer with the time at which it was found.
@@ -50,19 +60,24 @@ impl<J> Queue<J> {
         true
     }
 
-    /// Waits for the next job and returns it. `None` means that the queue is closed and empty.
-    pub fn pop(&self) -> Option<J> {
+    /// Waits for the next job. After `patience` without one it returns [`Next::Idle`].
+    pub fn pop(&self, patience: Duration) -> Next<J> {
         let mut inner = self.lock();
         loop {
             if let Some(job) = inner.jobs.pop_front() {
-                return Some(job);
+                return Next::Job(job);
             }
             // A worker without a job does not keep callers waiting.
             inner.tell();
             if inner.is_closed {
-                return None;
+                return Next::Closed;
             }
-            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait_timeout(inner, patience);
+            let (waited, over) = waited.unwrap_or_else(PoisonError::into_inner);
+            inner = waited;
+            if over.timed_out() && inner.jobs.is_empty() && !inner.is_closed {
+                return Next::Idle;
+            }
         }
     }
 
@@ -109,6 +124,7 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(10);
 
     fn answer(said: &Sender<u32>, number: u32) -> Answer {
         let said = said.clone();
@@ -123,7 +139,7 @@ mod tests {
     fn a_single_caller_gets_the_answer_at_once() {
         let (queue, (say, answers)) = (Queue::new(9), channel());
         assert!(queue.push("job"));
-        queue.pop();
+        queue.pop(LONG);
         queue.answer(answer(&say, 1), SOON);
         assert_eq!(said(&answers), [1]);
     }
@@ -135,11 +151,11 @@ mod tests {
             assert!(queue.push(number));
         }
         for number in 1..=2 {
-            assert_eq!(queue.pop(), Some(number));
+            assert_eq!(queue.pop(LONG), Next::Job(number));
             queue.answer(answer(&say, number), SOON);
             assert!(said(&answers).is_empty());
         }
-        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.pop(LONG), Next::Job(3));
         queue.answer(answer(&say, 3), SOON);
         assert_eq!(said(&answers), [1, 2, 3]);
     }
@@ -150,9 +166,9 @@ mod tests {
         for number in 1..=3 {
             assert!(queue.push(number));
         }
-        queue.pop();
+        queue.pop(LONG);
         queue.answer(answer(&say, 1), SOON);
-        queue.pop();
+        queue.pop(LONG);
         queue.answer(answer(&say, 2), TOGETHER);
         assert_eq!(said(&answers), [1, 2], "an answer waits for a job that would take as long");
     }
@@ -161,17 +177,17 @@ mod tests {
     fn a_worker_without_a_job_sends_the_answers_that_wait() {
         let (queue, (say, answers)) = (Arc::new(Queue::new(9)), channel());
         assert!(queue.push("mine") && queue.push("given up meanwhile"));
-        queue.pop();
+        queue.pop(LONG);
         queue.answer(answer(&say, 1), SOON);
         assert!(said(&answers).is_empty());
-        queue.pop();
+        queue.pop(LONG);
         let worker = thread::spawn({
             let queue = queue.clone();
-            move || queue.pop()
+            move || queue.pop(LONG)
         });
         assert_eq!(answers.recv(), Ok(1));
         queue.close();
-        assert_eq!(worker.join().unwrap(), None);
+        assert_eq!(worker.join().unwrap(), Next::Closed);
     }
 
     #[test]
@@ -180,7 +196,7 @@ mod tests {
         let worker = thread::spawn({
             let queue = queue.clone();
             move || {
-                while let Some(number) = queue.pop() {
+                while let Next::Job(number) = queue.pop(LONG) {
                     say.send(number).unwrap();
                 }
             }
@@ -199,6 +215,16 @@ mod tests {
         let queue = Queue::new(2);
         assert!(queue.push(1) && queue.push(2) && !queue.push(3));
         queue.close();
-        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(1), Some(2), None]);
+        assert_eq!([(); 3].map(|()| queue.pop(LONG)), [Next::Job(1), Next::Job(2), Next::Closed]);
+    }
+
+    #[test]
+    fn a_worker_hears_that_nothing_came_for_a_while() {
+        let queue = Queue::new(1);
+        assert_eq!(queue.pop(Duration::ZERO), Next::Idle);
+        assert!(queue.push(1));
+        assert_eq!([(); 2].map(|()| queue.pop(Duration::ZERO)), [Next::Job(1), Next::Idle]);
+        queue.close();
+        assert_eq!(queue.pop(Duration::ZERO), Next::Closed);
     }
 }

@@ -2,7 +2,6 @@
 //! nothing.
 
 use serde::Serialize;
-use zxcvbn::Score;
 use zxcvbn::feedback::Feedback;
 
 use super::{NewPassword, PasswordError};
@@ -12,13 +11,23 @@ use crate::config::PasswordConfig;
 /// the rest of a longer password makes it no easier to guess.
 const LOOKED_AT: usize = 24;
 
+/// The number of guesses below which a password is weak, fair and good. With a stolen hash, an
+/// attacker makes about ten thousand guesses in a second: these take hours, days and years.
+const WEAK: u64 = 100_000_000;
+const FAIR: u64 = 10_000_000_000;
+const GOOD: u64 = 1_000_000_000_000;
+
 /// An estimate for the page.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Strength {
-    /// From 0, which is guessed at once, to 4.
+    /// From 1, which is guessed within hours, to 4. It is 0 if the policy refuses the password.
     pub score: u8,
     /// The score in words, with advice.
     pub text: String,
+    /// The code of the reason if the policy refuses the password. The policy stops at the first
+    /// reason.
+    pub code: Option<&'static str>,
 }
 
 impl Strength {
@@ -26,27 +35,33 @@ impl Strength {
     /// and the text is the reason.
     pub fn of(text: &str, policy: &PasswordConfig, context: &[&str]) -> Self {
         match NewPassword::parse(text, policy, context) {
-            Err(PasswordError::Empty) => Strength { score: 0, text: String::new() },
-            Err(error) => Strength { score: 0, text: error.to_string() },
+            Err(error) => Strength::refused(error),
             Ok(_) => Strength::estimate(text, context),
         }
+    }
+
+    fn refused(error: PasswordError) -> Self {
+        let text = match error {
+            // Nobody is told to type before they do, nor in the middle of it.
+            PasswordError::Empty => String::new(),
+            PasswordError::TooShort(_) => "Too short.".to_owned(),
+            _ => error.to_string(),
+        };
+        Strength { score: 0, text, code: Some(error.code()) }
     }
 
     fn estimate(text: &str, context: &[&str]) -> Self {
         let looked_at: String = text.chars().take(LOOKED_AT).collect();
         let entropy = zxcvbn::zxcvbn(&looked_at, context);
-        let (score, word) = match entropy.score() {
-            Score::Zero | Score::One => (1, "Weak."),
-            Score::Two => (2, "Fair."),
-            Score::Three => (3, "Good."),
-            _ => (4, "Strong."),
+        let warning = entropy.feedback().and_then(Feedback::warning);
+        let advice = warning.map_or_else(|| "Add another word.".to_owned(), |it| it.to_string());
+        let (score, text) = match entropy.guesses() {
+            ..WEAK => (1, format!("Weak. {advice}")),
+            WEAK..FAIR => (2, format!("Fair. {advice}")),
+            FAIR..GOOD => (3, "Good.".to_owned()),
+            GOOD.. => (4, "Strong.".to_owned()),
         };
-
-        let advice = entropy.feedback().and_then(Feedback::warning).filter(|_| score < 3);
-        match advice {
-            Some(advice) => Strength { score, text: format!("{word} {advice}") },
-            None => Strength { score, text: word.into() },
-        }
+        Strength { score, text, code: None }
     }
 }
 
@@ -64,8 +79,18 @@ mod tests {
         assert_eq!(score("short"), 0);
         assert_eq!(score("password1234"), 0);
         assert_eq!(score("ada.lovelace"), 0);
-        assert!(score("aaaaaaaaaaaaab") <= 2);
-        assert_eq!(score("correct horse battery staple"), 4);
+        assert_eq!(score("aaaaaaaaaaaaab"), 1);
+        assert_eq!(score("correct horse"), 2);
+        assert_eq!(score("I love my dog"), 3);
+        assert_eq!(score("correct horse battery"), 4);
+    }
+
+    #[test]
+    fn a_password_that_is_not_good_comes_with_advice() {
+        let text = |text| Strength::of(text, &PasswordConfig::default(), &[]).text;
+        assert_eq!(text("correct horse"), "Fair. Add another word.");
+        assert_eq!(text("aaaaaaaaaaaaab"), "Weak. Sequences like abc or 6543 are easy to guess.");
+        assert_eq!(text("correct horse battery"), "Strong.");
     }
 
     #[test]

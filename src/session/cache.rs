@@ -1,8 +1,13 @@
 //! A cache of sessions, so that a page queries the database only if its session has changed.
 //!
-//! An entry is used as long as the database reports no change of it (`Pool::version()`). So a
+//! An entry is used as long as the database reports no change of it (`Pool::known()`). So a
 //! session that has ended here is dead at once. If a report fails for any reason, no entry is used
 //! for longer than [`LONGEST`].
+//!
+//! The cache is bounded by the memory that its entries take. When it is full, the entries that are
+//! used least are dropped, and their sessions are looked up again.
+
+mod size;
 
 use std::sync::Arc;
 
@@ -14,9 +19,7 @@ use super::value::State;
 use crate::clock::Timestamp;
 use crate::token::TokenId;
 use crate::user::User;
-
-/// The largest size of all entries, in bytes: about 20,000 sessions with little state.
-const CAPACITY: u64 = 16 * 1024 * 1024;
+use size::{allocated, of_state, shared};
 
 /// The longest time that an entry is used if no change is reported, in seconds. This bound should
 /// never matter. Without it, a change that the database does not report would stay unseen as long
@@ -27,8 +30,14 @@ const LONGEST: Timestamp = 60;
 /// each time.
 const LARGEST_STATE: usize = 8 * 1024;
 
-/// The size of an entry without its state, in bytes: the row, the user and the cache's own data.
-const OVERHEAD: u64 = 768;
+const MIB: u64 = 1024 * 1024;
+
+/// What most entries take, in bytes. A wrong guess costs nothing but a little speed.
+const USUAL_SIZE: u64 = 384;
+
+/// The memory that the cache itself takes for an entry, in bytes: 56 for the id and the links, and
+/// up to 12 in its table. It also remembers half as many ids that it has dropped.
+const PLACE: usize = 3 * (56 + 12) / 2;
 
 /// A session as it was read from the database.
 #[derive(Clone)]
@@ -40,28 +49,46 @@ pub struct Loaded {
     pub length: usize,
 }
 
-/// The cache of the sessions that were used last.
-pub struct Cache(QuickCache<TokenId, Arc<Entry>, ByLength>);
+/// The cache of the sessions that were used last. All entries together take at most as many bytes as
+/// it was made for.
+pub struct Cache(QuickCache<TokenId, Arc<Entry>, BySize>);
 
+/// A session in the form that takes the least memory. Its id is the key.
 struct Entry {
     version: u64,
     read_at: Timestamp,
-    loaded: Loaded,
+    /// `None` if it is the id.
+    family: Option<Box<TokenId>>,
+    user_id: Option<i64>,
+    created_at: Timestamp,
+    last_seen_at: Timestamp,
+    expires_at: Timestamp,
+    authenticated_at: Option<Timestamp>,
+    user: Option<Arc<User>>,
+    /// `None` if the state is empty.
+    state: Option<Arc<State>>,
+    /// At most [`LARGEST_STATE`].
+    length: u16,
+    /// The memory that the entry takes, in bytes.
+    size: u32,
+    remember: bool,
 }
 
 #[derive(Clone)]
-struct ByLength;
+struct BySize;
 
-impl Weighter<TokenId, Arc<Entry>> for ByLength {
+impl Weighter<TokenId, Arc<Entry>> for BySize {
     fn weight(&self, _: &TokenId, entry: &Arc<Entry>) -> u64 {
-        OVERHEAD + 16 * entry.loaded.length as u64
+        entry.size.into()
     }
 }
 
 impl Cache {
-    pub fn new() -> Self {
-        let sessions = (CAPACITY / OVERHEAD) as usize;
-        Cache(QuickCache::with_weighter(sessions, CAPACITY, ByLength))
+    /// Creates a cache whose entries take at most `mebibytes`.
+    pub fn new(mebibytes: u64) -> Self {
+        let capacity = mebibytes * MIB;
+        let sessions = (capacity / USUAL_SIZE) as usize;
+        Cache(QuickCache::with_weighter(sessions, capacity, BySize))
     }
 
     /// Returns the session `id` if its entry has this `version`, is younger than [`LONGEST`] and
@@ -69,8 +96,8 @@ impl Cache {
     pub fn get(&self, id: TokenId, version: u64, now: Timestamp) -> Option<Loaded> {
         let entry = self.0.get(&id)?;
         let is_fresh = (0..LONGEST).contains(&(now - entry.read_at));
-        let is_good = entry.version == version && entry.loaded.record.expires_at > now;
-        (is_fresh && is_good).then(|| entry.loaded.clone())
+        let is_good = entry.version == version && entry.expires_at > now;
+        (is_fresh && is_good).then(|| entry.loaded(id))
     }
 
     /// Stores the session `id`. The caller has read `version` and `read_at` before the row, so the
@@ -78,7 +105,7 @@ impl Cache {
     /// not stored.
     pub fn put(&self, id: TokenId, version: u64, read_at: Timestamp, loaded: Loaded) {
         if loaded.length <= LARGEST_STATE {
-            self.0.insert(id, Arc::new(Entry { version, read_at, loaded }));
+            self.0.insert(id, Arc::new(Entry::new(version, read_at, loaded)));
         }
     }
 
@@ -87,18 +114,77 @@ impl Cache {
         self.0.remove(&id);
     }
 
+    /// Moves the times in the entry of the session `id`. Its version stays, because a touch changes
+    /// nobody's version (`store::touch()`).
+    pub fn touch(&self, id: TokenId, last_seen_at: Timestamp, expires_at: Timestamp) {
+        let Some(entry) = self.0.get(&id) else { return };
+        let mut loaded = entry.loaded(id);
+        (loaded.record.last_seen_at, loaded.record.expires_at) = (last_seen_at, expires_at);
+        self.put(id, entry.version, entry.read_at, loaded);
+    }
+
     /// Applies `change` to the entry, and raises its version by one. The caller knows that this
     /// change is the only one since the session had this `version`.
     pub fn update(&self, id: TokenId, version: u64, change: impl FnOnce(&mut Loaded)) {
         match self.0.get(&id) {
             Some(entry) if entry.version == version => {
-                let mut loaded = entry.loaded.clone();
+                let mut loaded = entry.loaded(id);
                 change(&mut loaded);
                 self.put(id, version + 1, entry.read_at, loaded);
             }
             // An entry with another version is not used any more.
             _ => {}
         }
+    }
+}
+
+impl Entry {
+    fn new(version: u64, read_at: Timestamp, loaded: Loaded) -> Self {
+        let Loaded { record, user, state, length } = loaded;
+        let mut entry = Entry {
+            version,
+            read_at,
+            family: (record.family != record.id).then(|| Box::new(record.family)),
+            user_id: record.user_id,
+            created_at: record.created_at,
+            last_seen_at: record.last_seen_at,
+            expires_at: record.expires_at,
+            authenticated_at: record.authenticated_at,
+            user,
+            state: (!state.is_empty()).then_some(state),
+            length: length.try_into().unwrap_or(u16::MAX),
+            size: 0,
+            remember: record.remember,
+        };
+        entry.size = entry.measure().try_into().unwrap_or(u32::MAX);
+        entry
+    }
+
+    /// Returns the memory that the entry takes, in bytes.
+    fn measure(&self) -> usize {
+        let family = self.family.as_ref().map_or(0, |_| allocated(size_of::<TokenId>()));
+        let user = self.user.as_ref().map_or(0, |user| {
+            shared::<User>() + allocated(user.email.len()) + allocated(user.roles.as_stored().len())
+        });
+        let state = self.state.as_ref().map_or(0, |state| shared::<State>() + of_state(state));
+        PLACE + shared::<Entry>() + family + user + state
+    }
+
+    /// Returns the session as it was stored, under its `id`.
+    fn loaded(&self, id: TokenId) -> Loaded {
+        let record = Record {
+            id,
+            family: self.family.as_ref().map_or(id, |family| **family),
+            user_id: self.user_id,
+            remember: self.remember,
+            created_at: self.created_at,
+            last_seen_at: self.last_seen_at,
+            expires_at: self.expires_at,
+            authenticated_at: self.authenticated_at,
+        };
+        // All requests together would wait for the counter of one shared empty state.
+        let state = self.state.clone().unwrap_or_default();
+        Loaded { record, user: self.user.clone(), state, length: self.length.into() }
     }
 }
 
@@ -112,11 +198,11 @@ impl std::fmt::Debug for Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SessionConfig;
     use crate::token::Token;
+    use crate::user::{Email, Roles};
 
-    #[test]
-    fn a_cached_session_is_read_again_after_a_minute() {
-        let (cache, id) = (Cache::new(), Token::generate().id());
+    fn loaded(id: TokenId, text: &str) -> Loaded {
         let record = Record {
             id,
             family: id,
@@ -127,7 +213,19 @@ mod tests {
             expires_at: 9_000,
             authenticated_at: None,
         };
-        cache.put(id, 1, 1_000, Loaded { record, user: None, state: Arc::default(), length: 2 });
+        let state = Arc::new(serde_json::from_str(text).unwrap());
+        Loaded { record, user: None, state, length: text.len() }
+    }
+
+    fn ada(email: &str) -> Option<Arc<User>> {
+        let (email, roles) = (Email::from_stored(email.to_owned()), Roles::default());
+        Some(Arc::new(User { id: 1, email, created_at: 0, verified_at: None, roles }))
+    }
+
+    #[test]
+    fn a_cached_session_is_read_again_after_a_minute() {
+        let (cache, id) = (Cache::new(1), Token::generate().id());
+        cache.put(id, 1, 1_000, loaded(id, "{}"));
         assert!(cache.get(id, 1, 1_059).is_some());
         // A write does not make the entry newer, because it does not read the user.
         cache.update(id, 1, |_| ());
@@ -135,5 +233,64 @@ mod tests {
         assert!(cache.get(id, 2, 1_060).is_none());
         // The entry is not used either if the clock was set back.
         assert!(cache.get(id, 2, 999).is_none());
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_stored() {
+        let (id, family) = (Token::generate().id(), Token::generate().id());
+        for (family, text) in [(id, "{}"), (family, r#"{"views":3}"#)] {
+            let (cache, mut stored) = (Cache::new(1), loaded(id, text));
+            stored.user = ada("ada@example.org");
+            stored.record = Record {
+                family,
+                user_id: Some(1),
+                remember: true,
+                last_seen_at: 2_000,
+                authenticated_at: Some(1_500),
+                ..stored.record
+            };
+            cache.put(id, 1, 2_000, stored.clone());
+            let found = cache.get(id, 1, 2_000).unwrap();
+            assert_eq!(format!("{:?}", found.record), format!("{:?}", stored.record));
+            assert!(found.record.family == family);
+            assert_eq!((found.user, &*found.state), (stored.user, &*stored.state));
+            assert_eq!(found.length, stored.length);
+        }
+    }
+
+    #[test]
+    fn an_empty_session_takes_less_than_768_bytes() {
+        let id = Token::generate().id();
+        let mut empty = loaded(id, "{}");
+        empty.user = ada(&format!("{}@example.org", "a".repeat(200)));
+        empty.record.family = Token::generate().id();
+        let size = Entry::new(1, 1_000, empty).size;
+        assert!(size < 768, "{size}");
+    }
+
+    #[test]
+    fn kept_sessions_take_no_more_than_the_bound_whatever_their_state() {
+        let cache = Cache::new(2);
+        for length in (0..3_000).map(|number: usize| number * 7919 % 9_000) {
+            let id = Token::generate().id();
+            let text = match length % 3 {
+                0 => "{}".to_owned(),
+                1 => format!(r#"{{"text":"{}"}}"#, "x".repeat(length)),
+                _ => format!(r#"{{"list":[{}0],"more":{{"one":1}}}}"#, "0,".repeat(length / 2)),
+            };
+            cache.put(id, 1, 1_000, loaded(id, &text));
+            assert!(cache.0.weight() <= 2 * MIB);
+        }
+        assert!(cache.0.weight() > MIB);
+    }
+
+    #[test]
+    fn the_default_bound_has_room_for_200_000_plain_sessions() {
+        let id = Token::generate().id();
+        let mut plain = loaded(id, "{}");
+        plain.user = ada("ada.with.a.long.name@example.org");
+        let size = u64::from(Entry::new(1, 1_000, plain).size);
+        let bound = SessionConfig::default().cache_size * MIB;
+        assert!(200_000 * size < bound, "{size} bytes each");
     }
 }

@@ -9,6 +9,7 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::attached::attached;
 use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookie, SealedCookies};
+use crate::error::Error;
 
 /// The longest time that a message waits. The next page is usually requested at once, and an old
 /// message would confuse.
@@ -92,7 +93,7 @@ impl<'r> Flash<'r> {
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Flash<'r> {
-    type Error = std::convert::Infallible;
+    type Error = &'r Error;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         Outcome::Success(Flash::of(request))

@@ -2,19 +2,21 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipnet::IpNet;
 use rocket::http::Status;
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
-use rocket::tokio::{self, time::timeout};
+use rocket::tokio;
 use rocket::{Ignite, Orbit, Rocket, Sentinel};
 
 use super::cache::{Cache, Loaded};
 use super::clocks::Clocks;
 use super::group::{Group, Means};
-use super::store::{self, Found, Record, Touch};
+use super::lookup::Lookups;
+use super::seen::Seen;
+use super::store::{Found, Record, Touch};
 use super::value::{self, State};
 use crate::attached::attached;
 use crate::client::Client;
@@ -23,13 +25,10 @@ use crate::config::Config;
 use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
 use crate::db::{Db, Pool};
 use crate::error::Error;
+use crate::kept::Kept;
 use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
 use crate::user::User;
-
-/// The longest time that a page waits until its last-seen time is written. A locked file must not
-/// make reading slow. After this time the page continues, and the write runs on in the background.
-const TOUCH_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The settings and the parts that the session of each request needs. They are in managed state.
 #[derive(Debug)]
@@ -38,13 +37,18 @@ pub struct Sessions {
     pub(super) cookies: SealedCookies,
     pub(super) clocks: Clocks,
     pub(super) trusted_proxies: Vec<IpNet>,
+    #[cfg(feature = "pages")]
     pub(super) keep_state: bool,
+    #[cfg(feature = "pages")]
     pub(super) visitor_keys: Vec<String>,
     pub(super) state_limit: usize,
     pub(super) visitor_limit: i64,
+    #[cfg(feature = "pages")]
     pub(super) account_limit: i64,
     pub(super) cache: Option<Arc<Cache>>,
+    pub(super) lookups: Arc<Lookups>,
     pub(super) group: Arc<Group>,
+    pub(super) seen: Arc<Seen>,
 }
 
 impl Sessions {
@@ -54,19 +58,30 @@ impl Sessions {
         &self.cookie_name
     }
 
+    /// Waits until no last-seen time is left to be written.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn settle(&self) {
+        self.seen.settle().await;
+    }
+
     pub(crate) fn new(config: &Config, cookies: SealedCookies) -> Self {
         Sessions {
             cookie_name: config.session.cookie_name(config.debug).to_owned(),
             cookies,
             clocks: Clocks::new(&config.session),
             trusted_proxies: config.site.trusted_proxies.clone(),
+            #[cfg(feature = "pages")]
             keep_state: config.session.keep_state,
+            #[cfg(feature = "pages")]
             visitor_keys: config.session.visitor_keys.clone(),
             state_limit: config.session.state_limit,
             visitor_limit: config.session.visitor_limit,
+            #[cfg(feature = "pages")]
             account_limit: config.session.account_limit,
-            cache: config.session.cache.then(|| Arc::new(Cache::new())),
+            cache: config.session.cache.then(|| Arc::new(Cache::new(config.session.cache_size))),
+            lookups: Arc::default(),
             group: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -129,7 +144,11 @@ pub struct Session {
     pub(super) current: Mutex<Option<Current>>,
     /// Held during a write.
     pub(super) writing: tokio::sync::Mutex<()>,
-    pub(super) user: Option<Arc<User>>,
+    /// The user as the session was read with them.
+    pub(super) first_user: Option<Arc<User>>,
+    /// The users after that in this request: the last one is logged in. `None` is nobody. Most requests
+    /// add nobody, and the list then takes no memory of its own.
+    pub(super) later_users: Kept<Option<Arc<User>>>,
     /// The id of the first token that was sealed here and has no session any more.
     pub(super) dead: Option<TokenId>,
 }
@@ -143,13 +162,20 @@ pub struct Current {
 }
 
 impl Session {
-    /// Returns the user who was logged in when the request came. `None` means that nobody was.
+    /// Returns the user who is logged in, as the session was read with them. After a log-in or a
+    /// log-out in this request it is the one who is logged in since. `None` means that nobody is.
     pub fn user(&self) -> Option<&User> {
-        self.user.as_deref()
+        self.logged_in().map(Arc::as_ref)
+    }
+
+    /// Returns the user of [`user()`](Self::user()), to be shared.
+    pub(super) fn logged_in(&self) -> Option<&Arc<User>> {
+        self.later_users.last().unwrap_or(&self.first_user).as_ref()
     }
 
     /// Returns the id of the session that the browser's cookie names, if that session has ended or
     /// has another token now.
+    #[cfg(feature = "pages")]
     pub(crate) fn dead_id(&self) -> Option<TokenId> {
         self.dead
     }
@@ -181,13 +207,15 @@ impl Session {
             client,
             current: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
-            user: None,
+            first_user: None,
+            later_users: Kept::default(),
             dead: None,
         };
 
         let mut found = None;
         for (opened, token) in opened {
             let Some(row) = session.row(token.id()).await? else {
+                metrics::count(SessionEvent::Refused);
                 session.dead = session.dead.or(Some(token.id()));
                 continue;
             };
@@ -200,14 +228,18 @@ impl Session {
             }
         }
         match found {
-            Some((opened, token, Row::Loaded(loaded))) => {
-                Ok(session.opened(opened, token, loaded).await)
-            }
+            Some((opened, token, Row::Loaded(loaded))) => Ok(session.opened(opened, token, loaded)),
             Some((_, token, Row::Unreadable(record))) => {
                 Box::pin(session.drop_unreadable(token, record)).await
             }
             None => Ok(session),
         }
+    }
+
+    /// Returns whether the session `id` exists. It asks the database only if the session may have
+    /// changed since it was read.
+    pub(super) async fn exists(&self, id: TokenId) -> Result<bool, Error> {
+        Ok(self.row(id).await?.is_some())
     }
 
     /// Returns the row of the session `id`, from the cache or from the database.
@@ -216,15 +248,14 @@ impl Session {
         // The version is read before the row, so that a change in between makes the cached copy
         // invalid.
         let cache = self.sessions.cache.as_ref();
-        let cache = cache.and_then(|cache| Some((cache, self.db.version(id)?)));
+        let cache = cache.and_then(|cache| Some((cache, self.db.known(id)?)));
         if let Some(loaded) = cache.and_then(|(cache, version)| cache.get(id, version, now)) {
             return Ok(Some(Row::Loaded(loaded)));
         }
 
-        // The futures are in boxes, here and below. Without them the memory for the statements
-        // would be moved with every request.
+        // The future is in a box, here and elsewhere. Without it the memory for the statement would
+        // be moved with every request.
         let Some(Found { record, user, data }) = Box::pin(self.find(id, now)).await? else {
-            metrics::count(SessionEvent::Refused);
             return Ok(None);
         };
         let Some(state) = value::parse(&data) else { return Ok(Some(Row::Unreadable(record))) };
@@ -238,7 +269,7 @@ impl Session {
 
     /// Completes the session with the row `loaded`. It moves the idle clock and renews the cookie
     /// if either is due.
-    async fn opened(mut self, opened: Opened, token: Token, loaded: Loaded) -> Session {
+    fn opened(mut self, opened: Opened, token: Token, loaded: Loaded) -> Session {
         let now = self.clock.now();
         let mut current = Current::new(token, loaded.record, loaded.state);
         let mut renew = opened.is_outdated;
@@ -246,7 +277,9 @@ impl Session {
         if self.sessions.clocks.is_touch_due(record.last_seen_at, now, record.remember) {
             let expires_at = self.sessions.clocks.expiry(record.created_at, now, record.remember);
             let touch = Touch { read: record.clone(), now, expires_at };
-            if Box::pin(self.touched(touch)).await {
+            // The page does not wait until it is written. If that fails, or a crash loses it, the
+            // cookie lives longer than the session, and the row decides.
+            if self.sessions.seen.note(&self.means(), touch) {
                 (record.last_seen_at, record.expires_at) = (now, expires_at);
                 renew |= record.remember;
             }
@@ -258,22 +291,8 @@ impl Session {
         }
 
         self.current = Mutex::new(Some(current));
-        self.user = loaded.user;
+        self.first_user = loaded.user;
         self
-    }
-
-    /// Writes the last-seen time. It returns `true` if the time is written or will be written soon.
-    /// On a slow disk the cookie would otherwise never be renewed.
-    async fn touched(&self, touch: Touch) -> bool {
-        let means = self.means();
-        match timeout(TOUCH_PATIENCE, self.sessions.group.touch(&means, touch)).await {
-            Ok(Ok(touched)) => touched,
-            Ok(Err(error)) => {
-                log::warn!("a session's last-seen time was not written: {error}");
-                false
-            }
-            Err(_) => true,
-        }
     }
 
     /// Returns the handles that a write needs.
@@ -284,7 +303,7 @@ impl Session {
 
     async fn find(&self, id: TokenId, now: Timestamp) -> Result<Option<Found>, Error> {
         let start = Instant::now();
-        let found = store::find(&mut self.db.read().await?, id, now).await?;
+        let found = self.sessions.lookups.find(&self.db, id, now).await?;
         metrics::looked_up(start);
         Ok(found)
     }

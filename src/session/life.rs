@@ -4,26 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::http::Cookie;
-use rocket::tokio::sync::MutexGuard;
+use rocket::tokio;
 use sha2::{Digest, Sha256};
 
 use super::guard::{Current, Session, Sessions};
 use super::store::{self, Record};
 use super::value::{self, State};
-use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::db::Transaction;
 use crate::error::Error;
 use crate::metrics::{self, SessionEvent};
 use crate::token::{Token, TokenId};
+use crate::user::User;
+
+/// How often an open response looks whether its session has ended.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A session whose row is inserted or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
 pub(crate) struct Started {
-    current: Current,
-    event: SessionEvent,
+    pub(super) current: Current,
+    pub(super) event: SessionEvent,
     /// The number of the account's other sessions that this one ends.
-    ended: u64,
+    pub(super) ended: u64,
+    /// The user who is logged in from then on.
+    pub(super) user: Option<Arc<User>>,
 }
 
 impl Session {
@@ -96,37 +101,8 @@ impl Session {
             return Err(value::ended());
         }
         current.token = Arc::new(token);
-        Ok(Started { current, event: SessionEvent::Regenerated, ended: 0 })
-    }
-
-    /// Checks that the session is the user `user_id`'s, and has not been ended since the request
-    /// began. The caller is about to act in their name, in `tx`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error with [`is_ended()`](Error::is_ended()) if the session has ended, is another
-    /// user's, or there is none, and another error if the database fails.
-    pub(crate) async fn confirm(&self, tx: &mut Transaction, user_id: i64) -> Result<(), Error> {
-        let record = self.current().as_ref().map(|current| current.record.clone());
-        let Some(record) = record.filter(|record| record.user_id == Some(user_id)) else {
-            return Err(value::ended());
-        };
-        match store::find_state(tx, record.id, self.clock.now()).await? {
-            Some(_) => Ok(()),
-            None => Err(value::ended()),
-        }
-    }
-
-    /// Returns whether the user has given the password at most `within` ago.
-    pub(crate) fn is_recent(&self, within: Duration) -> bool {
-        let authenticated_at =
-            self.current().as_ref().and_then(|current| current.record.authenticated_at);
-        authenticated_at.is_some_and(|at| self.clock.now() - at <= within.as_secs() as Timestamp)
-    }
-
-    /// Returns the client that sent the request.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+        let user = self.logged_in().cloned();
+        Ok(Started { current, event: SessionEvent::Regenerated, ended: 0, user })
     }
 
     /// Ends the session. It deletes the row first and then the cookie. Without a session it only
@@ -169,6 +145,60 @@ impl Session {
             current.state = Arc::new(state);
         }
         Ok(())
+    }
+
+    /// Waits until the session has ended: by a log-out on any device, with its account, or because it
+    /// has expired. Without a session it waits until it is dropped.
+    ///
+    /// A response that stays open, such as a stream of events or a `WebSocket`, would otherwise go on
+    /// after the log-out, because the guards are asked only once, at its beginning. It notices the end
+    /// within about a second, and a new call looks at once. It also returns if the session has a new
+    /// token, from [`regenerate()`](Session::regenerate()) or a log-in: the browser comes again with its
+    /// new cookie then.
+    ///
+    /// An open response does not count as a use of the session. For that, call
+    /// [`touch()`](Session::touch()). If the database does not answer, it waits on.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// # use std::time::Duration;
+    /// use rocket::get;
+    /// use rocket::response::stream::{Event, EventStream};
+    /// use rocket::tokio::{select, time::interval};
+    /// use rocket_login::Session;
+    ///
+    /// /// Ends when the user logs out.
+    /// #[get("/ticks")]
+    /// fn ticks<'r>(session: &'r Session) -> EventStream![Event + 'r] {
+    ///     EventStream! {
+    ///         let mut ticks = interval(Duration::from_secs(10));
+    ///         loop {
+    ///             select! {
+    ///                 () = session.ended() => break,
+    ///                 _ = ticks.tick() => yield Event::data("tick"),
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub async fn ended(&self) {
+        let mut is_outage = false;
+        loop {
+            let Some(id) = self.current_id() else { return std::future::pending().await };
+            match self.exists(id).await {
+                // This request may have given the session another token meanwhile.
+                Ok(false) if self.current_id() == Some(id) => return,
+                Ok(_) => is_outage = false,
+                // An outage is one line for each response, and not one for each second of it.
+                Err(_) if is_outage => {}
+                Err(error) => {
+                    log::warn!("an open response waits for the database: {error}");
+                    is_outage = true;
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Starts the idle clock again. A request does so by itself, at most once a minute. Without a
@@ -232,99 +262,10 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a session for the user `user_id`. It replaces the present session, of any user or
-    /// none.
-    ///
-    /// The session always has a new token and a new row, and the old row is deleted in the same
-    /// transaction. So a token that somebody planted or saw before the log-in is worth nothing
-    /// after it (session fixation; ASVS 5.0, 7.2.4). The state of a visitor or of this user is kept
-    /// if `session.keep_state` is set. From the state of another user only the visitor's own keys
-    /// are kept.
-    ///
-    /// If the user then has more sessions than `session.account_limit`, those that were not used
-    /// for the longest time end. The caller has locked the user, so that each of two log-ins at
-    /// once counts the session of the other.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the database fails, or if the head of the response was already sent.
-    pub(crate) async fn start(
-        &self,
-        tx: &mut Transaction,
-        user_id: i64,
-        remember: bool,
-    ) -> Result<Started, Error> {
-        let state = self.end(tx, Some(user_id)).await?;
-        let (now, others) = (self.clock.now(), self.sessions.account_limit - 1);
-        let ended = store::end_oldest(tx, user_id, others, now).await?;
-        let started = self.insert(tx, Some(user_id), remember, state).await?;
-        Ok(Started { ended, ..started })
-    }
-
-    /// Ends the session. If its state has keys that belong to the visitor, it starts a visitor's
-    /// session with them.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the database fails, and the session then continues. It returns an error
-    /// as well if a visitor's session is to start and the head of the response was already sent.
-    pub(crate) async fn log_out(&self) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
-        if self.current_id().is_none() {
-            self.forget();
-            return Ok(());
-        }
-
-        let mut tx = self.db.write_soon().await?;
-        let state = self.end(&mut tx, None).await?;
-        if state.is_empty() {
-            tx.commit().await?;
-            self.forget();
-        } else {
-            let started = self.insert(&mut tx, None, false, state).await?;
-            self.commit(tx, started).await?;
-        }
-
-        metrics::count(SessionEvent::Ended);
-        Ok(())
-    }
-
-    /// Deletes the present row, and returns the part of its state that a session of `user_id` may
-    /// keep.
-    async fn end(&self, tx: &mut Transaction, user_id: Option<i64>) -> Result<State, Error> {
-        let Some((record, loaded)) =
-            self.current().as_ref().map(|current| (current.record.clone(), current.state.clone()))
-        else {
-            return Ok(State::new());
-        };
-
-        let owner = record.user_id;
-        let data = store::find_state(tx, record.id, self.clock.now()).await?;
-        let mut state = match data.as_deref().and_then(value::parse) {
-            Some(state) => state,
-            // Of two log-ins at once, for example after a double click, the first one deletes the
-            // visitor's row. The second one must not lose the basket.
-            None if owner.is_none() => State::clone(&loaded),
-            None => State::new(),
-        };
-        store::delete(tx, record.family).await?;
-
-        let is_same = user_id.is_some() && (owner.is_none() || owner == user_id);
-        if !(is_same && self.sessions.keep_state) {
-            state.retain(|key, _| self.sessions.visitor_keys.contains(key));
-        }
-
-        // Neither a log-in nor a log-out may fail because of the size of the kept state.
-        if value::serialize(&state)?.len() > self.sessions.state_limit {
-            state.clear();
-        }
-        Ok(state)
-    }
-
     pub(super) async fn insert(
         &self,
         tx: &mut Transaction,
-        user_id: Option<i64>,
+        user: Option<&User>,
         remember: bool,
         state: State,
     ) -> Result<Started, Error> {
@@ -333,18 +274,19 @@ impl Session {
         let record = Record {
             id: token.id(),
             family: token.id(),
-            user_id,
+            user_id: user.map(|user| user.id),
             remember,
             created_at: now,
             last_seen_at: now,
             expires_at: self.sessions.clocks.expiry(now, now, remember),
-            authenticated_at: user_id.map(|_| now),
+            authenticated_at: user.map(|_| now),
         };
 
         store::insert(tx, &record, &value::serialize(&state)?, &self.client).await?;
         let current =
             Current { token: Arc::new(token), record, state: Arc::new(state), is_new: true };
-        Ok(Started { current, event: SessionEvent::Created, ended: 0 })
+        let user = user.cloned().map(Arc::new);
+        Ok(Started { current, event: SessionEvent::Created, ended: 0, user })
     }
 
     /// Commits `tx`, and then sends the cookie of the session that was started or renamed in it. So
@@ -356,13 +298,14 @@ impl Session {
     pub(crate) async fn commit(
         &self,
         tx: Transaction,
-        Started { current, event, ended }: Started,
+        Started { current, event, ended, user }: Started,
     ) -> Result<(), Error> {
         tx.commit().await?;
         metrics::count(event);
         metrics::ended(ended);
         self.send_cookie(&current);
         *self.current() = Some(current);
+        self.set_user(user);
         Ok(())
     }
 
@@ -370,21 +313,8 @@ impl Session {
         self.current().as_ref().map(|current| current.record.id)
     }
 
-    /// Returns the id of the user who is logged in now. [`user()`](Session::user()) is the one who
-    /// was when the request came.
-    pub(crate) fn user_id(&self) -> Option<i64> {
-        self.current().as_ref().and_then(|current| current.record.user_id)
-    }
-
     pub(crate) fn family(&self) -> Option<TokenId> {
         self.current().as_ref().map(|current| current.record.family)
-    }
-
-    /// Locks the session for a write. The lock is held from before the write connection is
-    /// requested until after the commit, so that two writes of one request do not make two
-    /// sessions.
-    pub(crate) async fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().await
     }
 
     /// Checks that a cookie can still be sent. It is part of the response's head. If the body of a
@@ -409,9 +339,17 @@ impl Session {
         cookies.seal(cookie_name, &current.token.to_text(), max_age)
     }
 
+    /// Notes who is logged in from now on. References to the one before stay good.
+    fn set_user(&self, user: Option<Arc<User>>) {
+        if self.user() != user.as_deref() {
+            self.later_users.add(user);
+        }
+    }
+
     /// Makes the browser delete the cookie of the session, which has ended.
     pub(crate) fn forget(&self) {
         *self.current() = None;
+        self.set_user(None);
         self.pending.set(self.sessions.cookies.removal(&self.sessions.cookie_name));
     }
 }

@@ -19,7 +19,8 @@ use crate::token::TokenId;
 pub fn fairing() -> AdHoc {
     AdHoc::on_response("Session", |request, response| {
         Box::pin(async move {
-            let (mut cookies, renewal) = PendingCookies::of(request).send(response.status());
+            let pending = PendingCookies::of(request);
+            let (mut cookies, renewal) = pending.send(response.status());
             if let Some((id, cookie)) = renewal
                 && Box::pin(exists(request.rocket(), id)).await
             // The future is in a box, because it is needed rarely and is large.
@@ -28,10 +29,12 @@ pub fn fairing() -> AdHoc {
             }
 
             // Every answer gets the header, including that of an application's own catcher.
-            let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
             let retry_after = match response.status() {
                 Status::ServiceUnavailable => Some(BUSY_SECONDS),
-                Status::TooManyRequests => Some(said.unwrap_or(THROTTLED_SECONDS)),
+                Status::TooManyRequests => {
+                    let RetryAfter(said) = request.local_cache(|| RetryAfter(None));
+                    Some(said.unwrap_or(THROTTLED_SECONDS))
+                }
                 _ => None,
             };
             if let Some(seconds) =
@@ -43,7 +46,7 @@ pub fn fairing() -> AdHoc {
             // A response that depends on a session is for one visitor only: a shared cache would
             // pass it to the next visitor (CVE-2023-30861). An application that has decided
             // otherwise keeps its header.
-            if PendingCookies::of(request).is_read() {
+            if pending.is_read() {
                 if response.headers().get("Vary").all(|vary| !names_cookie(vary)) {
                     response.adjoin_header(Header::new("Vary", "Cookie"));
                 }

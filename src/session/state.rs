@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::group::Slot;
 use super::guard::{Current, Session};
+use super::key::{AnyKey, KeyOf};
 use super::store;
 use super::value::{State, read, serialize, to_json};
 use crate::db::Transaction;
@@ -36,13 +37,13 @@ impl Session {
     /// let language: Option<String> = session.get("language")?;
     /// # Ok(()) }
     /// ```
-    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.current().as_ref().map_or(Ok(None), |current| read(&current.state, key))
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        self.current().as_ref().map_or(Ok(None), |current| read(&current.state, key.name()))
     }
 
     /// Returns whether `key` has a value.
-    pub fn contains(&self, key: &str) -> bool {
-        self.current().as_ref().is_some_and(|current| current.state.contains_key(key))
+    pub fn contains(&self, key: impl AnyKey) -> bool {
+        self.current().as_ref().is_some_and(|current| current.state.contains_key(key.name()))
     }
 
     /// Returns the keys that have a value, in alphabetical order.
@@ -82,10 +83,10 @@ impl Session {
     /// session.set("language", "en").await?;
     /// # Ok(()) }
     /// ```
-    pub async fn set(&self, key: &str, value: impl Serialize) -> Result<(), Error> {
-        let value = to_json(key, &value)?;
+    pub async fn set<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
+        let value = to_json(key.name(), &value)?;
         self.write(|state| {
-            state.insert(key.to_owned(), value);
+            state.insert(key.name().to_owned(), value);
             Ok(())
         })
         .await
@@ -109,15 +110,15 @@ impl Session {
     /// ```
     pub async fn update<T>(
         &self,
-        key: &str,
+        key: impl KeyOf<T>,
         change: impl FnOnce(Option<T>) -> T,
     ) -> Result<T, Error>
     where
         T: Serialize + DeserializeOwned,
     {
         self.write(|state| {
-            let value = change(read(state, key)?);
-            state.insert(key.to_owned(), to_json(key, &value)?);
+            let value = change(read(state, key.name())?);
+            state.insert(key.name().to_owned(), to_json(key.name(), &value)?);
             Ok(value)
         })
         .await
@@ -128,9 +129,9 @@ impl Session {
     /// # Errors
     ///
     /// Returns the errors of [`set()`](Session::set()).
-    pub async fn remove(&self, key: &str) -> Result<(), Error> {
+    pub async fn remove(&self, key: impl AnyKey) -> Result<(), Error> {
         self.write(|state| {
-            state.remove(key);
+            state.remove(key.name());
             Ok(())
         })
         .await
@@ -143,10 +144,10 @@ impl Session {
     ///
     /// Returns the errors of [`set()`](Session::set()), and one with
     /// [`is_value()`](Error::is_value()) (500) if the value is not a `T`. The value then stays.
-    pub async fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+    pub async fn take<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
         self.write(|state| {
-            let value = read(state, key)?;
-            state.remove(key);
+            let value = read(state, key.name())?;
+            state.remove(key.name());
             Ok(value)
         })
         .await

@@ -35,32 +35,22 @@
 //!   * This holds for writes and renames at the same time too:
 //!     `no_session_survives_an_end_of_all_at_the_same_time`.
 
-use crate::db::{Connection, Transaction};
-use crate::sql;
+#[cfg(feature = "pages")]
+mod of_users;
+mod texts;
 
 use crate::client::Client;
 use crate::clock::Timestamp;
+use crate::db::{Connection, Transaction};
 use crate::error::Error;
+use crate::sql::{self, Lock};
 use crate::token::TokenId;
-use crate::user::{Email, User};
-
-/// The SQL condition that the row of `sessions` has the present generation of its user, or has no
-/// user. It uses `>=` and not `=`: a statement that has waited for the row on PostgreSQL sees the
-/// row after the wait, but the user before it.
-///
-/// A disabled user has no generation. The commands that disable an account end its sessions as
-/// well, but an operator who sets `disabled_at` by SQL does not.
-macro_rules! of_generation {
-    () => {
-        of_generation!(
-            "(SELECT session_generation FROM users
-              WHERE users.id = sessions.user_id AND users.disabled_at IS NULL)"
-        )
-    };
-    ($users:literal) => {
-        concat!("(sessions.user_id IS NULL OR sessions.generation >= ", $users, ")")
-    };
-}
+use crate::user::{Email, Roles, User};
+#[cfg(feature = "pages")]
+pub use of_users::{
+    Exported, Listed, Part, count, end_of_user, end_oldest, export, families, list,
+};
+use texts::{of_generation, padded, rounded};
 
 /// The row of a session, without its state and its origin.
 #[derive(Debug, Clone)]
@@ -86,7 +76,7 @@ pub struct Touch {
 }
 
 /// The result of a look-up.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     pub record: Record,
     pub user: Option<User>,
@@ -95,6 +85,7 @@ pub struct Found {
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    id: TokenId,
     family: TokenId,
     user_id: Option<i64>,
     data: String,
@@ -106,6 +97,23 @@ struct Row {
     email: Option<String>,
     user_created_at: Option<Timestamp>,
     verified_at: Option<Timestamp>,
+    roles: Option<String>,
+}
+
+/// Selects the row of a session with its user.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT sessions.id, family, user_id, data, remember, sessions.created_at,
+                    last_seen_at, expires_at, authenticated_at, email,
+                    u.created_at AS user_created_at, verified_at, roles
+             FROM sessions LEFT JOIN users u ON u.id = user_id
+             WHERE expires_at > $1 AND ",
+            of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
+            " AND sessions.id ",
+            $which
+        )
+    };
 }
 
 /// Returns the session `id` with its user. `None` means that there is no such session, or that it
@@ -115,29 +123,38 @@ pub async fn find(
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
-    let row: Option<Row> = sql::query_as(concat!(
-        "SELECT family, user_id, data, remember, sessions.created_at, last_seen_at, expires_at,
-                authenticated_at, email, u.created_at AS user_created_at, verified_at
-         FROM sessions LEFT JOIN users u ON u.id = user_id
-         WHERE sessions.id = $1 AND expires_at > $2 AND ",
-        of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
-    ))
-    .bind(id)
-    .bind(now)
-    .fetch_optional(db)
-    .await?;
+    let row: Option<Row> =
+        sql::query_as(select!("= $2")).bind(now).bind(id).fetch_optional(db).await?;
+    Ok(row.map(Found::from))
+}
 
-    Ok(row.map(|row| {
+/// Returns those of the sessions `ids` that have not ended at `now`, as [`find()`] does, in any
+/// order.
+pub async fn find_all(
+    db: &mut Connection,
+    ids: &[TokenId],
+    now: Timestamp,
+) -> Result<Vec<Found>, Error> {
+    let text = format!("{} ({})", select!("IN"), sql::places(1, rounded(ids.len())));
+    let query = sql::query_as_made(text).bind(now);
+    let query = padded(ids).fold(query, |query, id| query.bind(*id));
+    let rows: Vec<Row> = query.fetch_all(db).await?;
+    Ok(rows.into_iter().map(Found::from).collect())
+}
+
+impl From<Row> for Found {
+    fn from(row: Row) -> Self {
         let user = match (row.user_id, row.email, row.user_created_at) {
             (Some(id), Some(email), Some(created_at)) => {
                 let email = Email::from_stored(email);
-                Some(User { id, email, created_at, verified_at: row.verified_at })
+                let roles = Roles::from_stored(row.roles.as_deref().unwrap_or_default());
+                Some(User { id, email, created_at, verified_at: row.verified_at, roles })
             }
             _ => None,
         };
 
         let record = Record {
-            id,
+            id: row.id,
             family: row.family,
             user_id: row.user_id,
             remember: row.remember,
@@ -148,7 +165,7 @@ pub async fn find(
         };
 
         Found { record, user, data: row.data }
-    }))
+    }
 }
 
 /// Returns the state of the session `id`. `None` means that it has ended. In a transaction nobody
@@ -162,8 +179,9 @@ pub async fn find_state(
     let data = sql::query_scalar(concat!(
         "SELECT data FROM sessions WHERE id = $1 AND expires_at > $2 AND ",
         of_generation!(),
-        " /*pg FOR UPDATE*/",
+        " $lock",
     ))
+    .locking(Lock::Update)
     .bind(id)
     .bind(now)
     .fetch_optional(db)
@@ -186,12 +204,11 @@ pub async fn find_states(
     }
 
     let text = format!(
-        "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({}) AND {}
-         /*pg FOR UPDATE SKIP LOCKED*/",
+        "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({}) AND {} $lock",
         sql::places(1, rounded(ids.len())),
         of_generation!(),
     );
-    let mut query = sql::query_as_made(text).bind(now);
+    let mut query = sql::query_as_made(text).locking(Lock::UpdateSkipLocked).bind(now);
     for id in padded(ids) {
         query = query.bind(*id);
     }
@@ -202,32 +219,23 @@ pub async fn find_states(
 /// not changed, because SQLite would make no commit for it. On PostgreSQL the statement carries
 /// this instance's name, so that the instance does not read its own changes again.
 pub async fn update_states(db: &mut Transaction, changed: &[(TokenId, &str)]) -> Result<(), Error> {
+    let by = match db.is_postgres() {
+        true => format!(", set_config('rocket_login.by', '{}', TRUE)", db.name()),
+        false => String::new(),
+    };
     let text = format!(
         "WITH changed (id, data) AS (VALUES {})
-         UPDATE sessions SET data = changed.data
-         FROM changed /*pg , set_config('rocket_login.by', '{}', TRUE)*/
+         UPDATE sessions SET data = changed.data FROM changed{by}
          WHERE sessions.id = changed.id AND sessions.data <> changed.data",
         sql::places_of_rows(rounded(changed.len()), 2),
-        db.name(),
     );
     let mut query = sql::query_made(text).declared().surely();
     for (id, data) in padded(changed) {
         query = query.bind(*id).bind(*data);
     }
     query.defer(&mut *db).await?;
-    changed.iter().for_each(|(id, _)| db.effects().add(*id));
+    changed.iter().for_each(|(id, _)| db.changed(*id));
     Ok(())
-}
-
-/// Rounds up the number of values in a statement, so that there are few different texts to prepare.
-fn rounded(count: usize) -> usize {
-    count.next_power_of_two()
-}
-
-/// Repeats the last value until the rounded number is reached, which changes nothing.
-fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
-    let missing = rounded(values.len()) - values.len();
-    values.iter().chain(values.last().into_iter().cycle().take(missing))
 }
 
 /// Returns the number of visitors' sessions that were started from `network` after `since`.
@@ -268,7 +276,7 @@ pub async fn rename(
     .surely()
     .execute(&mut *db)
     .await?;
-    db.effects().add(old);
+    db.changed(old);
     Ok(renamed == 1)
 }
 
@@ -286,7 +294,7 @@ pub async fn prolong(db: &mut Connection, record: &Record) -> Result<bool, Error
     .declared()
     .execute(&mut *db)
     .await?;
-    db.effects().add(record.id);
+    db.changed(record.id);
     Ok(changed == 1)
 }
 
@@ -316,7 +324,8 @@ pub async fn insert(
     .bind(client.ip_address())
     .bind(client.network())
     .bind(&client.user_agent)
-    .declared()
+    .declared() // nobody has read it yet
+    .surely()
     .defer(db)
     .await?;
     Ok(())
@@ -325,6 +334,10 @@ pub async fn insert(
 /// Moves the idle clocks of sessions from the values that were read, and returns the ids of those
 /// that were moved. It skips a session that another request has just touched, that has ended, or
 /// that another instance has locked.
+///
+/// The versions of the sessions stay. An entry of the cache that has the earlier times is not wrong:
+/// the session is looked up before it has ended, or touched once more, which finds it moved. Only an
+/// end that comes earlier than before, after a change of the configuration, counts as a change.
 pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<TokenId>, Error> {
     if touches.is_empty() {
         return Ok(Vec::new());
@@ -332,21 +345,23 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<TokenId
 
     let text = format!(
         "WITH used (id, seen_at, now, expires_at) AS (VALUES {}),
-              free AS (SELECT sessions.id FROM sessions JOIN used u ON u.id = sessions.id
-                       WHERE sessions.expires_at > u.now AND last_seen_at = u.seen_at AND {}
-                       /*pg FOR UPDATE OF sessions SKIP LOCKED*/)
-         UPDATE sessions SET last_seen_at = used.now, expires_at = used.expires_at
-         FROM used WHERE sessions.id = used.id AND sessions.id IN (SELECT id FROM free)
+              free AS (SELECT u.* FROM used u JOIN sessions ON sessions.id = u.id
+                       WHERE sessions.expires_at > u.now AND last_seen_at = u.seen_at AND {} $lock)
+         UPDATE sessions SET last_seen_at = free.now, expires_at = free.expires_at
+         FROM free WHERE sessions.id = free.id
          RETURNING sessions.id",
         sql::places_of_rows(rounded(touches.len()), 4),
         of_generation!(),
     );
     let mut query = sql::query_scalar_made(text).declared().surely();
+    query = query.locking(Lock::UpdateSkipLocked);
     for Touch { read, now, expires_at } in padded(touches) {
         query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
     }
     let touched: Vec<TokenId> = query.fetch_all(&mut *db).await?;
-    touched.iter().for_each(|id| db.effects().add(*id));
+    for Touch { read, .. } in touches.iter().filter(|to| to.expires_at < to.read.expires_at) {
+        db.changed(read.id);
+    }
     Ok(touched)
 }
 
@@ -357,211 +372,15 @@ pub async fn delete(db: &mut Connection, family: TokenId) -> Result<bool, Error>
         sql::query_scalar("DELETE FROM sessions WHERE family = $1 RETURNING id")
             .bind(family)
             .declared()
+            .surely()
             .fetch_all(&mut *db)
             .await?;
-    ended.iter().for_each(|id| db.effects().add(*id));
+    ended.iter().for_each(|id| db.changed(*id));
     Ok(!ended.is_empty())
 }
 
-/// A session as its owner sees it.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Listed {
-    pub family: TokenId,
-    pub created_at: Timestamp,
-    pub last_seen_at: Timestamp,
-    pub expires_at: Timestamp,
-    pub ip_address: String,
-    pub user_agent: String,
-}
-
-/// A page of a list: its largest number of rows, and the number of rows before it.
-#[derive(Debug, Clone, Copy)]
-pub struct Part {
-    pub limit: i64,
-    pub offset: i64,
-}
-
-/// Returns a part of the user's sessions that have not expired at `now`. The session `first` comes
-/// first, and the others follow in the order of their last use, the latest first.
-pub async fn list(
-    db: &mut Connection,
-    user_id: i64,
-    first: Option<TokenId>,
-    part: Part,
-    now: Timestamp,
-) -> Result<Vec<Listed>, Error> {
-    let listed = sql::query_as(concat!(
-        "SELECT family, created_at, last_seen_at, expires_at, ip_address, user_agent
-         FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
-        of_generation!(),
-        " ORDER BY CASE WHEN family = $3 THEN 0 ELSE 1 END,
-                   last_seen_at DESC, created_at DESC, family
-         LIMIT $4 OFFSET $5",
-    ))
-    .bind(user_id)
-    .bind(now)
-    .bind(first.map(Vec::from))
-    .bind(part.limit)
-    .bind(part.offset)
-    .fetch_all(db)
-    .await?;
-    Ok(listed)
-}
-
-/// A session as it is exported.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Exported {
-    pub data: String,
-    pub remember: bool,
-    pub authenticated_at: Option<Timestamp>,
-    #[sqlx(flatten)]
-    pub listed: Listed,
-}
-
-/// Returns those of the sessions `families` that have not expired at `now`. The session that was
-/// used last is first.
-///
-/// It does not take the user as a condition, because a session never changes its user. With it,
-/// SQLite would search all the user's sessions for each few.
-pub async fn export(
-    db: &mut Connection,
-    families: &[TokenId],
-    now: Timestamp,
-) -> Result<Vec<Exported>, Error> {
-    let text = format!(
-        "SELECT data, remember, authenticated_at, family, created_at, last_seen_at, expires_at,
-                ip_address, user_agent
-         FROM sessions WHERE expires_at > $1 AND family IN ({}) AND {}
-         ORDER BY last_seen_at DESC, created_at DESC, family",
-        sql::places(1, rounded(families.len())),
-        of_generation!(),
-    );
-    let mut query = sql::query_as_made(text).bind(now);
-    for family in padded(families) {
-        query = query.bind(*family);
-    }
-    Ok(query.fetch_all(db).await?)
-}
-
-/// Returns the number of the user's sessions that have not expired at `now`.
-pub async fn count(db: &mut Connection, user_id: i64, now: Timestamp) -> Result<i64, Error> {
-    let count = sql::query_scalar(concat!(
-        "SELECT count(*) FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
-        of_generation!(),
-    ))
-    .bind(user_id)
-    .bind(now)
-    .fetch_one(db)
-    .await?;
-    Ok(count)
-}
-
-/// Returns the families of the user's sessions that have not expired at `now`. The session that was
-/// used last is first.
-pub async fn families(
-    db: &mut Connection,
-    user_id: i64,
-    now: Timestamp,
-) -> Result<Vec<TokenId>, Error> {
-    let families = sql::query_scalar(concat!(
-        "SELECT family FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
-        of_generation!(),
-        " ORDER BY last_seen_at DESC, created_at DESC, family",
-    ))
-    .bind(user_id)
-    .bind(now)
-    .fetch_all(db)
-    .await?;
-    Ok(families)
-}
-
-/// Ends the user's sessions except the `kept` ones that were used last, and returns how many it
-/// ended.
-///
-/// It ends at most 100 at once, and begins with those that were not used for the longest time. So
-/// an account with thousands of sessions, from before there was a limit, loses them over its next
-/// log-ins, and no log-in blocks all other writers. It skips a session that another instance is
-/// writing, because that one is in use.
-pub async fn end_oldest(
-    db: &mut Connection,
-    user_id: i64,
-    kept: i64,
-    now: Timestamp,
-) -> Result<u64, Error> {
-    // PostgreSQL cannot lock the rows of a query with a window function, so the locking query is
-    // around it.
-    let ended: Vec<TokenId> = sql::query_scalar(
-        "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE id IN
-                (SELECT id FROM
-                    (SELECT id, row_number() OVER (ORDER BY last_seen_at DESC, created_at DESC)
-                            AS place
-                     FROM sessions WHERE user_id = $1 AND expires_at > $3 AND generation >=
-                        (SELECT session_generation FROM users WHERE id = $1)) AS numbered
-                 WHERE place > $2 ORDER BY place DESC LIMIT 100)
-             /*pg FOR UPDATE SKIP LOCKED*/)
-         RETURNING id",
-    )
-    .bind(user_id)
-    .bind(kept)
-    .bind(now)
-    .declared()
-    .fetch_all(&mut *db)
-    .await?;
-    ended.iter().for_each(|id| db.effects().add(*id));
-    Ok(ended.len() as u64)
-}
-
-/// Ends all sessions of the user except the one that began as `kept`, and returns how many it
-/// ended. The transaction has locked the user.
-pub async fn end_of_user(
-    db: &mut Connection,
-    user_id: i64,
-    kept: Option<TokenId>,
-) -> Result<u64, Error> {
-    let there: Option<(i64, i64, i64)> = sql::query_as(
-        "SELECT session_generation,
-                (SELECT count(*) FROM sessions
-                 WHERE user_id = users.id AND generation = session_generation),
-                (SELECT count(*) FROM sessions
-                 WHERE family = $2 AND user_id = users.id AND generation = session_generation)
-         FROM users WHERE id = $1",
-    )
-    .bind(user_id)
-    .bind(kept.map(Vec::from))
-    .fetch_optional(&mut *db)
-    .await?;
-    let (generation, all, kept_ones) = there.unwrap_or_default();
-    // A new generation would make every instance read the user's cached sessions again, for
-    // nothing.
-    if all == kept_ones {
-        return Ok(0);
-    }
-
-    sql::query(
-        "UPDATE users SET session_generation = $2 + 1, has_ended_sessions = TRUE WHERE id = $1",
-    )
-    .bind(user_id)
-    .bind(generation)
-    .execute(&mut *db)
-    .await?;
-    if kept_ones > 0 {
-        // Only a session of the previous generation may be kept. Otherwise one that had ended would
-        // come back.
-        sql::query(
-            "UPDATE sessions SET generation = $3 + 1
-             WHERE family = $1 AND user_id = $2 AND generation = $3",
-        )
-        .bind(kept.map(Vec::from))
-        .bind(user_id)
-        .bind(generation)
-        .execute(db)
-        .await?;
-    }
-    Ok((all - kept_ones) as u64)
-}
-
 /// Ends all sessions of all users and visitors, and returns how many it ended.
+#[cfg(feature = "pages")]
 pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
     // Locks on single rows could deadlock with transactions that hold one row and wait for another.
     if db.is_postgres() {
@@ -569,20 +388,34 @@ pub async fn delete_all(db: &mut Connection) -> Result<u64, Error> {
     }
     // Sessions that were ended together already are not counted.
     delete_ended(db, u32::MAX).await?;
-    Ok(sql::query("DELETE FROM sessions").execute(db).await?)
+    db.changed_all();
+    Ok(sql::query("DELETE FROM sessions").declared().surely().execute(db).await?)
 }
 
-/// Deletes at most `limit` sessions that have expired at `now`, and returns how many it deleted.
-pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u64, Error> {
-    let deleted = sql::query(
+/// Deletes at most `limit` sessions that have expired between `from` and `now`, the oldest first.
+/// Returns when each of them expired.
+///
+/// PostgreSQL reads the entries of deleted rows again until it has vacuumed the table. So a caller
+/// that deletes many rows goes on `from` where it was.
+pub async fn delete_expired(
+    db: &mut Connection,
+    from: Timestamp,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Timestamp>, Error> {
+    let deleted = sql::query_scalar(
         "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
-             /*pg FOR UPDATE SKIP LOCKED*/)",
+            (SELECT id FROM sessions WHERE expires_at >= $1 AND expires_at <= $2
+             ORDER BY expires_at LIMIT $3 $lock)
+         RETURNING expires_at",
     )
+    .locking(Lock::UpdateSkipLocked)
+    .bind(from)
     .bind(now)
     .bind(limit)
     .declared() // no query finds them any more
-    .execute(db)
+    .surely()
+    .fetch_all(db)
     .await?;
     Ok(deleted)
 }
@@ -591,15 +424,18 @@ pub async fn delete_expired(db: &mut Connection, now: Timestamp, limit: u32) -> 
 /// deleted.
 pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error> {
     // The query starts with the users, because few have such rows. SQLite keeps the order of a
-    // cross join.
+    // cross join. PostgreSQL does not lock what `WITH` has found, so the users stay free.
     let deleted = sql::query(
         "DELETE FROM sessions WHERE id IN
-            (SELECT s.id FROM users u CROSS JOIN sessions s
-             WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation
-             LIMIT $1 /*pg FOR UPDATE OF s SKIP LOCKED*/)",
+            (WITH ended AS (SELECT id, session_generation FROM users WHERE has_ended_sessions)
+             SELECT s.id FROM ended CROSS JOIN sessions s
+             WHERE s.user_id = ended.id AND s.generation < ended.session_generation
+             LIMIT $1 $lock)",
     )
+    .locking(Lock::UpdateSkipLocked)
     .bind(limit)
     .declared() // no query finds them any more
+    .surely()
     .execute(db)
     .await?;
     Ok(deleted)
@@ -610,13 +446,12 @@ pub async fn delete_ended(db: &mut Connection, limit: u32) -> Result<u64, Error>
 pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> {
     // The users are locked in a statement of their own. In one statement PostgreSQL would not see
     // sessions that were ended in the meantime.
-    let users: Vec<i64> = sql::query_scalar(
-        "SELECT id FROM users WHERE has_ended_sessions LIMIT $1
-         /*pg FOR NO KEY UPDATE SKIP LOCKED*/",
-    )
-    .bind(limit)
-    .fetch_all(&mut *db)
-    .await?;
+    let users: Vec<i64> =
+        sql::query_scalar("SELECT id FROM users WHERE has_ended_sessions LIMIT $1 $lock")
+            .locking(Lock::NoKeyUpdateSkipLocked)
+            .bind(limit)
+            .fetch_all(&mut *db)
+            .await?;
     if users.is_empty() {
         return Ok(());
     }

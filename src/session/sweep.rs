@@ -11,8 +11,8 @@ use rocket_db_pools::Database;
 
 use super::store;
 use crate::background;
-use crate::clock::Clock;
-use crate::db::{Db, Pool};
+use crate::clock::{Clock, Timestamp};
+use crate::db::{Connection, Db, Pool};
 use crate::error::Error;
 use crate::metrics;
 
@@ -20,17 +20,20 @@ use crate::metrics;
 /// and one and a half times this, so that several instances do not sweep at the same time.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The largest number of rows in one transaction. One statement for all rows blocked the writers of
-/// a large table for half a minute.
-const BATCH: u32 = 100;
+/// The number of rows that one statement deletes. Each row is in six places of the file, which are as
+/// many pages to read if the file is large. So nobody knows before what a statement takes, and a few
+/// rows are deleted at a time.
+const STEP: u32 = 10;
 
-/// The number of rows in the first transaction, because their cost is not known yet.
-const FIRST_BATCH: u32 = 10;
+/// How long a transaction goes on with another statement. On SQLite nobody else can write meanwhile.
+const LONGEST: Duration = Duration::from_millis(6);
 
-/// The longest time that a transaction may hold the write connection. If it takes longer, the next
-/// batch is smaller. Each row is in six places of the file, which are as many pages if the file is
-/// large.
-const LONGEST: Duration = Duration::from_millis(8);
+/// The largest number of rows in one transaction, so that its commit and the log that it leaves are
+/// small, too. One statement for all rows blocked the writers of a large table for half a minute.
+const BATCH: u64 = 100;
+
+/// The number of users for whom one transaction notes that no ended session is left.
+const SETTLED: u32 = 100;
 
 /// The result of a sweep.
 #[derive(Default)]
@@ -40,46 +43,78 @@ struct Swept {
     longest: Duration,
 }
 
+/// How far a sweep has come.
+#[derive(Default)]
+struct Place {
+    /// `true` if no row is left of sessions that were ended together.
+    is_past_ended: bool,
+    /// When the last session that was deleted had expired.
+    expired_at: Timestamp,
+    /// `true` if nothing is left.
+    is_end: bool,
+}
+
+impl Place {
+    /// Deletes rows until the transaction that began at `start` should end, and returns how many it
+    /// deleted. It runs at least one statement, so a slow database does not stop the sweep.
+    async fn sweep(
+        &mut self,
+        tx: &mut Connection,
+        now: Timestamp,
+        start: Instant,
+    ) -> Result<u64, Error> {
+        let mut rows = 0;
+        loop {
+            if self.is_past_ended {
+                let expired = store::delete_expired(tx, self.expired_at, now, STEP).await?;
+                self.is_end = expired.len() < STEP as usize;
+                self.expired_at = expired.iter().copied().fold(self.expired_at, Timestamp::max);
+                rows += expired.len() as u64;
+            } else {
+                let ended = store::delete_ended(tx, STEP).await?;
+                self.is_past_ended = ended < u64::from(STEP);
+                rows += ended;
+            }
+            if self.is_end || rows >= BATCH || start.elapsed() >= LONGEST {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
 /// Deletes the row of every session that has ended, in batches, and returns how many rows it
 /// deleted.
 ///
 /// # Errors
 ///
 /// Returns an error (503) if the database fails. The batches before the failure stay deleted.
+#[cfg(feature = "testing")]
 pub async fn sweep(db: &Pool, clock: &Clock) -> Result<u64, Error> {
     Ok(sweep_all(db, clock).await?.rows)
 }
 
 async fn sweep_all(db: &Pool, clock: &Clock) -> Result<Swept, Error> {
-    let (mut swept, mut batch) = (Swept::default(), FIRST_BATCH);
-    loop {
+    let (mut swept, mut place) = (Swept::default(), Place::default());
+    while !place.is_end {
         let (mut tx, start) = (db.write().await?, Instant::now());
         // Only one of several instances sweeps at a time.
         if !tx.try_lock("session sweep").await? {
             break;
         }
-        let ended = store::delete_ended(&mut tx, batch).await?;
-        let left = batch.saturating_sub(ended as u32);
-        let expired = store::delete_expired(&mut tx, clock.now(), left).await?;
+        let rows = place.sweep(&mut tx, clock.now(), start).await?;
         tx.commit().await?;
-        let taken = start.elapsed();
-        swept.rows += expired + ended;
-        swept.longest = swept.longest.max(taken);
-        metrics::swept(expired + ended);
-        if expired + ended < u64::from(batch) {
-            break;
+        swept.rows += rows;
+        swept.longest = swept.longest.max(start.elapsed());
+        metrics::swept(rows);
+        if !place.is_end {
+            db.stand_back().await;
         }
-        batch = match taken > LONGEST {
-            true => (batch / 2).max(1),
-            false => (batch + batch / 4 + 1).min(BATCH),
-        };
-        db.stand_back().await;
     }
 
     if swept.rows > 0 {
         // This is a transaction of its own, because others lock a user before the user's sessions.
         let (mut tx, start) = (db.write().await?, Instant::now());
-        store::settle_ended(&mut tx, BATCH).await?;
+        store::settle_ended(&mut tx, SETTLED).await?;
         tx.commit().await?;
         swept.longest = swept.longest.max(start.elapsed()).max(db.tidy().await?);
     }

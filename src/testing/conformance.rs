@@ -269,7 +269,7 @@ async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pool, other: &Po
         let mut swept = 0;
         loop {
             let mut tx = db.write().await.unwrap();
-            let deleted = store::delete_expired(&mut tx, NOW, 10).await.unwrap();
+            let deleted = store::delete_expired(&mut tx, 0, NOW, 10).await.unwrap().len();
             tx.commit().await.unwrap();
             assert!(deleted <= 10, "a batch of 10 deleted {deleted}");
             swept += deleted;
@@ -295,7 +295,7 @@ async fn user(db: &Pool) -> i64 {
     let email = user::Email::parse(&text).unwrap();
     let hash = password::PasswordHash::from_stored("!".into());
     let mut tx = db.write().await.unwrap();
-    let id = user::store::insert(&mut tx, &email, &hash, None, NOW).await.unwrap();
+    let id = user::store::insert(&mut tx, &email, &hash, None, NOW).await.unwrap().id;
     tx.commit().await.unwrap();
     id
 }

@@ -93,6 +93,7 @@ impl Email {
     }
 
     /// Returns the address in lower case, which is equal for all spellings of one account.
+    #[cfg(feature = "pages")]
     pub(crate) fn to_lower(&self) -> String {
         self.0.to_ascii_lowercase()
     }

@@ -1,17 +1,18 @@
 //! Errors for programs: `application/problem+json` (RFC 9457).
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use rocket::Request;
 use rocket::http::{ContentType, MediaType, Status};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 
+use super::same_origin::is_handshake;
+
 /// An error for a client that prefers JSON, as a response.
 ///
-/// Beside the members of RFC 9457 it has a stable `code`. If fields of a form were refused, `errors` has a
-/// message for each, and `codes` a code.
+/// Beside the members of RFC 9457 it has a stable `code`. If fields of a form were refused, `errors` is the
+/// list of them, each with a code and a message.
 ///
 /// # Examples
 ///
@@ -21,15 +22,16 @@ use serde::Serialize;
 ///   "title": "Unprocessable Entity",
 ///   "status": 422,
 ///   "code": "invalid_form",
-///   "errors": {"email": "Enter your email address."},
-///   "codes": {"email": "email_missing"}
+///   "errors": [
+///     {"field": "email", "code": "email_missing", "message": "Enter your email address."}
+///   ]
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a problem is told nobody before it is the response"]
 pub struct Problem(Box<Members>);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Members {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -38,19 +40,19 @@ struct Members {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    errors: BTreeMap<&'static str, String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    codes: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    errors: FieldErrors,
 }
 
 /// The errors of a form, by field. The field `form` stands for the whole form.
-#[derive(Debug, Clone, Default)]
+///
+/// As an error its message is the message of each field.
+#[derive(Debug, Clone, Default, Serialize)]
 #[must_use = "the visitor must be told what is wrong"]
 pub struct FieldErrors(Vec<FieldError>);
 
 /// An error at a field of a form.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct FieldError {
     /// The field's name.
@@ -70,8 +72,7 @@ impl Problem {
             status: status.code,
             code: code_of(status),
             detail: None,
-            errors: BTreeMap::new(),
-            codes: BTreeMap::new(),
+            errors: FieldErrors::new(),
         }))
     }
 
@@ -89,10 +90,8 @@ impl Problem {
 
     /// Adds the refused fields. The code of `form`, if it is among them, is the problem's code as well.
     pub fn with_errors(mut self, errors: FieldErrors) -> Self {
-        let members = &mut *self.0;
-        members.codes = errors.iter().map(|error| (error.field, error.code)).collect();
-        members.code = members.codes.get("form").copied().unwrap_or("invalid_form");
-        members.errors = errors.0.into_iter().map(|error| (error.field, error.message)).collect();
+        self.0.code = errors.code();
+        self.0.errors = errors;
         self
     }
 }
@@ -120,9 +119,23 @@ impl FieldErrors {
         self.0.extend(other.0);
     }
 
+    /// Replaces the message of each error by what `change` makes of it.
+    pub(crate) fn change_messages(&mut self, change: impl Fn(&str) -> String) {
+        for error in &mut self.0 {
+            error.message = change(&error.message);
+        }
+    }
+
     /// Returns whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns the code of the whole form: that of the field `form` if it is among them, and else
+    /// `invalid_form`.
+    pub fn code(&self) -> &'static str {
+        let whole = self.0.iter().find(|error| error.field == "form");
+        whole.map_or("invalid_form", |error| error.code)
     }
 
     /// Returns the errors, in the order in which they were added.
@@ -130,6 +143,35 @@ impl FieldErrors {
         self.0.iter()
     }
 }
+
+/// The status, and the message if there is one.
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Members { status, title, detail, .. } = &*self.0;
+        write!(f, "{status} {title}")?;
+        detail.iter().try_for_each(|detail| write!(f, ": {detail}"))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<_> = self.0.iter().map(|error| &*error.message).collect();
+        f.write_str(&messages.join(" "))
+    }
+}
+
+impl std::error::Error for FieldErrors {}
+
+/// The message to the visitor.
+impl Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for FieldError {}
 
 /// The code of an error of which only the status is known. [The reference](crate::_documentation::reference) lists
 /// them all.
@@ -174,7 +216,7 @@ pub fn is_program(request: &Request<'_>) -> bool {
 /// browser or not.
 fn is_navigation(request: &Request<'_>) -> Option<bool> {
     let headers = request.headers();
-    if headers.get("Upgrade").any(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+    if is_handshake(request) {
         return Some(false);
     }
     match (headers.get_one("Sec-Fetch-Mode"), headers.get_one("Sec-Fetch-Dest")) {

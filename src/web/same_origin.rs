@@ -64,29 +64,61 @@ impl Fairing for SameOrigin {
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
         // A fairing cannot answer, so it sends the request to a route that does.
-        let is_overridden = overrides_method(request, data).await;
+        let named = named_method(request, data).await;
         let is_safe = matches!(request.method(), Method::Get | Method::Head | Method::Options);
-        if (is_overridden || !is_safe) && self.is_cross_site(request) {
+        let is_unsafe = !is_safe || named.is_some() || is_handshake(request);
+        if is_unsafe && self.is_cross_site(request) {
             request.set_uri(uri!("/.refused", cross_site()));
             request.set_method(Method::Get);
-        } else if is_overridden {
+        } else if named.is_some_and(|named| !is_for_forms(named, request.method())) {
             request.set_uri(uri!("/.refused", method_override()));
             request.set_method(Method::Get);
         }
     }
 }
 
-/// Returns whether a form begins with `_method`. Rocket would then treat the `POST` as any other
-/// method, even as a safe one.
-async fn overrides_method(request: &Request<'_>, data: &mut Data<'_>) -> bool {
+/// Returns whether a form may name the method `named`, which made the request one of `method`. A
+/// `POST` that became a `GET` would have a body that no route expects, and a route that changes
+/// nothing would answer it.
+fn is_for_forms(named: Named, method: Method) -> bool {
+    // Rocket overlooks a method with more than six letters.
+    let mut methods = [named.0, Some(method)].into_iter().flatten();
+    methods.all(|m| matches!(m, Method::Post | Method::Put | Method::Patch | Method::Delete))
+}
+
+/// Returns whether the client asks to leave HTTP: for a `WebSocket`, or for any other protocol of
+/// the application's.
+///
+/// A handshake is a `GET`, but it opens a way on which messages act in the visitor's name, and no
+/// rule of the browser keeps a page of another site from opening it (cross-site WebSocket
+/// hijacking). A browser sends `Upgrade` for a `WebSocket` alone; a page cannot set the header
+/// itself. `h2c` is not counted: it is HTTP again, and some proxies offer it with every request.
+pub fn is_handshake(request: &Request<'_>) -> bool {
+    let protocols = request.headers().get("Upgrade").flat_map(|list| list.split(','));
+    let mut protocols = protocols.map(str::trim).filter(|protocol| !protocol.is_empty());
+    protocols.any(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
+}
+
+/// The value of the field `_method`, if it is a method.
+struct Named(Option<Method>);
+
+/// Returns the method that a form names in its first field, `_method`. Rocket has then treated the
+/// `POST` as that method, even if it is a safe one. `None` means that there is no such field.
+async fn named_method(request: &Request<'_>, data: &mut Data<'_>) -> Option<Named> {
     if !request.content_type().is_some_and(|content_type| content_type.is_form()) {
-        return false;
+        return None;
     }
 
-    // Rocket looks in the same way: at the first field in the first 14 bytes.
-    let start = data.peek("_method=delete".len()).await;
-    let start = std::str::from_utf8(start).unwrap_or_default();
-    Form::values(start).next().is_some_and(|field| field.name == "_method")
+    // Rocket looks in the same way, at the first field in the first 14 bytes. These are as many as
+    // the longest method needs.
+    let start = data.peek("_method=options&".len()).await;
+    // A character may be cut at the end.
+    let start = match std::str::from_utf8(start) {
+        Ok(start) => start,
+        Err(error) => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    let first = Form::values(start).next().filter(|field| field.name == "_method")?;
+    Some(Named(first.value.parse().ok()))
 }
 
 /// Returns the routes that answer refused requests. A direct request gets that answer too.

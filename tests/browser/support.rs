@@ -11,7 +11,7 @@ use rocket::figment::Figment;
 use rocket::futures::FutureExt;
 use rocket::tokio::io::{AsyncReadExt, AsyncWriteExt};
 use rocket::tokio::net::TcpStream;
-use rocket::tokio::sync::oneshot;
+use rocket::tokio::sync::{Semaphore, oneshot};
 use rocket::tokio::{self, time};
 use rocket::{Build, Rocket};
 use rocket_login::{Clock, sqlx};
@@ -32,26 +32,51 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Site {
     pub url: String,
     pub clock: Clock,
+    database: String,
     _dir: TempDir,
     _balancer: Option<Running>,
 }
 
 impl Site {
     pub async fn start() -> Self {
+        Site::start_with(|figment| figment).await
+    }
+
+    /// Starts a site whose configuration `configure` changes.
+    pub async fn start_with(configure: impl FnOnce(Figment) -> Figment) -> Self {
         let (dir, clock) = (servers::folder(), Clock::manual(1_767_225_600));
         let figment = Figment::from(rocket::Config::debug_default())
             .select("debug")
             .merge(("password.memory_kib", 8))
-            .merge(("password.iterations", 1));
+            .merge(("password.iterations", 1))
+            // Every page has all that it may have at its foot.
+            .merge(("site.support", "help@example.org"))
+            .merge(("site.terms", "/terms"))
+            .merge(("site.privacy", "/privacy"));
+        let figment = configure(figment);
         if let Ok(socket) = std::env::var("TEST_POSTGRES") {
             return Site::start_two(&socket, figment, dir, clock).await;
         }
 
-        let url = format!("sqlite:{}/login.db", dir.path().display());
-        let figment = figment.merge(("databases.login.url", url));
+        let database = format!("sqlite:{}/login.db", dir.path().display());
+        let figment = figment.merge(("databases.login.url", &database));
         let rocket = rocket::custom(quiet(figment)).manage(clock.clone());
         let url = serve(rocket.attach(rocket_login::stage())).await;
-        Site { url, clock, _dir: dir, _balancer: None }
+        Site { url, clock, database, _dir: dir, _balancer: None }
+    }
+
+    /// Runs `statement` on the site's database, as another program would.
+    pub async fn execute(&self, statement: &'static str) {
+        match self.database.starts_with("sqlite:") {
+            true => {
+                let mut db = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut db).await.unwrap();
+            }
+            false => {
+                let mut db = sqlx::PgConnection::connect(&self.database).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut db).await.unwrap();
+            }
+        }
     }
 
     /// Starts two instances on one PostgreSQL, and an nginx in front that alternates
@@ -81,7 +106,13 @@ impl Site {
             time::sleep(Duration::from_millis(10)).await;
         }
         assert!(!balancer.has_ended(), "nginx has ended");
-        Site { url, clock, _dir: dir, _balancer: Some(balancer) }
+        Site { url, clock, database: address(&name), _dir: dir, _balancer: Some(balancer) }
+    }
+
+    /// A site that runs at `url` already.
+    pub fn at(url: String) -> Self {
+        let (clock, database) = (Clock::system(), String::new());
+        Site { url, clock, database, _dir: servers::folder(), _balancer: None }
     }
 
     /// Logs in from a device that is not one of the test's browsers.
@@ -192,13 +223,37 @@ pub async fn run(test: impl AsyncFnOnce(&Site, &Browser)) {
     run_with(ChromeCapabilities::new(), test).await;
 }
 
+/// Returns a browser in which scripts are off.
+pub fn without_scripts() -> ChromeCapabilities {
+    let mut caps = ChromeCapabilities::new();
+    let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    caps.add_experimental_option("prefs", preferences).unwrap();
+    caps
+}
+
 /// Runs `test` as [`run`] does, in a browser with the settings `caps`.
 pub async fn run_with(caps: ChromeCapabilities, test: impl AsyncFnOnce(&Site, &Browser)) {
+    run_on(|figment| figment, caps, test).await;
+}
+
+/// Runs `test` as [`run`] does, on a site whose configuration `configure` changes.
+pub async fn run_configured(
+    configure: impl FnOnce(Figment) -> Figment,
+    test: impl AsyncFnOnce(&Site, &Browser),
+) {
+    run_on(configure, ChromeCapabilities::new(), test).await;
+}
+
+async fn run_on(
+    configure: impl FnOnce(Figment) -> Figment,
+    caps: ChromeCapabilities,
+    test: impl AsyncFnOnce(&Site, &Browser),
+) {
     if !is_installed() {
         return;
     }
 
-    let (site, profile) = (Site::start().await, TempDir::new().unwrap());
+    let (site, profile) = (Site::start_with(configure).await, TempDir::new().unwrap());
     in_browser(&site, profile.path(), caps, async |browser| test(&site, browser).await).await;
 }
 
@@ -216,9 +271,35 @@ pub async fn run_two(test: impl AsyncFnOnce(&Browser, &Browser)) {
     .await;
 }
 
+/// The most browsers at a time, more than there are. A test that measures times takes all places.
+const BROWSERS: u32 = 1_000;
+static PLACES: Semaphore = Semaphore::const_new(BROWSERS as usize);
+
 /// Opens a browser on `profile` for `test`, always closes it, and fails if the browser
 /// has logged a complaint.
 pub async fn in_browser(
+    site: &Site,
+    profile: &Path,
+    caps: ChromeCapabilities,
+    test: impl AsyncFnOnce(&Browser),
+) {
+    let _place = PLACES.acquire().await.unwrap();
+    open_browser(site, profile, caps, test).await;
+}
+
+/// Opens a browser as [`in_browser`] does, while no other test has one.
+pub async fn in_only_browser(site: &Site, profile: &Path, test: impl AsyncFnOnce(&Browser)) {
+    // A test that opens its second browser would wait forever behind `acquire_many`.
+    let _places = loop {
+        match PLACES.try_acquire_many(BROWSERS) {
+            Ok(places) => break places,
+            Err(_) => time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    open_browser(site, profile, ChromeCapabilities::new(), test).await;
+}
+
+async fn open_browser(
     site: &Site,
     profile: &Path,
     mut caps: ChromeCapabilities,
@@ -250,7 +331,7 @@ pub async fn in_browser(
         test(&browser).await;
         browser.assert_no_complaint().await;
     });
-    let ran = time::timeout(Duration::from_secs(180), ran.catch_unwind()).await;
+    let ran = time::timeout(Duration::from_secs(600), ran.catch_unwind()).await;
     let _ = browser.driver.clone().quit().await;
     match ran {
         Ok(Ok(())) => {}
@@ -262,6 +343,12 @@ pub async fn in_browser(
 impl Browser {
     pub async fn open(&self, path: &str) {
         self.driver.goto(format!("{}{path}", self.site)).await.unwrap();
+    }
+
+    /// Opens the latest mailed link whose path begins with `start`.
+    pub async fn open_mailed(&self, start: &str) {
+        self.open("/dev/mailbox").await;
+        self.find(&format!("a[href^='{start}']")).await.click().await.unwrap();
     }
 
     pub async fn path(&self) -> String {
@@ -296,6 +383,15 @@ impl Browser {
         })
     }
 
+    /// Returns the HTML of the page as the site has sent it, for which `Network.enable` was sent
+    /// before. The browser has no copy of a page that must not be stored.
+    pub async fn source(&self) -> String {
+        let tree = self.devtools("Page.getFrameTree", json!({})).await;
+        let id = json!({ "requestId": tree["frameTree"]["frame"]["loaderId"] });
+        let answer = self.devtools("Network.getResponseBody", id).await;
+        answer["body"].as_str().unwrap().to_owned()
+    }
+
     pub async fn exists(&self, css: &str) -> bool {
         !self.driver.find_all(By::Css(css.to_owned())).await.unwrap().is_empty()
     }
@@ -303,6 +399,21 @@ impl Browser {
     /// Returns the text of the page that a person can read.
     pub async fn text(&self) -> String {
         self.find("body").await.text().await.unwrap()
+    }
+
+    /// Waits until one status of the page says `text` to a screen reader, or none does if it is
+    /// empty.
+    pub async fn until_said(&self, text: &str) {
+        let script = "return [...document.querySelectorAll('.unseen[role=status]')]
+            .map(status => status.textContent).join('')";
+        let said = time::timeout(PATIENCE, async {
+            while self.evaluate(script).await != text {
+                time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        if said.await.is_err() {
+            panic!("{} instead of {text}", self.evaluate(script).await);
+        }
     }
 
     pub async fn fill(&self, name: &str, value: &str) {

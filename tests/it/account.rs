@@ -65,4 +65,5 @@ mod notices;
 mod password;
 mod reauthenticate;
 mod reset;
+mod settings;
 mod verify;

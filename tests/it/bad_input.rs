@@ -128,7 +128,9 @@ async fn a_body_that_is_not_a_form_is_refused() {
          --x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\ncorrect horse battery\r\n--x--\r\n";
     for form in FORMS {
         for (kind, body) in [
-            (Some("application/json"), json),
+            (Some("application/problem+json"), json),
+            (Some("text/json"), json),
+            (Some("text/plain"), json),
             (Some("text/plain"), "email=ada%40example.org&password=correct+horse+battery"),
             (Some("multipart/form-data; boundary=x"), multipart),
             (Some("multipart/form-data"), multipart),

@@ -58,9 +58,10 @@ fn it_starts_in_an_empty_folder_and_users_stay_logged_in_after_a_restart() {
 #[test]
 fn it_needs_no_temporary_folder() {
     let dir = TempDir::new().unwrap();
-    std::fs::create_dir(dir.path().join("templates")).unwrap();
-    let own = "{% extends \"base\" %}{% block content %}our own log-in{% endblock %}";
-    std::fs::write(dir.path().join("templates/login.html.tera"), own).unwrap();
+    let folder = dir.path().join("templates/rocket-login");
+    std::fs::create_dir_all(&folder).unwrap();
+    let own = "{% block content %}our own log-in{% endblock %}";
+    std::fs::write(folder.join("login.html.tera"), own).unwrap();
     // Not even root can write there.
     let site = Program::start(program(&dir), &[KEY, ("TMPDIR", "/proc/nowhere")]);
     let login = site.request("GET /login", None, "");
@@ -121,8 +122,26 @@ fn a_wrong_configuration_stops_the_start_with_one_line() {
     let dir = TempDir::new().unwrap();
     for (variables, start) in [
         (("ROCKET_SESSION", "{idle_timout=5}"), "session.idle_timout: is not a key"),
-        (("ROCKET_SESION", "{idle_timeout=5}"), "sesion: is not a key; the keys are profile, "),
-        (("ROCKET_SITE_URL", "x"), "site_url: is not a key; write url under [default.site]"),
+        (("ROCKET_SESION", "{idle_timeout=5}"), "sesion: is not a key; did you mean session?"),
+        (("ROCKET_PROT", "9000"), "prot: is not a key; did you mean port?"),
+        (("ROCKET_NONSENSE", "1"), "nonsense: is not a key; the keys here are profile, "),
+        (
+            ("ROCKET_SITE_URL", "https://example.org"),
+            "site_url: is not a key; write ROCKET_SITE='{url=\"https://example.org\"}'",
+        ),
+        (
+            ("ROCKET_ACCOUNTS_REGISTRATION", "closed"),
+            "accounts_registration: is not a key; write \
+             ROCKET_ACCOUNTS='{registration=\"closed\"}'",
+        ),
+        (
+            ("ROCKET_LOGIN_MAIL_URL", "smtps://u:hunter2@h"),
+            "login_mail_url: is not a key; write ROCKET_LOGIN='{mail={url=…}}'",
+        ),
+        (
+            ("ROCKET_ACCOUNTS", "closed"),
+            "accounts: is a text; write a table, as in ROCKET_ACCOUNTS='{registration=\"closed\"}'",
+        ),
         (("ROCKET_PASSWORD", "{min_length=4}"), "password.min_length: is 4"),
         (
             ("ROCKET_DATABASES", "{login={url=\"mysql://x\"}}"),
@@ -152,6 +171,10 @@ fn a_taken_port_is_named() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains(&format!("Error: cannot listen on {taken}: ")), "{error}");
+    assert!(
+        error.contains("another program uses this port: stop it, or set ROCKET_PORT"),
+        "{error}"
+    );
 }
 
 /// Every command except `secret-key`, which reads no configuration.
@@ -277,7 +300,7 @@ fn rockets_own_keys_are_checked_before_rocket_reads_them() {
         }
     }
     std::fs::write(&path, "[default]\nworkers = \"abc\"\n").unwrap();
-    let problem = "workers: is \"abc\"; write a number";
+    let problem = "workers: is \"abc\"; write a number from 1 to 1024";
     for arguments in COMMANDS {
         let problem = format!("{problem} (in {})", path.display());
         assert_refused(&run(&dir, arguments, &[]), &problem);
@@ -362,8 +385,134 @@ fn a_database_that_cannot_be_created_is_named() {
     let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:file/login.db\"}}");
     for command in ["migrate", "serve"] {
         let output = run(&dir, &[command], &[url]);
-        assert_refused(&output, "databases.login.url: cannot open file/login.db: ");
+        let path = dir.path().join("file/login.db");
+        assert_refused(&output, &format!("databases.login.url: cannot open {}: ", path.display()));
+        assert_says(&output, "a file has the name of its folder: move that file away");
     }
+}
+
+#[track_caller]
+fn assert_says(output: &Output, part: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains(part), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_database_of_ours_is_named_with_the_fix_and_not_changed() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("login.db");
+    let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:login.db\"}}");
+    std::fs::write(&path, "notes, and no database at all").unwrap();
+    let output = run(&dir, &[], &[url]);
+    assert_refused(&output, &format!("databases.login.url: cannot open {}: ", path.display()));
+    assert_says(
+        &output,
+        "file is not a database; name an SQLite database, or a file that does not",
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"notes, and no database at all");
+
+    // Another program's database, with a table of a name of ours.
+    std::fs::remove_file(&path).unwrap();
+    let users = "CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('ada')";
+    rocket::tokio::runtime::Runtime::new().unwrap().block_on(async {
+        use sqlx::Connection;
+        let url = format!("sqlite:{}?mode=rwc", path.display());
+        sqlx::any::install_default_drivers();
+        let mut db = sqlx::AnyConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(users).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
+    let output = run(&dir, &[], &[url]);
+    assert_refused(&output, &format!("databases.login.url: cannot migrate {}: ", path.display()));
+    assert_says(&output, "table users already exists, which rocket-login did not create; set ");
+
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:folder\"}}");
+    let output = run(&dir, &[], &[url]);
+    assert_refused(&output, "databases.login.url: cannot open ");
+    assert_says(&output, "name a file in that folder");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_without_write_permission_is_named_with_the_fix() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::servers::{folder, unprivileged};
+
+    let dir = folder();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    let closed = std::fs::Permissions::from_mode(0o555);
+    std::fs::set_permissions(dir.path().join("data"), closed).unwrap();
+    let copied = dir.path().join("rocket-login");
+    crate::servers::program::copy(env!("CARGO_BIN_EXE_rocket-login"), &copied);
+    let command = crate::servers::program::command(&copied, &dir);
+    let output = unprivileged(command).output().unwrap();
+    let path = dir.path().join("data/login.db");
+    assert_refused(&output, &format!("databases.login.url: cannot open {}: ", path.display()));
+    assert_says(&output, "the user that runs this program must be allowed to write");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named_with_the_fix() {
+    let dir = TempDir::new().unwrap();
+    for (url, name, fix) in [
+        (
+            "postgres://ada:hunter2@127.0.0.1:1/site",
+            "postgres://127.0.0.1:1/site",
+            "no server listens there: start PostgreSQL, or correct host and port",
+        ),
+        (
+            "postgres://ada:hunter2@nowhere.invalid/site",
+            "postgres://nowhere.invalid:5432/site",
+            "the host is unknown: correct it in the URL",
+        ),
+        (
+            "postgres:///site?host=/nowhere&user=ada&password=hunter2",
+            "postgres:///nowhere:5432/site",
+            "there is no such socket: start PostgreSQL",
+        ),
+    ] {
+        let databases = format!("{{login={{url=\"{url}\"}}}}");
+        let output = run(&dir, &[], &[("ROCKET_DATABASES", databases.as_str())]);
+        assert_refused(&output, &format!("databases.login.url: cannot open {name}: "));
+        assert_says(&output, fix);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_profile_without_a_table_is_named_if_a_key_is_missing() {
+    let dir = TempDir::new().unwrap();
+    let text = format!("[release]\nsecret_key = \"{}\"\n", KEY.1);
+    std::fs::write(dir.path().join("Rocket.toml"), text).unwrap();
+    let output = run(&dir, &[], &[("ROCKET_PROFILE", "prod")]);
+    assert_refused(&output, "secret_key: is missing; set ROCKET_SECRET_KEY");
+    assert_says(&output, "; the profile is prod, and Rocket.toml has a table only for release");
+}
+
+#[test]
+fn a_start_on_the_schema_of_a_newer_version_warns_and_works() {
+    if crate::database::socket().is_some() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    assert!(run(&dir, &["migrate"], &[]).status.success());
+    let url = format!("sqlite:{}", dir.path().join("data/login.db").display());
+    let newer = "INSERT INTO _sqlx_migrations VALUES
+                 (20991231000001, 'rocket login roles', CURRENT_TIMESTAMP, TRUE, x'00', 1)";
+    rocket::tokio::runtime::Runtime::new().unwrap().block_on(async {
+        use sqlx::Connection;
+        sqlx::any::install_default_drivers();
+        let mut db = sqlx::AnyConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(newer).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
+
+    let site = Program::start(program(&dir), &[KEY]);
+    assert!(site.request("POST /register", None, REGISTER).starts_with("HTTP/1.1 303"));
+    let warning = "Warning: a newer version of rocket-login than ";
+    assert_eq!(site.output().matches(warning).count(), 1, "{}", site.output());
 }
 
 #[test]

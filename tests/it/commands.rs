@@ -1,5 +1,6 @@
 //! The operator's commands, with and without a running site.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::process::{Output, Stdio};
 
@@ -110,6 +111,11 @@ fn wrong_usage_and_failure_have_different_exit_codes() {
         &["session", "revoke"],
         &["session", "revoke", ADA, "--all"],
         &["session", "list", "--all"],
+        &["session", "revoke", "--session", "0123456789abcdef"],
+        &["session", "revoke", "--all", "--session", "0123456789abcdef"],
+        &["completions"],
+        &["completions", "tcsh"],
+        &["user", "list", "--config"],
     ] {
         refused(&dir, arguments, "", 2);
     }
@@ -148,7 +154,96 @@ fn accounts_and_sessions_are_listed_for_people_and_for_scripts() {
     let json: Value =
         serde_json::from_str(&run(&dir, &["session", "list", ADA, "--json"])).unwrap();
     assert_eq!(json[0]["ip_address"], "127.0.0.1");
+    assert!(table.contains(json[0]["handle"].as_str().unwrap()), "{table}");
     assert!(!json.to_string().contains("token"), "{json}");
+}
+
+#[test]
+fn user_list_shows_fifty_accounts_and_how_to_go_on_or_all_of_them_as_json() {
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    in_database(
+        &dir,
+        "WITH RECURSIVE numbers (n) AS
+            (SELECT 1001 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3100)
+         INSERT INTO users (email, password_hash, created_at, disabled_at)
+         SELECT 'user' || n || '@example.org', '', 0, CASE WHEN n % 1000 = 0 THEN 1 END FROM numbers",
+    );
+    let list = |arguments: &[&str]| {
+        let output = run_with(&dir, &[&["user", "list"], arguments].concat(), "");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let table = String::from_utf8(output.stdout).unwrap();
+        let addresses =
+            table.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned());
+        (addresses.collect::<Vec<_>>(), after_database(&dir, output.stderr))
+    };
+    let (listed, said) = list(&[]);
+    assert_eq!((listed.len(), listed[49].as_str()), (50, "user1050@example.org"));
+    assert_eq!(said, "there are more accounts: add --after user1050@example.org\n");
+    let (listed, _) = list(&["--after", "user1050@example.org", "--limit", "2"]);
+    assert_eq!(listed, ["user1051@example.org", "user1052@example.org"]);
+    let (listed, said) = list(&["--search", "User309", "--unverified"]);
+    assert_eq!((listed.len(), said.as_str()), (10, ""));
+    let (listed, _) = list(&["--disabled"]);
+    assert_eq!(listed, ["user2000@example.org", "user3000@example.org"]);
+
+    let json = |arguments: &[&str]| -> Vec<Value> {
+        let listed = run(&dir, &[&["user", "list", "--json"], arguments].concat());
+        serde_json::from_str(&listed).unwrap()
+    };
+    assert_eq!(json(&[]).len(), 2_100);
+    assert_eq!(json(&["--limit", "7"]).len(), 7);
+    assert_eq!(json(&["--search", "nobody"]), [] as [Value; 0]);
+    assert_eq!(run(&dir, &["user", "list", "--search", "nobody"]), "");
+    let said = run_with(&dir, &["user", "list", "--search", "nobody"], "").stderr;
+    assert_eq!(after_database(&dir, said), "nothing was found\n");
+    let nobody = "user1001@example.org";
+    assert_eq!(run(&dir, &["session", "list", nobody]), "");
+    assert_eq!(run(&dir, &["session", "list", nobody, "--json"]), "[]\n");
+    let one = run(&dir, &["user", "list", "--json", "--search", "user3100"]);
+    let limited = run(&dir, &["user", "list", "--json", "--search", "user3100", "--limit", "1"]);
+    assert_eq!(one, limited);
+    for wrong in [["--limit", "0"], ["--limit", "1001"], ["--after", "nobody"]] {
+        refused(&dir, &[&["user", "list"], &wrong[..]].concat(), "", 2);
+    }
+    let error = refused(&dir, &["user", "list", "--limit", "many"], "", 2);
+    assert!(error.contains("'--limit <NUMBER>': write a number from 1 to 1,000"), "{error}");
+}
+
+#[test]
+fn commands_work_in_the_folder_of_an_application_with_keys_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let own = "[default]\nupload_dir = \"uploads\"\n[default.shop]\nname = \"Tea\"\n\
+               [default.databases.main]\nurl = \"mysql://localhost/shop\"\n\
+               [default.databases.login]\nurl = \"sqlite:data/login.db\"\n";
+    std::fs::write(dir.path().join("Rocket.toml"), own).unwrap();
+    add(&dir);
+    for arguments in COMMANDS.into_iter().filter(|arguments| arguments[1] != "add") {
+        let arguments =
+            arguments.iter().map(|part| if *part == ADA { "bob@example.org" } else { part });
+        let added = run_with(&dir, &["user", "add", "bob@example.org"], "correct horse battery\n");
+        assert!(matches!(added.status.code(), Some(0 | 1)), "{added:?}");
+        run(&dir, &arguments.collect::<Vec<_>>());
+    }
+    let (_, said) = check(&dir, &["--offline"], &SAFE);
+    assert!(!said.contains("is not a key"), "{said}");
+    // Our own site has no such keys, so there they are mistakes.
+    let error = refused(&dir, &["serve"], "", 1);
+    assert!(error.starts_with("Error: shop: is not a key; the keys here are "), "{error}");
+}
+
+#[test]
+fn commands_on_sessions_read_nothing_of_an_application_that_has_sessions_alone() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    let own = "[release]\n[release.mail]\nsmtp_host = \"x\"\n[release.site]\ntitle = \"Tea\"\n\
+               [release.databases.login]\nurl = \"sqlite:data/login.db\"\n";
+    std::fs::write(dir.path().join("Rocket.toml"), own).unwrap();
+    for arguments in [&["session", "list", ADA][..], &["session", "revoke", "--all"]] {
+        let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let output = command.args(arguments).env("ROCKET_PROFILE", "release").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
 }
 
 #[test]
@@ -159,7 +254,7 @@ fn a_disabled_account_is_logged_out_at_once_and_cannot_log_in() {
     assert!(is_logged_in(&site, &cookie));
     assert_eq!(
         run(&dir, &["user", "disable", ADA]),
-        format!("{ADA} was disabled and logged out\n")
+        format!("Disabled {ADA} and ended its sessions\n")
     );
     assert!(!is_logged_in(&site, &cookie));
 
@@ -225,11 +320,47 @@ fn sessions_are_ended_at_once() {
 }
 
 #[test]
+fn one_session_is_ended_by_its_handle() {
+    let dir = TempDir::new().unwrap();
+    let site = site(&dir);
+    let first = session_cookie(&site.request("POST /register", None, FORM));
+    let second = session_cookie(&site.request("POST /login", None, FORM));
+    site.request("POST /register", None, &FORM.replace("ada", "bob"));
+    let handles = |email| -> Vec<String> {
+        let listed = run(&dir, &["session", "list", email, "--json"]);
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        listed.iter().map(|one| one["handle"].as_str().unwrap().to_owned()).collect()
+    };
+    let (ada, bob) = (handles(ADA), handles("bob@example.org"));
+    assert_eq!((ada.len(), bob.len()), (2, 1));
+    for handle in [bob[0].as_str(), "0123456789abcdef", ""] {
+        let error = refused(&dir, &["session", "revoke", ADA, "--session", handle], "", 1);
+        let start = "Error: ada@example.org has no session with this handle; `rocket-login session";
+        assert!(error.starts_with(start), "{error}");
+    }
+    assert!(is_logged_in(&site, &first) && is_logged_in(&site, &second));
+
+    let revoke = ["session", "revoke", ADA, "--session", &ada[0]];
+    assert_eq!(run(&dir, &revoke), "sessions ended: 1\n");
+    assert_eq!(handles(ADA), ada[1..]);
+    assert_ne!(is_logged_in(&site, &first), is_logged_in(&site, &second));
+    refused(&dir, &revoke, "", 1);
+    let newest =
+        in_history(&site, [first, second].iter().find(|c| is_logged_in(&site, c)).unwrap());
+    assert!(newest.contains("The operator"), "{newest}");
+}
+
+/// Returns the page with the history of the account of `cookie`.
+fn in_history(site: &Program, cookie: &str) -> String {
+    site.request("GET /account/activity", Some(cookie), "")
+}
+
+#[test]
 fn a_deleted_account_is_gone_at_once() {
     let dir = TempDir::new().unwrap();
     let site = site(&dir);
     let cookie = session_cookie(&site.request("POST /register", None, FORM));
-    assert_eq!(run(&dir, &["user", "delete", ADA]), format!("{ADA} was deleted\n"));
+    assert_eq!(run(&dir, &["user", "delete", ADA]), format!("Deleted {ADA}\n"));
     assert!(!is_logged_in(&site, &cookie));
     assert!(site.request("POST /login", None, FORM).starts_with("HTTP/1.1 422"));
     assert!(site.request("POST /register", None, FORM).starts_with("HTTP/1.1 303"));
@@ -323,7 +454,13 @@ fn check_names_each_unsafe_setting() {
     run(&dir, &["migrate"]);
     let offline = |variables: &[(&str, &str)]| check(&dir, &["--offline"], variables);
     let safe = offline(&SAFE);
-    assert_eq!((safe.0, safe.1.as_str()), (Some(0), "no problems found\n"));
+    let (fine, last) = safe.1.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!((safe.0, last), (Some(0), "no problems found"));
+    assert!(fine.lines().all(|line| line.starts_with("ok: ")), "{fine}");
+    for line in ["ok: the profile is release", "ok: site.url is https://127.0.0.1:1"] {
+        assert!(fine.lines().any(|fine| fine == line), "{fine}");
+    }
+    assert_eq!(check(&dir, &["--offline", "--quiet"], &SAFE), (Some(0), String::new()));
 
     for (changed, start) in [
         (("ROCKET_PROFILE", "debug"), "the profile is debug"),
@@ -344,8 +481,73 @@ fn check_names_each_unsafe_setting() {
     ] {
         let (code, said) = offline(&safe_but(changed));
         assert_eq!(code, Some(1), "{start}: {said}");
-        assert!(said.lines().any(|line| line.starts_with(start)), "{start}: {said}");
+        let start = format!("problem: {start}");
+        assert!(said.lines().any(|line| line.starts_with(&start)), "{start}: {said}");
+        let (code, quiet) = check(&dir, &["--offline", "--quiet"], &safe_but(changed));
+        assert!(quiet.lines().all(|line| line.starts_with("problem: ")), "{quiet}");
+        assert_eq!((code, quiet.lines().any(|line| line.starts_with(&start))), (Some(1), true));
     }
+}
+
+#[test]
+fn check_says_how_many_problems_it_has_found_without_calling_them_an_error() {
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    let end = |variables: &[(&str, &str)]| {
+        let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let output = command
+            .args(["check", "--offline"])
+            .envs(SAFE)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        after_database(&dir, output.stderr)
+    };
+    let sites = if crate::database::socket().is_some() { 2 } else { 0 };
+    let problems = |count: usize| format!("{} problems found\n", count + sites);
+    let one = if sites == 0 { "1 problem found\n".to_owned() } else { problems(1) };
+    assert_eq!(end(&[("ROCKET_THROTTLE", "{enabled=false}")]), one);
+    let both = [("ROCKET_THROTTLE", "{enabled=false}"), ("ROCKET_SESSION", "{secure=false}")];
+    assert_eq!(end(&both), problems(2));
+}
+
+/// The names of checks in the reference, without those that PostgreSQL alone has.
+fn documented_checks() -> BTreeSet<String> {
+    let page = include_str!("../../docs/reference.md");
+    let (_, rest) = page.split_once("| check | what is looked at |\n|---|---|\n").unwrap();
+    let rows = rest.split("\n\n").next().unwrap().lines();
+    rows.filter(|row| !row.contains("PostgreSQL only"))
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn check_prints_each_finding_as_json_under_the_name_that_the_reference_has() {
+    if crate::database::socket().is_some() {
+        return; // the names of checks differ a little there
+    }
+
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    let findings = |arguments: &[&str]| -> (Option<i32>, Vec<Value>) {
+        let (code, said) = check(&dir, &[&["--json"], arguments].concat(), &SAFE);
+        (code, serde_json::from_str(&said).unwrap())
+    };
+    let (code, found) = findings(&["--backup", "data/login.db"]);
+    assert_eq!(code, Some(1));
+    let name = |finding: &Value| finding["check"].as_str().unwrap().to_owned();
+    assert_eq!(found.iter().map(name).collect::<BTreeSet<_>>(), documented_checks());
+    let failed: Vec<_> = found.iter().filter(|one| one["ok"] == false).map(name).collect();
+    assert_eq!(failed, ["site", "mail"]);
+    for finding in &found {
+        assert_eq!(finding.as_object().unwrap().len(), 3, "{finding}");
+        assert!(!finding["message"].as_str().unwrap().is_empty(), "{finding}");
+    }
+
+    let (code, problems) = findings(&["--quiet"]);
+    assert_eq!((code, problems.len()), (Some(1), 2));
+    assert_eq!(findings(&["--quiet", "--offline"]), (Some(0), Vec::new()));
 }
 
 #[cfg(unix)]
@@ -356,9 +558,11 @@ fn check_examines_the_database_its_clock_and_its_backup() {
     let dir = TempDir::new().unwrap();
     let offline = |more: &[&str]| check(&dir, &[&["--offline"], more].concat(), &SAFE);
     let said = offline(&[]).1;
-    let start =
-        format!("databases.login.url: there is no rocket-login database at {}", place(&dir));
-    assert!(said.starts_with(&start) && said.contains("rocket-login migrate"), "{said}");
+    let start = format!(
+        "problem: databases.login.url: there is no rocket-login database at {}",
+        place(&dir)
+    );
+    assert!(said.contains(&start) && said.contains("rocket-login migrate"), "{said}");
     add(&dir);
     assert_eq!(offline(&[]).0, Some(0));
 
@@ -371,7 +575,7 @@ fn check_examines_the_database_its_clock_and_its_backup() {
     let backup = dir.path().join("backups");
     std::fs::create_dir(&backup).unwrap();
     let backups = ["--backup", "backups"];
-    assert!(offline(&backups).1.starts_with("backup: there is none at backups"));
+    assert!(offline(&backups).1.contains("problem: backup: there is none at backups"));
     let copy = backup.join("monday.db");
     std::fs::copy(&path, &copy).unwrap();
     assert_eq!(offline(&backups).0, Some(0));
@@ -386,7 +590,9 @@ fn check_examines_the_database_its_clock_and_its_backup() {
         let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
         sqlx::query(sql).execute(&mut db).await.unwrap();
     });
-    assert!(offline(&[]).1.starts_with("the clock is behind the newest entry in the database"));
+    assert!(
+        offline(&[]).1.contains("problem: the clock is behind the newest entry in the database")
+    );
 }
 
 #[test]
@@ -429,6 +635,27 @@ fn refused_requests_are_logged() {
 }
 
 #[test]
+fn a_front_end_that_polls_without_a_log_in_has_one_line() {
+    let dir = TempDir::new().unwrap();
+    let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+    let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_LOG_LEVEL", "critical")]);
+    for number in 0..6 {
+        let poll = format!(
+            "GET /account/activity?since={number} HTTP/1.1\r\nAccept: application/json\r\nX:"
+        );
+        let answer = site.request(&poll, None, "");
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+    // A person has a line each time, and so has another path.
+    site.request("GET /account", None, "");
+    site.request("GET /account", None, "");
+    site.request("GET /account/sessions HTTP/1.1\r\nSec-Fetch-Mode: cors\r\nX:", None, "");
+    site.request("POST /logout HTTP/1.1\r\nOrigin: https://evil.example\r\nX:", None, "");
+    let said = site.wait_for("event=cross_site");
+    assert_eq!(said.matches("event=denied").count(), 4, "{said}");
+}
+
+#[test]
 fn the_log_says_at_the_start_that_mail_is_off() {
     let dir = TempDir::new().unwrap();
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -437,7 +664,7 @@ fn the_log_says_at_the_start_that_mail_is_off() {
 }
 
 /// Each command that acts on the configured database.
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 12] = [
     &["user", "list"],
     &["user", "add", ADA],
     &["user", "show", ADA],
@@ -445,6 +672,8 @@ const COMMANDS: [&[&str]; 10] = [
     &["user", "enable", ADA],
     &["user", "delete", ADA],
     &["user", "unlock", ADA],
+    &["user", "grant", ADA, "editor"],
+    &["user", "revoke", ADA, "editor"],
     &["user", "reset", ADA],
     &["session", "list", ADA],
     &["session", "revoke", "--all"],
@@ -523,6 +752,102 @@ fn each_command_names_its_database_on_standard_error_only() {
     }
     let listed = run(&dir, &["user", "list", "--json"]);
     assert!(serde_json::from_str::<Value>(&listed).unwrap().is_array(), "{listed}");
+    let migrated = run_with(&dir, &["migrate"], "");
+    assert_eq!(after_database(&dir, migrated.stderr), "");
+    assert_eq!(migrated.stdout, format!("{} is up to date\n", place(&dir)).as_bytes());
+}
+
+#[test]
+fn config_names_another_file_and_counts_more_than_the_variable() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().canonicalize().unwrap();
+    for name in ["one", "two"] {
+        let text = format!("[default.databases.login]\nurl = \"sqlite:{name}.db\"\n");
+        std::fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+    }
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command =
+            crate::servers::program::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
+        let output = command.args(arguments).envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let database = |name: &str| format!("database: {}\n", folder.join(name).display());
+    let variable = ("ROCKET_CONFIG", "one.toml");
+    let two = folder.join("two.toml");
+    for arguments in [
+        &["migrate", "--config", "two.toml"][..],
+        &["--config=two.toml", "migrate"],
+        &["--config", two.to_str().unwrap(), "migrate"],
+    ] {
+        assert_eq!(said(arguments, &[]), database("two.db"));
+        assert_eq!(said(arguments, &[variable]), database("two.db"));
+    }
+    assert_eq!(said(&["migrate"], &[variable]), database("one.db"));
+    // As with the variable, other variables override the file.
+    let url = ("ROCKET_DATABASES", "{login={url=\"sqlite:three.db\"}}");
+    assert_eq!(said(&["migrate", "--config", "two.toml"], &[url]), database("three.db"));
+
+    for arguments in [&["migrate"][..], &["serve"], &["user", "list"], &[]] {
+        let error = said(&[arguments, &["--config", "no.toml"]].concat(), &[variable]);
+        let file = folder.join("no.toml");
+        let start = format!("Error: --config: there is no file {}; name ", file.display());
+        assert!(error.starts_with(&start) && error.lines().count() == 1, "{error}");
+    }
+    assert!(said(&["migrate", "--config", "."], &[]).contains("is not a file"));
+    assert_eq!(said(&["secret-key", "--config", "no.toml"], &[]), "");
+}
+
+#[test]
+fn the_help_says_where_the_configuration_comes_from() {
+    let dir = TempDir::new().unwrap();
+    let help = run(&dir, &["--help"]);
+    for text in ["Rocket.toml", "--config <FILE>", "ROCKET_CONFIG", "ROCKET_PROFILE"] {
+        assert!(help.contains(text), "{help}");
+    }
+    assert!(run(&dir, &["user", "list", "--help"]).contains("--config <FILE>"));
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let dir = TempDir::new().unwrap();
+    for (shell, start) in [
+        ("bash", "_rocket__login() {"),
+        ("zsh", "#compdef rocket-login"),
+        ("fish", "# Print an optspec for argparse"),
+        ("elvish", "use builtin;"),
+        ("powershell", "using namespace System.Management.Automation"),
+    ] {
+        let script = run(&dir, &["completions", shell]);
+        assert!(script.trim_start().starts_with(start), "{script}");
+        for word in ["secret-key", "unverified", "leave-other-tables", "completions"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+
+    let page = run(&dir, &["man"]);
+    for text in [".TH rocket-login 1", "ROCKET_CONFIG", "rocket\\-login\\-user(1)"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    std::fs::create_dir(dir.path().join("man1")).unwrap();
+    assert_eq!(run(&dir, &["man", "man1"]), "The manual pages are in man1.\n");
+    let page = |name: &str| std::fs::read_to_string(dir.path().join("man1").join(name)).unwrap();
+    assert_eq!(page("rocket-login.1").trim_end(), run(&dir, &["man"]).trim_end());
+    assert!(page("rocket-login-user-list.1").contains("\\-\\-unverified"));
+    assert!(page("rocket-login-session-revoke.1").contains("session revoke\\fR \\-\\-all"));
+    let error = refused(&dir, &["man", "nowhere"], "", 1);
+    assert!(error.starts_with("Error: cannot write into the folder nowhere: "), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_takes_the_script_of_completions() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("script"), run(&dir, &["completions", "bash"])).unwrap();
+    let complete = "source ./script; COMP_WORDS=(rocket-login user d); COMP_CWORD=2; \
+                    _rocket__login rocket-login d user; echo \"${COMPREPLY[@]}\"";
+    let bash = crate::servers::find("bash").expect("bash is installed");
+    let output = command(bash, &dir).args(["-c", complete]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "disable delete\n");
 }
 
 #[test]
@@ -599,12 +924,15 @@ fn closed_pipe() -> Stdio {
 
 /// Commands that succeed in this order.
 #[cfg(unix)]
-const PRINTING: [&[&str]; 16] = [
+const PRINTING: [&[&str]; 18] = [
     &["--help"],
     &["--version"],
     &["help"],
     &["user", "--help"],
     &["secret-key"],
+    &["completions", "bash"],
+    &["man"],
+    &["man", "."],
     &["migrate"],
     &["user", "add", ADA],
     &["user", "list"],
@@ -614,7 +942,6 @@ const PRINTING: [&[&str]; 16] = [
     &["user", "enable", ADA],
     &["user", "unlock", ADA],
     &["user", "reset", ADA],
-    &["session", "list", ADA],
     &["session", "revoke", "--all"],
 ];
 

@@ -1,7 +1,7 @@
 //! A wrong configuration stops the start with one line that names the key and the fix.
 
 use rocket::figment::Figment;
-use rocket_login::config::Config;
+use rocket_login::config::{Config, MailConfig};
 use tempfile::TempDir;
 
 use crate::support::{TestApp, figment};
@@ -21,6 +21,12 @@ fn debug() -> Figment {
 
 fn release() -> Figment {
     debug().select("release").merge(("secret_key", GOOD_KEY))
+}
+
+fn mail(url: &str) -> MailConfig {
+    let mut config = MailConfig::default();
+    config.url = Some(url.into());
+    config
 }
 
 #[test]
@@ -87,6 +93,9 @@ fn the_error_for_a_number_out_of_range_states_the_range() {
         ("password.concurrent_hashes", 0, "1 to 64"),
         ("session.account_limit", 0, "1 to 10000"),
         ("session.account_limit", 10_001, "1 to 10000"),
+        ("session.cache_size", 0, "1 to 65536"),
+        // Eighty megabytes, written in bytes.
+        ("session.cache_size", 83_886_080, "1 to 65536"),
     ] {
         let error = refused(debug().merge((key, value)));
         assert_eq!(error, format!("{key}: is {value}; write a number from {range}"));
@@ -290,7 +299,7 @@ fn the_error_for_an_unencoded_url_password_says_how_to_encode_it() {
 
 #[test]
 fn an_at_sign_elsewhere_in_a_url_is_not_mistaken_for_a_password() {
-    use rocket_login::config::{DatabaseConfig, MailConfig};
+    use rocket_login::config::DatabaseConfig;
 
     for url in [
         "postgres://localhost/login?user=ada@example.org&password=p@ss",
@@ -306,7 +315,7 @@ fn an_at_sign_elsewhere_in_a_url_is_not_mistaken_for_a_password() {
         ("smtps://ada%40example.org:%2F%3F%23%25%3A@mail.example.org/", "ada@example.org", "/?#%:"),
         ("smtp://ada:100%@mail.example.org?tls=required", "ada", "100%"),
     ] {
-        let server = MailConfig { url: Some(url.into()), from: None }.server().unwrap().unwrap();
+        let server = mail(url).server().unwrap().unwrap();
         assert_eq!(server.credentials, Some((user.into(), password.into())), "{url}");
     }
 }
@@ -427,7 +436,7 @@ fn no_configuration_error_shows_a_possible_secret() {
 
 #[test]
 fn a_mail_connection_is_encrypted_unless_it_stays_on_the_machine() {
-    use rocket_login::config::{MailConfig, MailTls};
+    use rocket_login::config::MailTls;
     for (url, host, port, tls) in [
         ("smtps://mail.example.org", "mail.example.org", 465, MailTls::Implicit),
         ("smtp://mail.example.org", "mail.example.org", 587, MailTls::StartTls),
@@ -436,13 +445,11 @@ fn a_mail_connection_is_encrypted_unless_it_stays_on_the_machine() {
         ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, MailTls::Opportunistic),
         ("smtp://[::1]:1025?tls=required", "::1", 1025, MailTls::StartTls),
     ] {
-        let mail = MailConfig { url: Some(url.into()), from: None };
-        let server = mail.server().unwrap().unwrap();
+        let server = mail(url).server().unwrap().unwrap();
         assert_eq!((server.host.as_str(), server.port, server.tls), (host, port, tls), "{url}");
     }
 
-    let url = Some("smtps://us%40er:p%3Ass@mail.example.org".into());
-    let server = MailConfig { url, from: None }.server().unwrap().unwrap();
+    let server = mail("smtps://us%40er:p%3Ass@mail.example.org").server().unwrap().unwrap();
     assert_eq!(server.credentials, Some(("us@er".into(), "p:ss".into())));
     assert!(!format!("{server:?}").contains("p:ss"));
 }
@@ -576,4 +583,173 @@ fn two_databases_on_one_machine_are_told_apart() {
     assert_ne!(one, parse("postgres:///login?host=/run/postgresql&port=5433"));
     assert_ne!(parse("postgres://ada@localhost"), parse("postgres://bob@localhost"));
     assert_eq!(one, parse("postgres:///login?host=/run/postgresql"));
+}
+
+/// A configuration in which each table of ours is also one of the application's.
+fn beside_an_application() -> Figment {
+    let figment = figment(&TempDir::new().unwrap());
+    // A test of ours sets keys at the top.
+    let url: String = figment.extract_inner("databases.login.url").unwrap();
+    let mut own = Figment::from(rocket::Config::debug_default())
+        .merge(("databases.login.url", url))
+        .merge(("secret_key", GOOD_KEY));
+    for table in ["session", "accounts", "password", "throttle", "site", "mail"] {
+        own = own.merge((format!("{table}.title"), "of the application"));
+    }
+    own
+}
+
+#[test]
+fn our_tables_may_stand_under_login_where_those_at_the_top_are_the_applications() {
+    let mut own = beside_an_application();
+    let error = refused(own.clone());
+    assert!(error.starts_with("session.title: is not a key"), "{error}");
+
+    for (key, value) in [
+        ("login.session.cookie_name", "own"),
+        ("login.accounts.registration", "confirm"),
+        ("login.throttle.first_delay", "7s"),
+        ("login.site.url", "https://notes.example:8443"),
+        ("login.site.name", "Notes"),
+        ("login.mail.url", "smtp://localhost"),
+        ("login.mail.from", "Notes <no-reply@notes.example>"),
+    ] {
+        own = own.merge((key, value));
+    }
+    let own = own.merge(("login.password.min_length", 20));
+    let config = Config::from_figment(&own).unwrap();
+    assert_eq!(config.session.cookie_name.as_deref(), Some("own"));
+    assert_eq!(config.throttle.first_delay.as_secs(), 7);
+    assert_eq!((config.site_name(), config.password.min_length), ("Notes", 20));
+    assert_eq!(config.site.url.as_deref(), Some("https://notes.example:8443"));
+    assert!(config.mail.url.is_some() && config.has_mail());
+
+    // A table that is empty under `login` is ours too, with its defaults.
+    let mixed = debug().merge(("mail.title", "x")).merge(("site.name", "Notes"));
+    assert!(refused(mixed.clone()).starts_with("mail.title: is not a key"));
+    let empty = rocket::figment::value::Dict::new();
+    let config = Config::from_figment(&mixed.merge(("login.mail", empty))).unwrap();
+    assert_eq!((config.site_name(), config.mail.url.is_none()), ("Notes", true));
+}
+
+#[test]
+fn a_mistake_under_login_is_named_as_it_stands_in_the_file() {
+    let of = |key: &str, value: &str| refused(debug().merge((key, value)));
+    let unknown = of("login.mail.smtp_host", "x");
+    assert_eq!(unknown, "login.mail.smtp_host: is not a key; the keys here are url, from");
+    let range = of("login.session.idle_timeout", "0s");
+    assert!(range.starts_with("login.session.idle_timeout: is out of range"), "{range}");
+    let kind = of("login.session.secure", "perhaps");
+    assert!(kind.starts_with("login.session.secure: is \"perhaps\"; write true"), "{kind}");
+    let table = of("login.smtp.url", "x");
+    assert!(table.starts_with("login.smtp: is not a table of ours; they are session,"), "{table}");
+
+    // What stands in place of a table, or in the mail's, may be a secret.
+    for (key, start) in [
+        ("login", "login: is not a table; write one"),
+        ("login.mail", "login.mail: is a text; write a table"),
+        ("login.session", "login.session: is a text; write a table"),
+        ("login.mail.url", "login.mail.url: "),
+    ] {
+        let error = of(key, "hunter2");
+        assert!(error.starts_with(start) && !error.contains("hunter2"), "{error}");
+    }
+
+    use rocket::figment::providers::{Format, Toml};
+    let misplaced = Toml::string("[login.mail]\nurl = 'smtp://localhost'").nested();
+    let error = refused(debug().merge(misplaced));
+    assert_eq!(error, "login: stands outside a profile; write [default.login] in Rocket.toml");
+
+    let path = debug().merge(("login.session.cookie_path", "/app"));
+    let warnings = Config::from_figment(&path).unwrap().warnings();
+    assert_eq!(warnings, ["login.session.cookie_path: users are logged in only below /app"]);
+}
+
+#[test]
+fn sessions_alone_read_their_keys_under_login_too() {
+    let own = beside_an_application();
+    let error = Config::of_sessions(&own).unwrap_err().to_string();
+    assert!(error.starts_with("session.title: is not a key"), "{error}");
+    let own = own.merge(("login.session.cookie_name", "own"));
+    let config = Config::of_sessions(&own).unwrap();
+    assert_eq!(config.session.cookie_name.as_deref(), Some("own"));
+    let proxies = |key| {
+        let config = Config::of_sessions(&own.clone().merge((key, ["10.0.0.1"]))).unwrap();
+        config.site.trusted_proxies.len()
+    };
+    assert_eq!((proxies("site.trusted_proxies"), proxies("login.site.trusted_proxies")), (1, 1));
+    // A `site` that is no table at all is the application's.
+    let own = own.clone().merge(("site", "notes"));
+    assert!(Config::of_sessions(&own).unwrap().site.trusted_proxies.is_empty());
+    let error = Config::of_sessions(&own.merge(("login.site.nmae", "x"))).unwrap_err().to_string();
+    assert!(error.starts_with("login.site.nmae: is not a key"), "{error}");
+}
+
+#[test]
+fn links_to_help_terms_and_privacy_are_checked() {
+    let wrong = ["", " ", "help", "help@", "@example.org", "a b@example.org", "a@b@c", "/help"];
+    let also_wrong =
+        ["ftp://example.org", "https:example.org", "https://", "help?cc=a@example.org"];
+    for support in wrong.into_iter().chain(also_wrong) {
+        let error = refused(debug().merge(("site.support", support)));
+        let start =
+            format!("site.support: is {support:?}; write an email address or a web address");
+        assert!(error.starts_with(&start), "{error}");
+    }
+    let wrong = ["", "terms", "//evil.example", "/\\evil.example", "/a b", "javascript:alert(1)"];
+    let also_wrong = ["https://", "ftp://example.org", "https:/terms", "/a\nb", "a@example.org"];
+    for page in wrong.into_iter().chain(also_wrong) {
+        for key in ["terms", "privacy"] {
+            let error = refused(debug().merge((format!("site.{key}"), page)));
+            let fix = format!("write a path of this site or a web address, as in \"/{key}\" or");
+            assert!(error.starts_with(&format!("site.{key}: is ")), "{error}");
+            assert!(error.contains(&fix) && error.lines().count() == 1, "{error}");
+        }
+    }
+    for key in ["site.support", "site.terms"] {
+        let error = refused(debug().merge((key, "https://ada:secret@example.org")));
+        assert!(error.starts_with(&format!("{key}: is an address with a user")), "{error}");
+    }
+
+    let right = |key: &str, value: &str| {
+        let config = Config::from_figment(&debug().merge((key, value)));
+        assert!(config.is_ok(), "{key} {value}: {config:?}");
+    };
+    for support in ["help@example.org", "a.b+c@münchen.example", "https://example.org/help?a=b"] {
+        right("site.support", support);
+    }
+    for page in ["/terms", "/", "/a?b=c#d", "https://example.org/terms", "http://localhost:8000"] {
+        right("site.terms", page);
+        right("site.privacy", page);
+    }
+}
+
+#[test]
+fn the_path_of_the_icon_is_relative_to_the_file_that_names_it() {
+    use rocket::figment::providers::{Format, Toml};
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("Rocket.toml");
+    std::fs::write(&file, "[debug.site]\nicon = \"icon.png\"").unwrap();
+    let config = Config::from_figment(&debug().merge(Toml::file(&file).nested())).unwrap();
+    assert_eq!(config.site.icon, Some(dir.path().join("icon.png")));
+    let config = Config::from_figment(&debug().merge(("site.icon", "icon.png"))).unwrap();
+    assert_eq!(config.site.icon, Some("icon.png".into()));
+}
+
+#[test]
+fn the_sites_name_is_short_and_plain_and_by_default_the_host() {
+    for name in ["", " ", "Notes ", "a\nb", "a\u{7f}", "a\u{85}b", &"ä".repeat(65)] {
+        let error = refused(debug().merge(("site.name", name)));
+        assert!(error.starts_with("site.name: is not a name; write 1 to 64"), "{error}");
+    }
+    let name = |key, value: &str| {
+        Config::from_figment(&debug().merge((key, value))).unwrap().site_name().to_owned()
+    };
+    let longest = "ä".repeat(64);
+    assert_eq!(name("site.name", &longest), longest);
+    assert_eq!(name("site.url", "https://notes.example:8443"), "notes.example");
+    assert_eq!(name("site.url", "http://[::1]:8000"), "[::1]");
+    assert_eq!(name("site.url", "http://[::1]"), "[::1]");
+    assert_eq!(Config::from_figment(&debug()).unwrap().site_name(), "127.0.0.1");
+    assert_eq!(Config::from_figment(&release()).unwrap().site_name(), "");
 }

@@ -78,6 +78,17 @@ fn every_test_that_the_page_on_several_instances_names_exists() {
     assert!(!page.contains("FIGURE"));
 }
 
+#[test]
+fn every_promise_on_the_page_on_upgrading_names_tests() {
+    let (page, tests) = (include_str!("../../docs/upgrading.md"), tests());
+    let promises = page.split("\n## ").find(|part| part.starts_with("What is promised")).unwrap();
+    let rows: Vec<_> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 7, "{} rows", rows.len());
+    for row in rows {
+        assert_names_tests(cells(row)[1], &tests, row);
+    }
+}
+
 /// Where all the tests are.
 fn tests() -> String {
     ["tests/it", "tests/browser", "tests/torture", "src"]

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
+use rocket::data::ByteUnit;
 use rocket::figment::Figment;
 use rocket::figment::providers::{Format, Toml};
 use rocket::figment::value::Value;
 use rocket::http::Accept;
 use rocket::{get, routes};
 use rocket_login::config::{Config, DatabaseConfig};
-use rocket_login::{Auth, Db, Flash, RecentLogin, Session, User};
+use rocket_login::{Auth, Db, Flash, HasRole, RecentLogin, Role, Session, User};
 
 use crate::support::TestApp;
 
@@ -200,12 +201,27 @@ fn every_database_is_a_store_on_the_page_for_express() {
 }
 
 #[test]
-fn every_block_of_the_base_template_is_on_the_page_for_applications() {
+fn the_limits_on_the_page_for_applications_are_those_of_the_code() {
     let page = include_str!("../../docs/application.md");
-    let base = include_str!("../../templates/base.html.tera");
-    let blocks = base.split("{% block ").skip(1).map(|rest| rest.split(' ').next().unwrap());
-    let named = page.lines().find(|line| line.contains("with the blocks")).unwrap();
-    assert_eq!(blocks.collect::<BTreeSet<_>>(), code(named).into_iter().skip(1).collect());
+    let rows = rows(section(page, "Limits of requests"));
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let key = code(row[0])[0];
+        let figments = [rocket_login::figment(), Figment::from(rocket::Config::default())];
+        for (figment, cell) in figments.iter().zip(&row[1..]) {
+            let named = code(cell)[0];
+            match key.starts_with("limits.") {
+                true => {
+                    let limit: ByteUnit = figment.extract_inner(key).unwrap();
+                    assert_eq!(limit, named.parse::<ByteUnit>().unwrap(), "{row:?}");
+                }
+                false => {
+                    let value: Value = named.parse().unwrap();
+                    assert_eq!(json(&figment.find_value(key).unwrap()), json(&value), "{row:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -215,7 +231,7 @@ fn every_feature_is_in_the_reference() {
     let features = features.split("\n[").next().unwrap().lines();
     let names = features.filter_map(|line| Some(line.split_once(" = ")?.0));
     let names = names.filter(|name| !name.starts_with('#') && *name != "default");
-    let rows = rows(section(REFERENCE, "Features of the crate"));
+    let rows = rows(section(REFERENCE, "Features"));
     let named = rows.iter().map(|row| code(row[0])[0]);
     assert_eq!(names.collect::<BTreeSet<_>>(), named.collect());
 }
@@ -252,10 +268,11 @@ async fn every_route_is_in_the_reference_and_every_row_is_a_route() {
 }
 
 /// Each guard as a route: what the reference calls it, and its path.
-const GUARDS: [(&str, &str); 7] = [
+const GUARDS: [(&str, &str); 8] = [
     ("&Session", "/guards/session"),
     ("&User", "/guards/user"),
     ("Option<&User>", "/guards/anybody"),
+    ("HasRole<Editor>", "/guards/editor"),
     ("RecentLogin", "/guards/recent"),
     ("Flash", "/guards/flash"),
     ("Auth", "/guards/auth"),
@@ -271,6 +288,15 @@ fn user(_guard: &User) {}
 #[get("/anybody")]
 fn anybody(_guard: Option<&User>) {}
 
+enum Editor {}
+
+impl Role for Editor {
+    const NAME: &'static str = "editor";
+}
+
+#[get("/editor")]
+fn editor(_guard: HasRole<'_, Editor>) {}
+
 #[get("/recent")]
 fn recent(_guard: RecentLogin<'_>) {}
 
@@ -285,9 +311,11 @@ fn db(_guard: &Db) {}
 
 #[rocket::async_test]
 async fn every_guard_fails_with_the_statuses_of_the_reference() {
-    let routes = routes![session, user, anybody, recent, flash, auth, db];
+    let routes = routes![session, user, anybody, editor, recent, flash, auth, db];
     let app = TestApp::built(|f| f, |rocket| rocket.mount("/guards", routes)).await;
     let (ada, visitor) = (app.registered("ada@example.org").await, app.visitor());
+    app.execute("UPDATE users SET roles = 'editor'").await;
+    let bob = app.registered("bob@example.org").await;
     let mut found: HashMap<&str, BTreeSet<u16>> = HashMap::new();
     for round in ["recent", "old", "outage"] {
         match round {
@@ -295,7 +323,7 @@ async fn every_guard_fails_with_the_statuses_of_the_reference() {
             "outage" => app.execute("ALTER TABLE sessions RENAME TO elsewhere").await,
             _ => {}
         }
-        for who in [&ada, &visitor] {
+        for who in [&ada, &bob, &visitor] {
             for (guard, path) in GUARDS {
                 let answer = who.send(app.client.get(path).header(Accept::JSON)).await;
                 found.entry(guard).or_default().insert(answer.status.code);
@@ -332,6 +360,8 @@ fn help(command: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let options = text.lines().map(str::trim).filter(|line| line.starts_with('-'));
     let options = options.filter_map(|line| line.split([' ', ',']).find(|w| w.starts_with("--")));
     let options = options.filter(|option| !["--help", "--version"].contains(option));
+    // Every command has this one, and the program itself stands for all.
+    let options = options.filter(|option| command.is_empty() || *option != "--config");
     (commands, options.map(str::to_owned).chain(arguments).collect())
 }
 
@@ -345,7 +375,8 @@ fn every_command_and_option_is_in_the_reference() {
         let is_command = |word: &&&str| word.starts_with(|c: char| c.is_ascii_lowercase());
         let command: Vec<&str> = words.iter().take_while(is_command).copied().collect();
         let rest = words.iter().skip(command.len());
-        let rest = rest.filter(|word| word.starts_with("--") || **word == "EMAIL");
+        let arguments = ["EMAIL", "ROLE", "SHELL", "FOLDER"];
+        let rest = rest.filter(|word| word.starts_with("--") || arguments.contains(word));
         named.entry(command.join(" ")).or_default().extend(rest.map(|word| (*word).to_owned()));
     }
 

@@ -1,6 +1,5 @@
 //! The crate inside another application.
 
-use std::collections::HashMap;
 use std::fs;
 
 use rocket::error::ErrorKind;
@@ -9,12 +8,11 @@ use rocket::figment::Figment;
 use rocket::http::{Method, Status};
 use rocket::local::asynchronous::Client;
 use rocket::request::{self, FromRequest};
-use rocket::{Request, catch, catchers, get, post, routes};
+use rocket::{Build, Request, Rocket, catch, catchers, get, post, routes};
 use rocket_db_pools::Database;
-use rocket_dyn_templates::tera::{self, Value};
-use rocket_dyn_templates::{Template, context};
-use rocket_login::testing::{self, Browser};
-use rocket_login::{Auth, Clock, Customize, Db, Error, Flash, Rendered, Session, User, sql};
+use rocket_login::sql::{self, Lock};
+use rocket_login::testing::Browser;
+use rocket_login::{Auth, Clock, Db, Error, Flash, Session, User};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 
@@ -170,7 +168,7 @@ async fn the_pages_can_be_mounted_under_a_path() {
         let page = ada.get(page).await;
         for attribute in ["href=\"", "action=\"", "src=\""] {
             for link in page.body.split(attribute).skip(1) {
-                let link = link.split('"').next().unwrap().replace("&#x2F;", "/");
+                let link = link.split('"').next().unwrap();
                 assert!(link == "/" || link == "#main" || link.starts_with("/auth/"), "{link}");
                 let method = if attribute == "action=\"" { Method::Post } else { Method::Get };
                 let answer = ada.send(client.req(method, link.replace("#main", "/"))).await;
@@ -247,250 +245,6 @@ async fn the_sessions_stage_ignores_an_applications_own_configuration_tables() {
 }
 
 #[rocket::async_test]
-async fn an_application_can_add_its_own_template_filters() {
-    fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
-        Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
-    }
-
-    let own = TempDir::new().unwrap();
-    fs::write(own.path().join("closed.html.tera"), "{{ 'quiet' | shout }}").unwrap();
-    let customize = Customize::new(|engines| engines.tera.register_filter("shout", shout));
-    let (client, _dir) = launch(
-        |f| f.merge(("template_dir", own.path())).merge(("accounts.registration", "closed")),
-        |r| r.manage(customize).attach(rocket_login::stage()),
-    )
-    .await;
-    Browser::new(&client).get("/register").await.assert_status(403).assert_text("QUIET");
-}
-
-#[rocket::async_test]
-async fn a_template_of_the_same_name_replaces_only_ours() {
-    let own = TempDir::new().unwrap();
-    let template = r#"{% extends "base" %}{% import "macros" as macros %}
-        {% block title %}Own{% endblock %}
-        {% block content %}<h1>Our own log-in</h1><p>{{ email }}</p>
-        {{ macros::field(name="email", label="Who", type="email", autocomplete="username", errors=errors) }}
-        {% endblock %}"#;
-    fs::write(own.path().join("login.html.tera"), template).unwrap();
-    fs::create_dir(own.path().join("app")).unwrap();
-    let page = r#"{% extends "base" %}{% block content %}{{ text }}{% endblock %}"#;
-    fs::write(own.path().join("app/page.html.tera"), page).unwrap();
-
-    #[get("/page")]
-    fn page_route() -> Rendered {
-        Rendered::new("app/page", context! { base: "", text: "<b>bold</b>" })
-    }
-
-    let (client, _dir) = launch(
-        |f| f.merge(("template_dir", own.path())),
-        |r| r.attach(rocket_login::stage()).mount("/", routes![page_route]),
-    )
-    .await;
-    let visitor = Browser::new(&client);
-    visitor.get("/login").await.assert_text("Our own log-in").assert_text("rocket-login</a>");
-    let refused = visitor.post("/login", &[("email", "<b>"), ("password", "x")]).await;
-    refused.assert_status(422).assert_text("&lt;b&gt;").assert_no_text("<b>");
-    visitor.get("/register").await.assert_text("<h1>Sign up</h1>");
-    // The application's own page extends our base, is HTML, and is escaped.
-    let page = visitor.get("/page").await;
-    page.assert_text("&lt;b&gt;bold&lt;&#x2F;b&gt;").assert_text("style.css");
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-}
-
-type Build = fn(rocket::Rocket<rocket::Build>) -> rocket::Rocket<rocket::Build>;
-
-#[rocket::async_test]
-async fn an_application_can_render_its_own_templates_beside_ours() {
-    fn shout(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
-        Ok(Value::from(value.as_str().unwrap_or_default().to_uppercase()))
-    }
-
-    #[get("/own")]
-    fn page() -> Template {
-        Template::render("app/page", context! { text: "<b>quiet</b>" })
-    }
-
-    let own = TempDir::new().unwrap();
-    fs::create_dir(own.path().join("app")).unwrap();
-    let text = "the application's own: {{ text | shout }}";
-    fs::write(own.path().join("app/page.html.tera"), text).unwrap();
-    let builds: [Build; 2] = [
-        |rocket| {
-            let custom = Template::custom(|engines| engines.tera.register_filter("shout", shout));
-            rocket.attach(custom).attach(rocket_login::stage())
-        },
-        |rocket| {
-            let custom = Template::custom(|engines| engines.tera.register_filter("shout", shout));
-            rocket.attach(rocket_login::stage()).attach(custom)
-        },
-    ];
-    for build in builds {
-        let (client, _dir) = launch(
-            |f| f.merge(("template_dir", own.path())),
-            |rocket| build(rocket).mount("/", routes![page]),
-        )
-        .await;
-        let visitor = Browser::new(&client);
-        let page = visitor.get("/own").await;
-        assert_eq!(page.body, "the application's own: &lt;B&gt;QUIET&lt;&#x2F;B&gt;");
-        visitor.get("/login").await.assert_text("<h1>Log in</h1>");
-        visitor.get("/nowhere").await.assert_status(404).assert_text("Page not found");
-    }
-}
-
-#[rocket::async_test]
-async fn an_edited_template_takes_effect_without_a_restart_in_debug_only() {
-    for (profile, shows) in [("debug", true), ("release", false)] {
-        let own = TempDir::new().unwrap();
-        let write = |file: &str, text: &str| fs::write(own.path().join(file), text).unwrap();
-        write("login.html.tera", "{% extends \"base\" %}{% block content %}first{% endblock %}");
-        let (client, _dir) = launch(
-            |f| f.select(profile).merge(("template_dir", own.path())),
-            |rocket| rocket.attach(rocket_login::stage()),
-        )
-        .await;
-        let visitor = Browser::new(&client);
-        visitor.get("/login").await.assert_text("first");
-        write("login.html.tera", "{% extends \"base\" %}{% block content %}second{% endblock %}");
-        visitor.get("/login").await.assert_text(if shows { "second" } else { "first" });
-
-        // A new template, a broken one, and a deleted one.
-        write("logout.html.tera", "leave");
-        let text = if shows { "leave" } else { "Log out" };
-        visitor.get("/logout").await.assert_text(text);
-        write("login.html.tera", "{% broken");
-        visitor.get("/login").await.assert_status(200);
-        write("login.html.tera", "repaired");
-        visitor.get("/login").await.assert_text(if shows { "repaired" } else { "first" });
-        fs::remove_file(own.path().join("login.html.tera")).unwrap();
-        visitor.get("/login").await.assert_text(if shows { "<h1>Log in</h1>" } else { "first" });
-    }
-}
-
-#[rocket::async_test]
-async fn an_edited_mail_takes_effect_without_a_restart_in_debug() {
-    let own = TempDir::new().unwrap();
-    fs::create_dir(own.path().join("mail")).unwrap();
-    let file = own.path().join("mail/reset.txt.tera");
-    fs::write(&file, "Subject: First\n\n{{ link }}").unwrap();
-    let (client, _dir) = launch(
-        |f| f.merge(("template_dir", own.path())),
-        |rocket| rocket.attach(rocket_login::stage()),
-    )
-    .await;
-    let ada = Browser::new(&client);
-    ada.post("/register", &FIELDS).await.assert_redirect("/account");
-    ada.post("/reset", &[FIELDS[0]]).await.assert_status(200);
-    assert_eq!(testing::mails(&client).await.remove(0).subject, "First");
-    fs::write(&file, "Subject: Second one\n\n{{ link }}").unwrap();
-    ada.get("/healthz").await.assert_status(200);
-    assert_eq!(testing::mails(&client).await.remove(0).subject, "Second one");
-}
-
-#[rocket::async_test]
-async fn a_page_that_cannot_be_rendered_becomes_an_error_page() {
-    #[get("/missing")]
-    fn missing() -> Rendered {
-        Rendered::new("no/such/page", context! {})
-    }
-
-    #[get("/no-map")]
-    fn no_map() -> Rendered {
-        Rendered::new("login", "text")
-    }
-
-    let (client, _dir) =
-        launch(|f| f, |r| r.attach(rocket_login::stage()).mount("/", routes![missing, no_map]))
-            .await;
-    for path in ["/missing", "/no-map"] {
-        let answer = Browser::new(&client).get(path).await;
-        answer.assert_status(500).assert_text("Something went wrong");
-    }
-
-    let dir = TempDir::new().unwrap();
-    let rocket = rocket::custom(figment(&dir)).mount("/", routes![missing]);
-    let error = rocket.ignite().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error:?}");
-}
-
-#[rocket::async_test]
-async fn a_broken_template_stops_the_launch() {
-    for text in ["{% broken", "{% extends \"nothing\" %}"] {
-        let own = TempDir::new().unwrap();
-        fs::write(own.path().join("page.html.tera"), text).unwrap();
-        let dir = TempDir::new().unwrap();
-        let rocket = rocket::custom(figment(&dir).merge(("template_dir", own.path())));
-        let error = rocket.attach(rocket_login::stage()).ignite().await.expect_err(text);
-        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
-    }
-}
-
-#[rocket::async_test]
-async fn an_applications_own_mail_text_and_layout_replace_ours() {
-    let own = TempDir::new().unwrap();
-    fs::create_dir(own.path().join("mail")).unwrap();
-    let words = "Subject: Hello from {{ site }}\n\nA & B\n\nGo on:\n{{ link }}\n";
-    fs::write(own.path().join("mail/verify.txt.tera"), words).unwrap();
-    let look = "<h1>{{ subject }}</h1>{% for p in paragraphs %}<p>{{ p.lines | join(sep=' ') }}{% endfor %}";
-    fs::write(own.path().join("mail/layout.html.tera"), look).unwrap();
-    let (client, _dir) = launch(
-        |f| f.merge(("template_dir", own.path())).merge(("site.url", "https://notes.example")),
-        |r| r.attach(rocket_login::stage_at("/auth")),
-    )
-    .await;
-    let ada = Browser::new(&client);
-    ada.post("/auth/register", &FIELDS).await.assert_redirect("/auth/account");
-    let mail = testing::mails(&client).await.remove(0);
-    assert_eq!(mail.subject, "Hello from notes.example");
-    assert!(
-        mail.text.starts_with("A & B\n\nGo on:\nhttps://notes.example/auth/verify/"),
-        "{}",
-        mail.text
-    );
-    assert!(mail.html.contains("<p>A &amp; B"), "{}", mail.html);
-    ada.post(&mail.link("/auth/verify/"), &[]).await.assert_redirect("/auth/account");
-
-    // The other mails stay ours.
-    ada.post("/auth/reset", &[("email", "ada@example.org")]).await.assert_status(200);
-    let mail = testing::mails(&client).await.remove(0);
-    assert_eq!(mail.subject, "Reset your password at notes.example");
-}
-
-#[rocket::async_test]
-async fn a_broken_mail_template_stops_the_launch() {
-    for (name, text) in [
-        ("reset.txt.tera", "Subject: Reset\n\n{{ lnik }}"),
-        ("reset.txt.tera", "No subject"),
-        ("layout.html.tera", "{{ subjekt }}"),
-    ] {
-        let own = TempDir::new().unwrap();
-        fs::create_dir(own.path().join("mail")).unwrap();
-        fs::write(own.path().join("mail").join(name), text).unwrap();
-        let dir = TempDir::new().unwrap();
-        let rocket = rocket::custom(figment(&dir).merge(("template_dir", own.path())));
-        let error = rocket.attach(rocket_login::stage()).ignite().await.expect_err(text);
-        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
-    }
-}
-
-#[rocket::async_test]
-async fn the_built_in_templates_serve_with_an_empty_template_directory() {
-    let own = TempDir::new().unwrap();
-    let (client, _dir) =
-        launch(|f| f.merge(("template_dir", own.path())), |r| r.attach(rocket_login::stage()))
-            .await;
-    Browser::new(&client).get("/login").await.assert_text("<h1>Log in</h1>");
-}
-
-#[rocket::async_test]
-async fn a_missing_template_directory_stops_the_launch() {
-    let dir = TempDir::new().unwrap();
-    let figment = figment(&dir).merge(("template_dir", dir.path().join("nowhere")));
-    let error = rocket::custom(figment).attach(rocket_login::stage()).ignite().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{error:?}");
-}
-
-#[rocket::async_test]
 async fn an_application_can_keep_its_own_tables_beside_ours() {
     let own = TempDir::new().unwrap();
     let sql = "CREATE TABLE notes (user_id INTEGER REFERENCES users (id) ON DELETE CASCADE) STRICT";
@@ -522,6 +276,29 @@ async fn an_application_can_keep_its_own_tables_beside_ours() {
     client.terminate().await;
     let rocket = rocket::custom(figment(&dir)).attach(rocket_login::stage());
     rocket.ignite().await.expect("it starts again");
+}
+
+#[rocket::async_test]
+async fn a_lock_without_a_place_and_a_place_without_a_lock_are_refused() {
+    let (client, _dir) = launch(|f| f, |r| r.attach(rocket_login::sessions())).await;
+    let db = Db::fetch(client.rocket()).unwrap();
+    for text in [
+        "SELECT id FROM users WHERE id = 1 $lock",
+        "SELECT id FROM users WHERE id = $1 AND (email = 'a' OR email = 'b') $lock",
+        "SELECT id FROM users ORDER BY id LIMIT 1 $lock",
+        "DELETE FROM users WHERE id IN (SELECT id FROM users LIMIT 1 $lock)",
+        "INSERT INTO users (email) VALUES ((SELECT email FROM users WHERE id = 1 $lock))",
+    ] {
+        let mut tx = db.write().await.unwrap();
+        sql::query(text).execute(&mut tx).await.unwrap_err();
+    }
+    let places = ["", " $lock", " AND id IN (SELECT id FROM users $lock) $lock"];
+    for (number, place) in places.into_iter().enumerate() {
+        let text: &'static str = format!("SELECT id FROM users WHERE id = 1{place}").leak();
+        let mut tx = db.write().await.unwrap();
+        let locked = sql::query(text).locking(Lock::Update).execute(&mut tx).await;
+        assert_eq!(locked.is_ok(), number == 1, "{text}");
+    }
 }
 
 #[rocket::async_test]
@@ -647,5 +424,39 @@ async fn the_metrics_count_what_happened_to_sessions() {
         "rocket_login_session_write_seconds_count ",
     ] {
         metrics.assert_text(line);
+    }
+}
+
+#[get("/auth/login")]
+fn own_log_in() -> &'static str {
+    "the application's own log-in"
+}
+
+#[get("/auth/reset/<link>")]
+fn own_reset(link: &str) -> String {
+    format!("the application's own reset of {link}")
+}
+
+#[rocket::async_test]
+async fn a_route_with_the_path_of_ours_replaces_ours() {
+    for is_first in [true, false] {
+        let routes = routes![own_log_in, own_reset, notes];
+        let build = |rocket: Rocket<Build>| match is_first {
+            true => rocket.mount("/", routes).attach(rocket_login::stage_at("/auth")),
+            false => rocket.attach(rocket_login::stage_at("/auth")).mount("/", routes),
+        };
+        let (client, _dir) = launch(|f| f, build).await;
+        let ada = Browser::new(&client);
+        ada.get("/notes").await.assert_redirect("/auth/login?next=%2Fnotes");
+        for path in ["/auth/login", "/auth/login?next=%2Fnotes"] {
+            assert_eq!(ada.get(path).await.body, "the application's own log-in");
+        }
+        assert_eq!(ada.get("/auth/reset/x").await.body, "the application's own reset of x");
+
+        // The other methods and pages are ours.
+        ada.get("/auth/reset").await.assert_text("Forgot your password?");
+        ada.post("/auth/reset/x", &[("new_password", PASSWORD)]).await.assert_status(404);
+        ada.post("/auth/register", &FIELDS).await.assert_redirect("/auth/account");
+        ada.post("/auth/login", &FIELDS).await.assert_redirect("/auth/account");
     }
 }

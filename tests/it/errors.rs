@@ -62,8 +62,11 @@ async fn a_refused_form_tells_a_program_which_fields_are_wrong() {
     let app = app().await;
     let request = app.client.post("/register").header(ContentType::Form).header(Accept::JSON);
     let problem = app.visitor().send(request.body("email=ada&password=x")).await;
-    problem.assert_status(422).assert_text(r#""email":"Enter an address like name@example.org.""#);
-    problem.assert_text(r#""password":"Choose a password of at least 12 characters.""#);
+    let message = "Enter an address like name@example.org.";
+    problem.assert_status(422).assert_text(&format!(
+        r#"{{"field":"email","code":"email_malformed","message":"{message}"}}"#
+    ));
+    problem.assert_text(r#""message":"Choose a password of at least 12 characters.""#);
     assert!(problem.is_json());
 }
 

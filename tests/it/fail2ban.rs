@@ -8,8 +8,13 @@ use tempfile::TempDir;
 use crate::servers::program::{Program, session_cookie};
 use crate::servers::{find, has};
 
-const TROUBLE: [&str; 4] =
-    ["log_in_failed", "reauthentication_failed", "link_refused", "throttled"];
+const TROUBLE: [&str; 5] = [
+    "log_in_failed",
+    "reauthentication_failed",
+    "confirmation_failed",
+    "link_refused",
+    "throttled",
+];
 
 /// A forged log line, sent by an attacker who wants another address banned.
 const FORGED: &str = "Warning: security: time=2026-01-01T00:00:00Z event=throttled ip=6.6.6.6 \
@@ -60,9 +65,13 @@ fn log(level: &str) -> String {
         site.request(&head, cookie, body)
     };
     let wrong = "email=ada%40example.org&password=wrong+horse+battery";
+    let mailbox = site.request("GET /dev/mailbox", None, "");
+    let mut words = mailbox.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c));
+    let token = words.find(|word| word.len() == 43).expect("the link of the sign-up");
     for address in ["203.0.113.7", "2001:db8::7"] {
         from(address, "/login", None, wrong);
         from(address, "/reauthenticate", Some(&ada), "password=wrong+horse+battery");
+        from(address, &format!("/verify/{token}"), None, "password=wrong+horse+battery");
         from(address, &format!("/reset/{}", "a".repeat(43)), None, "new_password=correct+horse");
         while from(address, "/login", None, wrong).starts_with("HTTP/1.1 422") {}
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rocket::http::{ContentType, Header, Method};
 use rocket::local::asynchronous::LocalRequest;
 use rocket_login::{Email, NewPassword, config::PasswordConfig};
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, Row};
 
 use crate::database::pick;
@@ -163,7 +164,7 @@ impl Random {
     fn damage(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);
-            let byte = self.pick(b"&=%[].+;\0\xff\xc3 az09/");
+            let byte = self.pick(b"&=%[].+;\0\xff\xc3 az09/{}:,\"\\\\");
             match self.below(4) {
                 0 if at < bytes.len() => bytes[at] = byte,
                 1 if at < bytes.len() => drop(bytes.remove(at)),
@@ -177,11 +178,33 @@ impl Random {
         }
     }
 
+    /// Returns a JSON value of any kind.
+    fn any_json(&mut self) -> Value {
+        match self.below(8) {
+            0 => json!([self.text()]),
+            1 => json!({ self.text(): null }),
+            2 => json!(self.below(usize::MAX)),
+            3 => json!(-0.5),
+            4 => json!(null),
+            5 => json!(true),
+            _ => json!(self.text()),
+        }
+    }
+
     fn path(&mut self, route: &str) -> String {
         let token = if self.one_in(2) { self.token() } else { encode(&self.text()) };
         let token = if token.is_empty() { "x".into() } else { token };
         route.replace("<token>", &token).replace("<id>", &token).replace("<name>", &token)
     }
+}
+
+/// Returns where an accepted form leads: a browser by a redirect, and a program by JSON.
+fn leads_to(answer: &Answer) -> Option<String> {
+    if let Some(location) = answer.header("location") {
+        return Some(location.to_owned());
+    }
+    let json: Value = serde_json::from_str(&answer.body).ok()?;
+    json["location"].as_str().map(str::to_owned)
 }
 
 /// The site, the generator, and a user whose account must stay as it is.
@@ -197,27 +220,39 @@ struct Attack<'a> {
 
 impl<'a> Attack<'a> {
     /// Returns a form with its fields in any order, some missing and some doubled.
-    fn body(&mut self, fields: &[&str]) -> Vec<u8> {
+    fn body(&mut self, kind: &ContentType, fields: &[&str]) -> Vec<u8> {
         let random = &mut self.random;
         let mut pairs = Vec::new();
         for field in fields {
             for _ in 0..random.pick(&[1, 1, 1, 1, 1, 1, 0, 2]) {
-                let value = encode(&random.value(field));
-                pairs.push(format!("{field}={value}"));
+                pairs.push((field.to_string(), json!(random.value(field))));
             }
         }
         if random.one_in(4) {
-            let (name, value) = (encode(&random.text()), encode(&random.text()));
-            pairs.push(format!("{name}={value}"));
+            let (name, value) = (random.text(), random.any_json());
+            pairs.push((name, value));
         }
         let first = random.below(pairs.len() + 1);
         pairs.rotate_left(first);
-        pairs.join("&").into_bytes()
+        if *kind == ContentType::JSON {
+            let members = pairs.into_iter().map(|(name, value)| format!("{}:{value}", json!(name)));
+            return format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into_bytes();
+        }
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let pairs = pairs
+            .into_iter()
+            .map(|(name, value)| format!("{}={}", encode(&name), encode(&text(value))));
+        pairs.collect::<Vec<_>>().join("&").into_bytes()
     }
 
-    fn form(&mut self) -> (&'static str, String, Vec<u8>) {
+    fn form(&mut self) -> (&'static str, String, ContentType, Vec<u8>) {
         let (route, fields) = self.random.pick(&FORMS);
-        (route, self.random.path(route), self.body(fields))
+        let kind = match self.random.one_in(3) {
+            true => ContentType::JSON,
+            false => ContentType::Form,
+        };
+        let body = self.body(&kind, fields);
+        (route, self.random.path(route), kind, body)
     }
 
     /// Returns the browser of the account's owner or of a stranger.
@@ -284,36 +319,40 @@ impl<'a> Attack<'a> {
 
     /// Sends correctly encoded forms with wrong values.
     async fn fields(&mut self) {
-        let (route, path, body) = self.form();
+        let (route, path, kind, body) = self.form();
         let visitor = self.browser();
-        let request = self.app.client.post(path).header(ContentType::Form).body(&body);
+        let request = self.app.client.post(path).header(kind.clone()).body(&body);
         let request = self.accept(request);
-        let what = format!("{route} {}", String::from_utf8_lossy(&body));
+        let what = format!("{route} {kind} {}", String::from_utf8_lossy(&body));
         let answer = self.send(&visitor, request, &what).await;
         // A refusal redirects a stranger to the log-in, and an accepted form redirects elsewhere.
-        let is_taken = answer.header("location").is_some_and(|to| !to.starts_with("/login"));
+        let is_taken = leads_to(&answer).is_some_and(|to| !to.starts_with("/login"));
         let is_refused = ["/register", "/login", "/account/password", "/account/email"];
         assert!(!is_taken || !is_refused.contains(&route), "SEED={} {what}", self.seed);
     }
 
     /// Sends damaged forms with all kinds of content types.
     async fn bodies(&mut self) {
-        let (route, path, mut body) = self.form();
+        let (route, path, kind, mut body) = self.form();
         self.random.damage(&mut body);
-        let kinds = ["application/x-www-form-urlencoded"; 6].into_iter().chain([
-            "multipart/form-data; boundary=x",
-            "application/json",
-            "text/plain",
-            "",
-        ]);
-        let kind = self.random.pick(&kinds.collect::<Vec<_>>());
+        let kind = match self.random.one_in(5) {
+            true => self.random.pick(&[
+                "multipart/form-data; boundary=x",
+                "application/json",
+                "application/x-www-form-urlencoded",
+                "text/plain",
+                "",
+            ]),
+            false if kind == ContentType::JSON => "application/json",
+            false => "application/x-www-form-urlencoded",
+        };
         let visitor = self.browser();
         let request = self.app.client.post(path).header(Header::new("Content-Type", kind));
         let request = self.accept(request.body(&body));
         let what = format!("{route} {kind} {}", String::from_utf8_lossy(&body));
         let answer = self.send(&visitor, request, &what).await;
         // Damage can make a form valid by chance. Then this was an ordinary sign-up.
-        if route == "/register" && answer.status.code == 303 {
+        if route == "/register" && leads_to(&answer).is_some() {
             self.signed_up += 1;
         }
     }
@@ -360,7 +399,7 @@ impl<'a> Attack<'a> {
             request.add_header(Header::new(name, value));
         }
         let visitor = self.browser();
-        let body = self.body(&["email", "current_password"]);
+        let body = self.body(&ContentType::Form, &["email", "current_password"]);
         self.send(&visitor, request.body(body), &what).await;
     }
 }

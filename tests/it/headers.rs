@@ -8,7 +8,7 @@ use rocket::{Build, Responder, Rocket, get, routes};
 use crate::support::{Answer, TestApp, header};
 
 /// Our headers with values that an application might prefer, among them Rocket's defaults.
-const LOOSER: [(&str, &str); 8] = [
+pub const LOOSER: [(&str, &str); 8] = [
     ("Content-Security-Policy", "default-src 'self' data: https://fonts.example"),
     ("X-Content-Type-Options", "none"),
     ("X-Frame-Options", "SAMEORIGIN"),
@@ -25,13 +25,13 @@ fn plain() -> &'static str {
 }
 
 #[derive(Responder)]
-struct Loose {
+pub struct Loose {
     page: &'static str,
     header: Header<'static>,
 }
 
 #[get("/loose/<which>")]
-fn loose(which: usize) -> Loose {
+pub fn loose(which: usize) -> Loose {
     let (name, value) = LOOSER[which];
     Loose { page: "loose", header: Header::new(name, value) }
 }
@@ -50,7 +50,7 @@ fn loosening() -> AdHoc {
 }
 
 #[track_caller]
-fn assert_secure(answer: &Answer, what: &str) {
+pub fn assert_secure(answer: &Answer, what: &str) {
     let csp = answer.header("content-security-policy").unwrap_or_else(|| panic!("{what}: no CSP"));
     for directive in
         ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"]
@@ -153,9 +153,6 @@ async fn versioned_static_files_are_cached_and_set_no_cookie() {
         file.assert_status(200);
         assert_eq!(file.header("cache-control"), Some("public, max-age=31536000, immutable"));
         assert_eq!(file.header("set-cookie"), None);
-
-        let unversioned = ada.get(&format!("/static/{name}?v=0")).await;
-        assert_eq!(unversioned.header("cache-control"), Some("public, max-age=3600"));
     }
     let types = [
         ("style.css", "text/css; charset=utf-8"),

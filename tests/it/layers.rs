@@ -1,4 +1,5 @@
-//! The order of the modules: each imports only modules of lower layers.
+//! The order of the modules, of which each imports only modules of lower layers; and what holds for
+//! the source of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,13 +7,17 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `src`, the lowest layer first. Those of the lowest import nothing of ours. A new
 /// module goes into the layer above the highest one that it imports.
-const LAYERS: [&[&str]; 10] = [
-    &["attached", "base", "client", "clock", "config", "drain", "metrics", "routing", "sql"],
+const LAYERS: [&[&str]; 11] = [
+    &["program"],
+    &[
+        "attached", "base", "client", "clock", "config", "drain", "kept", "metrics", "routing",
+        "sql",
+    ],
     &["background", "error", "token"],
     &["cookies", "db", "metrics/prometheus", "password", "web"],
     &["device", "notice", "throttle", "user"],
     &["done", "history", "link", "mail", "session"],
-    &["auth"],
+    &["auth", "sessions"],
     &["pages"],
     &["stage"],
     &["command", "fuzzing", "testing"],
@@ -59,7 +64,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         known.into_iter().find(|path| texts.contains_key(path)).unwrap_or("lib".into())
     };
     let imported = texts.iter().map(|(module, text)| {
-        let code = text.split("\nmod tests {").next().unwrap().lines();
+        let code = text.split("mod tests {").next().unwrap().lines();
         let code: Vec<_> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
         let imported = paths(&code.join("\n")).into_iter().map(|path| module_of(module, path));
         (module.clone(), imported.filter(|imported| imported != module).collect())
@@ -110,5 +115,95 @@ fn no_files_of_a_room_import_each_other_in_a_circle() {
             left.remove(&free);
         }
         assert!(left.is_empty(), "a circle of imports: {left:#?}");
+    }
+}
+
+/// The most lines of a function, so that it fits on a screen.
+const LONGEST: usize = 60;
+
+/// The functions in `source`, as `rustfmt` lays them out, outside of the definitions of macros:
+/// the number of the first line, and how many lines it has.
+fn functions(source: &str) -> Vec<(usize, usize)> {
+    const BEFORE: [&str; 7] =
+        ["pub", "pub(crate)", "pub(super)", "const", "async", "default", "extern"];
+    let lines: Vec<&str> = source.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    // The line that closes what begins at `from`.
+    let end = |from: usize| {
+        let is_end = |line: &&str| indent(line) == indent(lines[from]) && line.ends_with('}');
+        from + 1 + lines[from + 1..].iter().position(is_end).unwrap()
+    };
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < lines.len() {
+        let line = lines[at].trim_start();
+        let mut words = line.split(' ').skip_while(|word| BEFORE.contains(word));
+        let is_function = words.next() == Some("fn");
+        let is_macro = line.starts_with("macro_rules!");
+        if is_function {
+            let is_head_over = |line: &&str| ["{", "}", ";"].iter().any(|end| line.ends_with(end));
+            let head = at + lines[at..].iter().position(is_head_over).unwrap();
+            let last = if lines[head].ends_with('{') { end(head) } else { head };
+            found.push((at + 1, last + 1 - at));
+        }
+        at = if is_macro && line.ends_with('{') { end(at) } else { at + 1 };
+    }
+    found
+}
+
+#[test]
+fn each_function_fits_on_a_screen() {
+    let mut count = 0;
+    for path in files(Path::new("src")) {
+        for (line, lines) in functions(&fs::read_to_string(&path).unwrap()) {
+            count += 1;
+            let place = format!("{}:{line}", path.display());
+            assert!(lines <= LONGEST, "{place} has {lines} lines: give its parts names");
+        }
+    }
+    assert!(count > 1_500, "{count} functions");
+}
+
+#[test]
+fn functions_are_counted_with_their_heads_and_without_macros() {
+    let source = "\
+impl A {
+    pub(crate) async fn long(
+        a: u8,
+    ) -> u8
+    where
+        A: B,
+    {
+        fn inner() {}
+        match a {
+            b => b,
+        }
+    }
+}
+
+trait B {
+    fn without_a_body(
+        &self,
+    ) -> u8;
+}
+
+macro_rules! c {
+    () => {
+        fn in_a_macro() {
+        }
+    };
+}
+
+const fn last() -> u8 {
+    0
+}
+";
+    assert_eq!(functions(source), [(2, 11), (8, 1), (16, 3), (28, 3)]);
+}
+
+#[test]
+fn no_comment_in_a_statement_is_code() {
+    for path in files(Path::new("src")) {
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(!source.contains("/*pg"), "{}: use Query::locking()", path.display());
     }
 }

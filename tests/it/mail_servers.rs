@@ -407,8 +407,8 @@ fn check_says_why_the_mail_server_refuses_every_mail() {
         });
         let (code, said) = check(&server.url());
         assert_eq!(code, Some(1), "{said}");
-        let line =
-            said.lines().find(|line| line.starts_with("mail.url: the server cannot be used"));
+        let start = "problem: mail.url: the server cannot be used";
+        let line = said.lines().find(|line| line.starts_with(start));
         let line = line.unwrap_or_else(|| panic!("{step}: {said}"));
         assert!(line.contains(expected) && !line.contains(['\x1b', '\x07', '\0']), "{line}");
     }

@@ -7,7 +7,7 @@ use rocket::http::{Accept, ContentType, Header, Status};
 use rocket::{FromForm, get, post, routes};
 use rocket_login::auth::{
     ChangePasswordError, EndSessionError, LinkError, LogInAsError, LogInError, ReauthenticateError,
-    RegisterError, ResetError,
+    RegisterError, Registered, ResetError,
 };
 use rocket_login::testing::{Answer, count_calls};
 use rocket_login::web::{FieldErrors, Posted, Problem, SecretPath, prefers_json};
@@ -29,16 +29,15 @@ fn problem(answer: &Answer) -> Value {
 fn codes(answer: &Answer) -> (u16, String, Vec<String>) {
     let problem = problem(answer);
     assert_eq!(problem["status"], answer.status.code);
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    assert_eq!(problem["errors"].is_null(), errors.is_empty());
+    let text = |error: &Value, name: &str| error[name].as_str().unwrap().to_owned();
+    let field = |error: &Value| {
+        assert!(!text(error, "message").is_empty());
+        format!("{}: {}", text(error, "field"), text(error, "code"))
+    };
     let code = problem["code"].as_str().unwrap().to_owned();
-    let Some(codes) = problem["codes"].as_object() else {
-        assert!(problem["errors"].is_null());
-        return (answer.status.code, code, vec![]);
-    };
-    let field = |(field, code): (&String, &Value)| {
-        assert!(!problem["errors"][field].as_str().unwrap().is_empty());
-        format!("{field}: {}", code.as_str().unwrap())
-    };
-    (answer.status.code, code, codes.iter().map(field).collect())
+    (answer.status.code, code, errors.iter().map(field).collect())
 }
 
 fn form(fields: &[(&str, &str)]) -> String {
@@ -79,7 +78,7 @@ async fn a_program_gets_a_code_for_each_refused_field() {
             "/account/email",
             vec![("email", ADA)],
             "invalid_form",
-            vec!["current_password: password_missing", "email: email_unchanged"],
+            vec!["email: email_unchanged", "current_password: password_missing"],
         ),
         (
             "/account/password",
@@ -114,7 +113,7 @@ async fn a_program_gets_a_code_with_every_status() {
         (app.client.get("/account/notices/x"), 404, "not_found"),
         (app.client.post("/account"), 405, "method_not_allowed"),
         (app.client.post("/logout").header(cross_site), 403, "cross_site"),
-        (app.client.post("/login").header(ContentType::JSON), 415, "unsupported_media_type"),
+        (app.client.post("/login").header(ContentType::Plain), 415, "unsupported_media_type"),
         (app.client.post("/account/sessions/0/revoke"), 404, "no_such_session"),
         (app.client.get("/register"), 403, "closed"),
         (app.client.get(&dead), 404, "dead_link"),
@@ -122,6 +121,12 @@ async fn a_program_gets_a_code_with_every_status() {
     ] {
         let answer = ada.send(request.header(Accept::JSON)).await;
         assert_eq!(codes(&answer), (status, code.into(), vec![]), "{}", answer.body);
+        let has_message = problem(&answer)["detail"].is_string();
+        assert_eq!(
+            has_message,
+            ["no_such_session", "closed", "dead_link"].contains(&code),
+            "{code}"
+        );
     }
 
     let visitor = app.visitor();
@@ -129,7 +134,7 @@ async fn a_program_gets_a_code_with_every_status() {
     assert_eq!(codes(&answer).1, "log_in_required");
     app.advance(60 * 60);
     let answer = ada.send(app.client.get("/account/delete").header(Accept::JSON)).await;
-    assert_eq!(codes(&answer), (401, "reauthentication_required".into(), vec![]));
+    assert_eq!(codes(&answer), (403, "reauthentication_required".into(), vec![]));
     let moved = app.dir.path().join("moved.db");
     if crate::database::socket().is_none() {
         fs::rename(app.dir.path().join("login.db"), moved).unwrap();
@@ -165,17 +170,17 @@ async fn a_throttled_attempt_says_when_to_come_back() {
 // An application's own pages: public items alone.
 
 #[derive(FromForm)]
-struct LogIn {
+struct Credentials {
     email: String,
     password: String,
 }
 
 #[post("/own/log-in", data = "<form>")]
-async fn own_log_in(auth: Auth<'_>, form: Posted<LogIn>) -> Result<&'static str, LogInError> {
-    let Posted(LogIn { email, password }) = form;
+async fn own_log_in(auth: Auth<'_>, form: Posted<Credentials>) -> Result<String, LogInError> {
+    let Posted(Credentials { email, password }) = form;
     let email = Email::parse(&email).ok();
-    auth.log_in(email.as_ref(), Password::typed(&password), false).await?;
-    Ok("logged in")
+    let done = auth.log_in(email.as_ref(), Password::typed(&password), false).await?;
+    Ok(done.user().map_or_else(String::new, |user| format!("logged in: {}", user.email)))
 }
 
 #[get("/own/reset/<token>")]
@@ -214,7 +219,7 @@ async fn own_end(user: &User, name: &str, auth: Auth<'_>) -> Result<(), EndSessi
 }
 
 #[post("/own/check", data = "<form>")]
-fn own_check(form: Posted<LogIn>) -> Result<(), Problem> {
+fn own_check(form: Posted<Credentials>) -> Result<(), Problem> {
     let mut errors = FieldErrors::new();
     if let Err(error) = Email::parse(&form.0.email) {
         errors.add("email", error.code(), error);
@@ -270,13 +275,52 @@ async fn an_applications_own_log_in_page_is_answered_like_ours() {
     assert_eq!(problem(&answer)["detail"], "Wrong email address or password.");
 
     let right = [("email", ADA), ("password", PASSWORD)];
-    assert_eq!(visitor.post("/own/log-in", &right).await.body, "logged in");
+    assert_eq!(visitor.post("/own/log-in", &right).await.body, format!("logged in: {ADA}"));
     assert!(visitor.is_logged_in().await);
     visitor.post("/own/end/0123", &[]).await.assert_status(404).assert_text("not logged in");
 
     app.execute("UPDATE users SET disabled_at = 1").await;
     let page = app.visitor().post("/own/log-in", &right).await;
     page.assert_status(422).assert_text("This account is disabled.");
+}
+
+/// Logs in, registers and logs out, and says who is logged in after each.
+#[post("/own/one-after-the-other")]
+async fn own_one_after_the_other(session: &Session, auth: Auth<'_>) -> String {
+    let who = || session.user().map_or("nobody".into(), |user| user.email.to_string());
+    let first = session.user();
+    let mut seen = vec![who()];
+    let (ada, bob) = (Email::parse(ADA).unwrap(), Email::parse(BOB).unwrap());
+    let done = auth.log_in(Some(&ada), Password::typed(PASSWORD), false).await.unwrap();
+    assert_eq!(done.user(), session.user());
+    seen.push(who());
+    auth.log_in(Some(&ada), Password::typed(WRONG), false).await.unwrap_err();
+    session.regenerate().await.unwrap();
+    seen.push(who());
+    let password = auth.new_password(PASSWORD, &bob).unwrap();
+    let registered = auth.register(&bob, password.clone()).await.unwrap();
+    assert!(matches!(&registered, Registered::LoggedIn(bob) if Some(bob) == session.user()));
+    seen.push(who());
+    let again = auth.register(&bob, password).await.unwrap();
+    assert!(matches!(&again, Registered::HadAccount(_)) && again.user() == registered.user());
+    auth.log_out().await.unwrap();
+    seen.push(who());
+    // What was asked for before stays.
+    assert_eq!(first, None);
+    seen.join(", ")
+}
+
+#[rocket::async_test]
+async fn the_session_has_the_user_of_the_last_log_in_of_the_request() {
+    let routes = routes![own_one_after_the_other];
+    let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes)).await;
+    app.registered(ADA).await;
+    let visitor = app.visitor();
+    let answer = visitor.post("/own/one-after-the-other", &[]).await;
+    assert_eq!(answer.body, format!("nobody, {ADA}, {ADA}, {BOB}, nobody"));
+    assert!(!visitor.is_logged_in().await);
+    let events = "SELECT count(*) FROM login_events WHERE kind = 'logged_out'";
+    assert_eq!(app.count(events).await, 1);
 }
 
 #[rocket::async_test]
@@ -327,7 +371,7 @@ async fn an_applications_own_check_names_the_fields() {
 #[post("/own/provider/<id>?<remember>")]
 async fn provider(id: i64, remember: bool, auth: Auth<'_>) -> Result<(), LogInAsError> {
     let user = auth.find_user(id).await?.ok_or(LogInAsError::NoSuchUser)?;
-    auth.log_in_as(&user, remember).await
+    auth.log_in_as(&user, remember).await.map(|_| ())
 }
 
 #[rocket::async_test]
@@ -634,8 +678,9 @@ fn every_code_is_in_the_table() {
         (include_str!("../../src/password.rs"), "=> \""),
         (include_str!("../../src/user/email.rs"), "=> \""),
         (include_str!("../../src/web/problem.rs"), "=> \""),
-        (include_str!("../../src/web/problem.rs"), "unwrap_or(\""),
+        (include_str!("../../src/web/problem.rs"), "map_or(\""),
         (include_str!("../../src/pages/errors.rs"), "with_code(\""),
+        (include_str!("../../src/auth/register.rs"), "FieldErrors::of(\"form\", \""),
     ] {
         let words = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
         for word in words.filter(|word| code(word)) {
@@ -706,6 +751,7 @@ async fn a_logged_in_user_who_is_asked_again_costs_no_look_up() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     app.advance(60 * 60);
+    ada.use_session().await;
     ada.get("/account").await.assert_status(200);
     let (answer, calls) = count_calls(ada.get("/account/delete")).await;
     answer.assert_redirect("/reauthenticate?next=%2Faccount%2Fdelete");

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rocket::futures::future::{Either, join_all, select};
 use rocket::{State, get, routes};
+use rocket_login::NewPassword;
+use rocket_login::config::PasswordConfig;
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
@@ -52,7 +54,11 @@ async fn common_passwords_are_refused_at_change_and_at_reset_as_well() {
 
 #[rocket::async_test]
 async fn a_password_made_of_the_address_or_the_sites_name_is_refused_everywhere() {
-    let app = TestApp::with(|f| f.merge(("site.url", "https://analytical-engine.example"))).await;
+    let app = TestApp::with(|f| {
+        f.merge(("site.url", "https://analytical-engine.example"))
+            .merge(("site.name", "Difference & Sons"))
+    })
+    .await;
     for password in [
         ADA,
         "ada.lovelace",
@@ -60,8 +66,8 @@ async fn a_password_made_of_the_address_or_the_sites_name_is_refused_everywhere(
         "example.org!2026",
         "analytical-engine",
         "AnalyticalEngine1",
-        "rocket-login",
-        "rocketlogin-2026",
+        "difference-sons",
+        "Difference2026",
     ] {
         let answer = register(&app, password).await;
         answer.assert_status(422).assert_text("made of your address or this site&#x27;s name");
@@ -110,16 +116,39 @@ async fn the_strength_meter_agrees_with_the_password_policy() {
         assert!(answer.set_cookie("session").is_none());
         serde_json::from_str::<serde_json::Value>(&answer.body).unwrap()
     };
-    assert_eq!(judge("password1234").await["score"], 0);
+    let common = judge("password1234").await;
+    assert_eq!((&common["score"], &common["code"]), (&0.into(), &"password_common".into()));
     let own = judge("ada.lovelace").await;
     assert!(own["text"].as_str().unwrap().contains("made of your address"), "{own}");
-    assert_eq!(judge("correct horse battery staple").await["text"], "Strong.");
-    let weak = judge("aaaaaaaaaaaaab").await;
-    assert!(weak["score"].as_i64().unwrap() < 3, "{weak}");
+    let strong = judge("correct horse battery staple").await;
+    let expected = serde_json::json!({ "score": 4, "text": "Strong.", "code": null });
+    assert_eq!(strong, expected);
+    // Two words pass the policy, but they are not good.
+    assert_eq!(judge("correct horse").await["text"], "Fair. Add another word.");
     for page in ["/register", "/login"] {
         let has_meter = app.visitor().get(page).await.body.contains("strength.js");
         assert_eq!(has_meter, page == "/register");
     }
+}
+
+#[rocket::async_test]
+async fn the_page_lists_the_rules_in_the_order_in_which_they_are_checked() {
+    let app = TestApp::new().await;
+    let page = app.visitor().get("/register").await.body;
+    let codes = page.split("<li data-code=\"").skip(1);
+    let listed: Vec<_> = codes.map(|rest| rest.split('"').next().unwrap()).collect();
+    let policy = PasswordConfig::default();
+    // Each of these breaks one rule and all that come after it.
+    let broken = |text: &str, context: &[&str]| {
+        NewPassword::parse(text, &policy, context).unwrap_err().code()
+    };
+    let checked = [
+        broken("password", &["password"]),
+        broken("password1234", &["password"]),
+        broken("lovelace1815", &["lovelace"]),
+    ];
+    assert_eq!(listed, checked);
+    assert!(page.contains(&format!(">At least {} characters</li>", policy.min_length)));
 }
 
 // The pepper.

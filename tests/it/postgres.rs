@@ -11,6 +11,7 @@ use rocket::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use rocket::tokio::net::{TcpListener, UnixStream};
 use rocket::tokio::sync::watch;
 use rocket::tokio::time::{sleep, timeout};
+use rocket_login::sql::{self, Lock};
 use rocket_login::{Database, Db, sqlx};
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
@@ -24,26 +25,34 @@ use crate::support::{PASSWORD, TestApp, Visitor};
 const ADA: &str = "ada@example.org";
 
 /// The tests that also run on PostgreSQL: all that concern stored data.
-const SUITE: [&str; 15] = [
+const SUITE: [&str; 23] = [
     "account::",
     "alike::",
     "commands::",
+    "cookbook::",
     "embedding::",
     "examples::",
+    "hooks::",
     "life::",
     "login::",
     "logout::",
     "mail::",
+    "operator::",
     "outage::",
+    "programs::",
+    "protected::",
     "register::",
+    "roles::",
     "session::",
     "state::",
+    "streams::",
     "throttle::",
     "migrations::",
+    "versions::open::",
 ];
 
 /// The tests among them that concern SQLite's file, its PRAGMAs or its plans.
-const OF_SQLITE: [&str; 26] = [
+pub const OF_SQLITE: [&str; 26] = [
     "account::verify::the_database_holds_no_link_token_in_clear_text",
     "commands::check_examines_the_database_its_clock_and_its_backup",
     "commands::check_names_each_unsafe_setting",
@@ -254,7 +263,7 @@ async fn every_look_up_has_an_index_on_postgresql() {
         "SELECT count(*) FROM sessions WHERE user_id = 1 AND generation = 0",
         "SELECT id FROM users WHERE has_ended_sessions LIMIT 100",
         "UPDATE users SET has_ended_sessions = FALSE WHERE id IN (1, 2) AND NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
-        "SELECT s.id FROM users u CROSS JOIN sessions s WHERE u.has_ended_sessions AND s.user_id = u.id AND s.generation < u.session_generation LIMIT 100",
+        "WITH ended AS (SELECT id, session_generation FROM users WHERE has_ended_sessions) SELECT s.id FROM ended CROSS JOIN sessions s WHERE s.user_id = ended.id AND s.generation < ended.session_generation LIMIT 100 FOR UPDATE SKIP LOCKED",
         "DELETE FROM login_events WHERE user_id IS NULL AND kind = 'a' AND id <= 1",
         "DELETE FROM login_throttle WHERE account = ''",
     ] {
@@ -420,7 +429,7 @@ async fn a_wrong_server_address_stops_the_start_with_one_line() {
     let Some(cluster) = cluster() else { return };
     let dir = TempDir::new().unwrap();
     for (url, problem) in [
-        (cluster.url("nowhere"), "database \"nowhere\" does not exist"),
+        (cluster.url("nowhere"), "/nowhere: the server has no such database; create it with"),
         ("postgres://ada:hunter2@127.0.0.1:9/site".into(), "Connection refused"),
     ] {
         let mut command = crate::database::command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
@@ -617,6 +626,48 @@ async fn parallel_sign_ups_by_mail_leave_one_link_per_address() {
 }
 
 #[rocket::async_test]
+async fn a_lock_is_taken_in_a_write_transaction_and_nowhere_else() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    app.registered(ADA).await;
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let ada = |lock| sql::query_scalar("SELECT id FROM users WHERE id = 1 $lock").locking(lock);
+    let is_found = async |lock, db: &mut rocket_login::Connection| {
+        let found: Option<i64> = ada(lock).fetch_optional(db).await.unwrap();
+        found.is_some()
+    };
+
+    let mut reader = db.read().await.unwrap();
+    assert!(is_found(Lock::Update, &mut reader).await);
+    let (mut one, mut other) = (db.write().await.unwrap(), db.write().await.unwrap());
+    assert!(is_found(Lock::NoKeyUpdate, &mut one).await);
+    assert!(is_found(Lock::NoKeyUpdate, &mut reader).await);
+    assert!(is_found(Lock::KeyShare, &mut other).await);
+    assert!(!is_found(Lock::NoKeyUpdateSkipLocked, &mut other).await);
+    assert!(!is_found(Lock::UpdateSkipLocked, &mut other).await);
+    one.commit().await.unwrap();
+    assert!(is_found(Lock::UpdateSkipLocked, &mut other).await);
+}
+
+#[rocket::async_test]
+async fn the_sweep_deletes_ended_sessions_of_a_user_who_is_locked() {
+    let Some(cluster) = cluster() else { return };
+    let app = instance(&cluster).await;
+    let (ada, phone) = (app.registered(ADA).await, app.visitor());
+    phone.log_in(ADA).await.assert_redirect("/account");
+    ada.post("/account/sessions/revoke-others", &[]).await.assert_redirect("/account/sessions");
+    let count = || cluster.sql("site", "SELECT count(*) FROM sessions");
+    assert_eq!(count(), "2");
+
+    let db = Db::fetch(app.client.rocket()).unwrap();
+    let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::query("SELECT * FROM users FOR NO KEY UPDATE").fetch_all(&mut *tx).await.unwrap();
+    assert_eq!(rocket_login::testing::sweep(db, &app.clock).await.unwrap(), 1);
+    assert_eq!(count(), "1");
+}
+
+#[rocket::async_test]
 async fn a_row_locked_by_another_program_is_not_awaited_for_long() {
     let Some(cluster) = cluster() else { return };
     let app = instance(&cluster).await;
@@ -737,7 +788,8 @@ async fn lived_in() -> (TempDir, String) {
     }
     app.visitor().log_in_with(ADA, "wrong horse battery").await.assert_status(422);
     app.visitor().post("/reset", &[("email", "user1@example.org")]).await.assert_status(200);
-    ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
+    let notices = ada.post("/account/notices", &[("new_device", "on")]).await;
+    notices.assert_redirect("/account/notices");
     // The copy must not give the number of a deleted user to another one.
     app.execute("PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 6").await;
     let cookie = ada.session_cookie();

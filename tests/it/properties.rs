@@ -105,7 +105,8 @@ fn plain_address() -> impl Strategy<Value = String> {
 }
 
 fn server(url: &str) -> Result<Option<rocket_login::config::MailServer>, String> {
-    let config = MailConfig { url: Some(url.to_owned()), ..Default::default() };
+    let mut config = MailConfig::default();
+    config.url = Some(url.to_owned());
     config.server().map_err(|error| error.to_string())
 }
 

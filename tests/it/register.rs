@@ -38,7 +38,7 @@ async fn a_refused_form_keeps_the_address_and_forgets_the_password() {
         .assert_status(422)
         .assert_text(r#"value="ada@example.org""#)
         .assert_text(r#"id="password-error">Choose a password of at least 12 characters."#)
-        .assert_text(r#"aria-describedby="password-error password-hint""#)
+        .assert_text(r#"aria-describedby="password-error password-hint password-rules""#)
         .assert_no_text(r#"id="email-error""#)
         .assert_no_text("hunter2");
     assert_eq!((app.users().await, app.sessions().await), (0, 0));
@@ -139,7 +139,8 @@ async fn the_password_field_has_the_focus_if_only_it_is_wrong() {
     let fields = [("email", "ada@example.org"), ("password", "x")];
     let refused = app.visitor().post("/register", &fields).await;
     assert_eq!(refused.body.matches(" autofocus").count(), 1);
-    refused.assert_text(r#"aria-describedby="password-error password-hint" autofocus"#);
+    refused
+        .assert_text(r#"aria-describedby="password-error password-hint password-rules" autofocus"#);
 }
 
 #[rocket::async_test]

@@ -10,7 +10,7 @@ async fn a_log_in_leads_back_to_the_requested_page() {
     let sent = visitor.get("/account?tab=1&x=a%26b").await;
     sent.assert_redirect("/login?next=%2Faccount%3Ftab%3D1%26x%3Da%2526b");
     let form = visitor.get(sent.header("location").unwrap()).await;
-    form.assert_text(r#"name="next" value="&#x2F;account?tab=1&amp;x=a%26b""#);
+    form.assert_text(r#"name="next" value="/account?tab=1&amp;x=a%26b""#);
     form.assert_text("/register?next=%2Faccount%3Ftab%3D1%26x%3Da%2526b");
 
     let fields =
@@ -24,7 +24,7 @@ async fn a_refused_form_keeps_the_return_path() {
     for page in ["/login", "/register"] {
         let fields = [("email", "ada@example.org"), ("password", "x"), ("next", "/notes")];
         let refused = app.visitor().post(page, &fields).await;
-        refused.assert_status(422).assert_text(r#"name="next" value="&#x2F;notes""#);
+        refused.assert_status(422).assert_text(r#"name="next" value="/notes""#);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::{TestApp, figment};
 
 /// The routes that need no log-in. If you add a route, decide here whether it is
 /// public.
-const PUBLIC: [(Method, &str); 26] = [
+const PUBLIC: [(Method, &str); 29] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
@@ -33,6 +33,9 @@ const PUBLIC: [(Method, &str); 26] = [
     (Method::Get, "/readyz"),
     (Method::Get, "/static/<name>"),
     (Method::Get, "/favicon.ico"),
+    (Method::Get, "/apple-touch-icon.png"),
+    (Method::Get, "/manifest.webmanifest"),
+    (Method::Get, "/robots.txt"),
     (Method::Get, "/.refused/cross-site"),
     (Method::Get, "/.refused/method-override"),
 ];

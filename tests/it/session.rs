@@ -53,6 +53,7 @@ async fn a_session_ends_after_a_day_even_if_it_is_used() {
     for _ in 0..23 {
         app.advance(HOUR);
         assert!(ada.is_logged_in().await);
+        ada.use_session().await;
     }
     app.advance(HOUR - 1);
     assert!(ada.is_logged_in().await);

@@ -1,5 +1,7 @@
 //! The state that an application keeps in a session.
 
+use std::borrow::Cow;
+
 use rocket::figment::Figment;
 use rocket::futures::future::join_all;
 use rocket::http::Status;
@@ -7,7 +9,7 @@ use rocket::response::stream::TextStream;
 use rocket::tokio::{self, sync::Notify};
 use rocket::{Build, Rocket, State, delete, get, post, routes};
 use rocket_login::testing::Browser;
-use rocket_login::{Error, Session};
+use rocket_login::{Error, Key, Session};
 use serde::{Deserialize, Serialize};
 
 use crate::database;
@@ -210,6 +212,56 @@ async fn values_keep_their_type() {
                     .is_value()
             );
             assert!(session.contains("count"));
+        })
+        .await;
+}
+
+const VIEWS: Key<u32> = Key::new("views");
+const NAME: Key<String> = Key::new("name");
+
+#[rocket::async_test]
+async fn a_key_with_a_type_names_the_same_value_as_a_string() {
+    let app = app().await;
+    app.visitor()
+        .with_session(async |session| {
+            assert!(!session.contains(VIEWS));
+            session.set(VIEWS, 1).await.unwrap();
+            session.set(NAME, "Ada".into()).await.unwrap();
+            let views = session.update(VIEWS, |views| views.unwrap_or_default() + 1).await;
+            // The type comes from the key alone.
+            assert_eq!(views.unwrap().checked_add(1), Some(3));
+            assert_eq!(session.get(VIEWS).unwrap().unwrap().checked_add(1), Some(3));
+            assert_eq!(session.get::<u64>("views").unwrap(), Some(2));
+            assert_eq!(session.get(NAME).unwrap().as_deref(), Some("Ada"));
+            assert_eq!((VIEWS.name(), format!("{NAME:?}")), ("views", "Key(\"name\")".into()));
+
+            session.set("views", "many").await.unwrap();
+            assert!(session.get(VIEWS).unwrap_err().is_value());
+            assert!(session.take(VIEWS).await.unwrap_err().is_value());
+            session.remove(VIEWS).await.unwrap();
+            assert!(!session.contains("views"));
+            assert_eq!(session.take(NAME).await.unwrap().unwrap().len(), 3);
+            assert_eq!(session.keys(), [""; 0]);
+        })
+        .await;
+}
+
+#[rocket::async_test]
+async fn any_string_is_a_key_of_any_type() {
+    let app = app().await;
+    app.visitor()
+        .with_session(async |session| {
+            let (owned, boxed) = (String::from("a"), Box::<str>::from("a"));
+            let shared = Cow::Borrowed("a");
+            session.set(&owned, 1).await.unwrap();
+            let value: Option<u8> = session.get(&owned).unwrap();
+            let again: Option<i64> = session.get(&boxed).unwrap();
+            let third: Option<f32> = session.get(&shared).unwrap();
+            assert_eq!((value, again, third), (Some(1), Some(1), Some(1.0)));
+            let sum = session.update(&"a", |value: Option<u8>| value.unwrap_or(0) + 1).await;
+            assert_eq!(sum.unwrap(), 2);
+            session.remove(owned.as_str()).await.unwrap();
+            assert!(!session.contains(&boxed));
         })
         .await;
 }

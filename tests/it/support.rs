@@ -9,14 +9,15 @@ use rocket::http::{ContentType, Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::tokio;
 use rocket::{Build, Rocket};
-use rocket_login::Clock;
 use rocket_login::testing::{self, Browser, Mail};
+use rocket_login::{Clock, Stage};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, SqlSafeStr};
 use tempfile::TempDir;
 
 pub use rocket_login::testing::Answer;
 
 use crate::database::{self, pick};
+use crate::versions::next;
 
 /// A password that the policy accepts.
 pub const PASSWORD: &str = "correct horse battery";
@@ -55,6 +56,22 @@ impl TestApp {
         let dir = TempDir::new().unwrap();
         let clock = Clock::manual(START);
         let client = launch(configure(figment(&dir)), &clock, build).await;
+        TestApp { client, clock, dir }
+    }
+
+    /// Starts a site as `stage` says.
+    pub async fn staged(configure: impl FnOnce(Figment) -> Figment, stage: Stage) -> Self {
+        let dir = TempDir::new().unwrap();
+        let clock = Clock::manual(START);
+        let client = launch_stage(configure(figment(&dir)), &clock, stage).await;
+        TestApp { client, clock, dir }
+    }
+
+    /// Stops the site and starts it again on the same database, as `stage` says.
+    pub async fn restaged(self, configure: impl FnOnce(Figment) -> Figment, stage: Stage) -> Self {
+        let TestApp { client, clock, dir } = self;
+        client.terminate().await;
+        let client = launch_stage(configure(figment(&dir)), &clock, stage).await;
         TestApp { client, clock, dir }
     }
 
@@ -203,8 +220,17 @@ async fn launch(
     clock: &Clock,
     build: impl FnOnce(Rocket<Build>) -> Rocket<Build>,
 ) -> Client {
-    let rocket = rocket::custom(figment).manage(clock.clone()).attach(rocket_login::stage());
+    let stage = match std::env::var_os(next::VARIABLE) {
+        Some(_) => rocket_login::stage().migrations(next::migrations()),
+        None => rocket_login::stage(),
+    };
+    let rocket = rocket::custom(figment).manage(clock.clone()).attach(stage);
     Client::untracked(build(rocket)).await.expect("the site starts")
+}
+
+async fn launch_stage(figment: Figment, clock: &Clock, stage: Stage) -> Client {
+    let rocket = rocket::custom(figment).attach(stage.clock(clock.clone()));
+    Client::untracked(rocket).await.expect("the site starts")
 }
 
 /// A person with a browser and an address.
@@ -255,6 +281,12 @@ impl Visitor<'_> {
         self.post("/logout", &[]).await
     }
 
+    /// Uses the session, and waits until that is written. A page does not wait for it, and a browser
+    /// for half a second, which is not enough on a busy machine.
+    pub async fn use_session(&self) {
+        self.with_session(async |session| session.touch().await.unwrap()).await;
+    }
+
     /// Returns true if the account page is shown, and false if it redirects to the log-in.
     pub async fn is_logged_in(&self) -> bool {
         let answer = self.get("/account").await;
@@ -264,6 +296,8 @@ impl Visitor<'_> {
                 answer.assert_redirect("/login?next=%2Faccount");
                 false
             }
+            // The session has ended while the request ran.
+            Status::Conflict => false,
             other => panic!("/account answered {other}"),
         }
     }

@@ -242,7 +242,7 @@ async fn acts_that_keep_the_token_get_equal_answers_when_sent_twice() {
         for (path, fields, to) in [
             (revoke.as_str(), &[][..], "/account/sessions"),
             ("/account/sessions/revoke-others", &[], "/account/sessions"),
-            ("/account/notices", &[("new_device", "on")], "/account"),
+            ("/account/notices", &[("new_device", "on")], "/account/notices"),
             ("/account/email", &email, "/account"),
             ("/account/verify", &[], "/account"),
         ] {
@@ -313,6 +313,57 @@ async fn a_used_link_is_dead_in_other_browsers_and_after_ten_minutes() {
     page.assert_text("Your email address ada@example.org is confirmed.");
     app.advance(10 * 60);
     ada.post(&link, &[]).await.assert_status(404).assert_text("no longer works");
+}
+
+#[rocket::async_test]
+async fn every_used_link_says_what_it_did_and_leads_on() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    // The person has one browser for their mail, which is logged in nowhere yet.
+    let mail = app.visitor();
+    let confirm = app.link(ADA, "/verify/").await;
+    mail.post(&confirm, &[("password", PASSWORD)]).await.assert_redirect("/login");
+    let moved = [("email", "lovelace@example.org"), ("current_password", PASSWORD)];
+    ada.post("/account/email", &moved).await.assert_redirect("/account");
+    let change = app.link("lovelace@example.org", "/verify/").await;
+    mail.post(&change, &[("password", PASSWORD)]).await.assert_redirect("/login");
+    let not_me = app.link(ADA, "/not-me/").await;
+    mail.post(&not_me, &[]).await.assert_redirect("/login");
+    let reset = app.link(ADA, "/reset/").await;
+    mail.post(&reset, &[("new_password", NEW)]).await.assert_redirect("/login");
+
+    // Each says what it did, in whichever order they are opened again.
+    let told = [
+        (&confirm, "is confirmed."),
+        (&change, "Your email address is now ada@example.org."),
+        (&not_me, "the old password no longer works"),
+        (&reset, "Your password was changed"),
+    ];
+    for (link, text) in told.iter().chain(told.iter().rev()) {
+        let page = mail.get(link).await;
+        page.assert_status(404).assert_text("This link has been used").assert_text(text);
+        page.assert_text(r#"href="/login">Log in</a>"#).assert_no_text("Get a new link");
+    }
+    mail.get(&reset).await.assert_text("Log in with the new one.");
+    mail.log_in_with(ADA, NEW).await.assert_redirect("/account");
+    for (link, text) in told {
+        let page = mail.get(link).await;
+        page.assert_status(404)
+            .assert_text(text)
+            .assert_text(r#"href="/account">Your account</a>"#);
+        page.assert_no_text("Log in with the new one.").assert_no_text("Get a new link");
+    }
+
+    // Another browser is told the way on.
+    for (link, way) in [
+        (&confirm, r#"href="/login">Log in</a>"#),
+        (&change, r#"href="/register">Sign up again</a>"#),
+        (&not_me, r#"href="/reset">Get a new link</a>"#),
+        (&reset, r#"href="/reset">Get a new link</a>"#),
+    ] {
+        let page = app.visitor().get(link).await;
+        page.assert_status(404).assert_text("This link no longer works").assert_text(way);
+    }
 }
 
 #[rocket::async_test]

@@ -210,7 +210,8 @@ fn comments_are_in_plain_words() {
 #[test]
 fn documents_are_in_plain_words() {
     let mut all = Vec::new();
-    let documents = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md", "docs"];
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "deploy/README.md", "docs"];
     for path in documents.into_iter().flat_map(|path| files(path, ".md")) {
         // It lists the words.
         if path != Path::new("docs/style.md") {

@@ -134,12 +134,29 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Returns the database `name` as statements.
+    pub fn dump(&self, name: &str) -> String {
+        let mut dump = self.client("pg_dump");
+        dump.args(["--inserts", "--no-owner", "--no-privileges", name]);
+        let done = dump.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let text = String::from_utf8(done.stdout).unwrap();
+        // A line with a backslash is for `psql` alone.
+        text.lines().filter(|line| !line.starts_with('\\')).flat_map(|line| [line, "\n"]).collect()
+    }
+
     fn psql(&self, name: &str, sql: &str) -> Command {
-        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port="));
-        let mut psql = command("psql");
-        psql.arg("-h").arg(self.socket()).args(["-p", port.unwrap_or("5432"), "-U", "postgres"]);
+        let mut psql = self.client("psql");
         psql.args(["-v", "ON_ERROR_STOP=1", "-qAtX", "-d", name, "-c", sql]);
         psql
+    }
+
+    /// A command for a `program` that connects to the server.
+    fn client(&self, program: &str) -> Command {
+        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port="));
+        let mut client = command(program);
+        client.arg("-h").arg(self.socket()).args(["-p", port.unwrap_or("5432"), "-U", "postgres"]);
+        client
     }
 }
 
@@ -235,7 +252,7 @@ fn command(program: &str) -> Command {
 }
 
 /// Returns the folder of PostgreSQL's programs.
-fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
     folders.sort();

@@ -5,9 +5,11 @@
 //! sets the duration: `short`, as in CI, or `long`.
 
 mod faults;
+mod ha;
 mod history;
 mod kill;
 mod load;
+mod machines;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod support;

@@ -25,8 +25,9 @@ pub fn is_long() -> bool {
 /// in the same sessions.
 pub struct Programs {
     pub dir: TempDir,
-    /// The address of the database. `None` means SQLite in the folder.
-    url: Option<String>,
+    /// The addresses of the database, which the programs use in turn. None means SQLite in the
+    /// folder.
+    urls: Vec<String>,
     /// The program that starts each program, with its arguments.
     tracer: Vec<String>,
     pub all: Vec<Slot>,
@@ -45,6 +46,11 @@ impl Programs {
         Self::traced(TempDir::new().unwrap(), url, names, &[])
     }
 
+    /// Starts the programs on one database with several addresses, which they use in turn.
+    pub fn on(urls: Vec<String>, names: &[&'static str]) -> Self {
+        Self::all(TempDir::new().unwrap(), urls, names, &[])
+    }
+
     /// Starts the programs in `dir`, each by `tracer`.
     pub fn traced(
         dir: TempDir,
@@ -52,6 +58,10 @@ impl Programs {
         names: &[&'static str],
         tracer: &[&str],
     ) -> Self {
+        Self::all(dir, url.into_iter().collect(), names, tracer)
+    }
+
+    fn all(dir: TempDir, urls: Vec<String>, names: &[&'static str], tracer: &[&str]) -> Self {
         let slots = names.iter().map(|name| Slot {
             name,
             port: free_port(),
@@ -59,7 +69,7 @@ impl Programs {
             running: Mutex::new(None),
         });
         let tracer = tracer.iter().map(|word| (*word).to_owned()).collect();
-        let programs = Programs { dir, url, tracer, all: slots.collect() };
+        let programs = Programs { dir, urls, tracer, all: slots.collect() };
         for number in 0..names.len() {
             programs.resume(number);
         }
@@ -99,7 +109,7 @@ impl Programs {
                  reauthenticate_after=\"24h\"}",
             ),
         ]);
-        if let Some(url) = &self.url {
+        if let Some(url) = self.urls.get(number % self.urls.len().max(1)) {
             command.env("ROCKET_DATABASES", format!("{{login={{url=\"{url}\"}}}}"));
         }
         let path = self.dir.path().join(format!("{number}.log"));

@@ -102,6 +102,7 @@ pub fn create(path: &Path) -> io::Result<DatabaseFile> {
 
 /// Returns whether the file at `path`, which this process must not have open, begins as an SQLite
 /// database does.
+#[cfg(feature = "cli")]
 pub fn is_database(path: &Path) -> bool {
     File::open(path).is_ok_and(|mut file| begins_as_database(&mut file))
 }

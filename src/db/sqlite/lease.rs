@@ -181,6 +181,19 @@ impl Lease {
         self.leftover = Leftover::None;
         Ok(())
     }
+
+    /// Returns the connection after [`commit()`](Self::commit()), to ask it something.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection was lost and none can be opened.
+    pub async fn again(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        if self.held.is_none() {
+            // Nobody else gets the connection: this has the turn.
+            self.held = Some(Held::Connection(self.leases.pool.acquire().await?));
+        }
+        Ok(self.db())
+    }
 }
 
 impl Drop for Lease {

@@ -22,8 +22,8 @@ async fn the_page_lists_each_event_with_its_time_device_and_address() {
     page.assert_status(200)
         .assert_text("Log-in failed")
         .assert_text("203.0.113.7")
-        .assert_text("A program")
-        .assert_text("1 January 2026, 00:01 UTC")
+        .assert_text("curl")
+        .assert_text("<time datetime=\"2026-01-01T00:01:00Z\">1 January 2026, 00:01 UTC</time>")
         .assert_text("Account created");
     // The latest first.
     assert!(page.body.find("Log-in failed") < page.body.find("Account created"));
@@ -107,11 +107,11 @@ async fn a_thief_cannot_push_their_log_in_out_of_the_history() {
     let thief = app.visitor();
     thief.log_in(ADA).await;
     for _ in 0..105 {
-        thief.post("/account/notices", &[]).await.assert_redirect("/account");
+        thief.post("/account/notices", &[]).await.assert_redirect("/account/notices");
     }
     let page = thief.get("/account/activity").await;
-    page.assert_text("Logged in").assert_text("Account created");
-    assert_eq!(page.body.matches("Notification settings changed").count(), 100);
+    page.assert_text("Logged in").assert_text("Account created").assert_text("100 times, last");
+    assert_eq!(page.body.matches("Notification settings changed").count(), 1);
     // An act that changes nothing leaves no event.
     thief.post("/account/sessions/revoke-others", &[]).await;
     for _ in 0..3 {
@@ -130,4 +130,79 @@ async fn old_events_are_swept() {
     assert_eq!(app.count("SELECT count(*) FROM login_events").await, 2);
     app.advance(25 * 60 * 60);
     app.until_after(3600, "SELECT count(*) = 1 FROM login_events").await;
+}
+
+/// Sends a wrong password from the client address `from`.
+async fn fail(app: &TestApp, from: &str) {
+    let body = format!("email={ADA}&password=wrong+horse+battery");
+    app.visitor().post_from(app, from, "/login", &body).await.assert_status(422);
+}
+
+#[rocket::async_test]
+async fn repeats_of_a_day_stand_in_one_row_with_their_number() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    for from in ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        app.advance(60);
+        fail(&app, from).await;
+    }
+    let page = ada.get("/account/activity").await;
+    assert_eq!(page.body.matches("Log-in failed").count(), 2);
+    page.assert_text("3 times, last <time datetime=\"2026-01-01T00:03:00Z\">");
+    page.assert_no_text("1 times");
+
+    // Each day has a row of its own.
+    app.advance(24 * 60 * 60);
+    fail(&app, "192.0.2.2").await;
+    fail(&app, "192.0.2.2").await;
+    ada.log_in(ADA).await;
+    let page = ada.get("/account/activity").await;
+    assert_eq!(page.body.matches("Log-in failed").count(), 3);
+    page.assert_text("2 times, last");
+}
+
+#[rocket::async_test]
+async fn refusals_and_log_ins_from_new_devices_have_marks_of_their_own() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let row = async |text: &str| -> String {
+        let page = ada.get("/account/activity").await.body;
+        let rows: Vec<&str> = page.split("<li>").filter(|row| row.contains(text)).collect();
+        assert_eq!(rows.len(), 1, "{text}: {page}");
+        rows[0].to_owned()
+    };
+    assert!(row("Account created").await.contains("aria-label=\"Done\""));
+    fail(&app, "192.0.2.1").await;
+    assert!(row("Log-in failed").await.contains("aria-label=\"Refused\""));
+
+    let phone = app.visitor();
+    phone.log_in(ADA).await;
+    assert!(
+        row("<h2>Logged in from a new device</h2>").await.contains("aria-label=\"New device\"")
+    );
+    phone.log_out().await;
+    phone.log_in(ADA).await;
+    assert!(row("<h2>Logged in</h2>").await.contains("aria-label=\"Done\""));
+    let new =
+        "SELECT count(*) FROM login_events WHERE kind = 'logged_in' AND detail = 'new_device'";
+    assert_eq!(app.count(new).await, 1);
+}
+
+#[rocket::async_test]
+async fn a_wrong_password_behind_a_confirmation_link_is_an_event_of_its_own() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let link = app.link(ADA, "/verify/").await;
+    let fields = [("password", "wrong horse battery")];
+    app.visitor().post(&link, &fields).await.assert_status(422);
+    ada.get("/account/activity")
+        .await
+        .assert_text("Wrong password entered behind a confirmation link");
+    ada.post("/reauthenticate", &fields).await.assert_status(422);
+    for events in [
+        "SELECT count(*) FROM login_events WHERE kind = 'confirmation_failed'",
+        "SELECT count(*) FROM login_events WHERE kind = 'reauthentication_failed'",
+    ] {
+        assert_eq!(app.count(events).await, 1, "{events}");
+    }
 }

@@ -42,8 +42,8 @@ async fn the_page_lists_each_device_with_its_address_and_times() {
         .assert_text("Safari on iPhone</h2>")
         .assert_text("192.0.2.1")
         .assert_text("2001:db8::7")
-        .assert_text("Logged in 1 January 2026, 00:00 UTC")
-        .assert_text("Last seen 1 January 2026, 01:30 UTC");
+        .assert_text("Logged in <time datetime=\"2026-01-01T00:00:00Z\">1 January 2026, 00:00 UTC")
+        .assert_text("Last seen <time datetime=\"2026-01-01T01:30:00Z\">1 January 2026, 01:30 UTC");
     assert_eq!(page.body.matches("this device").count(), 1);
     assert_eq!(page.body.matches("/revoke\"").count(), 1);
 }

@@ -52,7 +52,7 @@ async fn the_old_address_is_told_of_the_request_and_of_the_change() {
     assert_eq!(app.subjects(ADA).await.len(), 3);
     let mail = &app.mails().await[0];
     assert_eq!(
-        (mail.recipient.as_str(), mail.subject.starts_with("Your email address at")),
+        (mail.recipient.as_str(), mail.subject.starts_with("Your email address was changed at ")),
         (ADA, true)
     );
     assert!(mail.text.contains(NEW), "{}", mail.text);
@@ -300,7 +300,7 @@ async fn the_current_address_is_told_when_a_former_one_takes_the_account_back() 
     app.visitor().post(&app.link(ADA, "/not-me/").await, &[]).await.assert_redirect("/login");
     let mails = app.mails().await;
     let told = mails.iter().find(|mail| mail.recipient == NEW).unwrap();
-    assert!(told.subject.ends_with("was locked"), "{}", told.subject);
+    assert!(told.subject.starts_with("Your account was locked at "), "{}", told.subject);
     assert!(told.text.contains("address is ada@example.org again"), "{}", told.text);
     // It must not take the account back in turn.
     assert!(!told.text.contains("/not-me/") && !told.text.contains("/reset"), "{}", told.text);

@@ -73,7 +73,7 @@ async fn each_notice_can_be_switched_off_and_on() {
     let ada = app.registered(ADA).await;
     let form = ada.get("/account/notices").await;
     assert_eq!(form.body.matches(" checked").count(), 5);
-    ada.post("/account/notices", &[("failures", "on")]).await.assert_redirect("/account");
+    ada.post("/account/notices", &[("failures", "on")]).await.assert_redirect("/account/notices");
     let form = ada.get("/account/notices").await;
     form.assert_text(r#"name="failures" type="checkbox" value="on" checked"#);
     assert_eq!(form.body.matches(" checked").count(), 1);
@@ -97,7 +97,7 @@ async fn each_notice_can_be_switched_off_and_on() {
         ]
     );
 
-    ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account");
+    ada.post("/account/notices", &[("new_device", "on")]).await.assert_redirect("/account/notices");
     app.visitor().log_in_with("b@example.org", NEW).await.assert_redirect("/account");
     assert!(app.mails().await[0].subject.starts_with("Log-in from a new device"));
 }
@@ -253,7 +253,7 @@ async fn a_reset_switches_notices_on_again_and_is_mailed_to_the_owner() {
     owner.post(&app.link(ADA, "/reset/").await, &[("new_password", NEW)]).await;
     assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 0);
     let mail = &app.mails().await[0];
-    assert!(mail.subject.ends_with("was reset"), "{}", mail.subject);
+    assert!(mail.subject.starts_with("Your password was reset at "), "{}", mail.subject);
     assert!(mail.text.contains("all notifications were turned on"), "{}", mail.text);
     // The next log-in sends a notice, too.
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");

@@ -34,7 +34,7 @@ async fn a_changed_password_works_and_the_old_one_does_not() {
     app.visitor().log_in(ADA).await.assert_status(422);
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/account");
     let told = app.subjects(ADA).await;
-    assert_eq!(told[1], "Your password");
+    assert_eq!(told[1], "Your password was changed");
 }
 
 #[rocket::async_test]

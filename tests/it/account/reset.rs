@@ -88,7 +88,7 @@ async fn the_owner_is_told_of_a_reset() {
     app.visitor().post(&asked(&app).await, &[("new_password", NEW)]).await;
     let mails = app.mails().await;
     assert_eq!(mails[0].recipient, ADA);
-    assert_eq!(mails[0].subject, "Your password at 127.0.0.1:8000 was reset");
+    assert_eq!(mails[0].subject, "Your password was reset at 127.0.0.1");
     mails[0].link("/not-me/");
 }
 
@@ -185,7 +185,7 @@ async fn a_dead_link_costs_no_password_hash() {
 async fn the_reset_page_refers_to_the_operator_on_a_site_without_mail() {
     let app = TestApp::release().await;
     let ada = app.registered(ADA).await;
-    let operator = "Ask its operator for a reset link.";
+    let operator = "Ask the operator of this site for a reset link.";
     app.visitor().get("/reset").await.assert_status(200).assert_text(operator);
     app.visitor()
         .post("/reset", &[("email", ADA)])

@@ -110,7 +110,8 @@ fn a_lock_of_twelve_seconds_stops_writes_but_not_pages() {
     });
     let (slowest, page) = (refusals.iter().max().unwrap(), pages.iter().max().unwrap());
     assert!(refusals.len() >= 16, "{}", refusals.len());
-    assert!(*slowest < Duration::from_secs(5), "{slowest:?}");
+    // Two seconds for the site's one writer, then three for the lock, and the answer itself.
+    assert!(*slowest < Duration::from_millis(5_500), "{slowest:?}");
     assert!(*page < AT_ONCE, "{page:?}");
     let recovered = until("a log-in", || site.browser().log_in("ada").status == 303);
     site.assert_alive();

@@ -180,6 +180,7 @@ impl<'a> Actor<'a> {
                 (Some(kind), Some((token, _))) => self.act(kind, token, number),
                 _ => self.log_in(),
             }
+            std::thread::sleep(world.pause);
         }
         self.acts
     }

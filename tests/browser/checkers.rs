@@ -1,0 +1,156 @@
+//! What two checkers find in every page: Nu, the HTML checker of the W3C, and Lighthouse.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rocket::tokio::task::spawn_blocking;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::mail_views::full_mails;
+use crate::on_every_page;
+use crate::servers::{Running, clean, find, has};
+use crate::support::{Browser, Site, in_only_browser, is_installed, run};
+
+const NU: &str = "tests/browser/node_modules/vnu-jar/build/dist/vnu.jar";
+const LIGHTHOUSE: &str = "tests/browser/node_modules/lighthouse";
+
+/// Returns true if a checker can run: its `program` on the path, and its file in the folder of
+/// `npm ci`.
+fn has_checker(program: &str, file: &str) -> bool {
+    // The pages of two instances are the same, so once is enough.
+    let is_nested = std::env::var_os("TEST_POSTGRES").is_some();
+    let package = file.trim_start_matches("tests/browser/node_modules/").split('/').next();
+    !is_nested
+        && is_installed()
+        && has(find(program).is_some(), program)
+        && has(Path::new(file).exists(), package.unwrap_or(file))
+}
+
+/// Runs a checker until it ends, and returns the JSON that it prints.
+async fn checked(mut command: Command, home: &Path, input: String) -> Value {
+    command.env("HOME", home);
+    let done = spawn_blocking(move || Running::output(command, &input)).await.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+#[rocket::async_test]
+async fn nu_finds_nothing_wrong_in_any_page_mail_or_style_sheet() {
+    if !has_checker("java", NU) {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    for (name, mail) in full_mails().await {
+        fs::write(dir.path().join(format!("{name}.html")), mail.html).unwrap();
+    }
+    let count = RefCell::new(0);
+    run(async |site, browser| {
+        browser.devtools("Network.enable", json!({})).await;
+        on_every_page(site, browser, async |what| {
+            let source = browser.source().await;
+            let name: String =
+                what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let number = count.replace_with(|count| *count + 1);
+            fs::write(dir.path().join(format!("{number:02} {name}.html")), source).unwrap();
+        })
+        .await;
+    })
+    .await;
+    assert!(count.into_inner() > 35);
+
+    let mut nu = clean("java");
+    nu.args(["-XX:-UsePerfData", "-jar", NU, "--format", "json", "--stdout"]);
+    nu.args(["--exit-zero-always", "--also-check-css"]).arg(dir.path()).arg("static/style.css");
+    let found = checked(nu, dir.path(), String::new()).await;
+    assert_eq!(found["messages"], json!([]), "{found:#}");
+}
+
+/// A page to measure: its path, the `Cookie` header, and the audits that do not suit it.
+struct Measured {
+    path: String,
+    cookies: String,
+    skipped: &'static [&'static str],
+}
+
+/// Makes an account with each kind of mailed link, and returns every page: those of a visitor,
+/// those of a user, and those behind links.
+async fn pages(site: &Site, browser: &Browser) -> Vec<Measured> {
+    let mut pages: Vec<Measured> = ["/", "/login", "/register", "/reset"]
+        .map(|path| Measured { path: path.into(), cookies: String::new(), skipped: &[] })
+        .into();
+
+    browser.register("ada@example.org").await;
+    site.log_in("ada@example.org", "curl/8.17.0").await;
+    let cookies = browser.driver.get_all_cookies().await.unwrap();
+    let cookies: Vec<_> = cookies.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
+    let mut see = |path: &str| {
+        // These pages are kept out of search engines.
+        let skipped = &["is-crawlable"];
+        pages.push(Measured { path: path.into(), cookies: cookies.join("; "), skipped });
+    };
+    for path in [
+        "/account",
+        "/account/password",
+        "/account/email",
+        "/account/sessions",
+        "/account/activity",
+        "/account/notices",
+        "/account/delete",
+        "/reauthenticate",
+        "/logout",
+        "/dev/mailbox",
+    ] {
+        see(path);
+    }
+
+    browser.open("/reset").await;
+    browser.fill("email", "ada@example.org").await;
+    browser.submit().await;
+    browser.find("a[href='/reset']").await;
+    browser.open("/dev/mailbox").await;
+    for start in ["/verify/", "/reset/", "/not-me/"] {
+        let link = browser.find(&format!("a[href^='{start}']")).await.attr("href").await.unwrap();
+        see(&link.unwrap());
+    }
+    pages
+}
+
+#[rocket::async_test]
+async fn lighthouse_gives_full_marks_to_every_page() {
+    if !has_checker("node", LIGHTHOUSE) {
+        return;
+    }
+    let (site, profile) = (Site::start().await, TempDir::new().unwrap());
+    in_only_browser(&site, profile.path(), async |browser| {
+        let pages = pages(&site, browser).await;
+        // Each page has its own cookies.
+        browser.driver.delete_all_cookies().await.unwrap();
+        let pages: Vec<Value> = pages
+            .iter()
+            .map(|Measured { path, cookies, skipped }| {
+                let headers = match cookies.is_empty() {
+                    true => json!({}),
+                    false => json!({ "Cookie": cookies }),
+                };
+                let url = format!("{}{path}", site.url);
+                json!({ "url": url, "headers": headers, "skipped": skipped })
+            })
+            .collect();
+
+        let port = fs::read_to_string(profile.path().join("DevToolsActivePort")).unwrap();
+        let mut lighthouse = clean("node");
+        lighthouse.arg("tests/browser/lighthouse.mjs").arg(port.lines().next().unwrap());
+        let measured = checked(lighthouse, profile.path(), json!(pages).to_string()).await;
+        let full =
+            json!({ "performance": 100, "accessibility": 100, "best-practices": 100, "seo": 100 });
+        let measured = measured.as_array().unwrap();
+        assert_eq!(measured.len(), pages.len());
+        let short: Vec<_> = measured.iter().filter(|page| page["scores"] != full).collect();
+        assert!(short.is_empty(), "{short:#?}");
+    })
+    .await;
+}

@@ -1,0 +1,123 @@
+//! Each mail of a site, caused by what people do.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use rocket::figment::Figment;
+use rocket::local::asynchronous::Client;
+use rocket_login::testing::{self, Browser, Mail};
+
+const PASSWORD: &str = "correct horse battery";
+const NEW_PASSWORD: &str = "lovelace likes engines";
+
+/// Returns the configuration of a site that sends each of the mails.
+pub fn sends_all(figment: Figment) -> Figment {
+    figment.merge(("accounts.registration", "confirm"))
+}
+
+/// Causes each mail of a site with the configuration of [`sends_all`], which has no account yet.
+/// Returns the newest of each kind by the name of its template.
+pub async fn every_mail(client: &Client) -> BTreeMap<String, Mail> {
+    let people = People { client };
+    people.forget_a_password("grace@example.org").await;
+    people.change_a_password("alan@example.org").await;
+    people.take_an_address_back("ada@example.org", "lovelace@example.org").await;
+    people.guess_a_password("edsger@example.org").await;
+
+    let mut mails = BTreeMap::new();
+    for mail in testing::mails(client).await.into_iter().rev() {
+        let (subject, _) = mail.subject.split_once(" at ").unwrap();
+        let name = names().into_iter().find(|(_, start)| start == subject);
+        let (name, _) = name.unwrap_or_else(|| panic!("no template has the subject {subject}"));
+        mails.insert(name, mail);
+    }
+    let expected: Vec<String> = names().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(mails.keys().cloned().collect::<Vec<_>>(), expected);
+    mails
+}
+
+/// The names of all mails, each with its subject up to " at ".
+fn names() -> Vec<(String, String)> {
+    let files = fs::read_dir("templates/rocket-login/mail").unwrap();
+    let mut names = Vec::new();
+    for path in files.map(|file| file.unwrap().path()) {
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let subject = text.lines().next().and_then(|line| line.strip_prefix("Subject: "));
+        if let (Some(name), Some(subject)) = (file.strip_suffix(".txt.tera"), subject) {
+            let (start, _) = subject.split_once(" at {{ site }}").expect(&file);
+            names.push((name.to_owned(), start.to_owned()));
+        }
+    }
+    names.sort();
+    names
+}
+
+struct People<'c> {
+    client: &'c Client,
+}
+
+impl<'c> People<'c> {
+    /// Follows the newest link to `path` in a mail to `email`, in `browser`.
+    async fn follow(&self, browser: &Browser<'c>, email: &str, path: &str, form: &[(&str, &str)]) {
+        let mails = testing::mails(self.client).await;
+        let mut mails = mails.iter().filter(|mail| mail.recipient == email);
+        let mail = mails.find(|mail| mail.text.contains(path)).expect("a mail with such a link");
+        browser.post(&mail.link(path), form).await.assert_status(303);
+    }
+
+    async fn register(&self, browser: &Browser<'c>, email: &str) {
+        let form = [("email", email), ("password", PASSWORD)];
+        browser.post("/register", &form).await.assert_status(303);
+    }
+
+    async fn log_in(&self, browser: &Browser<'c>, email: &str) {
+        let form = [("email", email), ("password", PASSWORD)];
+        browser.post("/login", &form).await.assert_redirect("/account");
+    }
+
+    /// Returns a browser that has just signed up and logged in.
+    async fn signed_up(&self, email: &str) -> Browser<'c> {
+        let browser = Browser::new(self.client);
+        self.register(&browser, email).await;
+        self.follow(&browser, email, "/verify/", &[]).await;
+        self.log_in(&browser, email).await;
+        browser
+    }
+
+    async fn forget_a_password(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        self.register(&Browser::new(self.client), email).await;
+        browser.post("/reset", &[("email", email)]).await;
+        self.follow(&browser, email, "/reset/", &[("new_password", NEW_PASSWORD)]).await;
+    }
+
+    async fn change_a_password(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        let form = [("new_device", "on"), ("password_changed", "on")];
+        browser.post("/account/notices", &form).await.assert_status(303);
+        self.log_in(&Browser::new(self.client), email).await;
+        let form = [("current_password", PASSWORD), ("new_password", NEW_PASSWORD)];
+        browser.post("/account/password", &form).await.assert_status(303);
+    }
+
+    async fn take_an_address_back(&self, email: &str, other: &str) {
+        let browser = self.signed_up(email).await;
+        let ask = async |browser: &Browser<'c>, address: &str| {
+            let form = [("email", address), ("current_password", PASSWORD)];
+            browser.post("/account/email", &form).await.assert_status(303);
+        };
+        ask(&self.signed_up("mallory@example.org").await, email).await;
+        ask(&browser, other).await;
+        self.follow(&browser, other, "/verify/", &[]).await;
+        self.follow(&Browser::new(self.client), email, "/not-me/", &[]).await;
+    }
+
+    async fn guess_a_password(&self, email: &str) {
+        self.signed_up(email).await;
+        let form = [("email", email), ("password", "wrong horse battery")];
+        for _ in 0..10 {
+            Browser::new(self.client).post("/login", &form).await;
+        }
+    }
+}
