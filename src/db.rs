@@ -10,11 +10,11 @@ mod connection;
 #[cfg(feature = "cli")]
 pub(crate) mod copy;
 mod deadline;
-mod deferred;
 mod in_flight;
 mod lock_number;
 mod locks;
 mod migrations;
+mod on_sqlite;
 mod open_error;
 mod own_migrations;
 mod pool;

@@ -97,7 +97,7 @@ pub async fn insert(
     )
     .bind(user_id)
     .bind(MOST - 1)
-    .defer(&mut *db)
+    .execute(&mut *db)
     .await?;
     sql::query(
         "INSERT INTO login_devices (id, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
@@ -105,7 +105,7 @@ pub async fn insert(
     .bind(id)
     .bind(user_id)
     .bind(now)
-    .defer(db)
+    .execute(db)
     .await?;
     Ok(())
 }

@@ -129,7 +129,7 @@ pub async fn insert(
     .bind(user_id)
     .bind(browser)
     .bind(now + LIFETIME.as_secs() as Timestamp)
-    .defer(db)
+    .execute(db)
     .await?;
     Ok(())
 }

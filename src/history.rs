@@ -94,7 +94,7 @@ pub(crate) async fn insert(
     .bind(&client.user_agent)
     .bind(detail)
     .surely()
-    .defer(&mut *db)
+    .execute(&mut *db)
     .await?;
 
     // There are two statements, because PostgreSQL uses no index for `IS NOT DISTINCT FROM`.
@@ -116,7 +116,7 @@ pub(crate) async fn insert(
         .bind(kind.name())
         .bind(kept),
     };
-    trim.defer(db).await?;
+    trim.execute(db).await?;
     Ok(())
 }
 

@@ -71,12 +71,6 @@ pub(crate) fn query_made<'q>(text: String) -> Query<'q, (), Whole> {
     Query::new(text.into())
 }
 
-/// Makes a statement as [`query_scalar()`] does, from a text that is made at run time. Nothing in
-/// the text may come from outside.
-pub(crate) fn query_scalar_made<'q, T>(text: String) -> Query<'q, T, First> {
-    Query::new(text.into())
-}
-
 /// Makes a statement as [`query_as()`] does, from a text that is made at run time. Nothing in the
 /// text may come from outside.
 pub(crate) fn query_as_made<'q, T>(text: String) -> Query<'q, T, Whole> {
@@ -273,13 +267,6 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
-    /// Returns the statement with values that it owns, to be run for its effect.
-    pub(crate) fn into_owned(self) -> Query<'static, (), Whole> {
-        let Query { text, values, promises, lock, .. } = self;
-        let values = values.into_iter().map(Value::into_owned).collect();
-        Query { text, values, promises, lock, read: PhantomData }
-    }
-
     pub(crate) fn for_postgres<'a>(self, how: How) -> Result<PostgresQuery<'a>, sqlx::Error> {
         let text = sql_str(lock::placed(self.text, self.lock, how.is_write)?);
         Ok(sqlx::query_with(text, postgres(self.values)?).persistent(how.is_named))
@@ -337,17 +324,6 @@ fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, sqlx::Error> {
         .map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
-}
-
-impl Value<'_> {
-    fn into_owned(self) -> Value<'static> {
-        match self {
-            Value::Integer(value) => Value::Integer(value),
-            Value::Boolean(value) => Value::Boolean(value),
-            Value::Text(value) => Value::Text(value.map(|value| value.into_owned().into())),
-            Value::Bytes(value) => Value::Bytes(value.map(|value| value.into_owned().into())),
-        }
-    }
 }
 
 macro_rules! value {

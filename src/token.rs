@@ -72,6 +72,13 @@ impl TokenId {
         &self.0
     }
 
+    /// Returns the key in 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    }
+
     /// Returns the key of a row that belongs to `text`, which is not a token. The prefix `kind`
     /// separates the keys of different kinds.
     pub fn of(kind: &str, text: &str) -> Self {

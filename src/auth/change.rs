@@ -51,9 +51,9 @@ impl<'a> Accounts<'a> {
     ///
     /// # Errors
     ///
-    /// Fails like [`Pool::write_soon()`].
+    /// Fails like [`Pool::write()`].
     pub async fn change(&self) -> Result<Change<'a>, Error> {
-        let tx = self.db.write_soon().await?;
+        let tx = self.db.write().await?;
         Ok(Change { accounts: *self, tx, now: self.clock.now(), lines: Vec::new() })
     }
 }

@@ -355,7 +355,7 @@ impl AttachedHooks {
         tx: &mut Transaction,
         sign_up: &SignUp,
     ) -> Result<(), HookError> {
-        for hooks in self.ready(tx).await? {
+        for hooks in &self.0 {
             within("before_sign_up", hooks.before_sign_up(tx, sign_up)).await?;
         }
         Ok(())
@@ -368,7 +368,7 @@ impl AttachedHooks {
         user: &User,
         sign_up: &SignUp,
     ) -> Result<(), HookError> {
-        for hooks in self.ready(tx).await? {
+        for hooks in &self.0 {
             within("signed_up", hooks.signed_up(tx, user, sign_up)).await?;
         }
         Ok(())
@@ -376,18 +376,10 @@ impl AttachedHooks {
 
     /// Runs the hooks of a log-in.
     pub async fn logged_in(&self, tx: &mut Transaction, user: &User) -> Result<(), HookError> {
-        for hooks in self.ready(tx).await? {
+        for hooks in &self.0 {
             within("logged_in", hooks.logged_in(tx, user)).await?;
         }
         Ok(())
-    }
-
-    /// Returns the hooks, once `tx` has run what was deferred: a hook may use the connection itself.
-    async fn ready(&self, tx: &mut Transaction) -> Result<&[Arc<dyn Hooks>], Error> {
-        if !self.is_empty() {
-            tx.run_deferred().await?;
-        }
-        Ok(&self.0)
     }
 }
 
@@ -433,7 +425,7 @@ impl Change<'_> {
     where
         E: From<FieldErrors> + From<Error>,
     {
-        for hooks in self.accounts.hooks.ready(self).await? {
+        for hooks in &self.accounts.hooks.0 {
             let hook = hooks.before_delete(self, user, actor);
             within("before_delete", hook).await.map_err(HookError::into_refusal::<E>)?;
         }
@@ -441,14 +433,14 @@ impl Change<'_> {
     }
 
     pub async fn email_verified(&mut self, user: &User) -> Result<(), Error> {
-        for hooks in self.accounts.hooks.ready(self).await? {
+        for hooks in &self.accounts.hooks.0 {
             within("email_verified", hooks.email_verified(self, user)).await?;
         }
         Ok(())
     }
 
     pub async fn email_changed(&mut self, user: &User, former: &Email) -> Result<(), Error> {
-        for hooks in self.accounts.hooks.ready(self).await? {
+        for hooks in &self.accounts.hooks.0 {
             within("email_changed", hooks.email_changed(self, user, former)).await?;
         }
         Ok(())

@@ -19,7 +19,7 @@ const BATCH: u32 = 100;
 
 async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
-        let (mut tx, now) = (db.write_soon().await?, clock.now());
+        let (mut tx, now) = (db.write().await?, clock.now());
         // Only one of several instances sweeps at a time.
         if !tx.try_lock("account sweep").await? {
             return Ok(());
@@ -44,7 +44,7 @@ async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), 
         if throttle::excess(&mut db.read().await?).await? == 0 {
             break;
         }
-        let (mut tx, now) = (db.write_soon().await?, clock.now());
+        let (mut tx, now) = (db.write().await?, clock.now());
         if !tx.try_lock("account sweep").await? {
             break;
         }

@@ -9,7 +9,7 @@ use sqlx::pool::PoolConnection;
 
 use super::calls;
 use super::deadline::{at_least, within};
-use super::deferred::{Deferred, WithDeferred};
+use super::on_sqlite::OnSqlite;
 use super::sqlite::{Lease, Writer};
 use super::watch::{Effects, RowKey, Watch};
 use crate::error::Error;
@@ -27,8 +27,6 @@ pub struct Connection {
     pub(super) deadline: Option<Instant>,
     /// What the statements so far have said that they change.
     effects: Effects,
-    /// On SQLite, what runs with the next statement.
-    deferred: Deferred,
 }
 
 enum Inner {
@@ -50,14 +48,13 @@ pub struct Transaction {
 
 /// The connection that runs a statement.
 pub(crate) enum Backend<'c> {
-    Sqlite(WithDeferred<'c>),
+    Sqlite(OnSqlite<'c>),
     Postgres(&'c mut PgConnection, How),
 }
 
 impl Connection {
     fn new(inner: Inner, is_named: bool, deadline: Option<Instant>) -> Self {
-        let (effects, deferred) = Default::default();
-        Connection { inner, is_named, deadline, effects, deferred }
+        Connection { inner, is_named, deadline, effects: Effects::default() }
     }
 
     pub(super) fn sqlite_reader(db: Lease) -> Self {
@@ -151,25 +148,6 @@ impl Connection {
         self.effects.add_all();
     }
 
-    /// Returns what runs with the next statement. `None` means that everything runs at once, as
-    /// where an application may run its own statements on the connection itself.
-    pub(crate) fn deferred(&mut self) -> Option<&mut Deferred> {
-        match &self.inner {
-            Inner::SqliteWrite(writer) if !writer.is_transaction() => Some(&mut self.deferred),
-            _ => None,
-        }
-    }
-
-    /// Runs what was deferred, so that the application may use the connection itself. It also tells
-    /// whether what was deferred has failed.
-    #[cfg(feature = "pages")]
-    pub(crate) async fn run_deferred(&mut self) -> Result<(), sqlx::Error> {
-        if self.deferred().is_some_and(|deferred| !deferred.is_empty()) {
-            crate::sql::query("SELECT 1").execute(self).await?;
-        }
-        Ok(())
-    }
-
     pub(crate) async fn run<R>(
         &mut self,
         act: impl AsyncFnOnce(Backend<'_>) -> Result<R, sqlx::Error>,
@@ -188,15 +166,11 @@ impl Connection {
     }
 
     pub(super) fn backend(&mut self) -> Backend<'_> {
-        let Connection { inner, is_named, effects, deferred, .. } = self;
+        let Connection { inner, is_named, effects, .. } = self;
         let is_named = *is_named;
         match inner {
-            Inner::Sqlite(lease) => {
-                Backend::Sqlite(WithDeferred { db: lease.db(), deferred, effects })
-            }
-            Inner::SqliteWrite(writer) => {
-                Backend::Sqlite(WithDeferred { db: writer.db(), deferred, effects })
-            }
+            Inner::Sqlite(lease) => Backend::Sqlite(OnSqlite { db: lease.db(), effects }),
+            Inner::SqliteWrite(writer) => Backend::Sqlite(OnSqlite { db: writer.db(), effects }),
             Inner::Postgres(db) => Backend::Postgres(db, How { is_write: false, is_named }),
             Inner::PostgresRead(tx) => Backend::Postgres(tx, How { is_write: false, is_named }),
             Inner::PostgresWrite(tx) => Backend::Postgres(tx, How { is_write: true, is_named }),
@@ -206,9 +180,7 @@ impl Connection {
 
 impl Transaction {
     pub(super) fn sqlite_writer(writer: Writer, watch: Arc<Watch>) -> Self {
-        let deferred = writer.deferred();
-        let connection = Connection::new(Inner::SqliteWrite(writer), true, None);
-        Transaction { connection: Connection { deferred, ..connection }, watch }
+        Transaction { connection: Connection::new(Inner::SqliteWrite(writer), true, None), watch }
     }
 
     pub(super) fn postgres_writer(
@@ -240,12 +212,10 @@ impl Transaction {
     /// away before it could say that it has.
     pub async fn commit(self) -> Result<(), Error> {
         let Transaction { connection, watch } = self;
-        let Connection { inner, deadline, effects, deferred, .. } = connection;
+        let Connection { inner, deadline, effects, .. } = connection;
         calls::note();
         match inner {
-            Inner::SqliteWrite(writer) => {
-                writer.commit(watch.begin_commit(effects), deferred).await?
-            }
+            Inner::SqliteWrite(writer) => writer.commit(watch.begin_commit(effects)).await?,
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
                 let commit = watch.begin_commit(effects);
                 // A commit that is given up a moment too early would be reported as failed although

@@ -127,23 +127,6 @@ impl Pool {
         }
     }
 
-    /// Begins a write transaction of our own. SQLite's lock is taken with the first statement, so
-    /// [`Connection::sqlite()`] must not be used in it.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`write()`](Self::write()), some of them only with the first
-    /// statement.
-    pub(crate) async fn write_soon(&self) -> Result<Transaction, Error> {
-        match &self.0.engine {
-            Engine::Sqlite(pools) => {
-                let writer = pools.write_soon().await?;
-                Ok(Transaction::sqlite_writer(writer, self.0.watch.clone()))
-            }
-            Engine::Postgres(_) => self.write().await,
-        }
-    }
-
     /// Returns the version of the session `id`. While it stays equal, so does what is stored of the
     /// session. `None` means that this cannot be told now.
     pub(crate) fn known(&self, id: impl Into<RowKey>) -> Option<u64> {
@@ -354,57 +337,16 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn a_deferred_statement_runs_before_the_next_statement_and_the_commit() {
-        let (_dir, db) = numbers().await;
-        let mut tx = db.write_soon().await.unwrap();
-        insert(1).defer(&mut tx).await.unwrap();
-        insert(2).defer(&mut tx).await.unwrap();
-        let moved = sql::query("UPDATE t SET n = n + $2 WHERE n = $1").bind(1).bind(9);
-        assert_eq!(moved.execute(&mut tx).await.unwrap(), 1);
-        assert_eq!(all(&mut tx).await, [2, 10]);
-        assert!(stored(&db).await.is_empty());
-        insert(3).defer(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(stored(&db).await, [2, 3, 10]);
-
-        let mut tx = db.write().await.unwrap();
-        insert(4).defer(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(stored(&db).await, [2, 3, 4, 10]);
-    }
-
-    #[rocket::async_test]
-    async fn nothing_is_committed_if_a_deferred_statement_has_failed() {
-        let (_dir, db) = numbers().await;
-        let mut tx = db.write_soon().await.unwrap();
-        insert(1).defer(&mut tx).await.unwrap();
-        insert(1).defer(&mut tx).await.unwrap();
-        insert(2).execute(&mut tx).await.unwrap_err();
-        insert(3).execute(&mut tx).await.unwrap_err();
-        tx.commit().await.unwrap_err();
-        assert!(stored(&db).await.is_empty());
-
-        // The caller handles the failure of a statement that was not deferred.
-        let mut tx = db.write_soon().await.unwrap();
-        insert(1).defer(&mut tx).await.unwrap();
-        insert(1).execute(&mut tx).await.unwrap_err();
-        tx.commit().await.unwrap();
-        assert_eq!(stored(&db).await, [1]);
-    }
-
-    #[rocket::async_test]
-    async fn nothing_is_written_if_the_transaction_could_not_begin() {
+    async fn a_write_that_cannot_begin_fails_and_frees_the_writer() {
         let (dir, db) = numbers().await;
         let url = format!("sqlite:{}", dir.path().join("x.db").display());
         let mut other = SqliteConnection::connect(&url).await.unwrap();
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-        let mut tx = db.write_soon().await.unwrap();
-        insert(1).execute(&mut tx).await.unwrap_err();
+        assert!(db.write().await.is_err());
         sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-        insert(2).execute(&mut tx).await.unwrap_err();
         assert!(stored(&db).await.is_empty());
-        tx.commit().await.unwrap_err();
-        assert!(stored(&db).await.is_empty());
+        store(db.write().await.unwrap(), 1).await;
+        assert_eq!(stored(&db).await, [1]);
     }
 
     #[rocket::async_test]
@@ -412,19 +354,15 @@ mod tests {
         let (_dir, db) = numbers().await;
         for (number, patience) in (0..200).map(|number| (number, Duration::from_micros(number))) {
             let write = async {
-                let mut tx = db.write_soon().await.unwrap();
-                insert(1).defer(&mut tx).await.unwrap();
+                let mut tx = db.write().await.unwrap();
+                insert(1).execute(&mut tx).await.unwrap();
                 all(&mut tx).await;
                 insert(2).execute(&mut tx).await.unwrap();
                 drop(tx);
             };
             let _ = timeout(5 * patience, write).await;
 
-            let tx = match number % 2 {
-                0 => db.write_soon().await.unwrap(),
-                _ => db.write().await.unwrap(),
-            };
-            store(tx, number as i64 + 10).await;
+            store(db.write().await.unwrap(), number as i64 + 10).await;
             assert_eq!(stored(&db).await.len() as u64, number + 1);
         }
         assert_eq!(stored(&db).await[0], 10);
@@ -436,10 +374,10 @@ mod tests {
         for _ in 0..100 {
             let mut reader = db.read().await.unwrap();
             sql::query("SELECT n FROM nowhere").execute(&mut reader).await.unwrap_err();
-            let mut tx = db.write_soon().await.unwrap();
+            let mut tx = db.write().await.unwrap();
             sql::query("DELETE FROM nowhere").execute(&mut tx).await.unwrap_err();
         }
-        store(db.write_soon().await.unwrap(), 1).await;
+        store(db.write().await.unwrap(), 1).await;
         assert_eq!(stored(&db).await, [1]);
     }
 
@@ -470,7 +408,7 @@ mod tests {
     #[rocket::async_test]
     async fn an_applications_write_causes_no_look_up_and_hides_no_other_commit() {
         let (dir, db) = numbers().await;
-        store(db.write_soon().await.unwrap(), 1).await;
+        store(db.write().await.unwrap(), 1).await;
         let id = [7; 32];
         let version = async || {
             sleep(Duration::from_millis(5)).await;
@@ -485,7 +423,7 @@ mod tests {
             "DELETE FROM t WHERE n = 7",
             "DELETE FROM t WHERE n = 7",
         ] {
-            let mut tx = db.write_soon().await.unwrap();
+            let mut tx = db.write().await.unwrap();
             sql::query(statement).execute(&mut tx).await.unwrap();
             tx.commit().await.unwrap();
             let mut tx = db.write().await.unwrap();
@@ -500,7 +438,7 @@ mod tests {
         for _ in 0..100 {
             let before = version().await;
             let ours = async {
-                let mut tx = db.write_soon().await.unwrap();
+                let mut tx = db.write().await.unwrap();
                 sql::query("UPDATE t SET n = n").execute(&mut tx).await.unwrap();
                 tx.commit().await.unwrap();
             };
@@ -514,14 +452,14 @@ mod tests {
     #[rocket::async_test]
     async fn closing_waits_for_the_current_write_and_lets_no_other_begin() {
         let (dir, db) = numbers().await;
-        let mut tx = db.write_soon().await.unwrap();
+        let mut tx = db.write().await.unwrap();
         insert(1).execute(&mut tx).await.unwrap();
         let mut reader = db.read().await.unwrap();
         let closing = {
             let db = db.clone();
             rocket::tokio::spawn(async move { db.close().await })
         };
-        while db.write_soon().await.is_ok() {}
+        while db.write().await.is_ok() {}
         assert!(db.read().await.is_err() && db.write().await.is_err());
         assert!(all(&mut reader).await.is_empty());
         tx.commit().await.unwrap();
@@ -542,7 +480,7 @@ mod tests {
                 readers.push(db.read().await.unwrap());
             }
             drop(readers);
-            store(db.write_soon().await.unwrap(), 1).await;
+            store(db.write().await.unwrap(), 1).await;
             db.close().await;
             assert!(!dir.path().join("x.db-wal").exists());
         }

@@ -31,24 +31,6 @@ impl<T, R> Query<'_, T, R> {
         })
         .await
     }
-
-    /// Runs the statement before the next statement of a transaction of ours, or before its commit:
-    /// nobody needs its result. Elsewhere, it runs at once.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`execute()`](Self::execute()). If the statement is deferred, what
-    /// comes next returns them instead.
-    pub(crate) async fn defer(self, db: &mut Connection) -> Result<(), sqlx::Error> {
-        if db.deferred().is_none() {
-            return self.execute(db).await.map(|_| ());
-        }
-        let statement = self.into_owned();
-        if let Some(deferred) = db.deferred() {
-            deferred.add(statement);
-        }
-        Ok(())
-    }
 }
 
 impl<T, R: Read<T>> Query<'_, T, R> {

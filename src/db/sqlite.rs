@@ -19,18 +19,15 @@ use sqlx::sqlite::{
 use sqlx_core::migrate::{Migrate, Migrator};
 
 use super::applied;
-use super::deferred::{Deferred, WithDeferred};
 use super::open_error::OpenError;
 use super::own_migrations::{Failure, Own};
 use super::watch::{Commit, IS_READABLE, Watch, Witness};
 use crate::background;
 use crate::error::Error;
-use crate::sql;
 use file::DatabaseFile;
 
 #[cfg(feature = "cli")]
 pub use file::is_database;
-use lease::BEGIN;
 pub use lease::{Lease, Leases};
 
 /// The longest wait for the one writer. Its queue is first come, first served.
@@ -45,6 +42,18 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many pages the log may hold before it is written back into the file: 4 MiB, which is
 /// SQLite's default.
 const LONG_LOG: u32 = 1000;
+
+/// The pages that the writer keeps, in KiB (negative: kibibytes instead of pages). What it does not
+/// keep, the operating system does.
+const WRITER_CACHE: &str = "-16384";
+
+/// The pages that each reader keeps, in KiB. It drops them all after each commit of the writer, so
+/// more of them would only take memory.
+const READER_CACHE: &str = "-2048";
+
+/// The rows that SQLite's thread hands over before it waits: as many as the largest statement of
+/// ours returns. With fewer, the two threads would wake each other several times per statement.
+const MOST_ROWS: usize = 1024;
 
 /// The longest wait for the log to be written back.
 const LONGEST_CHECKPOINT: Duration = Duration::from_secs(2);
@@ -110,7 +119,7 @@ impl SqlitePools {
         };
         // `optimize` does not run at the close: with ten million rows it took so long that the next
         // start found the file locked. Every statement uses its index without statistics.
-        let reader = reader.pragma("query_only", "ON").pragma("cache_size", "-16384");
+        let reader = reader.pragma("query_only", "ON").pragma("cache_size", READER_CACHE);
 
         let witness = Arc::<Witness>::default();
         let write = writer_pool(&witness);
@@ -170,14 +179,6 @@ impl SqlitePools {
     pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
         Ok(self.writer(self.write.begin().await?))
-    }
-
-    /// Begins a write transaction that gets the write lock with its first statement.
-    pub async fn write_soon(&self) -> Result<Writer, Error> {
-        self.check_file()?;
-        let mut lease = self.write.take().await?;
-        lease.may_begin();
-        Ok(self.writer(lease))
     }
 
     fn writer(&self, lease: Lease) -> Writer {
@@ -262,9 +263,7 @@ impl SqlitePools {
         sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut fresh).await?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1").fetch_optional(&mut fresh).await?;
         fresh.close().await?;
-        let mut lease = self.write_soon().await?.lease;
-        sqlx::query(BEGIN).execute(lease.db()).await?;
-        Ok(())
+        self.write().await.map(|_| ())
     }
 
     /// Returns whether SQLite finds nothing wrong with the file's structure.
@@ -305,33 +304,9 @@ impl Writer {
         self.lease.db()
     }
 
-    /// Returns whether the library has begun the transaction.
-    pub fn is_transaction(&self) -> bool {
-        self.lease.is_transaction()
-    }
-
-    /// Returns what runs with the first statement.
-    pub fn deferred(&self) -> Deferred {
-        let mut deferred = Deferred::default();
-        if !self.lease.is_transaction() {
-            deferred.add(sql::query(BEGIN));
-        }
-        deferred
-    }
-
-    /// Commits. If everything was deferred, the write lock is not taken yet. If another program
-    /// commits in between, there are two commits, and neither is taken for ours.
-    pub async fn commit(
-        self,
-        mut commit: Commit,
-        mut deferred: Deferred,
-    ) -> Result<(), sqlx::Error> {
+    /// Commits.
+    pub async fn commit(self, mut commit: Commit) -> Result<(), sqlx::Error> {
         let Writer { mut lease, pools, rows: rows_before } = self;
-        if !lease.is_transaction() {
-            let (deferred, effects) = (&mut deferred, commit.effects());
-            let sqlite = WithDeferred { db: lease.db(), deferred, effects };
-            sqlite.run(sql::query("COMMIT")).await?;
-        }
         lease.commit().await?;
         let rows = pools.witness.rows().zip(rows_before).map(|(now, before)| now - before);
         commit.effects().compare(rows);
@@ -353,6 +328,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(MOST_ROWS)
         .foreign_keys(true)
         .pragma("temp_store", "MEMORY") // no temporary files on a full disk
         .pragma("trusted_schema", "OFF") // a tampered file's views and triggers stay harmless
@@ -368,8 +344,8 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
         // in again. Hashing limits log-ins far more than fsync does.
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864") // otherwise the WAL keeps its peak size
-        .pragma("cache_size", "-65536")
-        .statement_cache_capacity(256) // joined statements make many texts
+        .pragma("cache_size", WRITER_CACHE)
+        .statement_cache_capacity(256) // a statement of many rows has a text for each power of two
 }
 
 /// The pool of the connection that writes.

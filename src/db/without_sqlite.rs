@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use sqlx_core::migrate::Migrator;
 
-use super::deferred::Deferred;
 use super::open_error::OpenError;
 use super::own_migrations::{Failure, Own};
 use super::watch::{Commit, Watch};
@@ -80,10 +79,6 @@ impl SqlitePools {
         match *self {}
     }
 
-    pub async fn write_soon(&self) -> Result<Writer, Error> {
-        match *self {}
-    }
-
     pub fn watch(&self) -> &Arc<Watch> {
         match *self {}
     }
@@ -128,15 +123,7 @@ impl Writer {
         match *self {}
     }
 
-    pub fn is_transaction(&self) -> bool {
-        match *self {}
-    }
-
-    pub fn deferred(&self) -> Deferred {
-        match *self {}
-    }
-
-    pub async fn commit(self, _: Commit, _: Deferred) -> Result<(), sqlx::Error> {
+    pub async fn commit(self, _: Commit) -> Result<(), sqlx::Error> {
         match self {}
     }
 }

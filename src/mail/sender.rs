@@ -352,7 +352,7 @@ async fn change<R>(
     db: &Pool,
     act: impl AsyncFnOnce(&mut Connection) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let mut tx = db.write_soon().await?;
+    let mut tx = db.write().await?;
     let result = act(&mut tx).await?;
     tx.commit().await?;
     Ok(result)

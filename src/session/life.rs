@@ -71,7 +71,7 @@ impl Session {
             return Ok(());
         }
 
-        let mut tx = self.db.write_soon().await?;
+        let mut tx = self.db.write().await?;
         let renamed = self.rename(&mut tx, false).await?;
         self.commit(tx, renamed).await
     }
@@ -117,7 +117,7 @@ impl Session {
     pub async fn destroy(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         if let Some(family) = self.family() {
-            let mut tx = self.db.write_soon().await?;
+            let mut tx = self.db.write().await?;
             store::delete(&mut tx, family).await?;
             tx.commit().await?;
             metrics::count(SessionEvent::Ended);
@@ -247,7 +247,7 @@ impl Session {
             ..before
         };
 
-        let mut tx = self.db.write_soon().await?;
+        let mut tx = self.db.write().await?;
         if !store::prolong(&mut tx, &record).await? {
             return Err(value::ended());
         }

@@ -94,7 +94,7 @@ impl Session {
             return Ok(());
         }
 
-        let mut tx = self.db.write_soon().await?;
+        let mut tx = self.db.write().await?;
         let state = self.end(&mut tx, None).await?;
         if state.is_empty() {
             tx.commit().await?;

@@ -128,7 +128,7 @@ async fn write(means: &Means, touches: &[Touch]) {
 }
 
 async fn store(means: &Means, touches: &[Touch]) -> Result<Vec<TokenId>, Error> {
-    let mut tx = means.db.write_soon().await?;
+    let mut tx = means.db.write().await?;
     let moved = store::touch(&mut tx, touches).await?;
     if !moved.is_empty() {
         tx.commit().await?;

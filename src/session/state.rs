@@ -212,7 +212,7 @@ impl Session {
             return Err(Error::too_large());
         }
 
-        let mut tx = self.db.write_soon().await?;
+        let mut tx = self.db.write().await?;
         self.check_visitor_limit(&mut tx).await?;
         let started = self.insert(&mut tx, None, false, state).await?;
         self.commit(tx, started).await

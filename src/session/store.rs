@@ -75,6 +75,14 @@ pub struct Touch {
     pub expires_at: Timestamp,
 }
 
+impl Touch {
+    /// Returns the row of [`touch()`]'s value.
+    fn to_json(&self) -> String {
+        let Touch { read, now, expires_at } = self;
+        format!("[\"{}\",{},{now},{expires_at}]", read.id.to_hex(), read.last_seen_at)
+    }
+}
+
 /// The result of a look-up.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -233,7 +241,7 @@ pub async fn update_states(db: &mut Transaction, changed: &[(TokenId, &str)]) ->
     for (id, data) in padded(changed) {
         query = query.bind(*id).bind(*data);
     }
-    query.defer(&mut *db).await?;
+    query.execute(&mut *db).await?;
     changed.iter().for_each(|(id, _)| db.changed(*id));
     Ok(())
 }
@@ -326,9 +334,32 @@ pub async fn insert(
     .bind(&client.user_agent)
     .declared() // nobody has read it yet
     .surely()
-    .defer(db)
+    .execute(db)
     .await?;
     Ok(())
+}
+
+/// The statement of [`touch()`]. Its one value is a JSON array with an array for each session. With
+/// a value for each field, SQLite would search the names of all values for the name of each.
+macro_rules! touch_text {
+    ($id:literal, $rows:literal) => {
+        concat!(
+            "WITH used (id, seen_at, now, expires_at) AS
+                 (SELECT ",
+            $id,
+            ", CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT)
+                  FROM ",
+            $rows,
+            "),
+                  free AS (SELECT u.* FROM used u JOIN sessions ON sessions.id = u.id
+                           WHERE sessions.expires_at > u.now AND last_seen_at = u.seen_at AND ",
+            of_generation!(),
+            " $lock)
+             UPDATE sessions SET last_seen_at = free.now, expires_at = free.expires_at
+             FROM free WHERE sessions.id = free.id
+             RETURNING sessions.id"
+        )
+    };
 }
 
 /// Moves the idle clocks of sessions from the values that were read, and returns the ids of those
@@ -343,21 +374,13 @@ pub async fn touch(db: &mut Connection, touches: &[Touch]) -> Result<Vec<TokenId
         return Ok(Vec::new());
     }
 
-    let text = format!(
-        "WITH used (id, seen_at, now, expires_at) AS (VALUES {}),
-              free AS (SELECT u.* FROM used u JOIN sessions ON sessions.id = u.id
-                       WHERE sessions.expires_at > u.now AND last_seen_at = u.seen_at AND {} $lock)
-         UPDATE sessions SET last_seen_at = free.now, expires_at = free.expires_at
-         FROM free WHERE sessions.id = free.id
-         RETURNING sessions.id",
-        sql::places_of_rows(rounded(touches.len()), 4),
-        of_generation!(),
-    );
-    let mut query = sql::query_scalar_made(text).declared().surely();
-    query = query.locking(Lock::UpdateSkipLocked);
-    for Touch { read, now, expires_at } in padded(touches) {
-        query = query.bind(read.id).bind(read.last_seen_at).bind(*now).bind(*expires_at);
-    }
+    let text = match db.is_postgres() {
+        true => touch_text!("decode(value->>0, 'hex')", "json_array_elements($1::json)"),
+        false => touch_text!("unhex(value->>0)", "json_each($1)"),
+    };
+    let rows: Vec<_> = touches.iter().map(Touch::to_json).collect();
+    let query = sql::query_scalar(text).bind(format!("[{}]", rows.join(",")));
+    let query = query.locking(Lock::UpdateSkipLocked).declared().surely();
     let touched: Vec<TokenId> = query.fetch_all(&mut *db).await?;
     for Touch { read, .. } in touches.iter().filter(|to| to.expires_at < to.read.expires_at) {
         db.changed(read.id);

@@ -16,7 +16,7 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 /// Takes the write lock at once: a transaction that reads first and then writes fails with
 /// "locked" whatever the time-out.
-pub const BEGIN: &str = "BEGIN IMMEDIATE";
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// SQLite's message if no transaction is open.
 const NONE_OPEN: &str = "no transaction is active";
@@ -138,11 +138,6 @@ impl Drop for Leases {
 }
 
 impl Lease {
-    /// Returns whether the library has begun a transaction.
-    pub fn is_transaction(&self) -> bool {
-        matches!(self.held, Some(Held::Transaction(_)))
-    }
-
     /// Returns the connection, to run a statement. It is in doubt until
     /// [`went_well()`](Self::went_well()).
     pub fn db(&mut self) -> &mut SqliteConnection {
@@ -213,8 +208,12 @@ impl Drop for Lease {
                     drop(turn);
                 });
             }
-            // The library rolls it back.
-            Some(Held::Transaction(_)) | None => {}
+            // The library rolls it back, within its runtime.
+            Some(Held::Transaction(tx)) => {
+                let _entered = self.leases.runtime.enter();
+                drop(tx);
+            }
+            None => {}
         }
     }
 }

@@ -187,7 +187,7 @@ async fn begin(
     ids: &[TokenId],
     is_alone: bool,
 ) -> Result<(Transaction, Vec<(TokenId, String)>), Error> {
-    let mut tx = means.db.write_soon().await?;
+    let mut tx = means.db.write().await?;
     let found = store::find_states(&mut tx, ids, means.clock.now(), is_alone).await?;
     Ok((tx, found))
 }

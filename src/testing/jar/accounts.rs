@@ -21,7 +21,7 @@ impl Jar {
         // Sessions alone have none.
         let hooks = rocket.state::<AttachedHooks>().cloned().unwrap_or_default();
         self.with_session(rocket, async |session| {
-            let mut tx = db.write_soon().await.expect("the writer");
+            let mut tx = db.write().await.expect("the writer");
             let found = user::store::find_by_email(&mut tx, &email).await.expect("an answer");
             let user = match found {
                 Some(account) => account.user,
