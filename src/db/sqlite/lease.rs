@@ -1,8 +1,9 @@
 //! Connections to SQLite that are taken from the library's pool once, and kept.
 //!
-//! The library's pool asks each connection that comes back whether it still works. This costs two
-//! changes of threads, which under load take longer than most statements. A file does not hang up,
-//! and what may be left open on a connection is rolled back here.
+//! An application may leave a transaction open on a connection, and a statement may be given up. So
+//! what may be under way is rolled back before the next one gets the connection. The library's pool
+//! does not do this. It asks each connection that comes back whether it still works, although a file
+//! does not hang up.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
