@@ -1037,6 +1037,12 @@ async fn a_page_is_printed_dark_on_white_and_without_what_can_be_pressed() {
     .await;
 }
 
+/// Returns the actions of the forms that ask for a password and do not say whose it is, which
+/// password managers need.
+const FORMS_WITHOUT_A_NAME: &str = "return [...document.forms]
+    .filter(form => form.querySelector('[type=password]') && !form.querySelector('[autocomplete=username]'))
+    .map(form => form.action)";
+
 async fn assert_accessible(scheme: &str) {
     let Some(axe) = axe() else { return };
     run(async |site, browser| {
@@ -1049,6 +1055,8 @@ async fn assert_accessible(scheme: &str) {
                 .map(v => [v.id, v.help, ...v.nodes.map(n => n.html + n.failureSummary)])), e => done([String(e)]))");
             let found = browser.driver.execute_async(script, vec![]).await.unwrap();
             assert_eq!(*found.json(), Value::Array(vec![]), "{what}");
+            let nameless = browser.evaluate(FORMS_WITHOUT_A_NAME).await;
+            assert_eq!(nameless, Value::Array(vec![]), "{what}: whose password is it?");
         })
         .await;
     })

@@ -464,7 +464,9 @@ impl Browser {
     }
 
     /// Fails on errors in the console and on violations of the content security
-    /// policy. A refused form's 4xx status is not a complaint.
+    /// policy. A refused form's 4xx status is not a complaint. Nor is what Chromium says of the
+    /// fields of a password's form: it looks while the page is still being built, and has missed a
+    /// field that was there. The tests with axe look for this field themselves.
     pub async fn assert_no_complaint(&self) {
         let entries = self.driver.browser_log().await.unwrap();
         let complaints: Vec<_> = entries
@@ -472,6 +474,7 @@ impl Browser {
             .filter(|entry| entry.level != "INFO")
             .map(|entry| format!("{entry:?}"))
             .filter(|entry| !entry.contains("the server responded with a status of 4"))
+            .filter(|entry| !entry.contains("[DOM] Password forms should have"))
             .collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
