@@ -4,7 +4,9 @@ use rocket::futures::TryStreamExt;
 use sqlx::{Either, Executor};
 
 use super::watch::Effects;
-use crate::sql::{self, Query, SqliteConnection, SqliteRow};
+use crate::sql::{self, Query, Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+
+type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// A connection to SQLite, and what its statements change of sessions.
 pub struct OnSqlite<'c> {
@@ -23,9 +25,7 @@ pub struct Results {
 impl OnSqlite<'_> {
     /// Runs the statement.
     pub async fn run<T, R>(self, query: Query<'_, T, R>) -> Result<Results, sqlx::Error> {
-        let promises = query.promises;
-        let (text, values) = query.for_sqlite()?;
-        let query = sqlx::query_with(sql::sql_str(text), sql::sqlite(values)?);
+        let (promises, query) = (query.promises, prepared(query)?);
         let (mut results, mut stream) = (Results::default(), self.db.fetch_many(query));
         while let Some(result) = stream.try_next().await? {
             match result {
@@ -46,11 +46,15 @@ impl OnSqlite<'_> {
         if query.promises.is_declared {
             return Ok(self.run(query).await?.rows.into_iter().next());
         }
-        let promises = query.promises;
-        let (text, values) = query.for_sqlite()?;
-        let query = sqlx::query_with(sql::sql_str(text), sql::sqlite(values)?);
+        let (promises, query) = (query.promises, prepared(query)?);
         let row = self.db.fetch_optional(query).await?;
         self.effects.note(promises, row.is_some().into());
         Ok(row)
     }
+}
+
+/// Returns the library's form of the statement.
+fn prepared<T, R>(query: Query<'_, T, R>) -> Result<SqliteQuery<'_>, sqlx::Error> {
+    let (text, values) = query.for_sqlite()?;
+    Ok(sqlx::query_with(sql::sql_str(text), sql::sqlite(values)?))
 }

@@ -178,11 +178,8 @@ impl SqlitePools {
     /// Begins a write transaction that has the write lock.
     pub async fn write(&self) -> Result<Writer, Error> {
         self.check_file()?;
-        Ok(self.writer(self.write.begin().await?))
-    }
-
-    fn writer(&self, lease: Lease) -> Writer {
-        Writer { lease, pools: self.clone(), rows: self.witness.rows() }
+        let lease = self.write.begin().await?;
+        Ok(Writer { lease, pools: self.clone(), rows: self.witness.rows() })
     }
 
     /// Returns what watches the changes in this file.
