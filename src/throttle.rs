@@ -214,30 +214,54 @@ pub async fn sweep(db: &mut Connection, now: Timestamp, limit: u32) -> Result<u6
     Ok(expired)
 }
 
-/// Returns the number of rows beyond the most that are allowed.
-pub async fn excess(db: &mut Connection) -> Result<i64, Error> {
-    let rows: i64 = sql::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(db).await?;
-    Ok((rows - MOST_ROWS).max(0))
-}
-
-/// Deletes up to `limit` rows that block nobody now, those with the fewest failures first, and
-/// returns how many. Attempts in progress stay counted.
-pub async fn shrink(
+/// Returns the keys of rows to delete, because there are more rows than are allowed: at most
+/// `limit`, those with the fewest failures first. They block nobody now and are not attempts in
+/// progress.
+///
+/// It reads the whole table, so it should not run in a write transaction.
+pub async fn surplus(
     db: &mut Connection,
     config: &ThrottleConfig,
     now: Timestamp,
-    limit: u32,
+    limit: i64,
+) -> Result<Vec<Key>, Error> {
+    let rows: i64 =
+        sql::query_scalar("SELECT count(*) FROM login_throttle").fetch_one(&mut *db).await?;
+    // Usually there is nothing to delete, and the search is longer than the count.
+    if rows <= MOST_ROWS {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Vec<u8>> = sql::query_scalar(
+        "SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
+             AND (pending = 0 OR updated_at <= $3)
+         ORDER BY failures, expires_at LIMIT $4",
+    )
+    .bind(config.failure_limit)
+    .bind(now)
+    .bind(now - ABANDONED)
+    .bind(limit.min(rows - MOST_ROWS))
+    .fetch_all(db)
+    .await?;
+    Ok(keys.iter().filter_map(|key| key.as_slice().try_into().ok().map(Key)).collect())
+}
+
+/// Deletes the row of `key`, unless an attempt is using it, or has changed it so that it must stay,
+/// and returns how many rows it deleted.
+pub async fn drop_surplus(
+    db: &mut Connection,
+    config: &ThrottleConfig,
+    now: Timestamp,
+    key: Key,
 ) -> Result<u64, Error> {
     let deleted = sql::query(
         "DELETE FROM login_throttle WHERE key IN
-            (SELECT key FROM login_throttle WHERE failures < $1 AND blocked_until <= $2
-                 AND (pending = 0 OR updated_at <= $4)
-             ORDER BY failures, expires_at LIMIT $3 $lock)",
+            (SELECT key FROM login_throttle WHERE key = $1 AND failures < $2
+                 AND blocked_until <= $3 AND (pending = 0 OR updated_at <= $4) $lock)",
     )
     .locking(Lock::UpdateSkipLocked)
+    .bind(key.as_bytes())
     .bind(config.failure_limit)
     .bind(now)
-    .bind(limit)
     .bind(now - ABANDONED)
     .execute(db)
     .await?;

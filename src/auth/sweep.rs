@@ -17,6 +17,9 @@ const INTERVAL: Timestamp = 60 * 60;
 /// The rows of each table per transaction, which take a few milliseconds of the writer's time.
 const BATCH: u32 = 100;
 
+/// The most surplus failures that one search returns. Their keys take 16 bytes each.
+const MOST_SURPLUS: i64 = 100_000;
+
 async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
         let (mut tx, now) = (db.write().await?, clock.now());
@@ -39,25 +42,32 @@ async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), 
         db.stand_back().await;
     }
 
+    shrink(db, clock, config).await
+}
+
+/// Deletes failures that block nobody, if there are too many.
+async fn shrink(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), Error> {
     loop {
-        // Counting takes no lock, and usually there is nothing to delete.
-        if throttle::excess(&mut db.read().await?).await? == 0 {
-            break;
+        let (mut reader, now) = (db.read().await?, clock.now());
+        let surplus = throttle::surplus(&mut reader, config, now, MOST_SURPLUS).await?;
+        drop(reader);
+
+        let mut deleted = 0;
+        for keys in surplus.chunks(BATCH as usize) {
+            let (mut tx, now) = (db.write().await?, clock.now());
+            if !tx.try_lock("account sweep").await? {
+                return Ok(());
+            }
+            for key in keys {
+                deleted += throttle::drop_surplus(&mut tx, config, now, *key).await?;
+            }
+            tx.commit().await?;
+            db.stand_back().await;
         }
-        let (mut tx, now) = (db.write().await?, clock.now());
-        if !tx.try_lock("account sweep").await? {
-            break;
+        if deleted == 0 {
+            return Ok(());
         }
-        let excess = throttle::excess(&mut tx).await?;
-        let limit = (10 * BATCH).min(u32::try_from(excess).unwrap_or(u32::MAX));
-        let shrunk = throttle::shrink(&mut tx, config, now, limit).await?;
-        tx.commit().await?;
-        if shrunk == 0 {
-            break;
-        }
-        db.stand_back().await;
     }
-    Ok(())
 }
 
 /// Sweeps from lift-off to shutdown. If a sweep fails, it logs the error, and the next one tries

@@ -478,7 +478,7 @@ async fn assert_recovered(app: &TestApp, ada: &Visitor<'_>) {
     let start = Instant::now();
     while app.visitor().get("/readyz").await.status.code != 200 {
         app.advance(1);
-        assert!(start.elapsed() < Duration::from_secs(5), "the site is not ready");
+        assert!(start.elapsed() < Duration::from_secs(15), "the site is not ready");
         sleep(Duration::from_millis(20)).await;
     }
     assert!(ada.is_logged_in().await);
@@ -1001,10 +1001,18 @@ async fn a_connection_that_receives_nothing_any_more_is_discarded() {
     let ask = || ada.get("/account/sessions");
     join_all((0..8).map(|_| ask())).await;
     // The connections stay open, but nothing arrives any more, as behind a firewall that has
-    // forgotten them.
-    wire.cut();
-    let answers = join_all((0..8).map(|_| ask())).await;
-    assert!(answers.iter().any(|answer| answer.status.code == 503));
+    // forgotten them. If the pool had only one open then, and the task that looks at the triggers
+    // has taken it, no request meets it. So there are several tries.
+    let mut is_met = false;
+    for _ in 0..5 {
+        wire.cut();
+        let answers = join_all((0..8).map(|_| ask())).await;
+        is_met |= answers.iter().any(|answer| answer.status.code == 503);
+        if is_met {
+            break;
+        }
+    }
+    assert!(is_met);
     assert_not_drained(&ada).await;
     assert_recovered(&app, &ada).await;
 }
