@@ -36,7 +36,7 @@
 //!     let email = Email::parse(&email).ok();
 //!     match auth.log_in(email.as_ref(), Password::typed(&password), false).await? {
 //!         LogIn::LoggedIn(user) => Ok(format!("You are logged in as {}.", user.email)),
-//!         _ => Ok("You are not logged in yet.".into()),
+//!         _ => Ok("Go on at /login/factor.".into()),
 //!     }
 //! }
 //! ```
@@ -47,7 +47,7 @@
 //! #![deny(unused_must_use)]
 //! # use rocket_login::{Auth, Password, User};
 //! async fn pay_out(user: &User, auth: Auth<'_>, password: Password) {
-//!     auth.reauthenticate(user, password).await;
+//!     auth.reauthenticate(user, password, "").await;
 //! }
 //! ```
 //!
@@ -62,7 +62,7 @@
 //!     auth: Auth<'_>,
 //!     password: Password,
 //! ) -> Result<(), ReauthenticateError> {
-//!     auth.reauthenticate(user, password).await?;
+//!     auth.reauthenticate(user, password, "").await?;
 //!     // Here the password was right.
 //!     Ok(())
 //! }
@@ -76,18 +76,22 @@ mod delete;
 mod done;
 mod email;
 mod export;
+mod factors;
 mod guards;
 mod hooks;
 mod log_in;
 mod mails;
+mod missed_steps;
 mod not_me;
 mod notices;
 mod operate;
 mod password;
 mod protected;
 mod register;
+mod reseal;
 mod reset;
 mod search;
+mod second_step;
 mod sessions;
 mod settings;
 mod sweep;
@@ -108,10 +112,12 @@ use crate::db::{Db, Pool};
 use crate::device::DeviceCookie;
 use crate::done::{Act, DoneCookie};
 use crate::error::Error;
+use crate::factor::Sealer;
+use crate::factor::pending::PendingCookie;
 use crate::history::EventKind;
 use crate::mail::Mail;
 use crate::password::{Hasher, NewPassword, Password, PasswordError, PasswordHash};
-use crate::session::Session;
+use crate::session::{Given, Session};
 use crate::throttle;
 use crate::token::Token;
 use crate::user::{self, User};
@@ -121,10 +127,15 @@ pub use delete::DeleteError;
 pub use done::{LinkError, Overtaken};
 pub use email::ChangeEmailError;
 pub use export::Export;
-pub use guards::{HasRole, RecentLogin};
+pub use factors::{
+    AddAppError, AppOffer, ClockOff, Factors, RecoveryCodesError, RemoveFactorError,
+};
+pub use guards::{HasRole, RecentLogin, StrongLogin};
+pub(crate) use guards::{PasswordOwner, Wanted, wanted};
 pub(crate) use hooks::AttachedHooks;
 pub use hooks::{Actor, HookError, Hooks, SignUp, SignUpOptions};
 pub use log_in::{LogIn, LogInAsError, LogInError};
+pub(crate) use missed_steps::fairing as missed_steps;
 pub use not_me::{Locked, NotMeLink};
 #[cfg(feature = "cli")]
 pub(crate) use operate::OperatedSite;
@@ -133,16 +144,22 @@ pub use password::ChangePasswordError;
 pub use protected::{protected, protected_by_role};
 pub(crate) use register::SignUpCookie;
 pub use register::{RegisterError, Registered};
+pub(crate) use reseal::fairing as resealer;
 pub use reset::{ResetError, ResetLink};
 pub use search::{Account, AccountPage, AccountSearch};
+pub use second_step::{Completed, PendingLogIn, SecondStepError};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
 pub use settings::Settings;
 pub(crate) use sweep::fairing as sweeper;
 pub use verify::{Verified, VerifyError, VerifyLink};
 
 refusals! {
-    /// Why [`Auth::reauthenticate()`] did not accept the password.
-    ReauthenticateError { WrongPassword }
+    /// Why [`Auth::reauthenticate()`] did not accept what was given.
+    ReauthenticateError {
+        WrongPassword,
+        /// The password is right.
+        WrongCode,
+    }
 }
 
 /// The acts on behalf of the present visitor, as a request guard.
@@ -184,6 +201,10 @@ pub struct Auth<'r> {
     done_cookie: &'r DoneCookie,
     /// The links that this browser has used a moment ago.
     done: Vec<String>,
+    sealer: &'r Sealer,
+    pending_cookie: &'r PendingCookie,
+    /// The log-ins of this browser whose second step is missing.
+    begun: Vec<Token>,
     /// `true` if the request may change something, which a `GET` may not.
     is_unsafe: bool,
 }
@@ -214,7 +235,8 @@ impl<'r> Auth<'r> {
         self.accounts.mail.is_on()
     }
 
-    /// Ends the present session. Without one it does nothing.
+    /// Ends the present session, and a log-in whose second step is missing. Without either it does
+    /// nothing.
     ///
     /// # Examples
     ///
@@ -227,7 +249,8 @@ impl<'r> Auth<'r> {
     ///
     /// // The rest of the request can do nothing in the user's name.
     /// let password = Password::typed("correct horse battery");
-    /// assert_eq!(auth.reauthenticate(user, password).await.unwrap_err().code(), "session_ended");
+    /// let refused = auth.reauthenticate(user, password, "").await.unwrap_err();
+    /// assert_eq!(refused.code(), "session_ended");
     /// # });
     /// ```
     ///
@@ -235,6 +258,7 @@ impl<'r> Auth<'r> {
     ///
     /// If the database fails. The visitor is then still logged in.
     pub async fn log_out(&self) -> Result<(), Error> {
+        self.end_begun().await?;
         let user = self.session.user();
         self.session.log_out().await?;
         if let Some(user) = user {
@@ -246,8 +270,9 @@ impl<'r> Auth<'r> {
         Ok(())
     }
 
-    /// Checks the user's password again. If it is right, the session gets a new token, and the
-    /// clock of `session.reauthenticate_after` starts again.
+    /// Checks the user's password again, and, if the account has a second factor, `code`: one from the
+    /// app, or a recovery code. If both are right, the session gets a new token, and the clock of
+    /// `session.reauthenticate_after` starts again.
     ///
     /// # Examples
     ///
@@ -258,33 +283,44 @@ impl<'r> Auth<'r> {
     /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// let right = Password::typed("correct horse battery");
-    /// auth.reauthenticate(user, right).await.expect("a recent log-in");
+    /// auth.reauthenticate(user, right, "").await.expect("a recent log-in");
     ///
     /// let wrong = Password::typed("wrong horse battery");
-    /// let refused = auth.reauthenticate(user, wrong).await.unwrap_err();
+    /// let refused = auth.reauthenticate(user, wrong, "").await.unwrap_err();
     /// assert!(matches!(refused, ReauthenticateError::WrongPassword));
     /// # });
     /// ```
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](ReauthenticateError::WrongPassword). `Failed` if the database or the hashing
-    /// workers fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is
-    /// not the user's.
+    /// [`WrongPassword`](ReauthenticateError::WrongPassword) and
+    /// [`WrongCode`](ReauthenticateError::WrongCode). `Failed` if the database or the hashing workers
+    /// fail, after too many wrong codes with [`is_throttled()`](Error::is_throttled()), or, with
+    /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
     pub async fn reauthenticate(
         &self,
         user: &User,
         password: Password,
+        code: &str,
     ) -> Result<(), ReauthenticateError> {
         let stored = self.check_password(user, password).await?;
         let stored = stored.ok_or(ReauthenticateError::WrongPassword)?;
 
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user(user).await?;
-        if !user::store::is_current(&mut change, user.id, &stored).await? {
+        let account = user::store::find(&mut change, user.id).await?.ok_or_else(Error::ended)?;
+        if account.disabled_at.is_some() || account.password_hash != stored {
             return Err(ReauthenticateError::WrongPassword);
         }
-        let renamed = self.session.rename(&mut change, true).await?;
+        let given = match account.user.has_factor {
+            true if !self.check_code(&mut change, user, code).await? => {
+                change.commit().await?;
+                return Err(ReauthenticateError::WrongCode);
+            }
+            true => Given::TwoFactors,
+            false => Given::OneFactor,
+        };
+        let renamed = self.session.rename(&mut change, Some(given)).await?;
         self.note_session(&mut change, Act::Reauthenticated, Some(user.id)).await?;
         change.record(EventKind::Reauthenticated, user).await?;
         change.commit_session(self.session, renamed).await?;
@@ -369,7 +405,8 @@ impl<'r> FromRequest<'r> for Auth<'r> {
         let (config, db): (&Config, &Db) = (attached(rocket), attached(rocket));
         let (device_cookie, sign_up_cookie): (&DeviceCookie, &SignUpCookie) =
             (attached(rocket), attached(rocket));
-        let done_cookie: &DoneCookie = attached(rocket);
+        let (done_cookie, pending_cookie): (&DoneCookie, &PendingCookie) =
+            (attached(rocket), attached(rocket));
         Outcome::Success(Auth {
             session,
             accounts: Accounts {
@@ -391,6 +428,9 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             signed_up: sign_up_cookie.all_of(request),
             done_cookie,
             done: done_cookie.all_of(request),
+            sealer: attached(rocket),
+            pending_cookie,
+            begun: pending_cookie.all_of(request),
             is_unsafe: !matches!(request.method(), Method::Get | Method::Head | Method::Options),
         })
     }

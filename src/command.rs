@@ -56,6 +56,7 @@ use crate::auth::{Account, OperatedSite, Operator};
 use crate::config::{self, Config, ConfigError, DatabaseConfig};
 use crate::db::Pool;
 use crate::db::schema::{self, Refusal, Schema};
+use crate::mail::Mail;
 use crate::program;
 use crate::sessions::with_defaults;
 use crate::stage::Stage;
@@ -327,11 +328,19 @@ async fn migrate(database: &DatabaseConfig, stage: &Stage) -> Done {
 /// Reads the part of the configuration that a command uses.
 type ReadConfig = fn(&Figment) -> Result<Config, ConfigError>;
 
+/// Who is told what a command has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Nobody,
+    /// The owner of the account. The running site sends the mail.
+    Owner,
+}
+
 /// Runs `act` as the operator on the configured database. The database must exist and be up to
 /// date: only `serve` and `migrate` create a database or change its schema.
 async fn operate(
     target: &Target,
-    read: ReadConfig,
+    (read, telling): (ReadConfig, Telling),
     act: impl AsyncFnOnce(&Operator<'_>, &Config) -> Done,
 ) -> Done {
     let (config, base) = (read(&target.figment)?, target.stage.base()?);
@@ -342,7 +351,15 @@ async fn operate(
     let db = Pool::open(&config.database).await?;
     output::say_database(&config.database);
     let hooks = target.stage.own_hooks();
-    let site = OperatedSite::new(db.clone(), config.clone(), base, hooks);
+    let mut site = OperatedSite::new(db.clone(), config.clone(), base.clone(), hooks);
+    if telling == Telling::Owner {
+        // A mail that waits is sealed with the key of the site.
+        match Config::from_figment(&target.figment).map(|config| Mail::new(&config, base)) {
+            Ok(Ok(mail)) => site = site.with_mail(mail),
+            Ok(Err(error)) => output::say(format_args!("no mail is sent: {error}")),
+            Err(error) => output::say(format_args!("no mail is sent: {error}")),
+        }
+    }
     let done = act(&site.operator(), &config).await;
     db.close().await;
     done

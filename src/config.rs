@@ -5,6 +5,7 @@
 
 mod database;
 mod duration;
+mod factors;
 mod keys;
 mod mail;
 mod mistake;
@@ -31,6 +32,7 @@ pub(crate) use database::URL as DATABASE_URL;
 #[cfg(not(feature = "sqlite"))]
 pub(crate) use database::without_sqlite;
 pub use database::{DatabaseConfig, PostgresConfig};
+pub use factors::FactorsConfig;
 pub use keys::SecretKey;
 #[cfg(feature = "mail")]
 pub(crate) use mail::ascii_address;
@@ -68,6 +70,8 @@ pub struct Config {
     pub password: PasswordConfig,
     /// The table `throttle`.
     pub throttle: ThrottleConfig,
+    /// The table `factors`.
+    pub factors: FactorsConfig,
     /// The table `site`.
     pub site: SiteConfig,
     /// The table `mail`.
@@ -172,6 +176,7 @@ impl Config {
         tables.site.check()?;
         tables.mail.check()?;
         tables.throttle.check()?;
+        tables.factors.check()?;
         let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
         if debug && tables.site.url.is_none() {
             let port: u16 = figment.extract_inner("port").unwrap_or(8000);
@@ -256,6 +261,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.session.warnings(self.debug).collect();
         warnings.extend(self.throttle.warning(self.debug));
+        warnings.extend(self.factors.warning(self.has_mail()));
         warnings.extend(self.mail_warnings());
         if !self.debug {
             warnings.extend(self.password.warning());

@@ -49,6 +49,8 @@ impl DeviceCookie {
 pub struct Device {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// Until when it may skip the second factor.
+    pub trusted_until: Option<Timestamp>,
 }
 
 /// Returns whether the device has logged in to this account before.
@@ -78,6 +80,76 @@ pub async fn touch(
             .execute(db)
             .await?;
     Ok(touched == 1)
+}
+
+/// Returns whether a log-in from the device needs no second factor.
+pub async fn is_trusted(
+    db: &mut Connection,
+    user_id: i64,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let trusted: Option<i64> = sql::query_scalar(
+        "SELECT user_id FROM login_devices WHERE user_id = $1 AND id = $2 AND trusted_until > $3",
+    )
+    .bind(user_id)
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await?;
+    Ok(trusted.is_some())
+}
+
+/// Lets the device skip the second factor until `until`.
+pub async fn trust(
+    db: &mut Connection,
+    user_id: i64,
+    id: TokenId,
+    until: Timestamp,
+) -> Result<(), Error> {
+    sql::query("UPDATE login_devices SET trusted_until = $3 WHERE user_id = $1 AND id = $2")
+        .bind(user_id)
+        .bind(id)
+        .bind(until)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Lets no device of the user skip the second factor any more.
+pub async fn distrust(db: &mut Connection, user_id: i64) -> Result<(), Error> {
+    sql::query(
+        "UPDATE login_devices SET trusted_until = NULL
+         WHERE user_id = $1 AND trusted_until IS NOT NULL",
+    )
+    .bind(user_id)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Lets no device of anybody skip the second factor any more.
+pub async fn distrust_all(db: &mut Connection) -> Result<(), Error> {
+    sql::query("UPDATE login_devices SET trusted_until = NULL WHERE trusted_until IS NOT NULL")
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Returns how many devices of the user may skip the second factor.
+pub async fn count_trusted(
+    db: &mut Connection,
+    user_id: i64,
+    now: Timestamp,
+) -> Result<i64, Error> {
+    let count = sql::query_scalar(
+        "SELECT count(*) FROM login_devices WHERE user_id = $1 AND trusted_until > $2",
+    )
+    .bind(user_id)
+    .bind(now)
+    .fetch_one(db)
+    .await?;
+    Ok(count)
 }
 
 /// Adds a device. If the user then has more than [`MOST`], it deletes those that were not seen for
@@ -128,7 +200,7 @@ pub async fn forget_others(
 /// Returns the user's devices. The device that was seen last is first.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Device>, Error> {
     let devices = sql::query_as(
-        "SELECT created_at, last_seen_at FROM login_devices WHERE user_id = $1
+        "SELECT created_at, last_seen_at, trusted_until FROM login_devices WHERE user_id = $1
          ORDER BY last_seen_at DESC",
     )
     .bind(user_id)

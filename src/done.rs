@@ -38,10 +38,12 @@ pub enum Act {
     Reauthenticated,
     Deleted,
     SessionEnded,
+    FactorAdded,
+    FactorRemoved,
 }
 
 impl Act {
-    const ALL: [Act; 10] = [
+    const ALL: [Act; 12] = [
         Act::EmailVerified,
         Act::EmailChanged,
         Act::PasswordVoid,
@@ -52,6 +54,8 @@ impl Act {
         Act::Reauthenticated,
         Act::Deleted,
         Act::SessionEnded,
+        Act::FactorAdded,
+        Act::FactorRemoved,
     ];
 
     fn name(self) -> &'static str {
@@ -66,6 +70,8 @@ impl Act {
             Act::Reauthenticated => "reauthenticated",
             Act::Deleted => "deleted",
             Act::SessionEnded => "session_ended",
+            Act::FactorAdded => "factor_added",
+            Act::FactorRemoved => "factor_removed",
         }
     }
 }

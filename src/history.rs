@@ -49,8 +49,8 @@ pub struct Event {
     /// The `User-Agent` that the browser sent.
     pub user_agent: String,
     /// What the event is about, if its kind does not say it all: the name of the role that was
-    /// granted or revoked, or `new_device` for a log-in from a device that was not known. It is
-    /// empty for all other events.
+    /// granted or revoked, the kind of the factor that was added or removed, or `new_device` for a
+    /// log-in from a device that was not known. It is empty for all other events.
     pub detail: String,
 }
 
@@ -64,9 +64,13 @@ impl Event {
 /// Describes the event in words, for the user.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_about_factor =
+            matches!(self.kind, EventKind::FactorAdded | EventKind::FactorRemoved);
         match &*self.detail {
             "" => self.kind.fmt(f),
             NEW_DEVICE => write!(f, "{} from a new device", self.kind),
+            "app" if is_about_factor => write!(f, "{}: authenticator app", self.kind),
+            "recovery_codes" if is_about_factor => write!(f, "{}: recovery codes", self.kind),
             detail => write!(f, "{}: {detail}", self.kind),
         }
     }

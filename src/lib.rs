@@ -119,6 +119,8 @@ mod done;
 #[cfg(feature = "pages")]
 mod drain;
 mod error;
+#[cfg(feature = "pages")]
+pub mod factor;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -154,7 +156,7 @@ mod user;
 pub mod web;
 
 #[cfg(feature = "pages")]
-pub use auth::{Auth, HasRole, RecentLogin};
+pub use auth::{Auth, HasRole, RecentLogin, StrongLogin};
 pub use clock::{Clock, Timestamp};
 pub use db::{Connection, Db, Migrations, Transaction};
 pub use error::Error;

@@ -22,20 +22,26 @@ pub enum Notice {
     EmailChanged,
     /// Ten log-ins in a row have failed.
     Failures,
+    /// A second factor was added or removed, a recovery code was used, or new ones were made.
+    Factors,
+    /// Somebody gave the right password, and then no second factor.
+    FactorMissed,
 }
 
 impl Notice {
     /// All notices, in the order in which they are shown.
-    pub const ALL: [Notice; 5] = [
+    pub const ALL: [Notice; 7] = [
         Notice::NewDevice,
         Notice::PasswordChanged,
         Notice::PasswordReset,
         Notice::EmailChanged,
         Notice::Failures,
+        Notice::Factors,
+        Notice::FactorMissed,
     ];
 
-    /// Returns the stable name, which is used in the form's field, in the table and for the
-    /// template.
+    /// Returns the stable name, which is used in the form's field, in the table and, except for
+    /// `Factors`, for the template.
     pub fn name(self) -> &'static str {
         match self {
             Notice::NewDevice => "new_device",
@@ -43,6 +49,8 @@ impl Notice {
             Notice::PasswordReset => "password_reset",
             Notice::EmailChanged => "email_changed",
             Notice::Failures => "failures",
+            Notice::Factors => "factors",
+            Notice::FactorMissed => "factor_missed",
         }
     }
 }

@@ -2,13 +2,16 @@
 
 mod account;
 mod activity;
+mod app;
 mod assets;
+mod codes;
 mod content;
 mod delete;
 mod email;
 mod errors;
 mod escape;
 mod export;
+mod factor;
 mod health;
 mod home;
 mod icon;
@@ -23,9 +26,11 @@ mod notices;
 mod page;
 mod password;
 mod prepared;
+mod qr;
 pub(crate) mod reauthenticate;
 mod register;
 mod reset;
+mod security;
 mod sessions;
 mod sources;
 mod strength;
@@ -37,6 +42,7 @@ mod well_known;
 use rocket::{Route, routes as routes_of};
 
 use crate::base::Base;
+use crate::config::Config;
 use crate::web::{self, FieldErrors};
 use page::{Html, Page, Rejection, View, wrong_password};
 
@@ -49,8 +55,8 @@ pub use typed::TypedEmailCookie;
 /// The rank of our routes for paths at which an application has its own front page or files.
 pub const LAST: isize = 100;
 
-/// Returns the routes of all pages under `base`.
-pub fn routes(base: &Base) -> Vec<Route> {
+/// Returns the routes of all pages under `base` that the configuration has.
+pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
     let mut routes = routes_of![
         home::home,
         register::form,
@@ -58,6 +64,8 @@ pub fn routes(base: &Base) -> Vec<Route> {
         register::sent,
         login::form,
         login::submit,
+        factor::form,
+        factor::submit,
         logout::form,
         logout::submit,
         reauthenticate::form,
@@ -72,6 +80,10 @@ pub fn routes(base: &Base) -> Vec<Route> {
         not_me::submit,
         account::account,
         account::verify,
+        security::form,
+        security::remove_app,
+        codes::renew,
+        codes::download,
         password::form,
         password::submit,
         email::form,
@@ -93,6 +105,9 @@ pub fn routes(base: &Base) -> Vec<Route> {
         assets::touch_icon,
         manifest::manifest,
     ];
+    if config.factors.app {
+        routes.extend(routes_of![app::form, app::submit]);
+    }
     if base.as_str().is_empty() {
         routes.extend(routes_of![well_known::robots]);
     }

@@ -21,7 +21,7 @@ pub use flash::{Flash, FlashCookie};
 pub use guard::{Session, Sessions};
 pub use key::{AnyKey, Key, KeyOf};
 #[cfg(feature = "pages")]
-pub(crate) use life::Started;
+pub(crate) use life::{Given, Started};
 pub use response::fairing as cookie_sender;
 pub use sweep::fairing as sweeper;
 #[cfg(feature = "testing")]

@@ -54,7 +54,13 @@ use rocket::local::asynchronous::{Client, LocalRequest};
 
 #[cfg(feature = "pages")]
 use crate::auth::Auth;
+#[cfg(feature = "pages")]
+use crate::clock::Timestamp;
 use crate::db::calls;
+#[cfg(feature = "pages")]
+use crate::factor::totp::{self, TotpSecret};
+#[cfg(feature = "pages")]
+use crate::session::Given;
 use crate::session::Session;
 use jar::Jar;
 
@@ -115,7 +121,8 @@ impl<'c> Browser<'c> {
     }
 
     /// Logs in as `email` without the form. It creates the account if there is none, and nobody can
-    /// log in to that account with a password.
+    /// log in to that account with a password. No second factor is asked for, and the session is not a
+    /// strong one.
     ///
     /// The application's [hooks](crate::auth::Hooks) run: those of `user add` if the account is created,
     /// and then that of a log-in.
@@ -125,7 +132,18 @@ impl<'c> Browser<'c> {
     /// Panics if `email` is not an address, if a hook refuses it, or if the database fails.
     #[cfg(feature = "pages")]
     pub async fn sign_in(&self, email: &str) {
-        self.jar.sign_in(self.client.rocket(), email).await;
+        self.jar.sign_in(self.client.rocket(), email, Given::OneFactor).await;
+    }
+
+    /// Logs in as `email` like [`sign_in()`](Self::sign_in()), as if a second factor was given as well:
+    /// the guard [`StrongLogin`](crate::StrongLogin) lets the user in.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`sign_in()`](Self::sign_in()) does.
+    #[cfg(feature = "pages")]
+    pub async fn sign_in_strongly(&self, email: &str) {
+        self.jar.sign_in(self.client.rocket(), email, Given::TwoFactors).await;
     }
 
     /// Runs `act` on this browser's session, as a handler would. It can read and write the state,
@@ -170,6 +188,25 @@ impl<'c> Browser<'c> {
 #[cfg(feature = "pages")]
 pub async fn mails(client: &Client) -> Vec<Mail> {
     jar::mails(client.rocket()).await
+}
+
+/// Returns the code that an authenticator app with the key `secret` shows at `at`, in seconds since
+/// 1970. The page `/account/app` shows the key: letters and digits, with blanks or without.
+///
+/// # Panics
+///
+/// Panics if `secret` is not such a key.
+///
+/// # Examples
+///
+/// ```rust
+/// use rocket_login::testing;
+///
+/// assert_eq!(testing::app_code("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", 59), "287082");
+/// ```
+#[cfg(feature = "pages")]
+pub fn app_code(secret: &str, at: Timestamp) -> String {
+    TotpSecret::from_base32(secret).expect("a key").code(totp::step_of(at))
 }
 
 /// Waits until the last-seen times of all sessions are written, for half a second at most. A page

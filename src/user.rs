@@ -33,6 +33,9 @@ pub use roles::{Role, RoleName, RoleNameError, Roles};
 /// A catch-all of a lower rank than the route's is asked before the guard. We cannot change its
 /// answer.
 ///
+/// Where `factors.required` is on, it refuses a user without a second factor as
+/// [`StrongLogin`](crate::StrongLogin) does.
+///
 /// `Option<&User>` is for pages that everybody may see. During an outage it is `None` as well. If
 /// that matters, take [`&Session`](crate::Session) and ask its [`user()`](crate::Session::user()).
 ///
@@ -70,4 +73,7 @@ pub struct User {
     pub verified_at: Option<Timestamp>,
     /// What the user may do beyond others. The guard [`HasRole`](crate::HasRole) asks for one.
     pub roles: Roles,
+    /// Whether the account has a second factor, which each log-in and each
+    /// [`RecentLogin`](crate::RecentLogin) asks for.
+    pub has_factor: bool,
 }

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountsConfig, ThrottleConfig};
 use crate::device;
 use crate::error::Error;
+use crate::factor::pending;
 use crate::history::{self, EventKind, Line};
 use crate::link::{self, Link, Purpose};
 use crate::mail::Mail;
@@ -20,7 +21,7 @@ use crate::session::store as sessions;
 use crate::session::{Session, Started};
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
-use crate::user::{self, Email, RoleName, User};
+use crate::user::{self, Email, User};
 
 /// How long "this was not me" is good. It is a week, because people read mail late.
 const NOT_ME_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -74,14 +75,15 @@ impl Change<'_> {
         self.record_with(kind, "", user_id, email).await
     }
 
-    /// Records an event of `user` that is about a role.
-    pub async fn record_role(
+    /// Records an event of `user`, whose `detail` says what it is about: the name of a role, or the
+    /// kind of a factor.
+    pub async fn record_detail(
         &mut self,
         kind: EventKind,
+        detail: &str,
         user: &User,
-        role: &RoleName,
     ) -> Result<(), Error> {
-        self.record_with(kind, role, Some(user.id), Some(&user.email)).await
+        self.record_with(kind, detail, Some(user.id), Some(&user.email)).await
     }
 
     /// Records a log-in of `user`, and whether the device was not known.
@@ -173,17 +175,30 @@ impl Change<'_> {
     }
 
     /// Replaces the password by one that the former holder of the account does not know. Every
-    /// session, known device and link of the account ends as well. Returns how many sessions ended.
+    /// session, log-in without its second step, known device and link of the account ends as well.
+    /// Returns how many sessions ended.
     pub async fn replace_password(
         &mut self,
         user: &User,
         hash: &PasswordHash,
     ) -> Result<u64, Error> {
         user::store::set_password_hash(&mut self.tx, user.id, hash, self.now).await?;
-        let ended = sessions::end_of_user(&mut self.tx, user.id, None).await?;
+        let ended = self.end_sessions(user.id, None).await?;
         device::forget_others(&mut self.tx, user.id, None).await?;
         link::end_all(&mut self.tx, user.id).await?;
         Ok(ended)
+    }
+
+    /// Ends all sessions of the user except the one that began as `kept`, every log-in without its
+    /// second step, and the trust in their devices. Returns how many sessions ended.
+    pub async fn end_sessions(
+        &mut self,
+        user_id: i64,
+        kept: Option<TokenId>,
+    ) -> Result<u64, Error> {
+        pending::end_of_user(&mut self.tx, user_id, self.now).await?;
+        device::distrust(&mut self.tx, user_id).await?;
+        sessions::end_of_user(&mut self.tx, user_id, kept).await
     }
 
     /// Returns how long links for `purpose` are good.

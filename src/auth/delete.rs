@@ -5,7 +5,6 @@ use crate::done::Act;
 use crate::history::EventKind;
 use crate::metrics;
 use crate::password::Password;
-use crate::session::store as sessions;
 use crate::user::{self, User};
 use crate::web::FieldErrors;
 
@@ -54,7 +53,7 @@ impl Auth<'_> {
         if !user::store::is_current(&mut change, user.id, &stored).await? {
             return Err(DeleteError::WrongPassword);
         }
-        let ended = sessions::end_of_user(&mut change, user.id, None).await?;
+        let ended = change.end_sessions(user.id, None).await?;
         self.note_session(&mut change, Act::Deleted, None).await?;
         change.before_delete::<DeleteError>(user, Actor::Visitor).await?;
         user::store::delete(&mut change, user).await?;

@@ -26,6 +26,10 @@ pub enum Overtaken {
     PasswordChanged,
     /// The password was given again.
     Reauthenticated,
+    /// A second factor was added.
+    FactorAdded,
+    /// A second factor was removed.
+    FactorRemoved,
     /// The account was deleted.
     Deleted,
 }
@@ -52,6 +56,8 @@ impl Auth<'_> {
         Ok(done.and_then(|done| match done.act {
             Act::PasswordChanged => Some(Overtaken::PasswordChanged),
             Act::Reauthenticated => Some(Overtaken::Reauthenticated),
+            Act::FactorAdded => Some(Overtaken::FactorAdded),
+            Act::FactorRemoved => Some(Overtaken::FactorRemoved),
             Act::Deleted => Some(Overtaken::Deleted),
             _ => None,
         }))

@@ -5,11 +5,12 @@ use std::vec::IntoIter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Auth, UserSession, settings};
+use super::{Auth, Factors, UserSession, settings};
 use crate::clock::{Timestamp, in_rfc_3339};
 use crate::db::Pool;
 use crate::device::{self, Device};
 use crate::error::Error;
+use crate::factor::{Factor, RecoveryCodes};
 use crate::history::{self, Event, EventKind};
 use crate::link::{self, Link};
 use crate::mail;
@@ -49,6 +50,8 @@ struct Head<'a> {
     user: Value,
     notices: Vec<Notice>,
     devices: Vec<Value>,
+    factors: Vec<Value>,
+    recovery_codes: Option<Value>,
     links: Vec<Value>,
     mails: Vec<Value>,
 }
@@ -110,6 +113,7 @@ impl Auth<'_> {
         let links = link::list(&mut db, user.id).await?;
         let devices = device::list(&mut db, user.id).await?;
         let mails = mail::list(&mut db, user.id, &user.email).await?;
+        let factors = Factors::read(&mut db, user.id, started_at).await?;
         let head = Head {
             site: self.config.site_name(),
             exported_at: in_rfc_3339(started_at),
@@ -123,6 +127,8 @@ impl Auth<'_> {
             }),
             notices: notice::wanted(&mut db, user.id).await?,
             devices: devices.iter().map(exported_device).collect(),
+            factors: factors.factors.iter().map(exported_factor).collect(),
+            recovery_codes: factors.codes.map(exported_codes),
             links: links.iter().map(exported_link).collect(),
             mails: mails.iter().map(exported_mail).collect(),
         };
@@ -227,7 +233,21 @@ fn exported_device(device: &Device) -> Value {
     json!({
         "created_at": in_rfc_3339(device.created_at),
         "last_seen_at": in_rfc_3339(device.last_seen_at),
+        "trusted_until": device.trusted_until.and_then(in_rfc_3339),
     })
+}
+
+fn exported_factor(factor: &Factor) -> Value {
+    json!({
+        "kind": factor.kind,
+        "name": factor.name,
+        "created_at": in_rfc_3339(factor.created_at),
+        "last_used_at": factor.last_used_at.and_then(in_rfc_3339),
+    })
+}
+
+fn exported_codes(codes: RecoveryCodes) -> Value {
+    json!({ "left": codes.left, "created_at": in_rfc_3339(codes.created_at) })
 }
 
 fn exported_mail(mail: &mail::Listed) -> Value {
@@ -262,7 +282,7 @@ fn exported_link(link: &Link) -> Value {
 }
 
 fn exported_session(exported: Exported) -> Value {
-    let Exported { data, remember, authenticated_at, listed } = exported;
+    let Exported { data, remember, authenticated_at, strong_at, listed } = exported;
     let state: Value = serde_json::from_str(&data).unwrap_or_default();
     let user_agent = listed.user_agent.clone();
     let session = UserSession::from(listed);
@@ -272,6 +292,7 @@ fn exported_session(exported: Exported) -> Value {
         "ip_address": session.ip_address,
         "remember": remember,
         "authenticated_at": authenticated_at.and_then(in_rfc_3339),
+        "strong_at": strong_at.and_then(in_rfc_3339),
         "created_at": in_rfc_3339(session.created_at),
         "last_seen_at": in_rfc_3339(session.last_seen_at),
         "expires_at": in_rfc_3339(session.expires_at),

@@ -11,6 +11,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
 use crate::attached::attached;
+use crate::base::Base;
 use crate::config::Config;
 use crate::error::{self, Error};
 use crate::password::Hasher;
@@ -18,15 +19,15 @@ use crate::routing;
 use crate::session::Session;
 use crate::user::{Role, User, name_of};
 
-/// The logged-in user who has given their password within `session.reauthenticate_after`, as a
-/// request guard ("sudo").
+/// The logged-in user who has given their password within `session.reauthenticate_after`, and their
+/// second factor if the account has one, as a request guard ("sudo").
 ///
 /// A session that is hours old may be in other hands: on a machine that was left open, or through a
 /// stolen cookie. Its holder should not be able to take the account over.
 ///
 /// The guard
 ///
-///   * _succeeds_ when the password was given recently;
+///   * _succeeds_ when both were given recently;
 ///   * _forwards_ or _fails_ with `401 Unauthorized` when it was not, as
 ///     [`&User`](User) does. The registered catcher sends a browser to
 ///     `/reauthenticate`, and back to this page afterwards; from a form, to the
@@ -47,17 +48,50 @@ use crate::user::{Role, User, name_of};
 #[derive(Debug)]
 pub struct RecentLogin<'r>(&'r User);
 
-/// `true` if the request was refused only because the password was given too long ago. It is in the
-/// request's local cache.
+/// What a logged-in user lacks for the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The password once more, and the second factor if the account has one.
+    Reauthentication,
+    /// A second factor, which the account does not have.
+    Factor,
+}
+
+/// What the request was refused for. It is in the request's local cache.
 #[derive(Debug, Default)]
-struct WantsPassword(AtomicBool);
+struct Refused {
+    reauthentication: AtomicBool,
+    factor: AtomicBool,
+}
+
+impl Refused {
+    /// Notes what is wanted, and refuses. It is not the first value of the cache that counts: a fairing
+    /// may have asked before.
+    fn for_want<'r, T>(request: &'r Request<'_>, wanted: Wanted) -> request::Outcome<T, &'r Error> {
+        let refused = request.local_cache(Refused::default);
+        match wanted {
+            Wanted::Reauthentication => refused.reauthentication.store(true, Relaxed),
+            Wanted::Factor => refused.factor.store(true, Relaxed),
+        }
+        refuse(request)
+    }
+}
+
+/// Returns what the logged-in user lacks, if a guard has refused the request for that alone.
+pub(crate) fn wanted(request: &Request<'_>) -> Option<Wanted> {
+    let refused = request.local_cache(Refused::default);
+    if refused.factor.load(Relaxed) {
+        return Some(Wanted::Factor);
+    }
+    refused.reauthentication.load(Relaxed).then_some(Wanted::Reauthentication)
+}
 
 impl RecentLogin<'_> {
-    /// Returns whether this guard has refused the request only because the user gave their password
-    /// too long ago. A catcher for `401` asks it, and leads to a page that asks for the password
-    /// again.
+    /// Returns whether this guard, or [`StrongLogin`], has refused the request only because the user
+    /// must show again who they are. A catcher for `401` asks it, and leads to a page that asks for the
+    /// password again.
     pub fn is_wanted(request: &Request<'_>) -> bool {
-        request.local_cache(WantsPassword::default).0.load(Relaxed)
+        wanted(request) == Some(Wanted::Reauthentication)
     }
 }
 
@@ -81,13 +115,106 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
             return Outcome::Success(RecentLogin(user));
         }
 
-        // Not by the first value of the cache: a fairing may have asked before.
-        request.local_cache(WantsPassword::default).0.store(true, Relaxed);
-        refuse(request)
+        Refused::for_want(request, Wanted::Reauthentication)
     }
 }
 
 impl Sentinel for RecentLogin<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Hasher>().is_none()
+    }
+}
+
+/// The logged-in user who may change the password, as a request guard.
+///
+/// It succeeds like [`&User`](User), except for a user with a second factor: for them it is
+/// [`RecentLogin`]. The form asks for the current password anyway.
+#[derive(Debug)]
+pub(crate) struct PasswordOwner<'r>(&'r User);
+
+impl Deref for PasswordOwner<'_> {
+    type Target = User;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for PasswordOwner<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let user = try_outcome!(request.guard::<&User>().await);
+        if user.has_factor {
+            try_outcome!(request.guard::<RecentLogin<'_>>().await);
+        }
+        Outcome::Success(PasswordOwner(user))
+    }
+}
+
+/// The logged-in user who has given two factors in this session, as a request guard.
+///
+/// It is for what a stolen password alone must not open. How long ago the factors were given does not
+/// matter; for that take [`RecentLogin`] as well.
+///
+/// The guard
+///
+///   * _succeeds_ when the session was begun, or confirmed again, with two factors;
+///   * _forwards_ or _fails_ with `401 Unauthorized` when it was not, as [`&User`](User) does. If the
+///     account has a second factor, the registered catcher does what it does for [`RecentLogin`].
+///     Otherwise it sends a browser to `/account/security`, where the user can add one, and answers a
+///     program with `403` and the code `factor_required`;
+///   * forwards and _fails_ as [`&User`](User) does otherwise.
+///
+/// A session goes on to be strong when the user removes the factor.
+///
+/// # Examples
+///
+/// ```rust
+/// # use rocket::get;
+/// use rocket_login::StrongLogin;
+///
+/// #[get("/payroll")]
+/// fn payroll(user: StrongLogin<'_>) -> String {
+///     format!("The payroll, for {}", user.email)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct StrongLogin<'r>(&'r User);
+
+impl StrongLogin<'_> {
+    /// Returns whether a guard has refused the request only because the account has no second factor. A
+    /// catcher for `401` asks it, and leads to a page on which the user can add one.
+    pub fn is_factor_wanted(request: &Request<'_>) -> bool {
+        wanted(request) == Some(Wanted::Factor)
+    }
+}
+
+impl Deref for StrongLogin<'_> {
+    type Target = User;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for StrongLogin<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let user = try_outcome!(request.guard::<&User>().await);
+        let session = try_outcome!(request.guard::<&Session>().await);
+        match (session.is_strong(), user.has_factor) {
+            (true, _) => Outcome::Success(StrongLogin(user)),
+            (false, true) => Refused::for_want(request, Wanted::Reauthentication),
+            (false, false) => Refused::for_want(request, Wanted::Factor),
+        }
+    }
+}
+
+impl Sentinel for StrongLogin<'_> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Hasher>().is_none()
     }
@@ -213,10 +340,39 @@ impl<'r> FromRequest<'r> for &'r User {
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let session = try_outcome!(request.guard::<&Session>().await);
         match session.user() {
+            Some(user) if lacks_factor(request, user) => Refused::for_want(request, Wanted::Factor),
             Some(user) => Outcome::Success(user),
             None => refuse(request),
         }
     }
+}
+
+/// The pages that a user without a second factor reaches where `factors.required` is on: those on
+/// which they get one, and what they need for it.
+const WITHOUT_FACTOR: [&str; 7] = [
+    "/account/security",
+    "/account/app",
+    "/account/codes",
+    "/account/passkeys",
+    "/account/verify",
+    "/reauthenticate",
+    "/logout",
+];
+
+/// Returns whether the user must add a second factor before this request.
+fn lacks_factor(request: &Request<'_>, user: &User) -> bool {
+    let config: &Config = attached(request.rocket());
+    if user.has_factor || !config.factors.required {
+        return false;
+    }
+    let (base, path) = (attached::<Base>(request.rocket()), request.uri().path());
+    let is_open = |page: &str| {
+        let open = base.join(page);
+        path.as_str()
+            .strip_prefix(&open)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    !WITHOUT_FACTOR.into_iter().any(is_open)
 }
 
 /// Returns the outcome of a guard without a logged-in user: it forwards to a route for guests or to

@@ -2,11 +2,13 @@
 
 use super::change::Change;
 use super::{Auth, HookError};
+use crate::clock::Timestamp;
 use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind};
 use crate::notice::Notice;
 use crate::password::Password;
+use crate::session::Given;
 use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::Token;
 use crate::user::store::Account;
@@ -17,15 +19,15 @@ use crate::web::FieldErrors;
 const TELLING_FAILURES: i64 = 10;
 
 /// The outcome of a log-in.
-///
-/// A later release may ask for a second factor. So a page should say that somebody is logged in only
-/// for `LoggedIn`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use = "a later release may want more of the visitor before they are logged in"]
+#[must_use = "nobody is logged in before the second step"]
 pub enum LogIn {
     /// The visitor is logged in as this user.
     LoggedIn(User),
+    /// The account has a second factor, and nobody is logged in yet. Lead to our page
+    /// `/login/factor`, or call [`Auth::pending_log_in()`].
+    FactorNeeded,
 }
 
 impl LogIn {
@@ -33,6 +35,7 @@ impl LogIn {
     pub fn user(&self) -> Option<&User> {
         match self {
             LogIn::LoggedIn(user) => Some(user),
+            LogIn::FactorNeeded => None,
         }
     }
 }
@@ -61,6 +64,21 @@ refusals! {
     }
 }
 
+/// How somebody gets in.
+pub(super) struct Entry {
+    pub given: Given,
+    pub remember: bool,
+    /// `true` if this device may skip the second factor from now on, for `factors.trusted_for`.
+    pub is_trusted: bool,
+}
+
+impl Entry {
+    /// Returns the entry of somebody who has given one factor.
+    pub fn with_one_factor(remember: bool) -> Self {
+        Entry { given: Given::OneFactor, remember, is_trusted: false }
+    }
+}
+
 /// A device that has logged in.
 pub(super) struct Met {
     /// The token for its cookie.
@@ -70,7 +88,9 @@ pub(super) struct Met {
 }
 
 impl Auth<'_> {
-    /// Logs the visitor in with address and password.
+    /// Logs the visitor in with address and password. If the account has a second factor, nobody is
+    /// logged in yet: see [`LogIn::FactorNeeded`]. A user who was logged in in this browser is then
+    /// logged out.
     ///
     /// `email` is `None` if the visitor typed a text that is not an address. It takes as much work
     /// as a known and an unknown address.
@@ -134,19 +154,42 @@ impl Auth<'_> {
             false => stored.clone(),
         };
 
-        let _writing = self.session.writing().await;
+        let writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
-        // The password may have been changed during the check. A log-in with the old one must not
-        // outlive that.
-        let db = &mut change;
-        if !user::store::confirm_password_hash(db, user.id, stored, &current, None).await? {
+        // The password may have been changed during the check, and a second factor added. A log-in
+        // with the old password must not outlive that.
+        let present = user::store::find(&mut change, user.id).await?;
+        let is_current =
+            |account: &Account| account.disabled_at.is_none() && account.password_hash == *stored;
+        let Some(Account { user, .. }) = present.filter(is_current) else {
             change.settle(&limits, AttemptOutcome::Abandoned).await?;
             change.commit().await?;
             return Err(LogInError::WrongPassword);
+        };
+        if current != *stored {
+            user::store::confirm_password_hash(&mut change, user.id, stored, &current, None)
+                .await?;
         }
 
-        self.enter::<LogInError>(change, user, &limits, remember).await?;
-        Ok(LogIn::LoggedIn(user.clone()))
+        if user.has_factor && !self.is_trusted(&mut change, &user).await? {
+            let waiting =
+                self.wait_for_factor(change, (&user, &current), &limits, remember).await?;
+            drop(writing);
+            self.leave().await?;
+            return Ok(waiting);
+        }
+        let entry = Entry::with_one_factor(remember);
+        self.enter::<LogInError>(change, &user, &limits, entry).await?;
+        Ok(LogIn::LoggedIn(user))
+    }
+
+    /// Ends the session if somebody is logged in, because the visitor is about to log in as somebody
+    /// else, or again.
+    async fn leave(&self) -> Result<(), Error> {
+        match self.session.user_id() {
+            Some(_) => self.session.log_out().await,
+            None => Ok(()),
+        }
     }
 
     /// Logs in a user whom the application itself has authenticated, for example at a provider or
@@ -160,19 +203,22 @@ impl Auth<'_> {
     /// Wrong passwords that were typed before stay counted, because this log-in does not tell who
     /// typed them.
     ///
-    /// It returns the user as they are now in the database.
+    /// If the account has a second factor, nobody is logged in yet: see [`LogIn::FactorNeeded`]. What
+    /// the application knows counts as one factor, like the password.
+    ///
+    /// [`LogIn::LoggedIn`] has the user as they are now in the database.
     ///
     /// # Examples
     ///
     /// ```rust
-    /// use rocket_login::auth::LogInAsError;
+    /// use rocket_login::auth::{LogIn, LogInAsError};
     ///
     /// # #[cfg(feature = "testing")]
     /// # rocket_login::testing::example(async |auth, user, site| {
     /// // The application knows by other means that the visitor is this user.
     /// let user = auth.find_user(user.id).await.expect("an answer").expect("a user");
-    /// let ada = auth.log_in_as(&user, false).await.expect("Ada is logged in");
-    /// assert_eq!(ada.id, user.id);
+    /// let done = auth.log_in_as(&user, false).await.expect("an answer");
+    /// assert!(matches!(done, LogIn::LoggedIn(ada) if ada.id == user.id));
     ///
     /// # site.disable().await; // as the operator does
     /// let refused = auth.log_in_as(&user, false).await.unwrap_err();
@@ -183,18 +229,27 @@ impl Auth<'_> {
     /// # Errors
     ///
     /// The reasons of [`LogInAsError`]. `Failed` if the database fails. The session then stays as it was.
-    pub async fn log_in_as(&self, user: &User, remember: bool) -> Result<User, LogInAsError> {
-        let _writing = self.session.writing().await;
+    pub async fn log_in_as(&self, user: &User, remember: bool) -> Result<LogIn, LogInAsError> {
+        let writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
         let account = user::store::find(&mut change, user.id).await?;
-        let Account { user, disabled_at, .. } = account.ok_or(LogInAsError::NoSuchUser)?;
+        let account = account.ok_or(LogInAsError::NoSuchUser)?;
+        let Account { user, password_hash, disabled_at } = account;
         if disabled_at.is_some() {
             drop(change);
             self.fail(&[], Some(&user), Some(&user.email)).await?;
             return Err(LogInAsError::Disabled);
         }
-        self.enter::<LogInAsError>(change, &user, &[], remember).await?;
-        Ok(user)
+        if user.has_factor && !self.is_trusted(&mut change, &user).await? {
+            let begun = (&user, &password_hash);
+            let waiting = self.wait_for_factor(change, begun, &[], remember).await?;
+            drop(writing);
+            self.leave().await?;
+            return Ok(waiting);
+        }
+        let entry = Entry::with_one_factor(remember);
+        self.enter::<LogInAsError>(change, &user, &[], entry).await?;
+        Ok(LogIn::LoggedIn(user))
     }
 
     /// Returns the user with the id `id`, for [`log_in_as()`](Self::log_in_as()). `None`: there is no such
@@ -223,19 +278,24 @@ impl Auth<'_> {
     }
 
     /// Logs the user in. `change` has locked them, and found that they may log in.
-    async fn enter<E>(
+    pub(super) async fn enter<E>(
         &self,
         mut change: Change<'_>,
         user: &User,
         limits: &[Limit],
-        remember: bool,
+        Entry { given, remember, is_trusted }: Entry,
     ) -> Result<(), E>
     where
         E: From<FieldErrors> + From<Error>,
     {
-        let started = self.session.start(&mut change, user, remember).await?;
+        let started = self.session.start(&mut change, user, given, remember).await?;
         change.settle(limits, AttemptOutcome::Succeeded).await?;
         let Met { token: device, is_new } = self.meet(&mut change, user, true).await?;
+        let trusted_for = self.config.factors.trusted_for;
+        if is_trusted && !trusted_for.is_zero() {
+            let until = change.now + trusted_for.as_secs() as Timestamp;
+            device::trust(&mut change, user.id, device.id(), until).await?;
+        }
         change.record_log_in(user, is_new).await?;
         if let Err(stopped) = change.logged_in(user).await {
             drop(change);

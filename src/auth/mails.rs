@@ -1,7 +1,7 @@
 //! The mails of a change.
 
 use super::change::Change;
-use crate::client::device_name;
+use crate::client::{Client, device_name};
 use crate::clock::{Timestamp, in_utc, in_words};
 use crate::error::Error;
 use crate::link::{Link, Purpose};
@@ -165,6 +165,20 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Mails `template`, which is about a second factor, to the user, unless they have switched
+    /// [`Notice::Factors`] off.
+    pub async fn notify_factor(
+        &mut self,
+        template: &'static str,
+        user: &User,
+        content: Content,
+    ) -> Result<(), Error> {
+        if self.accounts.mail.is_on() && notice::is_wanted(self, user.id, Notice::Factors).await? {
+            self.tell(template, user, &user.email, content).await?;
+        }
+        Ok(())
+    }
+
     /// Tells the present address of `user` that the owner of `former`, an earlier one, has locked
     /// the account with "this was not me", and, if `is_moved`, has taken it back.
     ///
@@ -238,7 +252,11 @@ impl Change<'_> {
 
     /// Returns what the mails say about this request and about the account of `address`.
     pub fn content(&self, address: &Email) -> Content {
-        let client = self.accounts.client;
+        self.content_of(address, self.accounts.client, self.now)
+    }
+
+    /// Returns what the mails say about what `client` did at `at` to the account of `address`.
+    pub fn content_of(&self, address: &Email, client: &Client, at: Timestamp) -> Content {
         Content {
             address: address.to_string(),
             device: device_name(&client.user_agent),
@@ -246,7 +264,7 @@ impl Change<'_> {
                 unknown if unknown.is_empty() => "unknown".into(),
                 address => address,
             },
-            time: in_utc(self.now),
+            time: in_utc(at),
             ..Content::default()
         }
     }

@@ -4,6 +4,7 @@ use super::change::Change;
 use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
+use crate::factor;
 use crate::history::EventKind;
 use crate::link::{self, Link, Purpose};
 use crate::metrics;
@@ -104,6 +105,8 @@ impl NotMeLink<'_> {
     ///   * ends every session and every pending link, and every "this was not me" that was mailed
     ///     elsewhere since;
     ///   * makes the password void;
+    ///   * removes the second factors that were added since the event that the mail tells of, and brings
+    ///     those back that were removed since;
     ///   * switches all notices on;
     ///   * gives the account back the address that the mail went to, if it has been changed since, and
     ///     tells the address that the account had until then;
@@ -155,14 +158,16 @@ impl NotMeLink<'_> {
         let Account { mut user, disabled_at, .. } = account.ok_or(LinkError::DeadLink)?;
 
         link::end_later_not_me(&mut change, user.id, email, id).await?;
-        if change.take(id, &[Purpose::NotMe]).await?.is_none() {
+        let Some(link) = change.take(id, &[Purpose::NotMe]).await? else {
             drop(change);
             let done = auth.done_here(id).await?;
             return done.and_then(|done| locked_by(done.act)).ok_or(LinkError::DeadLink);
-        }
+        };
         let former = user.email.clone();
         let is_reached = take_address_back(&mut change, &mut user, email).await?;
         let ended = change.replace_password(&user, &auth.hasher.unusable()).await?;
+        // The thief may have removed the owner's factors, and have added one.
+        factor::store::roll_back(&mut change, user.id, link.created_at).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(EventKind::Locked, &user).await?;
         let is_mailed = is_reached && disabled_at.is_none() && auth.has_mail();

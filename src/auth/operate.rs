@@ -5,16 +5,19 @@ use rocket::{Phase, Rocket};
 use super::change::{Accounts, Change};
 use super::hooks::{Actor, AttachedHooks, SignUp};
 use super::search::{self, Account, AccountPage, AccountSearch};
-use super::{Auth, EndSessionError, UserSession};
+use super::{Auth, EndSessionError, Factors, RemoveFactorError, UserSession};
 use crate::base::Base;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HIGHEST_ACCOUNT_LIMIT};
 use crate::db::{Db, Pool};
+use crate::device;
 use crate::error::Error;
+use crate::factor;
+use crate::factor::pending;
 use crate::history::EventKind;
 use crate::link::{self, Purpose};
-use crate::mail::Mail;
+use crate::mail::{Content, Mail};
 use crate::metrics;
 use crate::password::{Hasher, NewPassword, PasswordError, PasswordHash};
 use crate::session::Session;
@@ -114,7 +117,7 @@ pub struct Operator<'a> {
     by: Option<(i64, &'a Session)>,
 }
 
-/// The parts of a site that a command acts on. It sends no mail.
+/// The parts of a site that a command acts on.
 #[cfg(feature = "cli")]
 #[derive(Debug)]
 pub struct OperatedSite {
@@ -128,9 +131,14 @@ pub struct OperatedSite {
 
 #[cfg(feature = "cli")]
 impl OperatedSite {
-    /// Returns the site with the pages under `base`, whose acts run `hooks`.
+    /// Returns the site with the pages under `base`, whose acts run `hooks`, and which sends no mail.
     pub fn new(db: Pool, config: Config, base: Base, hooks: AttachedHooks) -> Self {
         OperatedSite { db, clock: Clock::system(), mail: Mail::off(), config, base, hooks }
+    }
+
+    /// Leaves the mails of the acts to the running site, which sends them.
+    pub fn with_mail(self, mail: Mail) -> Self {
+        OperatedSite { mail, ..self }
     }
 
     /// Returns the acts of a command.
@@ -387,7 +395,7 @@ impl<'a> Operator<'a> {
         self.act(user, async |change, account| {
             let (id, now) = (account.user.id, change.now);
             user::store::set_disabled(change, id, Some(account.disabled_at.unwrap_or(now))).await?;
-            ended = sessions::end_of_user(change, id, None).await?;
+            ended = change.end_sessions(id, None).await?;
             link::end_all(change, id).await?;
             change.record(EventKind::Disabled, &account.user).await
         })
@@ -406,7 +414,7 @@ impl<'a> Operator<'a> {
         self.act(user, async |change, account| {
             let id = account.user.id;
             if account.disabled_at.is_some() {
-                sessions::end_of_user(change, id, None).await?;
+                change.end_sessions(id, None).await?;
             }
             user::store::set_disabled(change, id, None).await?;
             change.record(EventKind::Enabled, &account.user).await
@@ -442,7 +450,7 @@ impl<'a> Operator<'a> {
         self.refuse_own(user)?;
         let mut ended = 0;
         self.act(user, async |change, account| {
-            ended = sessions::end_of_user(change, account.user.id, None).await?;
+            ended = change.end_sessions(account.user.id, None).await?;
             change.before_delete::<AccountError>(&account.user, Actor::Operator).await?;
             user::store::delete(change, &account.user).await?;
             change.note(EventKind::Deleted, Some(account.user.id), Some(&account.user.email));
@@ -461,9 +469,100 @@ impl<'a> Operator<'a> {
     pub async fn unlock(&self, user: &User) -> Result<(), AccountError> {
         self.act(user, async |change, account| {
             change.forget_failures(&account.user.email).await?;
+            change.forget_factor_failures(account.user.id).await?;
             change.record(EventKind::Unlocked, &account.user).await
         })
         .await
+    }
+
+    /// Returns the second factors of the user.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn factors(&self, user: &User) -> Result<Factors, Error> {
+        let (mut db, now) = (self.db.read().await?, self.clock.now());
+        Factors::read(&mut db, user.id, now).await
+    }
+
+    /// Removes the factor `id` of the user, for somebody who has lost it, and ends their sessions. The
+    /// owner is told by mail. Make sure that it is the owner who asks: with the password, whoever asks
+    /// gets in.
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::RemoveFactorError;
+    ///
+    /// # #[cfg(feature = "testing")]
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// let operator = auth.operator(user);
+    /// let refused = operator.remove_factor(user, 7).await.unwrap_err();
+    /// assert!(matches!(refused, RemoveFactorError::NoSuchFactor));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchFactor`](RemoveFactorError::NoSuchFactor), also for a user who does not exist any more.
+    /// `Failed` as in [`disable()`](Self::disable()).
+    pub async fn remove_factor(&self, user: &User, id: i64) -> Result<(), RemoveFactorError> {
+        let mut change = self.begin().await?;
+        self.confirm(&mut change, Some(user.id)).await?;
+        let account = user::store::find(&mut change, user.id).await?;
+        let user = account.ok_or(RemoveFactorError::NoSuchFactor)?.user;
+        if !change.remove_factor(&user, id).await? {
+            return Err(RemoveFactorError::NoSuchFactor);
+        }
+        let ended = change.end_sessions(user.id, None).await?;
+        change.commit().await?;
+        metrics::ended(ended);
+        Ok(())
+    }
+
+    /// Makes the recovery codes of the user void, and ends their sessions, like
+    /// [`remove_factor()`](Self::remove_factor()).
+    ///
+    /// # Errors
+    ///
+    /// As [`enable()`](Self::enable()).
+    pub async fn void_recovery_codes(&self, user: &User) -> Result<(), AccountError> {
+        let mut ended = 0;
+        self.act(user, async |change, Stored { user, .. }| {
+            let now = change.now;
+            factor::store::void_codes(change, user.id, now).await?;
+            ended = change.end_sessions(user.id, None).await?;
+            change.record_detail(EventKind::FactorRemoved, "recovery_codes", user).await?;
+            let factor = "recovery codes".into();
+            let content = Content { factor, ..change.content(&user.email) };
+            change.notify_factor("factor_removed", user, content).await
+        })
+        .await?;
+        metrics::ended(ended);
+        Ok(())
+    }
+
+    /// Removes all second factors of the user with their recovery codes, and ends their sessions, like
+    /// [`remove_factor()`](Self::remove_factor()). Returns how many factors there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`enable()`](Self::enable()).
+    pub async fn remove_all_factors(&self, user: &User) -> Result<usize, AccountError> {
+        let (mut removed, mut ended) = (0, 0);
+        self.act(user, async |change, Stored { user, .. }| {
+            for factor in factor::store::list(change, user.id).await? {
+                change.remove_factor(user, factor.id).await?;
+                removed += 1;
+            }
+            let now = change.now;
+            factor::store::void_codes(change, user.id, now).await?;
+            ended = change.end_sessions(user.id, None).await?;
+            Ok::<(), Error>(())
+        })
+        .await?;
+        metrics::ended(ended);
+        Ok(removed)
     }
 
     /// Gives the user the role. If they have it already, nothing changes. Every instance sees the role
@@ -502,7 +601,7 @@ impl<'a> Operator<'a> {
         let roles = user.roles.with(role).ok_or(GrantError::TooManyRoles)?;
         if roles != user.roles {
             user::store::set_roles(&mut change, user.id, &roles).await?;
-            change.record_role(EventKind::RoleGranted, &user, role).await?;
+            change.record_detail(EventKind::RoleGranted, role, &user).await?;
         }
         Ok(change.commit().await?)
     }
@@ -520,7 +619,7 @@ impl<'a> Operator<'a> {
                 return Ok(());
             }
             user::store::set_roles(change, user.id, &roles).await?;
-            change.record_role(EventKind::RoleRevoked, user, role).await
+            change.record_detail(EventKind::RoleRevoked, role, user).await
         })
         .await
     }
@@ -598,7 +697,7 @@ impl<'a> Operator<'a> {
     pub async fn end_sessions(&self, user: &User) -> Result<u64, AccountError> {
         let mut ended = 0;
         self.act(user, async |change, account| {
-            ended = sessions::end_of_user(change, account.user.id, None).await?;
+            ended = change.end_sessions(account.user.id, None).await?;
             change.record(EventKind::SessionsEnded, &account.user).await
         })
         .await?;
@@ -660,6 +759,9 @@ impl<'a> Operator<'a> {
         let mut change = self.begin().await?;
         change.take_time().await?;
         self.confirm(&mut change, None).await?;
+        let now = change.now;
+        pending::end_all(&mut change, now).await?;
+        device::distrust_all(&mut change).await?;
         let ended = sessions::delete_all(&mut change).await?;
         change.note(EventKind::SessionsEnded, None, None);
         change.commit().await?;

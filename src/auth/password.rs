@@ -7,7 +7,7 @@ use crate::history::EventKind;
 use crate::link;
 use crate::notice::Notice;
 use crate::password::{NewPassword, Password, PasswordError};
-use crate::session::store as sessions;
+use crate::session::Given;
 use crate::token::Token;
 use crate::user::{self, User};
 use crate::{device, metrics};
@@ -73,9 +73,9 @@ impl Auth<'_> {
             return Err(ChangePasswordError::WrongPassword);
         }
 
-        let renamed = self.session.rename(&mut change, true).await?;
+        let renamed = self.session.rename(&mut change, Some(Given::OneFactor)).await?;
         self.note_session(&mut change, Act::PasswordChanged, Some(user.id)).await?;
-        let ended = sessions::end_of_user(&mut change, user.id, self.session.family()).await?;
+        let ended = change.end_sessions(user.id, self.session.family()).await?;
         link::end_all(&mut change, user.id).await?;
         // A thief's devices are no longer known, and their failures no longer count.
         device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;

@@ -72,6 +72,51 @@ macro_rules! reason {
             "The link has been used, has expired, or never was one.",
             "This link doesn't work any more. Each link works once and for a limited time.")
     };
+    ($part:ident AppsOff) => {
+        reason!(@$part "apps_off", UnprocessableEntity,
+            "`factors.app` is `false`.",
+            "This site doesn't use authenticator apps.")
+    };
+    ($part:ident AppOn) => {
+        reason!(@$part "app_on", UnprocessableEntity,
+            "The account has an app already.",
+            "Your account already has an authenticator app. Remove it first.")
+    };
+    ($part:ident EmailUnverified) => {
+        reason!(@$part "email_unverified", UnprocessableEntity,
+            "The address is not confirmed.",
+            "Confirm your email address first.")
+    };
+    ($part:ident OfferExpired) => {
+        reason!(@$part "offer_expired", UnprocessableEntity,
+            "The secret was made more than an hour ago, or for another user.",
+            "This page was open for too long. Scan the new code.")
+    };
+    ($part:ident WrongCode) => {
+        reason!(@$part "wrong_code", UnprocessableEntity,
+            "The code is wrong.",
+            "Wrong code, or one that was used already.")
+    };
+    ($part:ident TooManyCodes) => {
+        reason!(@$part "too_many_codes", UnprocessableEntity,
+            "Too many codes were wrong, so the log-in starts again.",
+            "That was the fifth wrong code. Start again with your password.")
+    };
+    ($part:ident LogInOver) => {
+        reason!(@$part "log_in_over", UnprocessableEntity,
+            "The log-in is over.",
+            "This log-in took too long. Start again with your password.")
+    };
+    ($part:ident NoSuchFactor) => {
+        reason!(@$part "no_such_factor", NotFound,
+            "The user has no factor of this id.",
+            "There is no such second step.")
+    };
+    ($part:ident NoFactor) => {
+        reason!(@$part "no_factor", UnprocessableEntity,
+            "The account has no second factor.",
+            "Recovery codes are for accounts with a second step. Set one up first.")
+    };
     (message $name:ident = $message:literal) => { $message };
     (@code $code:literal, $($rest:tt)*) => { $code };
     (@status $code:literal, $status:ident, $($rest:tt)*) => { rocket::http::Status::$status };

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::history::EventKind;
 use crate::link::Purpose;
 use crate::password::{NewPassword, PasswordError, PasswordHash};
+use crate::session::Given;
 use crate::throttle::Limit;
 use crate::token::{Token, TokenId};
 use crate::user::store::Account;
@@ -31,6 +32,9 @@ pub enum Registered {
     LoggedIn(User),
     /// There was an account already, with this password, and the visitor is logged in to it.
     HadAccount(User),
+    /// There was an account already, with this password. It has a second factor, and nobody is logged
+    /// in yet: see [`LogIn::FactorNeeded`].
+    FactorNeeded,
     /// A mail is on its way, whether or not the address has an account already. Its link makes the
     /// account.
     MailSent,
@@ -41,7 +45,7 @@ impl Registered {
     pub fn user(&self) -> Option<&User> {
         match self {
             Registered::LoggedIn(user) | Registered::HadAccount(user) => Some(user),
-            Registered::MailSent => None,
+            Registered::FactorNeeded | Registered::MailSent => None,
         }
     }
 }
@@ -271,6 +275,7 @@ impl Auth<'_> {
     ) -> Result<Registered, RegisterError> {
         match self.log_in(Some(email), password.into(), false).await {
             Ok(LogIn::LoggedIn(user)) => Ok(Registered::HadAccount(user)),
+            Ok(LogIn::FactorNeeded) => Ok(Registered::FactorNeeded),
             Err(LogInError::WrongPassword) => Err(RegisterError::EmailTaken),
             Err(LogInError::Disabled) => Err(RegisterError::Disabled),
             Err(LogInError::Refused(errors)) => Err(errors.into()),
@@ -309,7 +314,7 @@ impl Auth<'_> {
             change.mail_link("verify", Purpose::Verify, &user, email).await?;
         }
         let device = self.meet(&mut change, &user, false).await?.token;
-        let started = self.session.start(&mut change, &user, false).await?;
+        let started = self.session.start(&mut change, &user, Given::OneFactor, false).await?;
         change.signed_up::<RegisterError>(&user, sign_up).await?;
         change.logged_in(&user).await.map_err(HookError::into_refusal::<RegisterError>)?;
         change.commit_session(self.session, started).await?;

@@ -1,5 +1,6 @@
 //! Sets a new password through a mailed link.
 
+use super::change::Change;
 use super::{Auth, LinkError};
 use crate::done::Act;
 use crate::error::Error;
@@ -16,6 +17,8 @@ refusals! {
     /// Why [`ResetLink::set()`] set no password.
     ResetError {
         DeadLink,
+        /// The link is still good.
+        WrongCode,
         ;
         /// The new password is the present one, or is known from a breach. The link is still good.
         Password(PasswordError),
@@ -153,8 +156,16 @@ impl ResetLink<'_> {
         self.account.is_none()
     }
 
+    /// Returns whether [`set()`](Self::set()) asks for a code, because the account has a second factor.
+    /// Somebody who has got into the mailbox must not get into the account.
+    pub fn wants_code(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.user.has_factor)
+    }
+
     /// Sets the account's password. Every session and every link of the user ends, and nobody is
-    /// logged in. All notices are switched on, and the user is told by mail.
+    /// logged in. All notices are switched on, and the user is told by mail. The second factors stay.
+    ///
+    /// `code` is one from the app, or a recovery code, if the link [wants one](Self::wants_code()).
     ///
     /// Somebody with the link learns whether `new` is the present password. A link allows one
     /// guess: if the guess is wrong, it becomes the password. A spent link allows no other.
@@ -171,20 +182,20 @@ impl ResetLink<'_> {
     /// # let token = site.token("/reset/").await;
     /// let link = auth.reset_link(&token).await.expect("a good link");
     /// let present = auth.new_password("correct horse battery", link.email()).unwrap();
-    /// let refused = link.set(present).await.unwrap_err();
+    /// let refused = link.set(present, "").await.unwrap_err();
     /// assert!(matches!(refused, ResetError::Password(PasswordError::Present)));
     ///
     /// let new = auth.new_password("wooden battery horse", link.email()).unwrap();
-    /// link.set(new).await.expect("a new password");
+    /// link.set(new, "").await.expect("a new password");
     /// # });
     /// ```
     ///
     /// # Errors
     ///
-    /// [`DeadLink`](ResetError::DeadLink) and [`Password`](ResetError::Password). `Failed` if the database
-    /// or the hashing workers fail, or, with [`is_throttled()`](Error::is_throttled()), after too many dead
-    /// links.
-    pub async fn set(&self, new: NewPassword) -> Result<(), ResetError> {
+    /// [`DeadLink`](ResetError::DeadLink), [`WrongCode`](ResetError::WrongCode) and
+    /// [`Password`](ResetError::Password). `Failed` if the database or the hashing workers fail, or, with
+    /// [`is_throttled()`](Error::is_throttled()), after too many dead links or wrong codes.
+    pub async fn set(&self, new: NewPassword, code: &str) -> Result<(), ResetError> {
         let (auth, typed) = (self.auth, Password::from(new.clone()));
         // The link is checked before a password is hashed. A stranger without one must not be able
         // to make us work for nothing.
@@ -205,7 +216,7 @@ impl ResetLink<'_> {
         }
         auth.refuse_breached::<ResetError>(&new).await?;
         let hash = auth.hash(new).await?;
-        if self.store(&hash).await? || auth.was_reset_to(self.id, typed).await? {
+        if self.store(&hash, code).await? || auth.was_reset_to(self.id, typed).await? {
             return Ok(());
         }
         Err(ResetError::DeadLink)
@@ -213,20 +224,17 @@ impl ResetLink<'_> {
 
     /// Spends the link and stores the password. Returns `false`, and changes nothing, if the link
     /// is dead by now.
-    async fn store(&self, hash: &PasswordHash) -> Result<bool, Error> {
+    async fn store(&self, hash: &PasswordHash, code: &str) -> Result<bool, ResetError> {
         let (auth, id) = (self.auth, self.id);
         let mut change = auth.accounts.change().await?;
-        let link = change.take(id, &[Purpose::Reset]).await?;
-        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+        let Some((link, user)) = self.lock(&mut change).await? else { return Ok(false) };
+        if user.has_factor && !auth.check_code(&mut change, &user, code).await? {
+            change.commit().await?;
+            return Err(ResetError::WrongCode);
+        }
+        if change.take(id, &[Purpose::Reset]).await?.is_none() {
             return Ok(false);
-        };
-        let account = user::store::find(&mut change, user_id).await?;
-        let account = account.filter(|account| account.disabled_at.is_none());
-        let Some(Account { user, .. }) =
-            account.filter(|found| found.user.email.is_same(&link.email))
-        else {
-            return Ok(false);
-        };
+        }
 
         // Somebody who uses a mailed link reads the mail of its address.
         let is_first = link.is_mailed && user.verified_at.is_none();
@@ -251,5 +259,18 @@ impl ResetLink<'_> {
         auth.forget_session_of(&user);
         auth.send_done(id);
         Ok(true)
+    }
+
+    /// Finds the link again, and locks its user. `None`: it is dead by now.
+    async fn lock(&self, change: &mut Change<'_>) -> Result<Option<(Link, User)>, Error> {
+        let now = change.now;
+        let link = link::find(change, self.id, &[Purpose::Reset], now).await?;
+        let Some((link, user_id)) = link.and_then(|link| link.user_id.map(|id| (link, id))) else {
+            return Ok(None);
+        };
+        let account = user::store::find(change, user_id).await?;
+        let account = account.filter(|account| account.disabled_at.is_none());
+        let account = account.filter(|found| found.user.email.is_same(&link.email));
+        Ok(account.map(|Account { user, .. }| (link, user)))
     }
 }

@@ -156,6 +156,7 @@ struct Row {
     created_at: Timestamp,
     verified_at: Option<Timestamp>,
     roles: String,
+    has_factor: bool,
     disabled_at: Option<Timestamp>,
     sessions: i64,
     failed_log_ins: i64,
@@ -164,8 +165,9 @@ struct Row {
 impl From<Row> for Account {
     fn from(row: Row) -> Self {
         let (email, roles) = (Email::from_stored(row.email), Roles::from_stored(&row.roles));
-        let Row { id, created_at, verified_at, disabled_at, sessions, failed_log_ins, .. } = row;
-        let user = User { id, email, created_at, verified_at, roles };
+        let Row { id, created_at, verified_at, has_factor, .. } = row;
+        let Row { disabled_at, sessions, failed_log_ins, .. } = row;
+        let user = User { id, email, created_at, verified_at, roles, has_factor };
         Account { user, disabled_at, sessions, failed_log_ins }
     }
 }
@@ -175,7 +177,8 @@ impl From<Row> for Account {
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT u.id, u.email, u.created_at, u.verified_at, u.roles, u.disabled_at,
+            "SELECT u.id, u.email, u.created_at, u.verified_at, u.roles, u.has_factor,
+                    u.disabled_at,
                     (SELECT count(*) FROM sessions s
                      WHERE s.user_id = u.id AND s.expires_at > $1
                      AND s.generation >= u.session_generation AND u.disabled_at IS NULL)

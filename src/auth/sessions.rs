@@ -56,6 +56,8 @@ pub struct UserSession {
     pub last_seen_at: Timestamp,
     /// When the session ends if it is not used again.
     pub expires_at: Timestamp,
+    /// `true` if the user has given two factors in it.
+    pub is_strong: bool,
     /// `true` if it is the session of this request.
     pub is_current: bool,
 }
@@ -161,7 +163,8 @@ impl Auth<'_> {
         Ok(())
     }
 
-    /// Ends all sessions of the user except this one, and returns how many ended.
+    /// Ends all sessions of the user except this one, and returns how many ended. Log-ins whose second
+    /// step is missing end as well, and no device is trusted any more.
     ///
     /// # Examples
     ///
@@ -181,7 +184,7 @@ impl Auth<'_> {
     /// meanwhile or is not the user's.
     pub async fn end_other_sessions(&self, user: &User) -> Result<u64, Error> {
         let mut change = self.change_as_user(user).await?;
-        let ended = store::end_of_user(&mut change, user.id, self.session.family()).await?;
+        let ended = change.end_sessions(user.id, self.session.family()).await?;
         if ended > 0 {
             change.record(EventKind::SessionsEnded, user).await?;
         }
@@ -212,6 +215,7 @@ impl From<store::Listed> for UserSession {
             created_at: listed.created_at,
             last_seen_at: listed.last_seen_at,
             expires_at: listed.expires_at,
+            is_strong: listed.is_strong,
             is_current: false,
         }
     }

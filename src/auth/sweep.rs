@@ -9,7 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ThrottleConfig};
 use crate::db::{Db, Pool};
 use crate::error::Error;
-use crate::{device, done, history, link, mail, throttle};
+use crate::{device, done, factor, history, link, mail, throttle};
 
 /// The time from one sweep to the next: an hour.
 const INTERVAL: Timestamp = 60 * 60;
@@ -34,6 +34,7 @@ async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), 
             mail::sweep(&mut tx, now, BATCH).await?,
             throttle::sweep(&mut tx, now, BATCH).await?,
             done::sweep(&mut tx, now, BATCH).await?,
+            factor::store::sweep(&mut tx, now, BATCH).await?,
         ];
         tx.commit().await?;
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {

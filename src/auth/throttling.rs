@@ -64,6 +64,32 @@ impl Auth<'_> {
         vec![Limit::InARow { key, account: Some(account(&user.email)), free }]
     }
 
+    /// Returns the limits of the second factor of `user`, of all log-ins together and of the other
+    /// acts that ask for it. A right password does not touch them: somebody who knows it could
+    /// otherwise start anew and try codes without end.
+    ///
+    /// A device that has logged in before has failures of its own, as with the password: somebody who
+    /// knows the password must not keep the owner out.
+    pub(super) async fn limits_of_factor(
+        &self,
+        change: &mut Change<'_>,
+        user: &User,
+    ) -> Result<Vec<Limit>, Error> {
+        let (config, id) = (self.accounts.throttle, user.id.to_string());
+        let limit = |key, free| Limit::InARow { key, account: Some(factors(user.id)), free };
+        if let Some(device) = &self.device
+            && device::is_known(change, user.id, device.id()).await?
+        {
+            let of_device = Key::of("factor of device", &[&id, &text(device.id())]);
+            let of_all = Key::of("factor of devices", &[&id]);
+            return Ok(vec![
+                limit(of_device, config.failures),
+                limit(of_all, config.account_failures),
+            ]);
+        }
+        Ok(vec![limit(Key::of("factor", &[&id]), config.failures)])
+    }
+
     /// Returns the limits of the password at a link.
     pub(super) fn limits_of_link(&self, id: TokenId) -> Vec<Limit> {
         let (key, free) = (Key::of("link", &[&text(id)]), self.accounts.throttle.failures);
@@ -225,6 +251,18 @@ impl Change<'_> {
         }
     }
 
+    /// Counts a notice about a second step that was not done. Returns `false` if there was one within
+    /// the last hour.
+    pub async fn may_tell_missed_step(&mut self, user: &User) -> Result<bool, Error> {
+        let key = Key::of("second step missed", &[&user.id.to_string()]);
+        let rate = Rate { count: 1, window: HOUR };
+        match self.begin(&[Limit::Rate { key, rate, beyond: Beyond::Refused }]).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_throttled() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Counts a notice, which is undone later.
     pub async fn count_pretended(&mut self, recipient: &Email) -> Result<(), Error> {
         self.may_mail_beyond("notice", recipient, Beyond::Counted).await?;
@@ -251,6 +289,17 @@ impl Change<'_> {
     pub async fn forget_failures(&mut self, email: &Email) -> Result<(), Error> {
         throttle::forget_account(self, account(email)).await
     }
+
+    /// Deletes all failures of the user's second factor.
+    pub async fn forget_factor_failures(&mut self, user_id: i64) -> Result<(), Error> {
+        throttle::forget_account(self, factors(user_id)).await
+    }
+}
+
+/// Returns the key of the failures of an account's second factor. They are cleared apart from those of
+/// the password.
+fn factors(user_id: i64) -> Key {
+    Key::of("factors", &[&user_id.to_string()])
 }
 
 /// Returns the key of an account, in which the case of the address does not matter.

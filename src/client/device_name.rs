@@ -17,6 +17,11 @@ impl Client {
         Client { address: None, user_agent: OPERATOR.into() }
     }
 
+    /// Returns the client with this address and user agent, which were stored.
+    pub fn stored(ip_address: &str, user_agent: &str) -> Self {
+        Client { address: ip_address.parse().ok(), user_agent: user_agent.to_owned() }
+    }
+
     /// Returns the operator as the client, for a request of an administrator from this address.
     pub fn as_operator(&self) -> Self {
         Client { address: self.address, ..Client::operator() }

@@ -1,11 +1,13 @@
 //! The commands `user …`, which show and change accounts.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use super::{Done, Target, find, operate, output, table, terminal};
-use crate::auth::{Account, AccountSearch, AddError, NewAccount, Operator};
-use crate::clock::in_utc;
+use super::{Done, Target, Telling, find, operate, output, table, terminal};
+use crate::auth::{Account, AccountSearch, AddError, NewAccount, Operator, RemoveFactorError};
+use crate::clock::{Timestamp, in_utc};
 use crate::config::Config;
+use crate::factor::Factor;
 use crate::password::NewPassword;
 use crate::user::{Email, RoleName};
 
@@ -75,6 +77,32 @@ pub enum UserCommand {
         /// The role
         #[arg(value_parser = RoleName::parse)]
         role: RoleName,
+    },
+    /// List the account's second factors
+    Factors {
+        /// The account's email address
+        #[arg(value_parser = Email::parse)]
+        email: Email,
+        /// Print JSON, for scripts; times are in seconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a second factor that its owner has lost, end the sessions and tell the owner by mail
+    ///
+    /// Make sure first that it is the owner who asks, and not somebody who has only
+    /// found out the password: ask back at a number or an address that you have known
+    /// for long, or ask for what only the owner can know.
+    #[command(verbatim_doc_comment)]
+    RemoveFactor {
+        /// The account's email address
+        #[arg(value_parser = Email::parse)]
+        email: Email,
+        /// The factor's id, as `user factors` prints it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Remove all factors and the recovery codes
+        #[arg(long)]
+        all: bool,
     },
     /// Print a reset link, which works once
     Reset {
@@ -154,7 +182,9 @@ async fn print_all(operator: &Operator<'_>, mut search: AccountSearch) -> Done {
 
 impl UserCommand {
     pub async fn run(self, target: &Target) -> Done {
-        operate(target, Config::of_command, async |operator, config| match self {
+        let tells = matches!(self, UserCommand::RemoveFactor { .. });
+        let how = if tells { Telling::Owner } else { Telling::Nobody };
+        operate(target, (Config::of_command, how), async |operator, config| match self {
             UserCommand::List(list) => list.run(operator).await,
             UserCommand::Add { email } => add(operator, config, email).await,
             UserCommand::Show { email, json } => {
@@ -193,6 +223,10 @@ impl UserCommand {
                 operator.revoke(&find(operator, &email).await?.user, &role).await?;
                 output::print(format_args!("{email} does not have the role {role}"))
             }
+            UserCommand::Factors { email, json } => factors(operator, &email, json).await,
+            UserCommand::RemoveFactor { email, id, .. } => {
+                remove_factor(operator, &email, id.as_deref()).await
+            }
             UserCommand::Reset { email } => reset(operator, &email).await,
         })
         .await
@@ -202,7 +236,7 @@ impl UserCommand {
 async fn add(operator: &Operator<'_>, config: &Config, email: Email) -> Done {
     let password =
         NewPassword::parse(&terminal::read_password()?, &config.password, &[email.as_str()])?;
-    match operator.add(NewAccount::new(email.clone()).password(password)).await {
+    match operator.add(NewAccount::new(email.clone()).password(password).verified()).await {
         Ok(_) => output::print(format_args!("Created {email}")),
         Err(AddError::EmailTaken | AddError::EmailReserved) => {
             Err(format!("{email} already has an account, or had one until recently").into())
@@ -217,6 +251,59 @@ async fn reset(operator: &Operator<'_>, email: &Email) -> Done {
         return Err(format!("{email} has no account, or it is disabled").into());
     };
     output::print(operator.reset_link(&account.user).await?)
+}
+
+/// What somebody can give beside the password, for a list.
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    kind: &'static str,
+    name: String,
+    created_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+}
+
+/// The id under which the recovery codes are listed and removed.
+const CODES: &str = "codes";
+
+async fn factors(operator: &Operator<'_>, email: &Email, json: bool) -> Done {
+    let user = find(operator, email).await?.user;
+    let found = operator.factors(&user).await?;
+    let mut listed: Vec<Listed> = Vec::new();
+    for Factor { id, kind, name, created_at, last_used_at, .. } in found.factors {
+        let (id, kind) = (id.to_string(), kind.name());
+        listed.push(Listed { id, kind, name, created_at, last_used_at });
+    }
+    if let Some(codes) = found.codes {
+        let (name, created_at) = (format!("{} left", codes.left), codes.created_at);
+        let (id, kind) = (CODES.into(), "recovery_codes");
+        listed.push(Listed { id, kind, name, created_at, last_used_at: None });
+    }
+    if json {
+        return table::print_json(&listed);
+    }
+    table::print(&listed, ["Id", "Kind", "Name", "Added", "Last used"], |one| {
+        let last_used = one.last_used_at.map_or_else(|| "never".into(), in_utc);
+        [one.id.clone(), one.kind.into(), one.name.clone(), in_utc(one.created_at), last_used]
+    })
+}
+
+/// Removes the factor `id`, or all of them.
+async fn remove_factor(operator: &Operator<'_>, email: &Email, id: Option<&str>) -> Done {
+    let user = find(operator, email).await?.user;
+    let Some(id) = id else {
+        let removed = operator.remove_all_factors(&user).await?;
+        let factors = if removed == 1 { "factor" } else { "factors" };
+        return output::print(format_args!(
+            "Removed {removed} {factors} and the recovery codes of {email}, and ended its sessions"
+        ));
+    };
+    match id.parse() {
+        Ok(number) => operator.remove_factor(&user, number).await?,
+        Err(_) if id == CODES => operator.void_recovery_codes(&user).await?,
+        Err(_) => return Err(RemoveFactorError::NoSuchFactor.into()),
+    }
+    output::print(format_args!("Removed {id} of {email}, and ended its sessions"))
 }
 
 const COLUMNS: [&str; 7] = [

@@ -13,7 +13,10 @@ use super::output::Ended;
 use super::{Done, Failed, advise, output, table};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig, PostgresConfig};
+use crate::cookies::SealedCookies;
 use crate::db::{self, Connection, Migrations, Pool, schema};
+use crate::factor::Sealer;
+use crate::factor::seals::Seals;
 use crate::history;
 use crate::mail::Smtp;
 use crate::sql;
@@ -185,7 +188,7 @@ async fn database(config: &Config, own: &Migrations, found: &mut Findings) {
             found.add("access", server(postgres), "others cannot read the traffic to the server");
         }
     }
-    if let Err(error) = look(database, own, found).await {
+    if let Err(error) = look(config, own, found).await {
         found.add("database", [error.to_string()], "");
     }
 }
@@ -208,11 +211,8 @@ fn server(config: &PostgresConfig) -> Option<String> {
 }
 
 /// Adds what the database itself shows. Opening it refuses an unsafe SQLite.
-async fn look(
-    database: &DatabaseConfig,
-    own: &Migrations,
-    found: &mut Findings,
-) -> Result<(), Failed> {
+async fn look(config: &Config, own: &Migrations, found: &mut Findings) -> Result<(), Failed> {
+    let database = &config.database;
     let schema = schema::look(database, own).await?.check(database).err();
     let is_current = schema.is_none();
     let problem = schema.map(|refusal| format!("databases.login.url: {}", advise(refusal)));
@@ -239,10 +239,26 @@ async fn look(
         "the clock is behind the newest entry in the database; set it with NTP (timedatectl)".into()
     });
     found.add("clock", server.into_iter().chain(behind), "the clock fits the database");
+    found.add("apps", apps(config, &mut reader).await?, "every authenticator app can be used");
     found.add("database", None, format!("{database} answers"));
     drop(reader);
     db.close().await;
     Ok(())
+}
+
+/// Returns the problems of apps that were sealed with another key than the current one.
+async fn apps(config: &Config, db: &mut Connection) -> Result<Vec<String>, Failed> {
+    let sealer = Sealer::new(&SealedCookies::new(config));
+    let seals = Seals::look(db, &sealer).await?;
+    let lost = (seals.lost > 0).then(|| seals.to_string());
+    let outdated = (seals.outdated > 0).then(|| {
+        format!(
+            "session.previous_keys: {} authenticator apps are still sealed with an earlier key; \
+             start the site, which seals them anew, before you remove that key",
+            seals.outdated
+        )
+    });
+    Ok(lost.into_iter().chain(outdated).collect())
 }
 
 /// Adds the problems in the settings that an operator can choose in PostgreSQL. Returns the one of

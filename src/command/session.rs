@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Done, Target, find, operate, output, table, terminal};
+use super::{Done, Target, Telling, find, operate, output, table, terminal};
 use crate::auth::{EndSessionError, Operator, UserSession};
 use crate::clock::in_utc;
 use crate::config::Config;
@@ -39,30 +39,32 @@ pub enum SessionCommand {
 
 impl SessionCommand {
     pub async fn run(self, target: &Target) -> Done {
-        operate(target, Config::of_session_command, async |operator, _| match self {
-            SessionCommand::List { email, json } => {
-                let account = find(operator, &email).await?;
-                let sessions = operator.sessions(&account.user).await?;
-                match json {
-                    true => table::print_json(&sessions),
-                    false => table::print(&sessions, COLUMNS, row),
-                }
-            }
-            SessionCommand::Revoke { email: Some(email), session, .. } => {
-                let user = find(operator, &email).await?.user;
-                let ended = match session {
-                    Some(handle) => {
-                        end(operator, &user, &handle).await?;
-                        1
+        operate(target, (Config::of_session_command, Telling::Nobody), async |operator, _| {
+            match self {
+                SessionCommand::List { email, json } => {
+                    let account = find(operator, &email).await?;
+                    let sessions = operator.sessions(&account.user).await?;
+                    match json {
+                        true => table::print_json(&sessions),
+                        false => table::print(&sessions, COLUMNS, row),
                     }
-                    None => operator.end_sessions(&user).await?,
-                };
-                output::print(format_args!("sessions ended: {ended}"))
-            }
-            SessionCommand::Revoke { email: None, yes, .. } => {
-                terminal::confirm(yes, "End all sessions? Everybody will be logged out.")?;
-                let ended = operator.end_all_sessions().await?;
-                output::print(format_args!("sessions ended: {ended}"))
+                }
+                SessionCommand::Revoke { email: Some(email), session, .. } => {
+                    let user = find(operator, &email).await?.user;
+                    let ended = match session {
+                        Some(handle) => {
+                            end(operator, &user, &handle).await?;
+                            1
+                        }
+                        None => operator.end_sessions(&user).await?,
+                    };
+                    output::print(format_args!("sessions ended: {ended}"))
+                }
+                SessionCommand::Revoke { email: None, yes, .. } => {
+                    terminal::confirm(yes, "End all sessions? Everybody will be logged out.")?;
+                    let ended = operator.end_all_sessions().await?;
+                    output::print(format_args!("sessions ended: {ended}"))
+                }
             }
         })
         .await

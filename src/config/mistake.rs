@@ -10,8 +10,8 @@ use super::{ConfigError, TABLES, UNDER};
 /// mistypes a number wants to see the value that was read. `mail` and `databases` are not in the
 /// list: their URLs hold passwords, and the operator may have written one at another key of the
 /// table.
-const SHOWN_TABLES: [&str; 7] =
-    ["session", "accounts", "password", "throttle", "site", "shutdown", "limits"];
+const SHOWN_TABLES: [&str; 8] =
+    ["session", "accounts", "password", "throttle", "factors", "site", "shutdown", "limits"];
 
 /// The top-level keys of Rocket whose values a message may show.
 const SHOWN_KEYS: [&str; 10] = [
@@ -150,7 +150,7 @@ fn what(found: &Actual, is_shown: bool) -> String {
 }
 
 /// What to write at Rocket's own keys, and at those of ours whose type alone does not say it.
-const WANTED: [(&str, &str); 26] = [
+const WANTED: [(&str, &str); 27] = [
     ("address", "an IP address, as in \"127.0.0.1\""),
     ("port", "a number from 0 to 65535"),
     ("workers", "a number from 1 to 1024"),
@@ -174,6 +174,7 @@ const WANTED: [(&str, &str); 26] = [
     ("accounts.registration", "one of open, confirm, closed"),
     ("password", "a table, as in {min_length=15}"),
     ("throttle", "a table, as in {failures=5}"),
+    ("factors", "a table, as in {required=true}"),
     ("site", "a table, as in {url=\"https://example.org\"}"),
     ("site.headers", "one of ours, own"),
     ("mail", "a table, as in {url=\"…\"}"),

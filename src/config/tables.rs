@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountsConfig, Config, ConfigError, DatabaseConfig, MailConfig, PasswordConfig, SecretKey,
-    SessionConfig, SiteConfig, ThrottleConfig,
+    AccountsConfig, Config, ConfigError, DatabaseConfig, FactorsConfig, MailConfig, PasswordConfig,
+    SecretKey, SessionConfig, SiteConfig, ThrottleConfig,
 };
 
 /// Names the tables of `Rocket.toml` that belong to this crate.
-pub const TABLES: [&str; 6] = ["session", "accounts", "password", "throttle", "site", "mail"];
+pub const TABLES: [&str; 7] =
+    ["session", "accounts", "password", "throttle", "factors", "site", "mail"];
 
 /// The table under which an application may keep ours.
 pub const UNDER: &str = "login";
@@ -25,6 +26,7 @@ pub struct Tables {
     pub accounts: AccountsConfig,
     pub password: PasswordConfig,
     pub throttle: ThrottleConfig,
+    pub factors: FactorsConfig,
     pub site: SiteConfig,
     pub mail: MailConfig,
     pub secret_key: Option<SecretKey>,
@@ -44,6 +46,7 @@ impl Tables {
             accounts: place.table(figment, "accounts")?,
             password: place.table(figment, "password")?,
             throttle: place.table(figment, "throttle")?,
+            factors: place.table(figment, "factors")?,
             site: place.table(figment, "site")?,
             mail: place.table(figment, "mail")?,
             secret_key: found(figment, "secret_key")?,
@@ -101,6 +104,7 @@ impl Tables {
             accounts: self.accounts,
             password: self.password,
             throttle: self.throttle,
+            factors: self.factors,
             site: self.site,
             mail: self.mail,
             place: self.place,

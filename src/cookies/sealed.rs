@@ -109,7 +109,20 @@ impl SealedCookies {
     /// it was not.
     #[cfg(feature = "pages")]
     pub fn open_text(&self, purpose: &str, sealed: String) -> Option<String> {
-        Some(self.decrypt(&Cookie::new(purpose.to_owned(), sealed))?.value)
+        Some(self.open_sealed(purpose, sealed)?.value)
+    }
+
+    /// Opens a text like [`open_text()`](Self::open_text()), and returns whether it should be sealed
+    /// again.
+    #[cfg(feature = "pages")]
+    pub fn open_sealed(&self, purpose: &str, sealed: String) -> Option<Opened> {
+        self.decrypt(&Cookie::new(purpose.to_owned(), sealed))
+    }
+
+    /// Returns the same for cookies of this host alone, at every path.
+    #[cfg(feature = "pages")]
+    pub fn at_root(self, same_site: SameSite) -> Self {
+        SealedCookies { path: "/".into(), domain: None, partitioned: false, same_site, ..self }
     }
 
     fn decrypt(&self, cookie: &Cookie<'static>) -> Option<Opened> {

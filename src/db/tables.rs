@@ -26,7 +26,7 @@ pub struct Table {
 }
 
 /// All our tables, each after those that it refers to.
-pub const TABLES: [Table; 9] = [
+pub const TABLES: [Table; 12] = [
     Table {
         name: "users",
         columns: &[
@@ -40,6 +40,7 @@ pub const TABLES: [Table; 9] = [
             ("has_ended_sessions", Boolean),
             ("roles", Text),
             ("password_changed_at", Integer),
+            ("has_factor", Boolean),
         ],
         key: 1,
         is_numbered: true,
@@ -60,6 +61,7 @@ pub const TABLES: [Table; 9] = [
             ("ip_network", Text),
             ("user_agent", Text),
             ("generation", Integer),
+            ("strong_at", Integer),
         ],
         key: 1,
         is_numbered: false,
@@ -106,8 +108,52 @@ pub const TABLES: [Table; 9] = [
             ("id", Bytes),
             ("created_at", Integer),
             ("last_seen_at", Integer),
+            ("trusted_until", Integer),
         ],
         key: 2,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_factors",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("kind", Text),
+            ("name", Text),
+            ("secret", Text),
+            ("last_step", Integer),
+            ("created_at", Integer),
+            ("last_used_at", Integer),
+            ("removed_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
+        name: "login_recovery_codes",
+        columns: &[
+            ("id", Bytes),
+            ("user_id", Integer),
+            ("created_at", Integer),
+            ("removed_at", Integer),
+        ],
+        key: 1,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_pending",
+        columns: &[
+            ("id", Bytes),
+            ("user_id", Integer),
+            ("password", Bytes),
+            ("remember", Boolean),
+            ("failures", Integer),
+            ("created_at", Integer),
+            ("expires_at", Integer),
+            ("ip_address", Text),
+            ("user_agent", Text),
+        ],
+        key: 1,
         is_numbered: false,
     },
     Table {

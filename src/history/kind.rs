@@ -89,6 +89,16 @@ kinds! {
     /// The user said "This was not me": all sessions were ended, and the password does not work any
     /// more.
     Locked = "locked", "\"This was not me\": all devices logged out, password disabled";
+    /// A second factor was added. The event's detail is its kind: `app` or `passkey`.
+    FactorAdded = "factor_added", "Second step added";
+    /// A second factor was removed. The event's detail is its kind.
+    FactorRemoved = "factor_removed", "Second step removed";
+    /// A code was wrong, or was used before. The password was right.
+    FactorFailed = "factor_failed", "Wrong code entered";
+    /// A recovery code was used.
+    RecoveryUsed = "recovery_used", "Recovery code used";
+    /// The user made new recovery codes.
+    RecoveryRenewed = "recovery_renewed", "New recovery codes made";
     /// The operator disabled the account with `user disable`.
     Disabled = "disabled", "Account disabled";
     /// The operator enabled the account with `user enable`.
@@ -111,6 +121,7 @@ impl EventKind {
             EventKind::LogInFailed
                 | EventKind::ReauthenticationFailed
                 | EventKind::ConfirmationFailed
+                | EventKind::FactorFailed
                 | EventKind::LinkRefused
                 | EventKind::SignUpAsked
                 | EventKind::SignUpRefused
@@ -128,6 +139,7 @@ impl EventKind {
                 | EventKind::LogInRefused
                 | EventKind::ReauthenticationFailed
                 | EventKind::ConfirmationFailed
+                | EventKind::FactorFailed
                 | EventKind::EmailChangeRefused
                 | EventKind::LinkRefused
                 | EventKind::Throttled

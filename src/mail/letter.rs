@@ -43,4 +43,6 @@ pub struct Content {
     /// How long the link works, in words.
     pub lifetime: String,
     pub count: i64,
+    /// What the second factor is called that the mail is about.
+    pub factor: String,
 }

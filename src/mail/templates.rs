@@ -16,11 +16,14 @@ const LAYOUT: &str = "rocket-login/mail/layout";
 const FOOT: &str = "rocket-login/mail/foot";
 
 /// The names of all mails. Each is a file in `templates/rocket-login/mail`.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 20] = [
     "change_email",
     "change_email_asked",
     "change_email_taken",
     "email_changed",
+    "factor_added",
+    "factor_missed",
+    "factor_removed",
     "failures",
     "locked",
     "new_device",
@@ -28,6 +31,9 @@ pub const NAMES: [&str; 14] = [
     "overruled",
     "password_changed",
     "password_reset",
+    "recovery_low",
+    "recovery_renewed",
+    "recovery_used",
     "reset",
     "sign_up_taken",
     "verify",
@@ -195,6 +201,7 @@ fn sample() -> Content {
         time: "1 January 2026, 00:00 UTC".into(),
         lifetime: "1 hour".into(),
         count: 10,
+        factor: "authenticator app".into(),
     }
 }
 

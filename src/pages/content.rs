@@ -6,8 +6,9 @@ use rocket_dyn_templates::tera::{self, Value};
 use serde::Serialize;
 
 use super::{
-    Landing, account, activity, delete, email, errors, home, login, logout, mailbox, not_me,
-    notices, page, password, reauthenticate, register, reset, sessions, verify,
+    Landing, account, activity, app, codes, delete, email, errors, factor, home, login, logout,
+    mailbox, not_me, notices, page, password, reauthenticate, register, reset, security, sessions,
+    verify,
 };
 use crate::base::Base;
 use crate::clock::{Timestamp, wait_in_words};
@@ -172,7 +173,14 @@ impl Shared {
 }
 
 fn sample_user(verified_at: Option<i64>) -> Option<User> {
-    Some(User { id: 1, email: sample_email(), created_at: 0, verified_at, roles: Roles::default() })
+    Some(User {
+        id: 1,
+        email: sample_email(),
+        created_at: 0,
+        verified_at,
+        roles: Roles::default(),
+        has_factor: verified_at.is_some(),
+    })
 }
 
 /// Returns an address for samples.
@@ -185,11 +193,14 @@ pub fn samples() -> Vec<Samples> {
     vec![
         Samples::of::<account::AccountPage>(),
         Samples::of::<activity::ActivityPage>(),
+        Samples::of::<app::AppPage>(),
+        Samples::of::<codes::CodesPage>(),
         Samples::of::<register::ClosedPage>(),
         Samples::of::<page::DeadLinkPage>(),
         Samples::of::<delete::DeletePage>(),
         Samples::of::<email::ChangeEmailPage>(),
         Samples::of::<errors::ErrorPage>(),
+        Samples::of::<factor::FactorPage>(),
         Samples::of::<home::HomePage>(),
         Samples::of::<login::LogInPage>(),
         Samples::of::<logout::LogOutPage>(),
@@ -204,6 +215,7 @@ pub fn samples() -> Vec<Samples> {
         Samples::of::<reset::ResetPage>(),
         Samples::of::<reset::ChoosePage>(),
         Samples::of::<reset::ResetSentPage>(),
+        Samples::of::<security::SecurityPage>(),
         Samples::of::<sessions::SessionsPage>(),
         Samples::of::<verify::VerifyPage>(),
     ]

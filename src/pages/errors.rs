@@ -8,9 +8,9 @@ use rocket::{Catcher, Request, Route, catch, catchers as catchers_of, uri};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
-use super::{Html, login, reauthenticate};
+use super::{Html, login, reauthenticate, security};
 use crate::attached::attached;
-use crate::auth::{Auth, Overtaken, RecentLogin};
+use crate::auth::{Auth, Overtaken, Wanted, wanted};
 use crate::base::Base;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp, wait_in_words};
@@ -51,10 +51,13 @@ async fn default(status: Status, request: &Request<'_>) -> Caught {
 /// Tells visitors on the log-in page why their session does not exist any more, if one of their own
 /// requests has replaced or ended it, and its answer was lost.
 async fn tell_done(request: &Request<'_>) {
+    let Outcome::Success(auth) = request.guard::<Auth<'_>>().await else { return };
     if is_program(request) {
+        // Without the database it is a visitor like any other.
+        let is_half_way = auth.pending_log_in().await.is_ok_and(|log_in| log_in.is_some());
+        request.local_cache(|| HalfWay(is_half_way));
         return;
     }
-    let Outcome::Success(auth) = request.guard::<Auth<'_>>().await else { return };
     if is_logged_in(request).await {
         // They are only asked for the password again.
         return;
@@ -72,10 +75,16 @@ async fn is_logged_in(request: &Request<'_>) -> bool {
     session.succeeded().is_some_and(|session| session.user().is_some())
 }
 
+/// Whether a log-in of this browser waits for its second step. It is in the request's local cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HalfWay(bool);
+
 fn told(done: Overtaken) -> &'static str {
     match done {
         Overtaken::PasswordChanged => "Your password was changed. Log in again.",
         Overtaken::Reauthenticated => "Your password was confirmed. Log in again.",
+        Overtaken::FactorAdded => "The second step was added. Log in again.",
+        Overtaken::FactorRemoved => "The second step was removed. Log in again.",
         Overtaken::Deleted => "Your account was deleted.",
     }
 }
@@ -155,8 +164,17 @@ fn problem(request: &Request<'_>, status: Status) -> Problem {
     match (status, code) {
         _ if is_refused(request) => problem.with_code("cross_site"),
         (Status::MethodNotAllowed, _) => problem,
-        (Status::Unauthorized, _) if RecentLogin::is_wanted(request) => {
-            Problem::new(Status::Forbidden).with_code("reauthentication_required")
+        (Status::Unauthorized, _) if wanted(request).is_some() => {
+            let code = match wanted(request) {
+                Some(Wanted::Factor) => "factor_required",
+                _ => "reauthentication_required",
+            };
+            Problem::new(Status::Forbidden).with_code(code)
+        }
+        (Status::Unauthorized, None)
+            if *request.local_cache(|| HalfWay(false)) == HalfWay(true) =>
+        {
+            problem.with_code("second_factor_required")
         }
         (_, Some(code)) => {
             let problem = problem.with_errors(request.local_cache(FieldErrors::new).clone());
@@ -208,7 +226,10 @@ fn log_refusal(request: &Request<'_>, status: Status) {
 /// Redirects to the log-in page, or to the page that asks for the password again. Afterwards the
 /// visitor comes back here, if this page can be asked for again.
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
-    if RecentLogin::is_wanted(request) {
+    if wanted(request) == Some(Wanted::Factor) {
+        return Redirect::to(base.join(security::PATH));
+    }
+    if wanted(request) == Some(Wanted::Reauthentication) {
         let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
         return Redirect::to(base.join(uri!(reauthenticate::form(next = next))));
     }

@@ -34,24 +34,24 @@ pub async fn export(
     auth: Auth<'_>,
 ) -> Result<Download, Error> {
     let export = auth.export(&user).await?;
-    let name = file_name(page.config.site_name(), export.started_at());
+    let name = file_name(page.config.site_name(), "account", export.started_at(), "json");
     Ok(Download { name, pieces: unfold(export, next).boxed() })
 }
 
-/// Returns the name of the file that was made at `at`, as in `Example-account-2026-01-01.json`. It
-/// has only letters, digits, points and hyphens, so every file system takes it.
-fn file_name(site: &str, at: Timestamp) -> String {
+/// Returns the name of the file of `what` that was made at `at`, as in `Example-account-2026-01-01.json`.
+/// It has only letters, digits, points and hyphens, so every file system takes it.
+pub fn file_name(site: &str, what: &str, at: Timestamp, ending: &str) -> String {
     let day = in_rfc_3339(at).and_then(|at| Some(at.split_once('T')?.0.to_owned()));
     let words =
         site.split(|c: char| !c.is_alphanumeric() && c != '.').map(|word| word.trim_matches('.'));
-    let parts = words.chain(["account"]).chain(day.as_deref());
+    let parts = words.chain([what]).chain(day.as_deref());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-    format!("{}.json", parts.join("-"))
+    format!("{}.{ending}", parts.join("-"))
 }
 
 /// Returns the header that makes a browser save the file as `name`. The second form is for letters
 /// outside ASCII (RFC 6266, section 4.3). Browsers prefer it.
-fn attachment(name: &str) -> String {
+pub fn attachment(name: &str) -> String {
     let ascii: String = name.chars().filter(char::is_ascii).collect();
     let ascii = ascii.trim_start_matches('-');
     match name.is_ascii() {
@@ -86,9 +86,9 @@ mod tests {
             ("Bäckerei Groß", "Bäckerei-Groß-account-2026-01-01.json"),
             ("", "account-2026-01-01.json"),
         ] {
-            assert_eq!(file_name(site, 1_767_225_600), name);
+            assert_eq!(file_name(site, "account", 1_767_225_600, "json"), name);
         }
-        assert_eq!(file_name("Example", i64::MAX), "Example-account.json");
+        assert_eq!(file_name("Example", "account", i64::MAX, "json"), "Example-account.json");
     }
 
     #[test]

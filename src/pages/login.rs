@@ -4,7 +4,7 @@ use rocket::{FromForm, get, post};
 use serde::Serialize;
 
 use super::content::Content;
-use super::{FieldErrors, Html, Page, Rejection};
+use super::{FieldErrors, Html, Page, Rejection, factor};
 use crate::auth::{Auth, LogIn, LogInError};
 use crate::password::Password;
 use crate::user::{Email, EmailError};
@@ -92,6 +92,7 @@ pub async fn submit(
             page.forget_email();
             Ok(page.redirect(next, "You are logged in."))
         }
+        Ok(LogIn::FactorNeeded) => Ok(Done::to(factor::path(&page, next))),
         Err(LogInError::Failed(error)) => Err(page.failed(error, again())),
         Err(LogInError::Refused(errors)) => Err(refuse(errors).into()),
         Err(error) => Err(refuse(FieldErrors::of("form", error.code(), error)).into()),

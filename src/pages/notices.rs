@@ -25,6 +25,10 @@ pub struct Wanted {
     email_changed: bool,
     #[field(default = false)]
     failures: bool,
+    #[field(default = false)]
+    factors: bool,
+    #[field(default = false)]
+    factor_missed: bool,
 }
 
 /// The content of the page.
@@ -86,6 +90,8 @@ pub async fn submit(
             Notice::PasswordReset => form.password_reset,
             Notice::EmailChanged => form.email_changed,
             Notice::Failures => form.failures,
+            Notice::Factors => form.factors,
+            Notice::FactorMissed => form.factor_missed,
         })
         .collect();
     auth.set_notices(&user, &wanted).await?;
@@ -99,5 +105,7 @@ fn text(notice: Notice) -> &'static str {
         Notice::PasswordReset => "Password reset with an emailed link",
         Notice::EmailChanged => "Email address changed",
         Notice::Failures => "Ten failed log-ins in a row",
+        Notice::Factors => "Second step changed, or recovery code used",
+        Notice::FactorMissed => "Right password entered, but no second step",
     }
 }

@@ -184,6 +184,12 @@ impl Page<'_> {
         self.go_to(path)
     }
 
+    /// Leads to the path `path`, which has the base already, with a message.
+    pub fn redirect_to_path(&self, path: String, message: &str) -> Done {
+        self.tell(message);
+        Done::to(path)
+    }
+
     /// Leads to our page `path`, without a message.
     pub fn go_to(&self, path: &str) -> Done {
         Done::to(self.base.join(path))

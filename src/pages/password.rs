@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use super::content::{Audience, Content};
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, ChangePasswordError};
+use crate::auth::{Auth, ChangePasswordError, PasswordOwner};
 use crate::password::Password;
-use crate::user::User;
 use crate::web::{Done, Posted};
 
 /// The fields of the form.
@@ -34,14 +33,14 @@ impl Content for ChangePasswordPage {
 }
 
 #[get("/account/password")]
-pub fn form(page: Page<'_>, _user: &User) -> Html {
+pub fn form(page: Page<'_>, _user: PasswordOwner<'_>) -> Html {
     page.render(ChangePasswordPage {})
 }
 
 #[post("/account/password", data = "<form>")]
 pub async fn submit(
     page: Page<'_>,
-    user: &User,
+    user: PasswordOwner<'_>,
     auth: Auth<'_>,
     form: Posted<ChosenPassword>,
 ) -> Result<Done, Rejection> {
@@ -59,7 +58,7 @@ pub async fn submit(
         return Err(refuse(errors).into());
     };
 
-    match auth.change_password(user, Password::typed(&current_password), new).await {
+    match auth.change_password(&user, Password::typed(&current_password), new).await {
         Ok(()) => Ok(page.redirect_to(
             "/account",
             "Your password was changed. All other devices were logged out.",

@@ -4,7 +4,7 @@ use rocket::{FromForm, get, post};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
-use super::{Html, Page, Rejection};
+use super::{FieldErrors, Html, Page, Rejection};
 use crate::auth::{Auth, ReauthenticateError};
 use crate::clock::in_words;
 use crate::password::Password;
@@ -16,6 +16,9 @@ use crate::web::{Done, Posted, ReturnTo};
 pub struct Reauthentication {
     #[field(default = String::new())]
     password: String,
+    /// Of the second factor, if the account has one.
+    #[field(default = String::new())]
+    code: String,
     next: Option<ReturnTo>,
 }
 
@@ -29,7 +32,7 @@ pub struct ReauthenticatePage {
 impl Content for ReauthenticatePage {
     const TEMPLATE: &'static str = "reauthenticate";
     const AUDIENCE: Audience = Audience::Users;
-    const FIELDS: &'static [&'static str] = &["form", "password"];
+    const FIELDS: &'static [&'static str] = &["form", "password", "code"];
 
     fn samples() -> Vec<Self> {
         let paths = [None, ReturnTo::parse("/notes"), ReturnTo::parse("/account/export")];
@@ -49,10 +52,14 @@ pub async fn submit(
     auth: Auth<'_>,
     form: Posted<Reauthentication>,
 ) -> Result<Done, Rejection> {
-    let Posted(Reauthentication { password, next }) = form;
+    let Posted(Reauthentication { password, code, next }) = form;
+    if user.has_factor && code.trim().is_empty() && !password.is_empty() {
+        let errors = FieldErrors::of("code", "empty", "Enter the code.");
+        return Err(page.refuse(errors, ReauthenticatePage { next }).into());
+    }
     let confirmed = match password.is_empty() {
         true => Err(ReauthenticateError::WrongPassword),
-        false => auth.reauthenticate(user, Password::typed(&password)).await,
+        false => auth.reauthenticate(user, Password::typed(&password), &code).await,
     };
     match confirmed {
         Ok(()) => {
@@ -62,6 +69,10 @@ pub async fn submit(
         Err(ReauthenticateError::Failed(error)) => {
             let path = page.path_of(next.clone());
             page.overtaken(error, &auth, path, ReauthenticatePage { next }).await
+        }
+        Err(error @ ReauthenticateError::WrongCode) => {
+            let errors = FieldErrors::of("code", error.code(), error);
+            Err(page.refuse(errors, ReauthenticatePage { next }).into())
         }
         Err(ReauthenticateError::WrongPassword) => {
             let errors = super::wrong_password("password", &password);

@@ -4,7 +4,7 @@ use rocket::{get, post};
 use serde::Serialize;
 
 use super::content::Content;
-use super::{FieldErrors, Html, Page, Rejection};
+use super::{FieldErrors, Html, Page, Rejection, factor};
 use crate::auth::{Auth, RegisterError, Registered, SignUpOptions};
 use crate::user::Email;
 use crate::web::{Done, Fields, Posted, ReturnTo};
@@ -126,13 +126,14 @@ pub async fn submit(
         // For the page that says where the mail was sent, and for the log-in.
         Ok(Registered::MailSent) | Err(RegisterError::EmailTaken) => page.keep_email(&email),
         Ok(Registered::LoggedIn(_) | Registered::HadAccount(_)) => page.forget_email(),
-        Err(_) => {}
+        Ok(Registered::FactorNeeded) | Err(_) => {}
     }
     match done {
         Ok(Registered::LoggedIn(_)) => Ok(page.redirect(next, "Welcome! Your account is ready.")),
         Ok(Registered::HadAccount(_)) => {
             Ok(page.redirect(next, "You already had an account. You are logged in."))
         }
+        Ok(Registered::FactorNeeded) => Ok(Done::to(factor::path(&page, next))),
         Ok(Registered::MailSent) => Ok(page.go_to("/register/sent")),
         Err(RegisterError::Closed) => Err(page.forbid(ClosedPage {}, RegisterError::Closed).into()),
         Err(RegisterError::Failed(error)) => Err(page.failed(error, again())),

@@ -27,6 +27,9 @@ pub struct Address {
 pub struct Choice {
     #[field(default = String::new())]
     new_password: String,
+    /// Of the second factor, if the account has one.
+    #[field(default = String::new())]
+    code: String,
 }
 
 /// The content of the first page.
@@ -68,14 +71,17 @@ pub struct ChoosePage<'p> {
     token: &'p str,
     /// The address of the account.
     email: &'p str,
+    /// `true` if the account has a second factor.
+    wants_code: bool,
 }
 
 impl Content for ChoosePage<'_> {
     const TEMPLATE: &'static str = "reset_choose";
-    const FIELDS: &'static [&'static str] = &["form", "new_password"];
+    const FIELDS: &'static [&'static str] = &["form", "new_password", "code"];
 
     fn samples() -> Vec<Self> {
-        vec![ChoosePage { token: "token", email: "ada@example.org" }]
+        let page = |wants_code| ChoosePage { token: "token", email: "ada@example.org", wants_code };
+        vec![page(false), page(true)]
     }
 }
 
@@ -121,7 +127,10 @@ pub async fn choose(
     let MailedToken(token) = token;
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
     match link.is_spent() {
-        false => Ok(page.render(ChoosePage { token, email: link.email() })),
+        false => {
+            let (email, wants_code) = (link.email(), link.wants_code());
+            Ok(page.render(ChoosePage { token, email, wants_code }))
+        }
         true if page.user.is_some() => Err(page.spent_link("reset", SET).into()),
         true => Err(page.spent_link("reset", &format!("{SET} {LOG_IN}")).into()),
     }
@@ -136,11 +145,16 @@ pub async fn set(
     form: Posted<Choice>,
 ) -> Result<Done, Rejection> {
     let MailedToken(token) = token;
-    let Posted(Choice { new_password }) = form;
+    let Posted(Choice { new_password, code }) = form;
     // This comes first: visitors should not correct a form in vain.
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
+    let again = || ChoosePage { token, email: link.email(), wants_code: link.wants_code() };
+    let refuse = |errors| -> Rejection { page.refuse(errors, again()).into() };
     let set = match auth.new_password(&new_password, link.email()) {
-        Ok(new) => link.set(new).await,
+        Ok(_) if link.wants_code() && code.trim().is_empty() => {
+            return Err(refuse(FieldErrors::of("code", "empty", "Enter the code.")));
+        }
+        Ok(new) => link.set(new, &code).await,
         Err(_) if link.is_spent() => Err(ResetError::DeadLink),
         Err(error) => Err(error.into()),
     };
@@ -151,11 +165,11 @@ pub async fn set(
         }
         Err(ResetError::DeadLink) => Err(page.dead_link("reset").into()),
         Err(ResetError::Password(error)) => {
-            let errors = FieldErrors::of("new_password", error.code(), error);
-            Err(page.refuse(errors, ChoosePage { token, email: link.email() }).into())
+            Err(refuse(FieldErrors::of("new_password", error.code(), error)))
         }
-        Err(ResetError::Failed(error)) => {
-            Err(page.failed(error, ChoosePage { token, email: link.email() }))
+        Err(error @ ResetError::WrongCode) => {
+            Err(refuse(FieldErrors::of("code", error.code(), error)))
         }
+        Err(ResetError::Failed(error)) => Err(page.failed(error, again())),
     }
 }

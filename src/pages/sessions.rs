@@ -30,6 +30,7 @@ struct Listed {
     created_at: Option<String>,
     last_seen_at: Option<String>,
     expires_at: Option<String>,
+    is_strong: bool,
     is_current: bool,
 }
 
@@ -51,6 +52,7 @@ impl Content for SessionsPage {
             created_at: 0,
             last_seen_at: 0,
             expires_at: 0,
+            is_strong: is_current,
             is_current,
         };
         let one = SessionPage { sessions: vec![session(true)], number: 1, last: 1, total: 1 };
@@ -90,6 +92,7 @@ impl From<&UserSession> for Listed {
             created_at: in_rfc_3339(session.created_at),
             last_seen_at: in_rfc_3339(session.last_seen_at),
             expires_at: in_rfc_3339(session.expires_at),
+            is_strong: session.is_strong,
             is_current: session.is_current,
         }
     }

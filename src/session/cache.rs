@@ -9,6 +9,7 @@
 
 mod size;
 
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 use quick_cache::Weighter;
@@ -64,6 +65,8 @@ struct Entry {
     last_seen_at: Timestamp,
     expires_at: Timestamp,
     authenticated_at: Option<Timestamp>,
+    /// 1970 is never.
+    strong_at: Option<NonZeroI64>,
     user: Option<Arc<User>>,
     /// `None` if the state is empty.
     state: Option<Arc<State>>,
@@ -150,6 +153,7 @@ impl Entry {
             last_seen_at: record.last_seen_at,
             expires_at: record.expires_at,
             authenticated_at: record.authenticated_at,
+            strong_at: record.strong_at.and_then(NonZeroI64::new),
             user,
             state: (!state.is_empty()).then_some(state),
             length: length.try_into().unwrap_or(u16::MAX),
@@ -181,6 +185,7 @@ impl Entry {
             last_seen_at: self.last_seen_at,
             expires_at: self.expires_at,
             authenticated_at: self.authenticated_at,
+            strong_at: self.strong_at.map(NonZeroI64::get),
         };
         // All requests together would wait for the counter of one shared empty state.
         let state = self.state.clone().unwrap_or_default();
@@ -212,6 +217,7 @@ mod tests {
             last_seen_at: 1_000,
             expires_at: 9_000,
             authenticated_at: None,
+            strong_at: None,
         };
         let state = Arc::new(serde_json::from_str(text).unwrap());
         Loaded { record, user: None, state, length: text.len() }
@@ -219,7 +225,14 @@ mod tests {
 
     fn ada(email: &str) -> Option<Arc<User>> {
         let (email, roles) = (Email::from_stored(email.to_owned()), Roles::default());
-        Some(Arc::new(User { id: 1, email, created_at: 0, verified_at: None, roles }))
+        Some(Arc::new(User {
+            id: 1,
+            email,
+            created_at: 0,
+            verified_at: None,
+            roles,
+            has_factor: false,
+        }))
     }
 
     #[test]
@@ -247,6 +260,7 @@ mod tests {
                 remember: true,
                 last_seen_at: 2_000,
                 authenticated_at: Some(1_500),
+                strong_at: Some(1_400),
                 ..stored.record
             };
             cache.put(id, 1, 2_000, stored.clone());

@@ -20,6 +20,15 @@ use crate::user::User;
 /// How often an open response looks whether its session has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What the user has just given to show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// One factor, mostly the password.
+    OneFactor,
+    /// Two factors. The session is a strong one from then on.
+    TwoFactors,
+}
+
 /// A session whose row is inserted or renamed, but not yet committed.
 #[must_use = "the browser gets its cookie when this is committed"]
 pub(crate) struct Started {
@@ -72,12 +81,12 @@ impl Session {
         }
 
         let mut tx = self.db.write().await?;
-        let renamed = self.rename(&mut tx, false).await?;
+        let renamed = self.rename(&mut tx, None).await?;
         self.commit(tx, renamed).await
     }
 
-    /// Gives the session a new token in `tx`. If `is_authenticated` is true, the user has just
-    /// given the password, and the clock of `session.reauthenticate_after` starts again.
+    /// Gives the session a new token in `tx`. If the user has just `given` something, the clock of
+    /// `session.reauthenticate_after` starts again. A strong session stays one.
     ///
     /// # Errors
     ///
@@ -86,15 +95,18 @@ impl Session {
     pub(crate) async fn rename(
         &self,
         tx: &mut Transaction,
-        is_authenticated: bool,
+        given: Option<Given>,
     ) -> Result<Started, Error> {
         self.check_head()?;
         let Some(mut current) = self.current().clone() else { return Err(value::ended()) };
         let (token, now) = (Token::generate(), self.clock.now());
         let (old, record) = (current.record.id, &mut current.record);
         record.id = token.id();
-        if is_authenticated {
-            record.authenticated_at = record.user_id.map(|_| now);
+        if given.is_some() && record.user_id.is_some() {
+            record.authenticated_at = Some(now);
+        }
+        if given == Some(Given::TwoFactors) && record.user_id.is_some() {
+            record.strong_at = Some(now);
         }
 
         if !store::rename(tx, old, record, now).await? {
@@ -265,12 +277,14 @@ impl Session {
     pub(super) async fn insert(
         &self,
         tx: &mut Transaction,
-        user: Option<&User>,
+        user: Option<(&User, Given)>,
         remember: bool,
         state: State,
     ) -> Result<Started, Error> {
         self.check_head()?;
         let (token, now) = (Token::generate(), self.clock.now());
+        let is_strong = user.is_some_and(|(_, given)| given == Given::TwoFactors);
+        let user = user.map(|(user, _)| user);
         let record = Record {
             id: token.id(),
             family: token.id(),
@@ -280,6 +294,7 @@ impl Session {
             last_seen_at: now,
             expires_at: self.sessions.clocks.expiry(now, now, remember),
             authenticated_at: user.map(|_| now),
+            strong_at: is_strong.then_some(now),
         };
 
         store::insert(tx, &record, &value::serialize(&state)?, &self.client).await?;

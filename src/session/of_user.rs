@@ -5,7 +5,7 @@ use std::time::Duration;
 use rocket::tokio::sync::MutexGuard;
 
 use super::guard::Session;
-use super::life::Started;
+use super::life::{Given, Started};
 use super::store;
 use super::value::{self, State};
 use crate::client::Client;
@@ -34,11 +34,21 @@ impl Session {
         }
     }
 
-    /// Returns whether the user has given the password at most `within` ago.
+    /// Returns whether the user has shown at most `within` ago who they are: with the password, or,
+    /// if the account has a second factor, with both. A thief who has the password and a session
+    /// must not be able to add a factor of their own.
     pub(crate) fn is_recent(&self, within: Duration) -> bool {
-        let authenticated_at =
-            self.current().as_ref().and_then(|current| current.record.authenticated_at);
-        authenticated_at.is_some_and(|at| self.clock.now() - at <= within.as_secs() as Timestamp)
+        let has_factor = self.user().is_some_and(|user| user.has_factor);
+        let given_at = self.current().as_ref().and_then(|current| match has_factor {
+            true => current.record.strong_at,
+            false => current.record.authenticated_at,
+        });
+        given_at.is_some_and(|at| self.clock.now() - at <= within.as_secs() as Timestamp)
+    }
+
+    /// Returns whether the user has given two factors in this session.
+    pub(crate) fn is_strong(&self) -> bool {
+        self.current().as_ref().is_some_and(|current| current.record.strong_at.is_some())
     }
 
     /// Returns when the session was last seen, this request included, or 0 if there is none.
@@ -51,8 +61,8 @@ impl Session {
         &self.client
     }
 
-    /// Starts a session for `user`. It replaces the present session, of any user or
-    /// none.
+    /// Starts a session for `user`, who has `given` something. It replaces the present session, of
+    /// any user or none.
     ///
     /// The session always has a new token and a new row, and the old row is deleted in the same
     /// transaction. So a token that somebody planted or saw before the log-in is worth nothing
@@ -71,12 +81,13 @@ impl Session {
         &self,
         tx: &mut Transaction,
         user: &User,
+        given: Given,
         remember: bool,
     ) -> Result<Started, Error> {
         let state = self.end(tx, Some(user.id)).await?;
         let (now, others) = (self.clock.now(), self.sessions.account_limit - 1);
         let ended = store::end_oldest(tx, user.id, others, now).await?;
-        let started = self.insert(tx, Some(user), remember, state).await?;
+        let started = self.insert(tx, Some((user, given)), remember, state).await?;
         Ok(Started { ended, ..started })
     }
 

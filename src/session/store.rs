@@ -65,6 +65,8 @@ pub struct Record {
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub authenticated_at: Option<Timestamp>,
+    /// When two factors were last given.
+    pub strong_at: Option<Timestamp>,
 }
 
 /// A use of a session: the row as it was read, and its new times.
@@ -102,10 +104,12 @@ struct Row {
     last_seen_at: Timestamp,
     expires_at: Timestamp,
     authenticated_at: Option<Timestamp>,
+    strong_at: Option<Timestamp>,
     email: Option<String>,
     user_created_at: Option<Timestamp>,
     verified_at: Option<Timestamp>,
     roles: Option<String>,
+    has_factor: Option<bool>,
 }
 
 /// Selects the row of a session with its user.
@@ -113,8 +117,8 @@ macro_rules! select {
     ($which:literal) => {
         concat!(
             "SELECT sessions.id, family, user_id, data, remember, sessions.created_at,
-                    last_seen_at, expires_at, authenticated_at, email,
-                    u.created_at AS user_created_at, verified_at, roles
+                    last_seen_at, expires_at, authenticated_at, strong_at, email,
+                    u.created_at AS user_created_at, verified_at, roles, has_factor
              FROM sessions LEFT JOIN users u ON u.id = user_id
              WHERE expires_at > $1 AND ",
             of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
@@ -156,7 +160,9 @@ impl From<Row> for Found {
             (Some(id), Some(email), Some(created_at)) => {
                 let email = Email::from_stored(email);
                 let roles = Roles::from_stored(row.roles.as_deref().unwrap_or_default());
-                Some(User { id, email, created_at, verified_at: row.verified_at, roles })
+                let has_factor = row.has_factor.unwrap_or_default();
+                let verified_at = row.verified_at;
+                Some(User { id, email, created_at, verified_at, roles, has_factor })
             }
             _ => None,
         };
@@ -170,6 +176,7 @@ impl From<Row> for Found {
             last_seen_at: row.last_seen_at,
             expires_at: row.expires_at,
             authenticated_at: row.authenticated_at,
+            strong_at: row.strong_at,
         };
 
         Found { record, user, data: row.data }
@@ -263,7 +270,7 @@ pub async fn count_visitors(
     Ok(count)
 }
 
-/// Gives the session `old` the id and the time of authentication in `record`. It returns `false` if
+/// Gives the session `old` the id and the times of authentication in `record`. It returns `false` if
 /// the session has ended.
 pub async fn rename(
     db: &mut Connection,
@@ -272,13 +279,14 @@ pub async fn rename(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let renamed = sql::query(concat!(
-        "UPDATE sessions SET id = $2, authenticated_at = $3
-         WHERE id = $1 AND expires_at > $4 AND ",
+        "UPDATE sessions SET id = $2, authenticated_at = $3, strong_at = $4
+         WHERE id = $1 AND expires_at > $5 AND ",
         of_generation!(),
     ))
     .bind(old)
     .bind(record.id)
     .bind(record.authenticated_at)
+    .bind(record.strong_at)
     .bind(now)
     .declared()
     .surely()
@@ -316,8 +324,8 @@ pub async fn insert(
     sql::query(
         "INSERT INTO sessions (id, family, user_id, data, remember, created_at, last_seen_at,
                                expires_at, authenticated_at, ip_address, ip_network, user_agent,
-                               generation)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                               strong_at, generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
                  coalesce((SELECT session_generation FROM users WHERE id = $3), 0))",
     )
     .bind(record.id)
@@ -332,6 +340,7 @@ pub async fn insert(
     .bind(client.ip_address())
     .bind(client.network())
     .bind(&client.user_agent)
+    .bind(record.strong_at)
     .declared() // nobody has read it yet
     .surely()
     .execute(db)

@@ -12,6 +12,8 @@ use crate::cookies::SealedCookies;
 use crate::device::DeviceCookie;
 use crate::done::DoneCookie;
 use crate::drain;
+use crate::factor::Sealer;
+use crate::factor::pending::PendingCookie;
 use crate::history::Polled;
 use crate::mail::{self, Mail};
 use crate::pages::{self, Customize, Icon, Landing};
@@ -49,7 +51,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
     let catchers = catchers(&rocket);
     let cookies = SealedCookies::new(&config);
     let dev_routes = if config.debug { pages::dev_routes() } else { Vec::new() };
-    let routes = without_replaced(&rocket, &base, pages::routes(&base));
+    let routes = without_replaced(&rocket, &base, pages::routes(&base, &config));
     let rocket = manage(manage(rocket, stage.clock), stage.customize);
     let rocket = match web::shield(&headers, &config) {
         Some(shield) => rocket.attach(shield),
@@ -62,6 +64,8 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .manage(DeviceCookie::new(&config, &cookies))
         .manage(SignUpCookie::new(&config, &cookies))
         .manage(DoneCookie::new(&config, &cookies))
+        .manage(PendingCookie::new(&config, &cookies))
+        .manage(Sealer::new(&cookies))
         .manage(pages::TypedEmailCookie::new(&config, &cookies))
         .manage(Polled::default())
         .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
@@ -81,6 +85,8 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .mount(base.mount_point(), dev_routes)
         .mount("/.well-known", pages::well_known_routes())
         .attach(auth::sweeper())
+        .attach(auth::missed_steps())
+        .attach(auth::resealer())
         .attach(mail::sender(mail))
         .mount("/.refused", web::routes())
         .register("/", catchers)

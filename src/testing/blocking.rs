@@ -33,6 +33,8 @@ use super::jar::{self, Jar};
 use crate::attached::{Runtime, attached};
 #[cfg(feature = "pages")]
 use crate::auth::Auth;
+#[cfg(feature = "pages")]
+use crate::session::Given;
 use crate::session::Session;
 
 /// A browser of one person. It keeps cookies, and follows no redirect.
@@ -88,7 +90,20 @@ impl<'c> Browser<'c> {
     /// Panics if `email` is not an address, if a hook refuses it, or if the database fails.
     #[cfg(feature = "pages")]
     pub fn sign_in(&self, email: &str) {
-        block_on(self.client, self.jar.sign_in(self.client.rocket(), email));
+        let rocket = self.client.rocket();
+        block_on(self.client, self.jar.sign_in(rocket, email, Given::OneFactor));
+    }
+
+    /// Logs in as `email`, as if a second factor was given as well, like
+    /// [`Browser::sign_in_strongly()`](super::Browser::sign_in_strongly()).
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`sign_in()`](Self::sign_in()) does.
+    #[cfg(feature = "pages")]
+    pub fn sign_in_strongly(&self, email: &str) {
+        let rocket = self.client.rocket();
+        block_on(self.client, self.jar.sign_in(rocket, email, Given::TwoFactors));
     }
 
     /// Runs `act` on this browser's session, as a handler would. It can read and write the state,

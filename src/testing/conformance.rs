@@ -59,6 +59,7 @@ fn record() -> Record {
         last_seen_at: NOW,
         expires_at: END,
         authenticated_at: None,
+        strong_at: None,
     }
 }
 

@@ -16,13 +16,14 @@ pub struct Account {
     pub disabled_at: Option<Timestamp>,
 }
 
-type Row = (i64, String, Timestamp, Option<Timestamp>, String, String, Option<Timestamp>);
+type Row = (i64, String, Timestamp, Option<Timestamp>, String, bool, String, Option<Timestamp>);
 
 impl Account {
-    fn of((id, email, created_at, verified_at, roles, hash, disabled_at): Row) -> Self {
+    fn of(row: Row) -> Self {
+        let (id, email, created_at, verified_at, roles, has_factor, hash, disabled_at) = row;
         let (email, roles) = (Email::from_stored(email), Roles::from_stored(&roles));
         Account {
-            user: User { id, email, created_at, verified_at, roles },
+            user: User { id, email, created_at, verified_at, roles, has_factor },
             password_hash: PasswordHash::from_stored(hash),
             disabled_at,
         }
@@ -51,14 +52,15 @@ pub async fn insert(
     .fetch_one(db)
     .await?;
     let (email, roles) = (email.clone(), Roles::default());
-    Ok(User { id, email, created_at: now, verified_at, roles })
+    Ok(User { id, email, created_at: now, verified_at, roles, has_factor: false })
 }
 
 /// Returns the account of `email`, in any case. In a change nobody else can change the account
 /// until the change ends; so with [`find()`] and [`is_current()`].
 pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT id, email, created_at, verified_at, roles, password_hash, disabled_at
+        "SELECT id, email, created_at, verified_at, roles, has_factor, password_hash,
+                disabled_at
          FROM users WHERE lower(email) = $1 $lock",
     )
     .locking(Lock::NoKeyUpdate)
@@ -72,7 +74,8 @@ pub async fn find_by_email(db: &mut Connection, email: &Email) -> Result<Option<
 /// delete it. So two users who want each other's address do not wait for each other.
 pub async fn see_by_email(db: &mut Connection, email: &Email) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT id, email, created_at, verified_at, roles, password_hash, disabled_at
+        "SELECT id, email, created_at, verified_at, roles, has_factor, password_hash,
+                disabled_at
          FROM users WHERE lower(email) = $1 $lock",
     )
     .locking(Lock::KeyShare)
@@ -85,7 +88,8 @@ pub async fn see_by_email(db: &mut Connection, email: &Email) -> Result<Option<A
 /// Returns the account with the id `id`.
 pub async fn find(db: &mut Connection, id: i64) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT id, email, created_at, verified_at, roles, password_hash, disabled_at
+        "SELECT id, email, created_at, verified_at, roles, has_factor, password_hash,
+                disabled_at
          FROM users WHERE id = $1 $lock",
     )
     .locking(Lock::NoKeyUpdate)
@@ -104,7 +108,8 @@ pub async fn see_former(
     now: Timestamp,
 ) -> Result<Option<Account>, Error> {
     let row: Option<Row> = sql::query_as(
-        "SELECT id, email, created_at, verified_at, roles, password_hash, disabled_at
+        "SELECT id, email, created_at, verified_at, roles, has_factor, password_hash,
+                disabled_at
          FROM users WHERE id =
             (SELECT t.user_id FROM login_tokens t JOIN users u ON u.id = t.user_id
              WHERE lower(t.email) = $1 AND t.is_kept AND t.expires_at > $2 AND lower(u.email) <> $1

@@ -25,6 +25,7 @@ mod embedding;
 mod error_types;
 mod errors;
 mod examples;
+mod factors;
 mod fail2ban;
 mod fake_smtp;
 mod fields;

@@ -210,7 +210,7 @@ async fn own_reset(
         Ok(new) => new,
         Err(error) => return Ok(Err(error.into())),
     };
-    Ok(link.set(new).await.map(|()| "set"))
+    Ok(link.set(new, "").await.map(|()| "set"))
 }
 
 #[post("/own/end/<name>")]
@@ -490,11 +490,11 @@ async fn every_act(auth: &Auth<'_>, user: &User) -> Vec<(&'static str, &'static 
         ("ask_verification", code(auth.ask_verification(user).await, Error::code)),
         ("end_session", code(auth.end_session(user, "0123").await, EndSessionError::code)),
         ("end_other_sessions", code(auth.end_other_sessions(user).await, Error::code)),
-        ("reauthenticate", code(auth.reauthenticate(user, right()).await, |e| e.code())),
+        ("reauthenticate", code(auth.reauthenticate(user, right(), "").await, |e| e.code())),
         ("change_email", code(auth.change_email(user, &address, right()).await, |e| e.code())),
         ("wrong password", {
             let wrong = Password::typed(WRONG);
-            code(auth.reauthenticate(user, wrong).await, |e| e.code())
+            code(auth.reauthenticate(user, wrong, "").await, |e| e.code())
         }),
         ("change_password", code(auth.change_password(user, right(), new).await, |e| e.code())),
         ("delete", {
@@ -573,7 +573,7 @@ async fn after_a_log_in_the_acts_are_for_the_new_user() {
         visitor
             .with_auth(async |auth| {
                 let (ada, bob) = (found(&auth, ADA).await, found(&auth, BOB).await);
-                auth.log_in_as(&bob, false).await.unwrap();
+                let _ = auth.log_in_as(&bob, false).await.unwrap();
                 let before = stored(&app).await;
                 assert_refused(&every_act(&auth, &ada).await);
                 assert_eq!(stored(&app).await, before);
@@ -595,11 +595,11 @@ async fn after_a_log_in_the_log_out_and_the_links_are_for_the_new_user() {
     let path = app.link(ADA, "/reset/").await;
     let token = path.trim_start_matches("/reset/");
     ada.with_auth(async |auth| {
-        auth.log_in_as(&found(&auth, BOB).await, false).await.unwrap();
+        let _ = auth.log_in_as(&found(&auth, BOB).await, false).await.unwrap();
         // All sessions of Ada's end, and this one is Bob's.
         let link = auth.reset_link(token).await.unwrap();
         let new = auth.new_password("wooden battery horse", link.email()).unwrap();
-        link.set(new).await.unwrap();
+        link.set(new, "").await.unwrap();
         auth.notices(&found(&auth, BOB).await).await.unwrap();
 
         auth.log_out().await.unwrap();

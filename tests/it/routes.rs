@@ -8,12 +8,15 @@ use crate::support::{TestApp, figment};
 
 /// The routes that need no log-in. If you add a route, decide here whether it is
 /// public.
-const PUBLIC: [(Method, &str); 29] = [
+const PUBLIC: [(Method, &str); 31] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
     (Method::Get, "/login"),
     (Method::Post, "/login"),
+    // Without a log-in that waits for its second step, they lead to the log-in page.
+    (Method::Get, "/login/factor"),
+    (Method::Post, "/login/factor"),
     (Method::Get, "/logout"),
     (Method::Post, "/logout"),
     (Method::Get, "/register/sent"),

@@ -128,6 +128,11 @@ impl TestApp {
         row.try_get(0).unwrap_or_else(|_| row.get::<bool, _>(0).into())
     }
 
+    /// Returns the text that the query `sql` selects.
+    pub async fn text(&self, sql: &'static str) -> String {
+        sqlx::query(sql).fetch_one(&mut self.db().await).await.unwrap().get(0)
+    }
+
     /// Waits for a background task: until the query `sql` returns 1.
     pub async fn until(&self, sql: &'static str) {
         self.until_after(0, sql).await;

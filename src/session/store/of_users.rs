@@ -16,6 +16,8 @@ pub struct Listed {
     pub expires_at: Timestamp,
     pub ip_address: String,
     pub user_agent: String,
+    /// `true` if two factors were given in the session.
+    pub is_strong: bool,
 }
 
 /// A page of a list: its largest number of rows, and the number of rows before it.
@@ -35,7 +37,8 @@ pub async fn list(
     now: Timestamp,
 ) -> Result<Vec<Listed>, Error> {
     let listed = sql::query_as(concat!(
-        "SELECT family, created_at, last_seen_at, expires_at, ip_address, user_agent
+        "SELECT family, created_at, last_seen_at, expires_at, ip_address, user_agent,
+                strong_at IS NOT NULL AS is_strong
          FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
         of_generation!(),
         " ORDER BY CASE WHEN family = $3 THEN 0 ELSE 1 END,
@@ -58,6 +61,7 @@ pub struct Exported {
     pub data: String,
     pub remember: bool,
     pub authenticated_at: Option<Timestamp>,
+    pub strong_at: Option<Timestamp>,
     #[sqlx(flatten)]
     pub listed: Listed,
 }
@@ -73,8 +77,8 @@ pub async fn export(
     now: Timestamp,
 ) -> Result<Vec<Exported>, Error> {
     let text = format!(
-        "SELECT data, remember, authenticated_at, family, created_at, last_seen_at, expires_at,
-                ip_address, user_agent
+        "SELECT data, remember, authenticated_at, strong_at, family, created_at, last_seen_at, expires_at,
+                ip_address, user_agent, strong_at IS NOT NULL AS is_strong
          FROM sessions WHERE expires_at > $1 AND family IN ({}) AND {}
          ORDER BY last_seen_at DESC, created_at DESC, family",
         sql::places(1, rounded(families.len())),

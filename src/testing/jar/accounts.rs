@@ -10,12 +10,14 @@ use crate::cookies::PendingCookies;
 use crate::db::{Db, Transaction};
 use crate::mail;
 use crate::password::{Params, PasswordHash};
+use crate::session::Given;
 use crate::testing::Mail;
 use crate::user::{self, Email, User};
 
 impl Jar {
-    /// Starts a session of the user `email`, and makes the account if there is none.
-    pub async fn sign_in(&self, rocket: &Rocket<Orbit>, email: &str) {
+    /// Starts a session of the user `email`, and makes the account if there is none. `given` says how
+    /// they have shown who they are.
+    pub async fn sign_in(&self, rocket: &Rocket<Orbit>, email: &str, given: Given) {
         let email = Email::parse(email).expect("an email address");
         let (db, clock): (&Db, &Clock) = (attached(rocket), attached(rocket));
         // Sessions alone have none.
@@ -27,7 +29,7 @@ impl Jar {
                 Some(account) => account.user,
                 None => create(&mut tx, &hooks, &email, clock.now()).await,
             };
-            let started = session.start(&mut tx, &user, false).await.expect("a session");
+            let started = session.start(&mut tx, &user, given, false).await.expect("a session");
             hooks.logged_in(&mut tx, &user).await.expect("hooks that let the user in");
             session.commit(tx, started).await.expect("a commit");
         })

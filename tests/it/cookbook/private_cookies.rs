@@ -3,7 +3,7 @@
 use rocket::figment::Figment;
 use rocket::response::Redirect;
 use rocket::{Build, Rocket, get, post, routes, uri};
-use rocket_login::auth::LogInAsError;
+use rocket_login::auth::{LogIn, LogInAsError};
 use rocket_login::web::Posted;
 use rocket_login::{Auth, Error, HasRole, Role, User};
 
@@ -38,8 +38,12 @@ struct Badge {
 #[post("/badge", data = "<badge>")]
 async fn badge(badge: Posted<Badge>, auth: Auth<'_>) -> Result<Option<Redirect>, LogInAsError> {
     let Some(user) = auth.find_user(owner_of(badge.0.number)).await? else { return Ok(None) };
-    auth.log_in_as(&user, false).await?;
-    Ok(Some(Redirect::to(uri!(notes))))
+    let done = match auth.log_in_as(&user, false).await? {
+        LogIn::LoggedIn(_) => Redirect::to(uri!(notes)),
+        // The account has a second factor, and nobody is logged in yet.
+        _ => Redirect::to("/login/factor"),
+    };
+    Ok(Some(done))
 }
 
 // It was: cookies.remove_private("user_id").
