@@ -2,8 +2,12 @@
 
 -- Whether the account has a factor. The query that reads a session reads it with its user, so it is
 -- here, and not looked up in the table of the factors.
-ALTER TABLE users ADD COLUMN has_factor INTEGER NOT NULL DEFAULT 0
-    CONSTRAINT users_has_factor_bool CHECK (has_factor IN (0, 1));
+ALTER TABLE users ADD COLUMN has_factor INTEGER NOT NULL DEFAULT 0;
+
+-- What the account's passkeys call it. It is random, and says nothing of the person. NULL: no passkey
+-- was asked for yet.
+ALTER TABLE users ADD COLUMN passkey_handle BLOB;
+CREATE UNIQUE INDEX users_passkey_handle_key ON users (passkey_handle) WHERE passkey_handle IS NOT NULL;
 
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at INTEGER;
@@ -20,16 +24,31 @@ CREATE TABLE login_factors (
     name         TEXT    NOT NULL DEFAULT '',
     secret       TEXT,             -- of an app; sealed for this user
     last_step    INTEGER,          -- of an app: the time step of the last code that was used
+    credential   BLOB,             -- of a passkey: its id
+    public_key   BLOB,             -- of a passkey: a COSE key
+    sign_count   INTEGER,          -- of a passkey: how often it was used, as far as it tells
+    aaguid       BLOB,             -- of a passkey: its make
+    transports   TEXT,             -- of a passkey: how a browser reaches it, with a blank between two words
+    is_verified  INTEGER,          -- of a passkey: 1 if it has checked a PIN or a finger, so that it may log in alone
+    can_sync     INTEGER,          -- of a passkey: 1 if it may be on several devices
+    is_synced    INTEGER,          -- of a passkey: 1 if it is
+    rp_id        TEXT,             -- of a passkey: the host that it belongs to
     created_at   INTEGER NOT NULL,
     last_used_at INTEGER,
     removed_at   INTEGER,          -- NULL: it is in use
 
     CONSTRAINT login_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT login_factors_kind CHECK (kind IN ('app', 'passkey')),
-    CONSTRAINT login_factors_app CHECK ((kind = 'app') = (secret IS NOT NULL AND last_step IS NOT NULL))
+    CONSTRAINT login_factors_app CHECK ((kind = 'app') = (secret IS NOT NULL AND last_step IS NOT NULL)),
+    CONSTRAINT login_factors_passkey CHECK ((kind = 'passkey') =
+        (credential IS NOT NULL AND public_key IS NOT NULL AND sign_count IS NOT NULL AND aaguid IS NOT NULL
+         AND transports IS NOT NULL AND is_verified IS NOT NULL AND can_sync IS NOT NULL
+         AND is_synced IS NOT NULL AND rp_id IS NOT NULL))
 ) STRICT;
 
 CREATE UNIQUE INDEX login_factors_app_key ON login_factors (user_id) WHERE kind = 'app' AND removed_at IS NULL;
+-- Of all accounts together: nobody may register a passkey of somebody else.
+CREATE UNIQUE INDEX login_factors_credential_key ON login_factors (credential) WHERE credential IS NOT NULL;
 CREATE INDEX login_factors_user_id_idx ON login_factors (user_id);
 CREATE INDEX login_factors_removed_at_idx ON login_factors (removed_at) WHERE removed_at IS NOT NULL;
 
@@ -47,6 +66,17 @@ CREATE TABLE login_recovery_codes (
 
 CREATE INDEX login_recovery_codes_user_id_idx ON login_recovery_codes (user_id);
 CREATE INDEX login_recovery_codes_removed_at_idx ON login_recovery_codes (removed_at) WHERE removed_at IS NOT NULL;
+
+-- Challenges that a passkey has answered. Each may be answered once.
+CREATE TABLE login_challenges (
+    id         BLOB    NOT NULL, -- SHA-256 of the challenge
+    expires_at INTEGER NOT NULL, -- refused from then on in any case
+
+    CONSTRAINT login_challenges_pkey PRIMARY KEY (id),
+    CONSTRAINT login_challenges_id_length CHECK (length(id) = 32)
+) STRICT;
+
+CREATE INDEX login_challenges_expires_at_idx ON login_challenges (expires_at);
 
 -- Log-ins whose second step is missing: the password was right, and nobody is logged in yet. One row
 -- is one browser. After its end it waits until the owner is told.

@@ -85,6 +85,9 @@ mod missed_steps;
 mod not_me;
 mod notices;
 mod operate;
+#[cfg(feature = "passkeys")]
+mod passkeys;
+mod passkeys_checked;
 mod password;
 mod protected;
 mod register;
@@ -140,6 +143,9 @@ pub use not_me::{Locked, NotMeLink};
 #[cfg(feature = "cli")]
 pub(crate) use operate::OperatedSite;
 pub use operate::{AccountError, AddError, GrantError, NewAccount, Operator, ResetLinkError};
+#[cfg(feature = "passkeys")]
+pub use passkeys::{AddPasskeyError, PasskeyLogInError, RenamePasskeyError};
+pub(crate) use passkeys_checked::fairing as passkeys_checked;
 pub use password::ChangePasswordError;
 pub use protected::{protected, protected_by_role};
 pub(crate) use register::SignUpCookie;
@@ -147,7 +153,8 @@ pub use register::{RegisterError, Registered};
 pub(crate) use reseal::fairing as resealer;
 pub use reset::{ResetError, ResetLink};
 pub use search::{Account, AccountPage, AccountSearch};
-pub use second_step::{Completed, PendingLogIn, SecondStepError};
+use second_step::Place;
+pub use second_step::{Completed, PendingLogIn, SecondFactor, SecondStepError, Ways};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
 pub use settings::Settings;
 pub(crate) use sweep::fairing as sweeper;
@@ -270,8 +277,8 @@ impl<'r> Auth<'r> {
         Ok(())
     }
 
-    /// Checks the user's password again, and, if the account has a second factor, `code`: one from the
-    /// app, or a recovery code. If both are right, the session gets a new token, and the clock of
+    /// Checks the user's password again, and, if the account has a second factor, the `second` one: a code
+    /// from the app, a recovery code, or a passkey. If both are right, the session gets a new token, and the clock of
     /// `session.reauthenticate_after` starts again.
     ///
     /// # Examples
@@ -301,7 +308,7 @@ impl<'r> Auth<'r> {
         &self,
         user: &User,
         password: Password,
-        code: &str,
+        second: impl Into<SecondFactor<'_>>,
     ) -> Result<(), ReauthenticateError> {
         let stored = self.check_password(user, password).await?;
         let stored = stored.ok_or(ReauthenticateError::WrongPassword)?;
@@ -312,19 +319,28 @@ impl<'r> Auth<'r> {
         if account.disabled_at.is_some() || account.password_hash != stored {
             return Err(ReauthenticateError::WrongPassword);
         }
-        let given = match account.user.has_factor {
-            true if !self.check_code(&mut change, user, code).await? => {
-                change.commit().await?;
-                return Err(ReauthenticateError::WrongCode);
-            }
-            true => Given::TwoFactors,
-            false => Given::OneFactor,
-        };
+        if !account.user.has_factor {
+            return Ok(self.confirmed(change, user, Given::OneFactor).await?);
+        }
+        let place = Place::Session;
+        if self.check_factor(&mut change, user, second.into(), place).await?.is_none() {
+            change.commit().await?;
+            return Err(ReauthenticateError::WrongCode);
+        }
+        Ok(self.confirmed(change, user, Given::TwoFactors).await?)
+    }
+
+    /// Completes the change in which the user has shown again who they are.
+    async fn confirmed(
+        &self,
+        mut change: Change<'_>,
+        user: &User,
+        given: Given,
+    ) -> Result<(), Error> {
         let renamed = self.session.rename(&mut change, Some(given)).await?;
         self.note_session(&mut change, Act::Reauthenticated, Some(user.id)).await?;
         change.record(EventKind::Reauthenticated, user).await?;
-        change.commit_session(self.session, renamed).await?;
-        Ok(())
+        change.commit_session(self.session, renamed).await
     }
 
     /// Checks the user's password and returns its hash. `None`: the password is wrong. That is

@@ -33,6 +33,8 @@ pub(crate) use database::URL as DATABASE_URL;
 pub(crate) use database::without_sqlite;
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use factors::FactorsConfig;
+#[cfg(feature = "cli")]
+pub(crate) use factors::PasskeysOff;
 pub use keys::SecretKey;
 #[cfg(feature = "mail")]
 pub(crate) use mail::ascii_address;
@@ -180,10 +182,11 @@ impl Config {
         let debug = *figment.profile() == rocket::Config::DEBUG_PROFILE;
         if debug && tables.site.url.is_none() {
             let port: u16 = figment.extract_inner("port").unwrap_or(8000);
-            tables.site.url = Some(format!("http://127.0.0.1:{port}"));
+            tables.site.url = Some(format!("http://localhost:{port}"));
         }
 
         let config = tables.check(figment)?;
+        config.check_passkeys()?;
         if config.has_mail() && config.site.url.is_none() {
             return Err(ConfigError::new(
                 "site.url",

@@ -1,5 +1,8 @@
 //! Second factors: what somebody gives beside the password at a log-in.
 
+#[cfg(feature = "passkeys")]
+pub(crate) mod makers;
+pub(crate) mod passkeys;
 pub(crate) mod pending;
 pub(crate) mod recovery;
 pub(crate) mod seals;
@@ -56,6 +59,8 @@ pub struct Factor {
     pub created_at: Timestamp,
     /// When it was last used, in seconds since 1970. `None`: never.
     pub last_used_at: Option<Timestamp>,
+    /// `true` if it is a passkey that is synced to several devices.
+    pub is_synced: bool,
 }
 
 /// The recovery codes of an account. Nobody can see the codes themselves again.
@@ -105,6 +110,27 @@ impl Sealer {
         self.0.seal_text(&offer(user_id), format!("{expires_at}.{}", secret.to_base32()))
     }
 
+    /// Makes a challenge for a passkey, for one purpose, until `expires_at`. It is random and sealed, so
+    /// it needs no row before it is answered: a flood of questions fills no table.
+    #[cfg(feature = "passkeys")]
+    pub fn challenge(&self, purpose: &str, expires_at: Timestamp) -> Vec<u8> {
+        self.0.seal_text(&challenge(purpose), expires_at.to_string()).into_bytes()
+    }
+
+    /// Returns until when the challenge is good, if it was made here for this purpose and has not
+    /// expired at `now`.
+    #[cfg(feature = "passkeys")]
+    pub fn open_challenge(
+        &self,
+        purpose: &str,
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let sealed = std::str::from_utf8(sealed).ok()?.to_owned();
+        let opened = self.0.open_sealed(&challenge(purpose), sealed)?;
+        opened.value.parse().ok().filter(|expires_at| now < *expires_at)
+    }
+
     /// Opens what [`seal_offer()`](Self::seal_offer()) has sealed for this user. `None`: it was not, or
     /// it has expired at `now`.
     pub fn open_offer(&self, user_id: i64, sealed: &str, now: Timestamp) -> Option<TotpSecret> {
@@ -117,6 +143,11 @@ impl Sealer {
 
 fn purpose(user_id: i64) -> String {
     format!("login_factors of user {user_id}")
+}
+
+#[cfg(feature = "passkeys")]
+fn challenge(purpose: &str) -> String {
+    format!("a passkey's challenge to {purpose}")
 }
 
 fn offer(user_id: i64) -> String {

@@ -154,6 +154,8 @@ mod token;
 mod user;
 #[cfg(feature = "pages")]
 pub mod web;
+#[cfg(feature = "passkeys")]
+mod webauthn;
 
 #[cfg(feature = "pages")]
 pub use auth::{Auth, HasRole, RecentLogin, StrongLogin};

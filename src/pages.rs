@@ -24,6 +24,8 @@ mod manifest;
 mod not_me;
 mod notices;
 mod page;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod password;
 mod prepared;
 mod qr;
@@ -108,6 +110,22 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
     if config.factors.app {
         routes.extend(routes_of![app::form, app::submit]);
     }
+    #[cfg(feature = "passkeys")]
+    if config.passkey_site().is_ok() {
+        routes.extend(routes_of![
+            passkeys::rename,
+            passkeys::remove,
+            passkeys::log_in_options,
+            passkeys::log_in,
+            passkeys::second_step_options,
+            passkeys::second_step,
+            passkeys::reauthentication_options,
+            passkeys::reset_options,
+        ]);
+        if config.factors.passkeys {
+            routes.extend(routes_of![passkeys::offer, passkeys::add]);
+        }
+    }
     if base.as_str().is_empty() {
         routes.extend(routes_of![well_known::robots]);
     }
@@ -120,6 +138,11 @@ pub fn dev_routes() -> Vec<Route> {
 }
 
 /// Returns the routes below `/.well-known`, which stay there wherever the pages are mounted.
-pub fn well_known_routes() -> Vec<Route> {
-    web::ours(routes_of![well_known::change_password])
+pub fn well_known_routes(config: &Config) -> Vec<Route> {
+    let mut routes = routes_of![well_known::change_password];
+    if config.passkey_site().is_ok() {
+        #[cfg(feature = "passkeys")]
+        routes.extend(routes_of![passkeys::endpoints, passkeys::related]);
+    }
+    web::ours(routes)
 }

@@ -38,6 +38,8 @@
 //! the time.
 
 mod answer;
+#[cfg(feature = "passkeys")]
+mod authenticator;
 pub mod blocking;
 #[cfg(feature = "pages")]
 mod conformance;
@@ -66,6 +68,8 @@ use jar::Jar;
 
 pub use crate::session::sweep;
 pub use answer::Answer;
+#[cfg(feature = "passkeys")]
+pub use authenticator::Authenticator;
 #[cfg(feature = "pages")]
 pub use conformance::conformance;
 #[cfg(all(feature = "pages", feature = "sqlite"))]

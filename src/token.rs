@@ -72,6 +72,12 @@ impl TokenId {
         &self.0
     }
 
+    /// Returns the key of a row that belongs to `bytes`, like [`of()`](Self::of()).
+    #[cfg(feature = "passkeys")]
+    pub fn of_bytes(kind: &str, bytes: &[u8]) -> Self {
+        TokenId(Sha256::new_with_prefix(kind).chain_update(bytes).finalize().into())
+    }
+
     /// Returns the key in 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -4,6 +4,11 @@
 -- here, and not looked up in the table of the factors.
 ALTER TABLE users ADD COLUMN has_factor BOOLEAN NOT NULL DEFAULT FALSE;
 
+-- What the account's passkeys call it. It is random, and says nothing of the person. NULL: no passkey
+-- was asked for yet.
+ALTER TABLE users ADD COLUMN passkey_handle BYTEA;
+CREATE UNIQUE INDEX users_passkey_handle_key ON users (passkey_handle) WHERE passkey_handle IS NOT NULL;
+
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at BIGINT;
 
@@ -19,6 +24,15 @@ CREATE TABLE login_factors (
     name         TEXT    NOT NULL DEFAULT '',
     secret       TEXT,             -- of an app; sealed for this user
     last_step    BIGINT,           -- of an app: the time step of the last code that was used
+    credential   BYTEA,            -- of a passkey: its id
+    public_key   BYTEA,            -- of a passkey: a COSE key
+    sign_count   BIGINT,           -- of a passkey: how often it was used, as far as it tells
+    aaguid       BYTEA,            -- of a passkey: its make
+    transports   TEXT,             -- of a passkey: how a browser reaches it, with a blank between two words
+    is_verified  BOOLEAN,          -- of a passkey: it has checked a PIN or a finger, so that it may log in alone
+    can_sync     BOOLEAN,          -- of a passkey: it may be on several devices
+    is_synced    BOOLEAN,          -- of a passkey: it is
+    rp_id        TEXT,             -- of a passkey: the host that it belongs to
     created_at   BIGINT  NOT NULL,
     last_used_at BIGINT,
     removed_at   BIGINT,           -- NULL: it is in use
@@ -26,10 +40,16 @@ CREATE TABLE login_factors (
     CONSTRAINT login_factors_pkey PRIMARY KEY (id),
     CONSTRAINT login_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT login_factors_kind CHECK (kind IN ('app', 'passkey')),
-    CONSTRAINT login_factors_app CHECK ((kind = 'app') = (secret IS NOT NULL AND last_step IS NOT NULL))
+    CONSTRAINT login_factors_app CHECK ((kind = 'app') = (secret IS NOT NULL AND last_step IS NOT NULL)),
+    CONSTRAINT login_factors_passkey CHECK ((kind = 'passkey') =
+        (credential IS NOT NULL AND public_key IS NOT NULL AND sign_count IS NOT NULL AND aaguid IS NOT NULL
+         AND transports IS NOT NULL AND is_verified IS NOT NULL AND can_sync IS NOT NULL
+         AND is_synced IS NOT NULL AND rp_id IS NOT NULL))
 );
 
 CREATE UNIQUE INDEX login_factors_app_key ON login_factors (user_id) WHERE kind = 'app' AND removed_at IS NULL;
+-- Of all accounts together: nobody may register a passkey of somebody else.
+CREATE UNIQUE INDEX login_factors_credential_key ON login_factors (credential) WHERE credential IS NOT NULL;
 CREATE INDEX login_factors_user_id_idx ON login_factors (user_id);
 CREATE INDEX login_factors_removed_at_idx ON login_factors (removed_at) WHERE removed_at IS NOT NULL;
 
@@ -47,6 +67,17 @@ CREATE TABLE login_recovery_codes (
 
 CREATE INDEX login_recovery_codes_user_id_idx ON login_recovery_codes (user_id);
 CREATE INDEX login_recovery_codes_removed_at_idx ON login_recovery_codes (removed_at) WHERE removed_at IS NOT NULL;
+
+-- Challenges that a passkey has answered. Each may be answered once.
+CREATE TABLE login_challenges (
+    id         BYTEA   NOT NULL, -- SHA-256 of the challenge
+    expires_at BIGINT  NOT NULL, -- refused from then on in any case
+
+    CONSTRAINT login_challenges_pkey PRIMARY KEY (id),
+    CONSTRAINT login_challenges_id_length CHECK (length(id) = 32)
+);
+
+CREATE INDEX login_challenges_expires_at_idx ON login_challenges (expires_at);
 
 -- Log-ins whose second step is missing: the password was right, and nobody is logged in yet. One row
 -- is one browser. After its end it waits until the owner is told.

@@ -209,15 +209,15 @@ impl Auth<'_> {
         let step = step_at_set_up(&secret, code, now)?;
         let sealed = self.sealer.seal(user.id, &secret);
         store::insert_app(&mut change, user.id, &sealed, step, now).await?;
-        self.added(change, user, FactorKind::App).await
+        self.added(change, user, (FactorKind::App, "")).await
     }
 
     /// Completes the change that has added a factor. Returns recovery codes if the account had none.
-    async fn added<E: From<Error>>(
+    pub(super) async fn added<E: From<Error>>(
         &self,
         mut change: Change<'_>,
         user: &User,
-        kind: FactorKind,
+        (kind, name): (FactorKind, &str),
     ) -> Result<Option<Vec<RecoveryCode>>, E> {
         let codes = match store::codes(&mut change, user.id).await? {
             Some(_) => None,
@@ -227,7 +227,7 @@ impl Auth<'_> {
         let renamed = self.session.rename(&mut change, Some(Given::TwoFactors)).await?;
         self.note_session(&mut change, Act::FactorAdded, Some(user.id)).await?;
         change.record_detail(EventKind::FactorAdded, kind.name(), user).await?;
-        let content = Content { factor: what(kind, ""), ..change.content(&user.email) };
+        let content = Content { factor: what(kind, name), ..change.content(&user.email) };
         change.notify_factor("factor_added", user, content).await?;
         change.commit_session(self.session, renamed).await?;
         Ok(codes)

@@ -107,6 +107,31 @@ macro_rules! reason {
             "The log-in is over.",
             "This log-in took too long. Start again with your password.")
     };
+    ($part:ident PasskeysOff) => {
+        reason!(@$part "passkeys_off", UnprocessableEntity,
+            "Passkeys are off, or cannot be used at the address of the site.",
+            "This site doesn't use passkeys.")
+    };
+    ($part:ident PasskeyRefused) => {
+        reason!(@$part "passkey_refused", UnprocessableEntity,
+            "The answer of the passkey is not right, was taken before, or came too late.",
+            "This passkey didn't work. Try again, or use another way.")
+    };
+    ($part:ident PasskeyTaken) => {
+        reason!(@$part "passkey_taken", UnprocessableEntity,
+            "Somebody has this passkey already.",
+            "This passkey is already in use.")
+    };
+    ($part:ident TooManyPasskeys) => {
+        reason!(@$part "too_many_passkeys", UnprocessableEntity,
+            "The account has 20 passkeys already.",
+            "Your account has 20 passkeys already, which is the most. Remove one first.")
+    };
+    ($part:ident NameInvalid) => {
+        reason!(@$part "name_invalid", UnprocessableEntity,
+            "The name is empty, longer than 64 characters, or has control characters.",
+            "Write a name of at most 64 characters.")
+    };
     ($part:ident NoSuchFactor) => {
         reason!(@$part "no_such_factor", NotFound,
             "The user has no factor of this id.",

@@ -1,7 +1,8 @@
 //! Sets a new password through a mailed link.
 
 use super::change::Change;
-use super::{Auth, LinkError};
+use super::second_step::{Place, SecondFactor};
+use super::{Auth, LinkError, Ways};
 use crate::done::Act;
 use crate::error::Error;
 use crate::history::EventKind;
@@ -156,6 +157,23 @@ impl ResetLink<'_> {
         self.account.is_none()
     }
 
+    /// Returns what the account has as its second step.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn ways(&self) -> Result<Ways, Error> {
+        match &self.account {
+            Some(account) if self.wants_code() => self.auth.ways_of(account.user.id).await,
+            _ => Ok(Ways { has_app: false, has_passkey: false }),
+        }
+    }
+
+    #[cfg(feature = "passkeys")]
+    pub(super) fn parts(&self) -> (&Auth<'_>, TokenId, Option<&User>) {
+        (self.auth, self.id, self.account.as_ref().map(|account| &account.user))
+    }
+
     /// Returns whether [`set()`](Self::set()) asks for a code, because the account has a second factor.
     /// Somebody who has got into the mailbox must not get into the account.
     pub fn wants_code(&self) -> bool {
@@ -165,7 +183,8 @@ impl ResetLink<'_> {
     /// Sets the account's password. Every session and every link of the user ends, and nobody is
     /// logged in. All notices are switched on, and the user is told by mail. The second factors stay.
     ///
-    /// `code` is one from the app, or a recovery code, if the link [wants one](Self::wants_code()).
+    /// `second` is a code from the app, a recovery code or a passkey, if the link
+    /// [wants one](Self::wants_code()).
     ///
     /// Somebody with the link learns whether `new` is the present password. A link allows one
     /// guess: if the guess is wrong, it becomes the password. A spent link allows no other.
@@ -195,7 +214,12 @@ impl ResetLink<'_> {
     /// [`DeadLink`](ResetError::DeadLink), [`WrongCode`](ResetError::WrongCode) and
     /// [`Password`](ResetError::Password). `Failed` if the database or the hashing workers fail, or, with
     /// [`is_throttled()`](Error::is_throttled()), after too many dead links or wrong codes.
-    pub async fn set(&self, new: NewPassword, code: &str) -> Result<(), ResetError> {
+    pub async fn set(
+        &self,
+        new: NewPassword,
+        second: impl Into<SecondFactor<'_>>,
+    ) -> Result<(), ResetError> {
+        let second = second.into();
         let (auth, typed) = (self.auth, Password::from(new.clone()));
         // The link is checked before a password is hashed. A stranger without one must not be able
         // to make us work for nothing.
@@ -216,7 +240,7 @@ impl ResetLink<'_> {
         }
         auth.refuse_breached::<ResetError>(&new).await?;
         let hash = auth.hash(new).await?;
-        if self.store(&hash, code).await? || auth.was_reset_to(self.id, typed).await? {
+        if self.store(&hash, second).await? || auth.was_reset_to(self.id, typed).await? {
             return Ok(());
         }
         Err(ResetError::DeadLink)
@@ -224,13 +248,20 @@ impl ResetLink<'_> {
 
     /// Spends the link and stores the password. Returns `false`, and changes nothing, if the link
     /// is dead by now.
-    async fn store(&self, hash: &PasswordHash, code: &str) -> Result<bool, ResetError> {
+    async fn store(
+        &self,
+        hash: &PasswordHash,
+        second: SecondFactor<'_>,
+    ) -> Result<bool, ResetError> {
         let (auth, id) = (self.auth, self.id);
         let mut change = auth.accounts.change().await?;
         let Some((link, user)) = self.lock(&mut change).await? else { return Ok(false) };
-        if user.has_factor && !auth.check_code(&mut change, &user, code).await? {
-            change.commit().await?;
-            return Err(ResetError::WrongCode);
+        if user.has_factor {
+            let place = Place::Link(id);
+            if auth.check_factor(&mut change, &user, second, place).await?.is_none() {
+                change.commit().await?;
+                return Err(ResetError::WrongCode);
+            }
         }
         if change.take(id, &[Purpose::Reset]).await?.is_none() {
             return Ok(false);

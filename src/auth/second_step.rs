@@ -46,6 +46,16 @@ pub struct PendingLogIn<'a> {
     user: User,
 }
 
+/// What an account has as its second step, apart from recovery codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ways {
+    /// An app for codes.
+    pub has_app: bool,
+    /// A passkey that can be used at the address of this site.
+    pub has_passkey: bool,
+}
+
 /// What [`PendingLogIn::complete()`] returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,11 +66,41 @@ pub struct Completed {
     pub codes_left: Option<i64>,
 }
 
+/// What is given as the second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecondFactor<'a> {
+    /// A code from the app, or a recovery code, as it was typed.
+    Code(&'a str),
+    /// The answer of a passkey (`AuthenticationResponseJSON`).
+    #[cfg(feature = "passkeys")]
+    Passkey(&'a str),
+}
+
+impl<'a> From<&'a str> for SecondFactor<'a> {
+    fn from(code: &'a str) -> Self {
+        SecondFactor::Code(code)
+    }
+}
+
 /// What was used as the second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Used {
     App,
-    RecoveryCode { left: i64 },
+    RecoveryCode {
+        left: i64,
+    },
+    #[cfg(feature = "passkeys")]
+    Passkey {
+        is_verified: bool,
+    },
+}
+
+/// Where a second factor is asked for. A passkey's answer is for one place.
+pub(super) enum Place<'a> {
+    LogIn(&'a Pending),
+    Session,
+    Link(TokenId),
 }
 
 impl Auth<'_> {
@@ -86,6 +126,28 @@ impl Auth<'_> {
         Ok(None)
     }
 
+    /// Returns what the account has as its second step.
+    pub(super) async fn ways_of(&self, user_id: i64) -> Result<Ways, Error> {
+        let factors = store::list(&mut self.accounts.db.read().await?, user_id).await?;
+        let has = |kind| factors.iter().any(|factor| factor.kind == kind);
+        let has_passkey = has(FactorKind::Passkey) && self.config.passkey_site().is_ok();
+        Ok(Ways { has_app: has(FactorKind::App), has_passkey })
+    }
+
+    /// Returns what the user has as their second step, for a page that asks for it.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
+    /// user's.
+    pub async fn ways(&self, user: &User) -> Result<Ways, Error> {
+        self.own(user)?;
+        match user.has_factor {
+            true => self.ways_of(user.id).await,
+            false => Ok(Ways { has_app: false, has_passkey: false }),
+        }
+    }
+
     /// Begins the second step of a log-in of `user`, whom the change has locked. `hash` is that of the
     /// password. Whoever is logged in is logged out: nobody is logged in until the second step is
     /// done.
@@ -107,7 +169,11 @@ impl Auth<'_> {
     }
 
     /// Deletes the earlier log-ins of this browser to the account `user_id`, and ends those to others.
-    async fn forget_begun(&self, change: &mut Change<'_>, user_id: i64) -> Result<(), Error> {
+    pub(super) async fn forget_begun(
+        &self,
+        change: &mut Change<'_>,
+        user_id: i64,
+    ) -> Result<(), Error> {
         let (ids, now): (Vec<TokenId>, _) =
             (self.begun.iter().map(Token::id).collect(), change.now);
         pending::replace(change, user_id, &ids).await?;
@@ -145,18 +211,19 @@ impl Auth<'_> {
         }
     }
 
-    /// Checks `code` of `user`, whom the change has locked, for an act beside a log-in. It counts with
-    /// the codes of log-ins, and a right one clears no failures. `false`: the code is wrong, which is
+    /// Checks the second factor of `user`, whom the change has locked, for an act beside a log-in. It
+    /// counts with those of log-ins, and a right one clears no failures. `None`: it is wrong, which is
     /// recorded, and the caller commits that and nothing else.
-    pub(super) async fn check_code(
+    pub(super) async fn check_factor(
         &self,
         change: &mut Change<'_>,
         user: &User,
-        code: &str,
-    ) -> Result<bool, Error> {
+        given: SecondFactor<'_>,
+        place: Place<'_>,
+    ) -> Result<Option<Used>, Error> {
         let limits = self.limits_of_factor(change, user).await?;
         change.begin(&limits).await?;
-        let used = change.use_code(self.sealer, user, code).await?;
+        let used = self.use_factor(change, user, given, place).await?;
         let outcome = match used {
             Some(_) => AttemptOutcome::Abandoned,
             None => AttemptOutcome::Failed,
@@ -165,7 +232,26 @@ impl Auth<'_> {
         if used.is_none() {
             change.record(EventKind::FactorFailed, user).await?;
         }
-        Ok(used.is_some())
+        Ok(used)
+    }
+
+    /// Uses what `user`, whom the change has locked, has given. `None`: it is wrong, or was used before.
+    async fn use_factor(
+        &self,
+        change: &mut Change<'_>,
+        user: &User,
+        given: SecondFactor<'_>,
+        place: Place<'_>,
+    ) -> Result<Option<Used>, Error> {
+        match given {
+            SecondFactor::Code(code) => change.use_code(self.sealer, user, code).await,
+            #[cfg(feature = "passkeys")]
+            SecondFactor::Passkey(credential) => {
+                let Some(question) = self.question_at(&place) else { return Ok(None) };
+                let answered = self.answered(change, user, credential, &question).await?;
+                Ok(Used::passkey(answered))
+            }
+        }
     }
 }
 
@@ -175,15 +261,39 @@ impl PendingLogIn<'_> {
         &self.user
     }
 
-    /// Logs the user in, if `code` is one from their app, or one of their recovery codes. Each works
-    /// once. If `trust` is true and `factors.trusted_for` is set, this device need not give a second
+    /// Returns what the account has as its second step.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn ways(&self) -> Result<Ways, Error> {
+        self.auth.ways_of(self.user.id).await
+    }
+
+    #[cfg(feature = "passkeys")]
+    pub(super) fn auth(&self) -> &Auth<'_> {
+        self.auth
+    }
+
+    #[cfg(feature = "passkeys")]
+    pub(super) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Logs the user in, if what is `given` is right: a code from their app, one of their recovery codes,
+    /// or a passkey of theirs. Each code works once. If `trust` is true and `factors.trusted_for` is set, this device need not give a second
     /// factor for that time.
     ///
     /// # Errors
     ///
     /// The reasons of [`SecondStepError`]. `Failed` if the database fails, or, with
     /// [`is_throttled()`](Error::is_throttled()), after too many wrong codes.
-    pub async fn complete(&self, code: &str, trust: bool) -> Result<Completed, SecondStepError> {
+    pub async fn complete(
+        &self,
+        given: impl Into<SecondFactor<'_>>,
+        trust: bool,
+    ) -> Result<Completed, SecondStepError> {
+        let given = given.into();
         let (auth, id) = (self.auth, self.pending.id);
         let _writing = auth.session.writing().await;
         let mut change = auth.accounts.change().await?;
@@ -200,7 +310,8 @@ impl PendingLogIn<'_> {
 
         let limits = auth.limits_of_factor(&mut change, &user).await?;
         change.begin(&limits).await?;
-        let Some(used) = change.use_code(auth.sealer, &user, code).await? else {
+        let place = Place::LogIn(&pending);
+        let Some(used) = auth.use_factor(&mut change, &user, given, place).await? else {
             return Err(auth.wrong_code(change, &user, &pending, &limits).await?);
         };
         auth.forget_begun(&mut change, user.id).await?;
@@ -210,8 +321,8 @@ impl PendingLogIn<'_> {
         auth.enter::<SecondStepError>(change, &user, &limits, entry).await?;
         auth.pending_cookie.remove(&auth.pending);
         let codes_left = match used {
-            Used::App => None,
             Used::RecoveryCode { left } => Some(left),
+            _ => None,
         };
         Ok(Completed { user, codes_left })
     }

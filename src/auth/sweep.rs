@@ -35,6 +35,7 @@ async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), 
             throttle::sweep(&mut tx, now, BATCH).await?,
             done::sweep(&mut tx, now, BATCH).await?,
             factor::store::sweep(&mut tx, now, BATCH).await?,
+            factor::passkeys::sweep(&mut tx, now, BATCH).await?,
         ];
         tx.commit().await?;
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {

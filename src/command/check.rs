@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::output::Ended;
 use super::{Done, Failed, advise, output, table};
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseConfig, PostgresConfig};
+use crate::config::{Config, DatabaseConfig, PasskeysOff, PostgresConfig};
 use crate::cookies::SealedCookies;
 use crate::db::{self, Connection, Migrations, Pool, schema};
 use crate::factor::Sealer;
@@ -84,6 +84,7 @@ impl Check {
         let mut found = Findings::default();
         found.add("settings", config.warnings(), "no setting is risky");
         profile(&config, figment, &mut found);
+        passkeys(&config, &mut found);
         secrets(figment, is_postgres, &mut found);
         database(&config, own, &mut found).await;
         if let Some(path) = &self.backup {
@@ -155,6 +156,23 @@ fn profile(config: &Config, figment: &Figment, found: &mut Findings) {
             found.add("url", [problem.to_owned()], "");
         }
     }
+}
+
+/// Adds why browsers cannot use passkeys at the address of the site.
+fn passkeys(config: &Config, found: &mut Findings) {
+    let problem = match config.passkey_site() {
+        Ok(_) | Err(PasskeysOff::NotBuilt) => None,
+        Err(_) if !config.factors.passkeys => None,
+        Err(PasskeysOff::NoUrl) => Some(
+            "factors.passkeys: passkeys are off, because site.url is not set; write it, or write \
+             false here",
+        ),
+        Err(PasskeysOff::IpAddress) => Some(
+            "factors.passkeys: passkeys are off, because site.url has an IP address; write a name \
+             there, or write false here",
+        ),
+    };
+    found.add("passkeys", problem.map(str::to_owned), "the address of the site suits passkeys");
 }
 
 /// Adds the files that hold a secret and that others can read. Only on Unix it can tell who can.

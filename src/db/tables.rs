@@ -26,7 +26,7 @@ pub struct Table {
 }
 
 /// All our tables, each after those that it refers to.
-pub const TABLES: [Table; 12] = [
+pub const TABLES: [Table; 13] = [
     Table {
         name: "users",
         columns: &[
@@ -41,6 +41,7 @@ pub const TABLES: [Table; 12] = [
             ("roles", Text),
             ("password_changed_at", Integer),
             ("has_factor", Boolean),
+            ("passkey_handle", Bytes),
         ],
         key: 1,
         is_numbered: true,
@@ -122,6 +123,15 @@ pub const TABLES: [Table; 12] = [
             ("name", Text),
             ("secret", Text),
             ("last_step", Integer),
+            ("credential", Bytes),
+            ("public_key", Bytes),
+            ("sign_count", Integer),
+            ("aaguid", Bytes),
+            ("transports", Text),
+            ("is_verified", Boolean),
+            ("can_sync", Boolean),
+            ("is_synced", Boolean),
+            ("rp_id", Text),
             ("created_at", Integer),
             ("last_used_at", Integer),
             ("removed_at", Integer),
@@ -137,6 +147,12 @@ pub const TABLES: [Table; 12] = [
             ("created_at", Integer),
             ("removed_at", Integer),
         ],
+        key: 1,
+        is_numbered: false,
+    },
+    Table {
+        name: "login_challenges",
+        columns: &[("id", Bytes), ("expires_at", Integer)],
         key: 1,
         is_numbered: false,
     },

@@ -18,16 +18,17 @@ pub struct App {
 
 /// Returns the factors of the user that are in use. The oldest is first.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Factor>, Error> {
-    let rows: Vec<(i64, String, String, Timestamp, Option<Timestamp>)> = sql::query_as(
-        "SELECT id, kind, name, created_at, last_used_at FROM login_factors
+    let rows: Vec<(i64, String, String, Timestamp, Option<Timestamp>, Option<bool>)> =
+        sql::query_as(
+            "SELECT id, kind, name, created_at, last_used_at, is_synced FROM login_factors
          WHERE user_id = $1 AND removed_at IS NULL ORDER BY id",
-    )
-    .bind(user_id)
-    .fetch_all(db)
-    .await?;
-    let factor = |(id, kind, name, created_at, last_used_at): (_, String, _, _, _)| {
-        let kind = FactorKind::parse(&kind)?;
-        Some(Factor { id, kind, name, created_at, last_used_at })
+        )
+        .bind(user_id)
+        .fetch_all(db)
+        .await?;
+    let factor = |(id, kind, name, created_at, last_used_at, synced): (_, String, _, _, _, _)| {
+        let (kind, is_synced) = (FactorKind::parse(&kind)?, synced == Some(true));
+        Some(Factor { id, kind, name, created_at, last_used_at, is_synced })
     };
     Ok(rows.into_iter().filter_map(factor).collect())
 }
@@ -152,8 +153,22 @@ pub async fn roll_back(db: &mut Connection, user_id: i64, since: Timestamp) -> R
     note(db, user_id).await
 }
 
+/// Gives the factor `id` of the user another name. It returns `false` if they have no such factor.
+pub async fn rename(db: &mut Connection, user_id: i64, id: i64, name: &str) -> Result<bool, Error> {
+    let renamed = sql::query(
+        "UPDATE login_factors SET name = $3
+         WHERE id = $2 AND user_id = $1 AND kind = 'passkey' AND removed_at IS NULL",
+    )
+    .bind(user_id)
+    .bind(id)
+    .bind(name)
+    .execute(db)
+    .await?;
+    Ok(renamed == 1)
+}
+
 /// Notes in the user's row whether they have a factor. Every change of the factors ends with it.
-async fn note(db: &mut Connection, user_id: i64) -> Result<(), Error> {
+pub(super) async fn note(db: &mut Connection, user_id: i64) -> Result<(), Error> {
     db.changed_all();
     sql::query(
         "UPDATE users SET has_factor = NOT has_factor WHERE id = $1 AND has_factor <> EXISTS

@@ -95,6 +95,8 @@ kinds! {
     FactorRemoved = "factor_removed", "Second step removed";
     /// A code was wrong, or was used before. The password was right.
     FactorFailed = "factor_failed", "Wrong code entered";
+    /// The counter of a passkey has not grown, so it may have been copied. The event's detail is its name.
+    PasskeyCopied = "passkey_copied", "A passkey may have been copied";
     /// A recovery code was used.
     RecoveryUsed = "recovery_used", "Recovery code used";
     /// The user made new recovery codes.

@@ -18,7 +18,7 @@ use crate::web::{Json, Posted};
 /// The content of the page.
 #[derive(Serialize)]
 pub struct CodesPage {
-    codes: Vec<String>,
+    recovery_codes: Vec<String>,
     /// All codes in one field, for the download.
     all: String,
     /// The account's address.
@@ -30,12 +30,17 @@ pub struct CodesPage {
 impl CodesPage {
     pub fn new(user: &User, codes: &[RecoveryCode], is_first: bool) -> Self {
         let codes: Vec<String> = codes.iter().map(RecoveryCode::to_string).collect();
-        CodesPage { all: codes.join(" "), codes, address: user.email.clone(), is_first }
+        CodesPage {
+            all: codes.join(" "),
+            recovery_codes: codes,
+            address: user.email.clone(),
+            is_first,
+        }
     }
 
     /// Renders the page, or the codes for a program.
     pub fn render(self, page: &Page<'_>) -> View<Json<Shown>> {
-        let shown = Shown { codes: self.codes.clone() };
+        let shown = Shown { codes: self.recovery_codes.clone() };
         page.render(self).or(Json(shown))
     }
 }
@@ -46,7 +51,7 @@ impl Content for CodesPage {
 
     fn samples() -> Vec<Self> {
         let sample = |is_first| CodesPage {
-            codes: vec!["0123-4567-89AB-CDEF-GHJK-MNPQ".into()],
+            recovery_codes: vec!["0123-4567-89AB-CDEF-GHJK-MNPQ".into()],
             all: "0123-4567-89AB-CDEF-GHJK-MNPQ".into(),
             address: sample_email(),
             is_first,

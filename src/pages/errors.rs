@@ -249,6 +249,11 @@ fn page_of(request: &Request<'_>) -> Option<String> {
         return Some(request.uri().to_string());
     }
 
+    let base: &Base = attached(request.rocket());
+    let own = request.uri().path().as_str().strip_prefix(base.as_str())?;
+    if security::FORMS.iter().any(|form| own.starts_with(form)) {
+        return Some(base.join(security::PATH));
+    }
     let form: Vec<&str> = routing::segments(&request.route()?.uri).collect();
     let mut path = request.uri().path().to_string();
     loop {

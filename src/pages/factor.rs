@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::content::Content;
 use super::{FieldErrors, Html, Page, Rejection, login};
-use crate::auth::{Auth, SecondStepError};
+use crate::auth::{Auth, PendingLogIn, SecondFactor, SecondStepError, Ways};
 use crate::clock::in_words;
 use crate::error::Error;
 use crate::web::{Done, Posted, ReturnTo};
@@ -25,7 +25,11 @@ pub struct SecondStep {
 pub struct FactorPage {
     /// The address of the account.
     email: String,
-    /// `true` if the visitor has chosen to type a recovery code.
+    /// `true` if the account has an app.
+    has_app: bool,
+    /// `true` if the account has a passkey that can be used here.
+    has_passkey: bool,
+    /// `true` if the visitor has chosen to type a recovery code, or there is no app.
     is_recovery: bool,
     /// For how long this device can skip the second step, in words. It is empty if it never can.
     trusted_for: String,
@@ -39,14 +43,36 @@ impl Content for FactorPage {
     const FIELDS: &'static [&'static str] = &["form", "code"];
 
     fn samples() -> Vec<Self> {
-        let sample = |is_recovery, trusted_for: &str, next| FactorPage {
+        let sample = |is_recovery: bool, trusted_for: &str, next| FactorPage {
             email: "ada@example.org".into(),
+            has_app: !is_recovery,
+            has_passkey: is_recovery,
             is_recovery,
             trusted_for: trusted_for.into(),
             trust: is_recovery,
             next,
         };
         vec![sample(false, "", None), sample(true, "14 days", ReturnTo::parse("/notes"))]
+    }
+}
+
+impl FactorPage {
+    async fn of(
+        page: &Page<'_>,
+        log_in: &PendingLogIn<'_>,
+        trust: bool,
+        next: Option<ReturnTo>,
+    ) -> Result<Self, Error> {
+        let Ways { has_app, has_passkey } = log_in.ways().await?;
+        Ok(FactorPage {
+            email: log_in.user().email.to_string(),
+            has_app,
+            has_passkey,
+            is_recovery: !has_app,
+            trusted_for: trusted_for(page),
+            trust,
+            next,
+        })
     }
 }
 
@@ -65,13 +91,8 @@ pub async fn form(
     let Some(log_in) = auth.pending_log_in().await? else {
         return Ok(Either::Right(start_again(&page, next)));
     };
-    let content = FactorPage {
-        email: log_in.user().email.to_string(),
-        is_recovery: recovery.unwrap_or(false),
-        trusted_for: trusted_for(&page),
-        trust: false,
-        next,
-    };
+    let mut content = FactorPage::of(&page, &log_in, false, next).await?;
+    content.is_recovery |= recovery.unwrap_or(false);
     Ok(Either::Left(page.render(content)))
 }
 
@@ -83,34 +104,44 @@ pub async fn submit(
 ) -> Result<Done, Rejection> {
     let Posted(SecondStep { code, trust, next }) = form;
     let Some(log_in) = auth.pending_log_in().await? else { return Ok(start_again(&page, next)) };
-    let again = || FactorPage {
-        email: log_in.user().email.to_string(),
-        // Only a long code has letters.
-        is_recovery: code.chars().any(char::is_alphabetic),
-        trusted_for: trusted_for(&page),
-        trust,
-        next: next.clone(),
-    };
-    let refuse = |errors| -> Rejection { page.refuse(errors, again()).into() };
     if code.trim().is_empty() {
-        return Err(refuse(FieldErrors::of("code", "empty", "Enter the code.")));
+        let content = FactorPage::of(&page, &log_in, trust, next).await?;
+        let errors = FieldErrors::of("code", "empty", "Enter the code.");
+        return Err(page.refuse(errors, content).into());
     }
-    match log_in.complete(&code, trust).await {
+    complete(&page, &log_in, (SecondFactor::Code(&code), trust), next, "code").await
+}
+
+/// Completes the log-in with what was given, and whether to trust the device. `field` gets the error.
+pub async fn complete(
+    page: &Page<'_>,
+    log_in: &PendingLogIn<'_>,
+    (given, trust): (SecondFactor<'_>, bool),
+    next: Option<ReturnTo>,
+    field: &'static str,
+) -> Result<Done, Rejection> {
+    let error = match log_in.complete(given, trust).await {
         Ok(done) => {
             page.forget_email();
-            Ok(page.redirect(next, &welcome(done.codes_left)))
+            return Ok(page.redirect(next, &welcome(done.codes_left)));
         }
-        Err(error @ SecondStepError::WrongCode) => {
-            Err(refuse(FieldErrors::of("code", error.code(), error)))
-        }
-        Err(SecondStepError::Refused(errors)) => Err(refuse(errors)),
-        Err(SecondStepError::Failed(error)) => Err(page.failed(error, again())),
-        Err(error) => {
+        Err(error @ (SecondStepError::TooManyCodes | SecondStepError::LogInOver)) => {
             page.keep_email(&log_in.user().email);
             let login = page.base.join(uri!(login::form(next = next)));
-            Ok(page.redirect_to_path(login, &error.to_string()))
+            return Ok(page.redirect_to_path(login, &error.to_string()));
         }
+        Err(error) => error,
+    };
+    let mut content = FactorPage::of(page, log_in, trust, next).await?;
+    if let SecondFactor::Code(code) = given {
+        // Only a recovery code has letters.
+        content.is_recovery |= code.chars().any(char::is_alphabetic);
     }
+    Err(match error {
+        SecondStepError::Refused(errors) => page.refuse(errors, content).into(),
+        SecondStepError::Failed(error) => page.failed(error, content),
+        error => page.refuse(FieldErrors::of(field, error.code(), error), content).into(),
+    })
 }
 
 /// Leads to the log-in page, if no log-in of this browser waits for its second step.

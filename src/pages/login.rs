@@ -32,6 +32,22 @@ pub struct LogInPage<'p> {
     next: Option<ReturnTo>,
     /// A mailed link makes the account, so there may be none before the link is used.
     is_sign_up_by_mail: bool,
+    /// `true` if visitors can log in with a passkey.
+    has_passkeys: bool,
+}
+
+impl<'p> LogInPage<'p> {
+    pub fn new(
+        page: &Page<'_>,
+        auth: &Auth<'_>,
+        email: &'p str,
+        remember: bool,
+        next: Option<ReturnTo>,
+    ) -> Self {
+        let is_sign_up_by_mail = page.is_sign_up_by_mail();
+        let has_passkeys = page.config.factors.passkeys && auth.has_passkeys();
+        LogInPage { email, remember, next, is_sign_up_by_mail, has_passkeys }
+    }
 }
 
 impl Content for LogInPage<'_> {
@@ -41,18 +57,21 @@ impl Content for LogInPage<'_> {
     const CODES: &'static [(&'static str, &'static str)] = &[("form", "wrong_password")];
 
     fn samples() -> Vec<Self> {
+        let sample = |email, next, is| LogInPage {
+            email,
+            remember: is,
+            next,
+            is_sign_up_by_mail: is,
+            has_passkeys: is,
+        };
         let next = ReturnTo::parse("/notes?page=2");
-        vec![
-            LogInPage { email: "", remember: false, next: None, is_sign_up_by_mail: false },
-            LogInPage { email: "typed", remember: true, next, is_sign_up_by_mail: true },
-        ]
+        vec![sample("", None, false), sample("typed", next, true)]
     }
 }
 
 #[get("/login?<next>")]
-pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Html {
-    let is_sign_up_by_mail = page.is_sign_up_by_mail();
-    page.render(LogInPage { email: page.typed_email(), remember: false, next, is_sign_up_by_mail })
+pub fn form(page: Page<'_>, auth: Auth<'_>, next: Option<ReturnTo>) -> Html {
+    page.render(LogInPage::new(&page, &auth, page.typed_email(), false, next))
 }
 
 #[post("/login", data = "<form>")]
@@ -62,12 +81,7 @@ pub async fn submit(
     form: Posted<Login>,
 ) -> Result<Done, Rejection> {
     let Posted(Login { email: typed, password, remember, next }) = form;
-    let again = || LogInPage {
-        email: &typed,
-        remember,
-        next: next.clone(),
-        is_sign_up_by_mail: page.is_sign_up_by_mail(),
-    };
+    let again = || LogInPage::new(&page, &auth, &typed, remember, next.clone());
     let refuse = |errors| page.refuse(errors, again());
 
     let mut empty = FieldErrors::new();

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::content::{Audience, Content};
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, ReauthenticateError};
+use crate::auth::{Auth, ReauthenticateError, SecondFactor, Ways};
 use crate::clock::in_words;
+use crate::error::Error;
 use crate::password::Password;
 use crate::user::User;
 use crate::web::{Done, Posted, ReturnTo};
@@ -19,14 +20,29 @@ pub struct Reauthentication {
     /// Of the second factor, if the account has one.
     #[field(default = String::new())]
     code: String,
+    /// The answer of a passkey.
+    #[cfg(feature = "passkeys")]
+    #[field(default = String::new())]
+    credential: String,
     next: Option<ReturnTo>,
 }
 
 /// The content of the page.
 #[derive(Serialize)]
 pub struct ReauthenticatePage {
+    /// `true` if the account has an app.
+    has_app: bool,
+    /// `true` if the account has a passkey that can be used here.
+    has_passkey: bool,
     /// The page to go to afterwards.
     next: Option<ReturnTo>,
+}
+
+impl ReauthenticatePage {
+    async fn of(auth: &Auth<'_>, user: &User, next: Option<ReturnTo>) -> Result<Self, Error> {
+        let Ways { has_app, has_passkey, .. } = auth.ways(user).await?;
+        Ok(ReauthenticatePage { has_app, has_passkey, next })
+    }
 }
 
 impl Content for ReauthenticatePage {
@@ -36,13 +52,25 @@ impl Content for ReauthenticatePage {
 
     fn samples() -> Vec<Self> {
         let paths = [None, ReturnTo::parse("/notes"), ReturnTo::parse("/account/export")];
-        paths.map(|next| ReauthenticatePage { next }).into()
+        let samples = |next: Option<ReturnTo>| {
+            [true, false].map(|is| ReauthenticatePage {
+                has_app: is,
+                has_passkey: !is,
+                next: next.clone(),
+            })
+        };
+        paths.into_iter().flat_map(samples).collect()
     }
 }
 
 #[get("/reauthenticate?<next>")]
-pub fn form(page: Page<'_>, _user: &User, next: Option<ReturnTo>) -> Html {
-    page.render(ReauthenticatePage { next })
+pub async fn form(
+    page: Page<'_>,
+    user: &User,
+    auth: Auth<'_>,
+    next: Option<ReturnTo>,
+) -> Result<Html, Error> {
+    Ok(page.render(ReauthenticatePage::of(&auth, user, next).await?))
 }
 
 #[post("/reauthenticate", data = "<form>")]
@@ -52,31 +80,78 @@ pub async fn submit(
     auth: Auth<'_>,
     form: Posted<Reauthentication>,
 ) -> Result<Done, Rejection> {
-    let Posted(Reauthentication { password, code, next }) = form;
-    if user.has_factor && code.trim().is_empty() && !password.is_empty() {
-        let errors = FieldErrors::of("code", "empty", "Enter the code.");
-        return Err(page.refuse(errors, ReauthenticatePage { next }).into());
-    }
-    let confirmed = match password.is_empty() {
-        true => Err(ReauthenticateError::WrongPassword),
-        false => auth.reauthenticate(user, Password::typed(&password), &code).await,
-    };
-    match confirmed {
+    let Posted(typed) = form;
+    let (next, field) = (typed.next.clone(), if typed.has_passkey() { "form" } else { "code" });
+    let done = typed.submit(user, &auth).await;
+    let content = ReauthenticatePage::of(&auth, user, next.clone()).await;
+    let errors = match done {
         Ok(()) => {
             let window = in_words(page.config.session.reauthenticate_after);
-            Ok(page.redirect(next, &format!("Thanks. You won't be asked again for {window}.")))
+            return Ok(
+                page.redirect(next, &format!("Thanks. You won't be asked again for {window}."))
+            );
         }
-        Err(ReauthenticateError::Failed(error)) => {
-            let path = page.path_of(next.clone());
-            page.overtaken(error, &auth, path, ReauthenticatePage { next }).await
+        Err(Refused::Failed(error)) => {
+            // The session has another token if a form was sent twice.
+            let content = content.unwrap_or(ReauthenticatePage {
+                has_app: false,
+                has_passkey: false,
+                next: next.clone(),
+            });
+            return page.overtaken(error, &auth, page.path_of(next), content).await;
         }
-        Err(error @ ReauthenticateError::WrongCode) => {
-            let errors = FieldErrors::of("code", error.code(), error);
-            Err(page.refuse(errors, ReauthenticatePage { next }).into())
+        Err(Refused::NoCode) => FieldErrors::of("code", "empty", "Enter the code."),
+        Err(Refused::Password) => super::wrong_password("password", &typed.password),
+        Err(Refused::Code(error)) => FieldErrors::of(field, error.code(), error),
+    };
+    Err(page.refuse(errors, content?).into())
+}
+
+/// Why what was typed is refused.
+enum Refused {
+    NoCode,
+    Password,
+    Code(ReauthenticateError),
+    Failed(Error),
+}
+
+impl Reauthentication {
+    #[cfg(feature = "passkeys")]
+    fn has_passkey(&self) -> bool {
+        !self.credential.is_empty()
+    }
+
+    #[cfg(not(feature = "passkeys"))]
+    fn has_passkey(&self) -> bool {
+        false
+    }
+
+    async fn submit(&self, user: &User, auth: &Auth<'_>) -> Result<(), Refused> {
+        let done = match (self.password.is_empty(), self.has_passkey()) {
+            #[cfg(feature = "passkeys")]
+            (true, true) => auth.reauthenticate_with_passkey(user, &self.credential).await,
+            (true, _) => return Err(Refused::Password),
+            (false, false) if user.has_factor && self.code.trim().is_empty() => {
+                return Err(Refused::NoCode);
+            }
+            (false, _) => auth.reauthenticate(user, self.password(), self.second()).await,
+        };
+        done.map_err(|error| match error {
+            ReauthenticateError::Failed(error) => Refused::Failed(error),
+            ReauthenticateError::WrongPassword => Refused::Password,
+            error => Refused::Code(error),
+        })
+    }
+
+    fn password(&self) -> Password {
+        Password::typed(&self.password)
+    }
+
+    fn second(&self) -> SecondFactor<'_> {
+        #[cfg(feature = "passkeys")]
+        if self.has_passkey() {
+            return SecondFactor::Passkey(&self.credential);
         }
-        Err(ReauthenticateError::WrongPassword) => {
-            let errors = super::wrong_password("password", &password);
-            Err(page.refuse(errors, ReauthenticatePage { next }).into())
-        }
+        SecondFactor::Code(&self.code)
     }
 }

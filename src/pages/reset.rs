@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::content::Content;
 use super::mailed_token::MailedToken;
 use super::{FieldErrors, Html, Page, Rejection, View};
-use crate::auth::{Auth, ResetError};
+use crate::auth::{Auth, ResetError, ResetLink, SecondFactor};
 use crate::clock::in_words;
+use crate::error::Error;
 use crate::user::Email;
 use crate::web::{Done, Posted, SecretPath};
 
@@ -30,6 +31,22 @@ pub struct Choice {
     /// Of the second factor, if the account has one.
     #[field(default = String::new())]
     code: String,
+    /// The answer of a passkey.
+    #[cfg(feature = "passkeys")]
+    #[field(default = String::new())]
+    credential: String,
+}
+
+impl Choice {
+    /// Returns what was given as the second factor, and the field of its error. `None`: nothing.
+    fn second(&self) -> Option<(SecondFactor<'_>, &'static str)> {
+        #[cfg(feature = "passkeys")]
+        if !self.credential.is_empty() {
+            return Some((SecondFactor::Passkey(&self.credential), "form"));
+        }
+        let is_there = !self.code.trim().is_empty();
+        is_there.then_some((SecondFactor::Code(&self.code), "code"))
+    }
 }
 
 /// The content of the first page.
@@ -73,6 +90,16 @@ pub struct ChoosePage<'p> {
     email: &'p str,
     /// `true` if the account has a second factor.
     wants_code: bool,
+    /// `true` if it has a passkey that can be used here.
+    has_passkey: bool,
+}
+
+impl<'p> ChoosePage<'p> {
+    async fn of(token: &'p str, link: &'p ResetLink<'_>) -> Result<Self, Error> {
+        let (email, wants_code) = (link.email().as_str(), link.wants_code());
+        let has_passkey = link.ways().await?.has_passkey;
+        Ok(ChoosePage { token, email, wants_code, has_passkey })
+    }
 }
 
 impl Content for ChoosePage<'_> {
@@ -80,8 +107,13 @@ impl Content for ChoosePage<'_> {
     const FIELDS: &'static [&'static str] = &["form", "new_password", "code"];
 
     fn samples() -> Vec<Self> {
-        let page = |wants_code| ChoosePage { token: "token", email: "ada@example.org", wants_code };
-        vec![page(false), page(true)]
+        let page = |wants_code, has_passkey| ChoosePage {
+            token: "token",
+            email: "ada@example.org",
+            wants_code,
+            has_passkey,
+        };
+        vec![page(false, false), page(true, false), page(true, true)]
     }
 }
 
@@ -127,10 +159,7 @@ pub async fn choose(
     let MailedToken(token) = token;
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
     match link.is_spent() {
-        false => {
-            let (email, wants_code) = (link.email(), link.wants_code());
-            Ok(page.render(ChoosePage { token, email, wants_code }))
-        }
+        false => Ok(page.render(ChoosePage::of(token, &link).await?)),
         true if page.user.is_some() => Err(page.spent_link("reset", SET).into()),
         true => Err(page.spent_link("reset", &format!("{SET} {LOG_IN}")).into()),
     }
@@ -145,31 +174,33 @@ pub async fn set(
     form: Posted<Choice>,
 ) -> Result<Done, Rejection> {
     let MailedToken(token) = token;
-    let Posted(Choice { new_password, code }) = form;
+    let Posted(choice) = form;
     // This comes first: visitors should not correct a form in vain.
     let link = auth.reset_link(token).await.map_err(|error| page.dead("reset", error))?;
-    let again = || ChoosePage { token, email: link.email(), wants_code: link.wants_code() };
-    let refuse = |errors| -> Rejection { page.refuse(errors, again()).into() };
-    let set = match auth.new_password(&new_password, link.email()) {
-        Ok(_) if link.wants_code() && code.trim().is_empty() => {
-            return Err(refuse(FieldErrors::of("code", "empty", "Enter the code.")));
+    let second = choice.second();
+    let set = match auth.new_password(&choice.new_password, link.email()) {
+        Ok(_) if link.wants_code() && second.is_none() => {
+            let errors = FieldErrors::of("code", "empty", "Enter the code.");
+            return Err(page.refuse(errors, ChoosePage::of(token, &link).await?).into());
         }
-        Ok(new) => link.set(new, &code).await,
+        Ok(new) => link.set(new, second.map_or(SecondFactor::Code(""), |(given, _)| given)).await,
         Err(_) if link.is_spent() => Err(ResetError::DeadLink),
         Err(error) => Err(error.into()),
     };
-    match set {
+    let errors = match set {
         Ok(()) => {
             page.keep_email(link.email());
-            Ok(page.redirect_to("/login", &format!("{SET} {LOG_IN}")))
+            return Ok(page.redirect_to("/login", &format!("{SET} {LOG_IN}")));
         }
-        Err(ResetError::DeadLink) => Err(page.dead_link("reset").into()),
-        Err(ResetError::Password(error)) => {
-            Err(refuse(FieldErrors::of("new_password", error.code(), error)))
+        Err(ResetError::DeadLink) => return Err(page.dead_link("reset").into()),
+        Err(ResetError::Failed(error)) => {
+            return Err(page.failed(error, ChoosePage::of(token, &link).await?));
         }
-        Err(error @ ResetError::WrongCode) => {
-            Err(refuse(FieldErrors::of("code", error.code(), error)))
+        Err(ResetError::Password(error)) => FieldErrors::of("new_password", error.code(), error),
+        Err(error) => {
+            let field = second.map_or("code", |(_, field)| field);
+            FieldErrors::of(field, error.code(), error)
         }
-        Err(ResetError::Failed(error)) => Err(page.failed(error, again())),
-    }
+    };
+    Err(page.refuse(errors, ChoosePage::of(token, &link).await?).into())
 }

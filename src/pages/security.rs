@@ -14,6 +14,9 @@ use crate::web::{Done, Json};
 
 pub const PATH: &str = "/account/security";
 
+/// Where the forms on the page lead. Their paths do not tell on which page they stand.
+pub const FORMS: [&str; 3] = ["/account/app/remove", "/account/codes", "/account/passkeys"];
+
 /// The fewest recovery codes that are no reason to make new ones.
 const ENOUGH_CODES: i64 = 3;
 
@@ -23,10 +26,13 @@ pub struct SecurityPage {
     password_changed_at: Option<Timestamp>,
     /// The app that is on.
     app: Option<Factor>,
-    codes: Option<RecoveryCodes>,
+    passkeys: Vec<Factor>,
+    recovery_codes: Option<RecoveryCodes>,
     trusted_devices: i64,
     /// `true` if users can add an app.
     has_apps: bool,
+    /// `true` if users can add a passkey.
+    has_passkeys: bool,
     /// What to do next.
     advice: Advice,
 }
@@ -38,58 +44,87 @@ enum Advice {
     /// Add a second step, or nothing else works.
     Required,
     ConfirmEmail,
-    AddApp,
+    AddFactor,
     MakeCodes,
     Nothing,
 }
 
 impl SecurityPage {
-    fn of(page: &Page<'_>, user: &User, changed: Option<Timestamp>, factors: Factors) -> Self {
+    fn of(page: &Page<'_>, user: &User, changed: Option<Timestamp>, found: Factors) -> Self {
         let config = &page.config.factors;
-        let Factors { factors, codes, trusted_devices, .. } = factors;
-        let app = factors.into_iter().find(|factor| factor.kind == FactorKind::App);
-        let has_enough = codes.is_some_and(|codes| codes.left >= ENOUGH_CODES);
-        let advice = match (&app, config.app) {
-            (None, true) if user.verified_at.is_none() && page.has_mail => Advice::ConfirmEmail,
-            (None, true) if config.required => Advice::Required,
-            (None, true) => Advice::AddApp,
-            (Some(_), _) if !has_enough => Advice::MakeCodes,
-            _ => Advice::Nothing,
+        let has_passkeys = config.passkeys && page.config.passkey_site().is_ok();
+        let (apps, passkeys): (Vec<_>, Vec<_>) =
+            found.factors.into_iter().partition(|factor| factor.kind == FactorKind::App);
+        let has_enough = found.codes.is_some_and(|codes| codes.left >= ENOUGH_CODES);
+        let has_any = !apps.is_empty() || !passkeys.is_empty();
+        let advice = match has_any {
+            true if !has_enough => Advice::MakeCodes,
+            false if !config.app && !has_passkeys => Advice::Nothing,
+            false if user.verified_at.is_none() => Advice::ConfirmEmail,
+            false if config.required => Advice::Required,
+            false => Advice::AddFactor,
+            true => Advice::Nothing,
         };
-        let (password_changed_at, has_apps) = (changed, config.app);
-        SecurityPage { password_changed_at, app, codes, trusted_devices, has_apps, advice }
+        SecurityPage {
+            password_changed_at: changed,
+            app: apps.into_iter().next(),
+            passkeys,
+            recovery_codes: found.codes,
+            trusted_devices: found.trusted_devices,
+            has_apps: config.app,
+            has_passkeys,
+            advice,
+        }
     }
+}
+
+/// Returns the content of the page.
+#[cfg(feature = "passkeys")]
+pub async fn content(page: &Page<'_>, user: &User, auth: &Auth<'_>) -> Result<SecurityPage, Error> {
+    let changed = auth.settings(user).await?.password_changed_at;
+    Ok(SecurityPage::of(page, user, changed, auth.factors(user).await?))
 }
 
 impl Content for SecurityPage {
     const TEMPLATE: &'static str = "security";
     const AUDIENCE: Audience = Audience::Users;
+    const FIELDS: &'static [&'static str] = &["form", "name"];
 
     fn samples() -> Vec<Self> {
-        let app = |last_used_at| Factor {
+        let factor = |kind, last_used_at: Option<Timestamp>| Factor {
             id: 1,
-            kind: FactorKind::App,
-            name: String::new(),
+            kind,
+            name: if kind == FactorKind::App { String::new() } else { "Bitwarden".into() },
             created_at: 0,
             last_used_at,
+            is_synced: last_used_at.is_some(),
         };
-        let codes = |left| Some(RecoveryCodes { left, created_at: 0 });
-        let sample = |app: Option<Factor>, codes, trusted_devices, has_apps, advice| SecurityPage {
-            password_changed_at: app.as_ref().map(|_| 0),
-            app,
-            codes,
-            trusted_devices,
-            has_apps,
+        let bare = |advice| SecurityPage {
+            password_changed_at: None,
+            app: None,
+            passkeys: Vec::new(),
+            recovery_codes: None,
+            trusted_devices: 0,
+            has_apps: advice != Advice::Nothing,
+            has_passkeys: advice != Advice::Nothing,
             advice,
         };
+        let full = |used, left, trusted_devices, advice| SecurityPage {
+            password_changed_at: Some(0),
+            app: Some(factor(FactorKind::App, used)),
+            passkeys: vec![factor(FactorKind::Passkey, used)],
+            recovery_codes: Some(RecoveryCodes { left, created_at: 0 }),
+            trusted_devices,
+            ..bare(advice)
+        };
         vec![
-            sample(None, None, 0, true, Advice::ConfirmEmail),
-            sample(None, None, 0, true, Advice::AddApp),
-            sample(None, None, 0, true, Advice::Required),
-            sample(None, None, 0, false, Advice::Nothing),
-            sample(Some(app(None)), codes(10), 1, true, Advice::Nothing),
-            sample(Some(app(Some(1))), codes(1), 2, true, Advice::MakeCodes),
-            sample(Some(app(None)), None, 0, false, Advice::MakeCodes),
+            bare(Advice::ConfirmEmail),
+            bare(Advice::AddFactor),
+            bare(Advice::Required),
+            bare(Advice::Nothing),
+            full(None, 10, 1, Advice::Nothing),
+            full(Some(1), 1, 2, Advice::MakeCodes),
+            SecurityPage { recovery_codes: None, ..full(None, 0, 0, Advice::MakeCodes) },
         ]
     }
 }
@@ -110,6 +145,7 @@ struct Listed {
     name: String,
     created_at: Option<String>,
     last_used_at: Option<String>,
+    is_synced: bool,
 }
 
 #[derive(Serialize)]
@@ -126,6 +162,7 @@ impl Ways {
             name: factor.name.clone(),
             created_at: in_rfc_3339(factor.created_at),
             last_used_at: factor.last_used_at.and_then(in_rfc_3339),
+            is_synced: factor.is_synced,
         };
         let codes = |codes: RecoveryCodes| Codes {
             left: codes.left,

@@ -50,6 +50,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
 
     let catchers = catchers(&rocket);
     let cookies = SealedCookies::new(&config);
+    let well_known_routes = pages::well_known_routes(&config);
     let dev_routes = if config.debug { pages::dev_routes() } else { Vec::new() };
     let routes = without_replaced(&rocket, &base, pages::routes(&base, &config));
     let rocket = manage(manage(rocket, stage.clock), stage.customize);
@@ -75,6 +76,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         }))
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
     Ok(attach_sessions(rocket, &config, stage.preparation)
+        .attach(auth::passkeys_checked(&config))
         .attach(pages::templates(base.clone(), &landing, icon, &config, mail.templates().cloned()))
         .manage(config)
         .manage(hasher)
@@ -83,7 +85,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .manage(drain::Draining::default())
         .mount(base.mount_point(), routes)
         .mount(base.mount_point(), dev_routes)
-        .mount("/.well-known", pages::well_known_routes())
+        .mount("/.well-known", well_known_routes)
         .attach(auth::sweeper())
         .attach(auth::missed_steps())
         .attach(auth::resealer())

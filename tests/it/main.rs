@@ -57,6 +57,8 @@ mod operator;
 mod outage;
 mod outcomes;
 mod own_migrations;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod passwords;
 mod past_holes;
 mod postfix;

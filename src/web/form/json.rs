@@ -49,6 +49,8 @@ impl<'de> Visitor<'de> for Members {
                 Value::Bool(is_true) => Some(if is_true { "on" } else { "off" }.to_owned()),
                 Value::Number(number) if is_exact(&number) => Some(number.to_string()),
                 Value::Null => None,
+                // The answer of a passkey, as browsers make it.
+                value @ Value::Object(_) if name == "credential" => Some(value.to_string()),
                 _ => return Err(A::Error::custom("not a plain value")),
             };
             fields.push((name, text));

@@ -1,0 +1,37 @@
+//! Refuses a start that would make passkeys useless.
+
+use rocket::fairing::AdHoc;
+use rocket_db_pools::Database;
+
+use crate::config::Config;
+use crate::db::{Db, Pool};
+use crate::error::Error;
+use crate::factor::passkeys;
+
+/// Looks whether there are passkeys for another domain than the configured one. A browser would not find
+/// them any more, and their owners would be locked out.
+pub fn fairing(config: &Config) -> AdHoc {
+    let rp_id = config.passkey_site().ok().map(|site| site.rp_id);
+    AdHoc::try_on_ignite("Passkeys", |rocket| async move {
+        let (Some(rp_id), Some(db)) = (rp_id, Db::fetch(&rocket)) else { return Ok(rocket) };
+        match others(db, &rp_id).await {
+            Ok(hosts) if hosts.is_empty() => Ok(rocket),
+            Ok(hosts) => {
+                log::error!(
+                    "factors.rp_id: passkeys for {} are stored, and would be lost for {rp_id}; write \
+                     that domain, or remove them with `user remove-factor`",
+                    hosts.join(", ")
+                );
+                Err(rocket)
+            }
+            Err(error) => {
+                log::error!("{error}");
+                Err(rocket)
+            }
+        }
+    })
+}
+
+async fn others(db: &Pool, rp_id: &str) -> Result<Vec<String>, Error> {
+    passkeys::other_hosts(&mut db.read().await?, rp_id).await
+}
