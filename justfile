@@ -1,6 +1,6 @@
 # `just --list` shows the recipes.
 
-# Start the site on http://127.0.0.1:8000
+# Start the site on http://localhost:8000
 run:
     cargo run
 

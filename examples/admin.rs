@@ -7,7 +7,7 @@
 //! $ cargo run --example admin
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000/admin/users>.
+//! Then open <http://localhost:8000/admin/users>.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@
 //! $ cargo run --example embed
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000/notes>. The pages are under `/auth`. The
+//! Then open <http://localhost:8000/notes>. The pages are under `/auth`. The
 //! application has its own table `notes` in this database.
 
 use rocket::form::Form;

@@ -4,7 +4,7 @@
 //! $ ROCKET_INVITATION=K7QX cargo run --example invite
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000/register?invitation=K7QX>. The variable makes an invitation. All of
+//! Then open <http://localhost:8000/register?invitation=K7QX>. The variable makes an invitation. All of
 //! it happens in one transaction with the sign-up, or nothing does. That also holds if an address has
 //! to be confirmed first: `ROCKET_ACCOUNTS='{registration="confirm"}'`.
 

@@ -4,12 +4,12 @@
 //! $ cargo run --example spa
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000>. The same front end can have an origin of its own, which the
+//! Then open <http://localhost:8000>. The same front end can have an origin of its own, which the
 //! site has to trust:
 //!
 //! ```console
 //! $ ROCKET_SITE='{trusted_origins=["http://127.0.0.1:8001"]}' cargo run --example spa
-//! $ ROCKET_PORT=8001 cargo run --example spa http://127.0.0.1:8000
+//! $ ROCKET_PORT=8001 cargo run --example spa http://localhost:8000
 //! ```
 //!
 //! Then open <http://127.0.0.1:8001>. Both origins are of one host, so the browser sends the session

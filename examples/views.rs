@@ -2,8 +2,8 @@
 //!
 //! ```console
 //! $ cargo run --example views
-//! $ curl -c jar -b jar -d Ada http://127.0.0.1:8000/name
-//! $ curl -c jar -b jar http://127.0.0.1:8000/views
+//! $ curl -c jar -b jar -d Ada http://localhost:8000/name
+//! $ curl -c jar -b jar http://localhost:8000/views
 //! ```
 
 use rocket::{get, launch, post, routes};

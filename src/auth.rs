@@ -132,9 +132,9 @@ pub use email::ChangeEmailError;
 pub use export::Export;
 pub use factors::{
     AddAppError, AppOffer, ClockOff, Factors, RecoveryCodesError, RemoveFactorError,
+    RenamePasskeyError,
 };
 pub use guards::{HasRole, RecentLogin, StrongLogin};
-pub(crate) use guards::{PasswordOwner, Wanted, wanted};
 pub(crate) use hooks::AttachedHooks;
 pub use hooks::{Actor, HookError, Hooks, SignUp, SignUpOptions};
 pub use log_in::{LogIn, LogInAsError, LogInError};
@@ -144,7 +144,7 @@ pub use not_me::{Locked, NotMeLink};
 pub(crate) use operate::OperatedSite;
 pub use operate::{AccountError, AddError, GrantError, NewAccount, Operator, ResetLinkError};
 #[cfg(feature = "passkeys")]
-pub use passkeys::{AddPasskeyError, PasskeyLogInError, RenamePasskeyError};
+pub use passkeys::{AddPasskeyError, PasskeyLogInError};
 pub(crate) use passkeys_checked::fairing as passkeys_checked;
 pub use password::ChangePasswordError;
 pub use protected::{protected, protected_by_role};

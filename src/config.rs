@@ -33,7 +33,7 @@ pub(crate) use database::URL as DATABASE_URL;
 pub(crate) use database::without_sqlite;
 pub use database::{DatabaseConfig, PostgresConfig};
 pub use factors::FactorsConfig;
-#[cfg(feature = "cli")]
+#[cfg(feature = "pages")]
 pub(crate) use factors::PasskeysOff;
 pub use keys::SecretKey;
 #[cfg(feature = "mail")]

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::cookies::SealedCookies;
+#[cfg(feature = "passkeys")]
+use crate::token::Token;
 pub use recovery::RecoveryCode;
 use totp::TotpSecret;
 
@@ -110,11 +112,15 @@ impl Sealer {
         self.0.seal_text(&offer(user_id), format!("{expires_at}.{}", secret.to_base32()))
     }
 
-    /// Makes a challenge for a passkey, for one purpose, until `expires_at`. It is random and sealed, so
+    /// Makes a challenge for a passkey, for one purpose, until `expires_at`. It is random and signed, so
     /// it needs no row before it is answered: a flood of questions fills no table.
     #[cfg(feature = "passkeys")]
     pub fn challenge(&self, purpose: &str, expires_at: Timestamp) -> Vec<u8> {
-        self.0.seal_text(&challenge(purpose), expires_at.to_string()).into_bytes()
+        let mut challenge = Token::generate().id().as_bytes().to_vec();
+        challenge.extend(expires_at.to_be_bytes());
+        let signature = self.0.sign(&asked(purpose), &challenge);
+        challenge.extend(signature);
+        challenge
     }
 
     /// Returns until when the challenge is good, if it was made here for this purpose and has not
@@ -123,12 +129,15 @@ impl Sealer {
     pub fn open_challenge(
         &self,
         purpose: &str,
-        sealed: &[u8],
+        challenge: &[u8],
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let sealed = std::str::from_utf8(sealed).ok()?.to_owned();
-        let opened = self.0.open_sealed(&challenge(purpose), sealed)?;
-        opened.value.parse().ok().filter(|expires_at| now < *expires_at)
+        let (random, rest) = challenge.split_at_checked(32)?;
+        let (expires_at, signature) = rest.split_at_checked(8)?;
+        let message = [random, expires_at].concat();
+        let expires_at = Timestamp::from_be_bytes(expires_at.try_into().ok()?);
+        let is_ours = self.0.is_signed(&asked(purpose), &message, signature);
+        (is_ours && now < expires_at).then_some(expires_at)
     }
 
     /// Opens what [`seal_offer()`](Self::seal_offer()) has sealed for this user. `None`: it was not, or
@@ -146,7 +155,7 @@ fn purpose(user_id: i64) -> String {
 }
 
 #[cfg(feature = "passkeys")]
-fn challenge(purpose: &str) -> String {
+fn asked(purpose: &str) -> String {
     format!("a passkey's challenge to {purpose}")
 }
 

@@ -54,6 +54,26 @@ pub fn stored_hash(text: &str) -> Option<(u32, u32, u32)> {
     Some((params.m_cost(), params.t_cost(), params.p_cost()))
 }
 
+/// Reads what a browser says of a passkey, as the answer to a new one and as that to a log-in. Returns
+/// whether one of them was read.
+pub fn passkey(json: &str) -> bool {
+    use crate::webauthn::{AuthenticationResponse, RegistrationResponse, RelyingParty};
+
+    let origin = "https://example.org".to_owned();
+    let rp = RelyingParty { id: "example.org".into(), name: String::new(), origins: vec![origin] };
+    let new = RegistrationResponse::parse(json);
+    if let Ok(new) = &new {
+        let _ = new.verify(&rp, new.challenge());
+    }
+    new.is_ok() || AuthenticationResponse::parse(json).is_ok()
+}
+
+/// Reads a code as it was typed: that of an app, or a recovery code, which is written again.
+pub fn code(typed: &str) -> (Option<String>, Option<String>) {
+    let recovery = crate::factor::RecoveryCode::parse(typed);
+    (crate::factor::totp::normalise(typed), recovery.map(|code| code.to_string()))
+}
+
 /// Returns the name of the device that sent `user_agent`.
 pub fn device(user_agent: &str) -> String {
     crate::client::device_name(user_agent)

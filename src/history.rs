@@ -57,7 +57,7 @@ pub struct Event {
 impl Event {
     /// Returns whether it is a log-in from a device that was not known.
     pub(crate) fn is_from_new_device(&self) -> bool {
-        self.detail == NEW_DEVICE
+        self.kind == EventKind::LoggedIn && self.detail == NEW_DEVICE
     }
 }
 
@@ -68,7 +68,9 @@ impl fmt::Display for Event {
             matches!(self.kind, EventKind::FactorAdded | EventKind::FactorRemoved);
         match &*self.detail {
             "" => self.kind.fmt(f),
-            NEW_DEVICE => write!(f, "{} from a new device", self.kind),
+            NEW_DEVICE if self.is_from_new_device() => {
+                write!(f, "{} from a new device", self.kind)
+            }
             "app" if is_about_factor => write!(f, "{}: authenticator app", self.kind),
             "recovery_codes" if is_about_factor => write!(f, "{}: recovery codes", self.kind),
             detail => write!(f, "{}: {detail}", self.kind),

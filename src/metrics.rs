@@ -6,6 +6,7 @@
 //! | `rocket_login_sessions_total` | counter | `event`: one of [`SessionEvent`] |
 //! | `rocket_login_sessions_swept_total` | counter | |
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
+//! | `rocket_login_factors_total` | counter | `event`: one of [`FactorEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
 //! | `rocket_login_panics_total` | counter | `task`: the background task, which continues after the panic |
@@ -74,6 +75,31 @@ pub(crate) fn mail(event: MailEvent) {
         MailEvent::Dropped => "dropped",
     };
     counter!("rocket_login_mails_total", "event" => name).increment(1);
+}
+
+/// What was given as the second factor. The code is the value of the label `event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FactorEvent {
+    /// `app`: a code from an app.
+    App,
+    /// `recovery_code`: a recovery code.
+    RecoveryCode,
+    /// `passkey`: a passkey, at a log-in with it alone as well.
+    Passkey,
+    /// `failed`: a wrong code, or a passkey that was refused.
+    Failed,
+}
+
+#[cfg(feature = "pages")]
+pub(crate) fn factor(event: FactorEvent) {
+    let name = match event {
+        FactorEvent::App => "app",
+        FactorEvent::RecoveryCode => "recovery_code",
+        FactorEvent::Passkey => "passkey",
+        FactorEvent::Failed => "failed",
+    };
+    counter!("rocket_login_factors_total", "event" => name).increment(1);
 }
 
 pub(crate) fn ended(sessions: u64) {

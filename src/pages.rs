@@ -66,8 +66,6 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
         register::sent,
         login::form,
         login::submit,
-        factor::form,
-        factor::submit,
         logout::form,
         logout::submit,
         reauthenticate::form,
@@ -82,10 +80,6 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
         not_me::submit,
         account::account,
         account::verify,
-        security::form,
-        security::remove_app,
-        codes::renew,
-        codes::download,
         password::form,
         password::submit,
         email::form,
@@ -107,14 +101,31 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
         assets::touch_icon,
         manifest::manifest,
     ];
+    routes.extend(routes_of_factors(config));
+    if base.as_str().is_empty() {
+        routes.extend(routes_of![well_known::robots]);
+    }
+    web::ours(routes)
+}
+
+/// Returns the routes of the second factors that the configuration has.
+fn routes_of_factors(config: &Config) -> Vec<Route> {
+    let mut routes = routes_of![
+        factor::form,
+        factor::submit,
+        security::form,
+        security::remove_app,
+        security::rename,
+        security::remove,
+        codes::renew,
+        codes::download,
+    ];
     if config.factors.app {
         routes.extend(routes_of![app::form, app::submit]);
     }
     #[cfg(feature = "passkeys")]
     if config.passkey_site().is_ok() {
         routes.extend(routes_of![
-            passkeys::rename,
-            passkeys::remove,
             passkeys::log_in_options,
             passkeys::log_in,
             passkeys::second_step_options,
@@ -126,10 +137,7 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
             routes.extend(routes_of![passkeys::offer, passkeys::add]);
         }
     }
-    if base.as_str().is_empty() {
-        routes.extend(routes_of![well_known::robots]);
-    }
-    web::ours(routes)
+    routes
 }
 
 /// Returns the routes that only the debug profile has.

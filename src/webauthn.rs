@@ -4,9 +4,8 @@
 //! then verified in the order of the specification. This module knows neither the database nor the
 //! clock, so the caller does four things that a signature cannot show:
 //!
-//!   * It draws a challenge of 32 random bytes for each ceremony. It keeps the challenge for a few
-//!     minutes, and deletes it when it is used. Otherwise a response that was seen once could be
-//!     sent again.
+//!   * It draws a random challenge for each ceremony, which is good for a few minutes, and accepts it
+//!     once. Otherwise a response that was seen once could be sent again.
 //!   * It registers a credential id only if no user has it. Otherwise a thief who knows the id and
 //!     the key of a stranger's passkey could plant it in their own account.
 //!   * It looks the passkey up by its id and takes the user from that row. If the response has a

@@ -28,7 +28,12 @@
     return "That didn't work. Reload the page and try again.";
   };
 
+  // The boxes stand in the form with the password, or with the code.
   const send = (form, credential) => {
+    for (const box of document.querySelectorAll("#remember:checked, #trust:checked")) {
+      const copy = Object.assign(document.createElement("input"), { type: "hidden", name: box.name, value: "on" });
+      if (box.form !== form) form.append(copy);
+    }
     form.elements.credential.value = JSON.stringify(credential);
     // This causes no event, so nothing asks again.
     form.submit();

@@ -18,6 +18,9 @@ use crate::mail::Content;
 use crate::session::Given;
 use crate::user::{self, User};
 
+/// The longest name of a passkey, in characters.
+const LONGEST_NAME: usize = 64;
+
 /// How long the page that sets an app up may be open, in seconds: an hour.
 const OFFERED: Timestamp = 60 * 60;
 
@@ -38,6 +41,11 @@ refusals! {
 refusals! {
     /// Why [`Auth::remove_factor()`] removed nothing.
     RemoveFactorError { NoSuchFactor }
+}
+
+refusals! {
+    /// Why [`Auth::rename_passkey()`] changed no name.
+    RenamePasskeyError { NoSuchFactor, NameInvalid }
 }
 
 refusals! {
@@ -265,6 +273,28 @@ impl Auth<'_> {
         Ok(())
     }
 
+    /// Gives the passkey `id` of the user another name, of 1 to 64 characters.
+    ///
+    /// # Errors
+    ///
+    /// The reasons of [`RenamePasskeyError`]. `Failed` if the database fails, or, with
+    /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
+    pub async fn rename_passkey(
+        &self,
+        user: &User,
+        id: i64,
+        name: &str,
+    ) -> Result<(), RenamePasskeyError> {
+        let name = name_of(name).filter(|name| !name.is_empty());
+        let name = name.ok_or(RenamePasskeyError::NameInvalid)?;
+        let mut change = self.change_as_user(user).await?;
+        if !store::rename(&mut change, user.id, id, &name).await? {
+            return Err(RenamePasskeyError::NoSuchFactor);
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
     /// Makes ten new recovery codes, which the caller shows to the user this once. The earlier ones
     /// are void. A route for it should take [`RecentLogin`](crate::RecentLogin).
     ///
@@ -341,4 +371,11 @@ fn step_at_set_up(
         true => Ok(step),
         false => Err(ClockOff { seconds: totp::drift(step, now) }.into()),
     }
+}
+
+/// Returns the name without blanks around it. `None`: it is too long, or has control characters.
+pub(super) fn name_of(typed: &str) -> Option<String> {
+    let name = typed.trim();
+    let is_good = name.chars().count() <= LONGEST_NAME && !name.contains(char::is_control);
+    is_good.then(|| name.to_owned())
 }

@@ -50,7 +50,7 @@ pub struct RecentLogin<'r>(&'r User);
 
 /// What a logged-in user lacks for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+enum Wanted {
     /// The password once more, and the second factor if the account has one.
     Reauthentication,
     /// A second factor, which the account does not have.
@@ -78,7 +78,7 @@ impl Refused {
 }
 
 /// Returns what the logged-in user lacks, if a guard has refused the request for that alone.
-pub(crate) fn wanted(request: &Request<'_>) -> Option<Wanted> {
+fn wanted(request: &Request<'_>) -> Option<Wanted> {
     let refused = request.local_cache(Refused::default);
     if refused.factor.load(Relaxed) {
         return Some(Wanted::Factor);
@@ -122,34 +122,6 @@ impl<'r> FromRequest<'r> for RecentLogin<'r> {
 impl Sentinel for RecentLogin<'_> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Hasher>().is_none()
-    }
-}
-
-/// The logged-in user who may change the password, as a request guard.
-///
-/// It succeeds like [`&User`](User), except for a user with a second factor: for them it is
-/// [`RecentLogin`]. The form asks for the current password anyway.
-#[derive(Debug)]
-pub(crate) struct PasswordOwner<'r>(&'r User);
-
-impl Deref for PasswordOwner<'_> {
-    type Target = User;
-
-    fn deref(&self) -> &Self::Target {
-        self.0
-    }
-}
-
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for PasswordOwner<'r> {
-    type Error = &'r Error;
-
-    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        let user = try_outcome!(request.guard::<&User>().await);
-        if user.has_factor {
-            try_outcome!(request.guard::<RecentLogin<'_>>().await);
-        }
-        Outcome::Success(PasswordOwner(user))
     }
 }
 

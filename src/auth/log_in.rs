@@ -1,5 +1,7 @@
 //! Logs a user in.
 
+use rocket::tokio::sync::MutexGuard;
+
 use super::change::Change;
 use super::{Auth, HookError};
 use crate::clock::Timestamp;
@@ -7,7 +9,7 @@ use crate::device;
 use crate::error::Error;
 use crate::history::{self, EventKind};
 use crate::notice::Notice;
-use crate::password::Password;
+use crate::password::{Password, PasswordHash};
 use crate::session::Given;
 use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::Token;
@@ -171,16 +173,29 @@ impl Auth<'_> {
                 .await?;
         }
 
-        if user.has_factor && !self.is_trusted(&mut change, &user).await? {
-            let waiting =
-                self.wait_for_factor(change, (&user, &current), &limits, remember).await?;
+        self.admit(change, (&user, &current), &limits, (remember, writing)).await
+    }
+
+    /// Logs the user in, whom the change has locked, or waits for their second factor. `hash` is that of
+    /// their password.
+    async fn admit<E>(
+        &self,
+        mut change: Change<'_>,
+        (user, hash): (&User, &PasswordHash),
+        limits: &[Limit],
+        (remember, writing): (bool, MutexGuard<'_, ()>),
+    ) -> Result<LogIn, E>
+    where
+        E: From<FieldErrors> + From<Error>,
+    {
+        if user.has_factor && !self.is_trusted(&mut change, user).await? {
+            let waiting = self.wait_for_factor(change, (user, hash), limits, remember).await?;
             drop(writing);
             self.leave().await?;
             return Ok(waiting);
         }
-        let entry = Entry::with_one_factor(remember);
-        self.enter::<LogInError>(change, &user, &limits, entry).await?;
-        Ok(LogIn::LoggedIn(user))
+        self.enter::<E>(change, user, limits, Entry::with_one_factor(remember)).await?;
+        Ok(LogIn::LoggedIn(user.clone()))
     }
 
     /// Ends the session if somebody is logged in, because the visitor is about to log in as somebody
@@ -240,16 +255,7 @@ impl Auth<'_> {
             self.fail(&[], Some(&user), Some(&user.email)).await?;
             return Err(LogInAsError::Disabled);
         }
-        if user.has_factor && !self.is_trusted(&mut change, &user).await? {
-            let begun = (&user, &password_hash);
-            let waiting = self.wait_for_factor(change, begun, &[], remember).await?;
-            drop(writing);
-            self.leave().await?;
-            return Ok(waiting);
-        }
-        let entry = Entry::with_one_factor(remember);
-        self.enter::<LogInAsError>(change, &user, &[], entry).await?;
-        Ok(LogIn::LoggedIn(user))
+        self.admit(change, (&user, &password_hash), &[], (remember, writing)).await
     }
 
     /// Returns the user with the id `id`, for [`log_in_as()`](Self::log_in_as()). `None`: there is no such

@@ -3,15 +3,17 @@
 use serde_json::Value;
 
 use super::change::Change;
+use super::factors::name_of;
 use super::log_in::Entry;
 use super::second_step::{Place, SecondFactor, Used, what};
 use super::{Auth, PendingLogIn, ReauthenticateError, ResetLink};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::factor::passkeys::{self, NewPasskey, Passkey};
-use crate::factor::{FactorKind, RecoveryCode, makers, store};
+use crate::factor::{FactorKind, RecoveryCode, makers};
 use crate::history::EventKind;
 use crate::mail::Content;
+use crate::metrics::{self, FactorEvent};
 use crate::session::Given;
 use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::{Token, TokenId};
@@ -30,9 +32,6 @@ const ASKED: Timestamp = 6 * 60;
 /// The most passkeys of an account. Each page that asks for one lists them.
 const MOST: usize = 20;
 
-/// The longest name of a passkey, in characters.
-const LONGEST_NAME: usize = 64;
-
 refusals! {
     /// Why [`Auth::add_passkey()`] added no passkey.
     AddPasskeyError {
@@ -43,11 +42,6 @@ refusals! {
         TooManyPasskeys,
         NameInvalid,
     }
-}
-
-refusals! {
-    /// Why [`Auth::rename_passkey()`] changed no name.
-    RenamePasskeyError { NoSuchFactor, NameInvalid }
 }
 
 refusals! {
@@ -108,6 +102,11 @@ impl Auth<'_> {
         Some(RelyingParty { id: site.rp_id, name, origins: site.origins })
     }
 
+    /// Returns the site as passkeys know it, if users can add one.
+    fn offering(&self) -> Option<RelyingParty> {
+        self.relying_party().filter(|_| self.config.factors.passkeys)
+    }
+
     fn challenge(&self, question: &Question) -> Vec<u8> {
         self.sealer.challenge(&question.text(), self.accounts.clock.now() + ASKED)
     }
@@ -120,7 +119,7 @@ impl Auth<'_> {
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session was ended
     /// meanwhile or is not the user's.
     pub async fn passkey_offer(&self, user: &User) -> Result<Option<Value>, Error> {
-        let Some(rp) = self.relying_party() else { return Ok(None) };
+        let Some(rp) = self.offering() else { return Ok(None) };
         let mut change = self.change_as_user(user).await?;
         // A handle for this alone: an authenticator shows it to everybody who holds it.
         let new = <[u8; 32]>::from(Token::generate().id());
@@ -151,7 +150,7 @@ impl Auth<'_> {
         name: &str,
     ) -> Result<Option<Vec<RecoveryCode>>, AddPasskeyError> {
         self.own(user)?;
-        let rp = self.relying_party().ok_or(AddPasskeyError::PasskeysOff)?;
+        let rp = self.offering().ok_or(AddPasskeyError::PasskeysOff)?;
         let name = name_of(name).ok_or(AddPasskeyError::NameInvalid)?;
         let refused = |reason| {
             log::info!("a new passkey was refused: {reason}");
@@ -192,28 +191,6 @@ impl Auth<'_> {
             return Err(AddPasskeyError::PasskeyTaken);
         }
         self.added(change, user, (FactorKind::Passkey, name)).await
-    }
-
-    /// Gives the passkey `id` of the user another name, of 1 to 64 characters.
-    ///
-    /// # Errors
-    ///
-    /// The reasons of [`RenamePasskeyError`]. `Failed` if the database fails, or, with
-    /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
-    pub async fn rename_passkey(
-        &self,
-        user: &User,
-        id: i64,
-        name: &str,
-    ) -> Result<(), RenamePasskeyError> {
-        let name = name_of(name).filter(|name| !name.is_empty());
-        let name = name.ok_or(RenamePasskeyError::NameInvalid)?;
-        let mut change = self.change_as_user(user).await?;
-        if !store::rename(&mut change, user.id, id, &name).await? {
-            return Err(RenamePasskeyError::NoSuchFactor);
-        }
-        change.commit().await?;
-        Ok(())
     }
 
     /// Returns the options for a browser whose visitor logs in with a passkey alone
@@ -259,6 +236,7 @@ impl Auth<'_> {
             }
             _ => false,
         };
+        metrics::factor(if is_right { FactorEvent::Passkey } else { FactorEvent::Failed });
         let account = account.filter(|_| is_right);
         let Some(Account { user, disabled_at: None, .. }) = account else {
             change.settle(&limits, AttemptOutcome::Failed).await?;
@@ -469,13 +447,6 @@ impl Used {
     pub(super) fn passkey(answered: Option<Answered>) -> Option<Self> {
         answered.map(|Answered { is_verified }| Used::Passkey { is_verified })
     }
-}
-
-/// Returns the name without blanks around it. `None`: it is too long, or has control characters.
-fn name_of(typed: &str) -> Option<String> {
-    let name = typed.trim();
-    let is_good = name.chars().count() <= LONGEST_NAME && !name.contains(char::is_control);
-    is_good.then(|| name.to_owned())
 }
 
 fn transports(passkeys: &[Passkey]) -> Vec<Vec<String>> {

@@ -3,7 +3,7 @@
 use rocket::fairing::AdHoc;
 use rocket_db_pools::Database;
 
-use crate::config::Config;
+use crate::config::{Config, PasskeysOff};
 use crate::db::{Db, Pool};
 use crate::error::Error;
 use crate::factor::passkeys;
@@ -11,14 +11,20 @@ use crate::factor::passkeys;
 /// Looks whether there are passkeys for another domain than the configured one. A browser would not find
 /// them any more, and their owners would be locked out.
 pub fn fairing(config: &Config) -> AdHoc {
-    let rp_id = config.passkey_site().ok().map(|site| site.rp_id);
+    let rp_id = match config.passkey_site() {
+        Ok(site) => Some(site.rp_id),
+        Err(PasskeysOff::NotBuilt) => None,
+        // No passkey is for this.
+        Err(PasskeysOff::NoUrl | PasskeysOff::IpAddress) => Some(String::new()),
+    };
     AdHoc::try_on_ignite("Passkeys", |rocket| async move {
         let (Some(rp_id), Some(db)) = (rp_id, Db::fetch(&rocket)) else { return Ok(rocket) };
         match others(db, &rp_id).await {
             Ok(hosts) if hosts.is_empty() => Ok(rocket),
             Ok(hosts) => {
+                let here = if rp_id.is_empty() { "a site without a name" } else { &rp_id };
                 log::error!(
-                    "factors.rp_id: passkeys for {} are stored, and would be lost for {rp_id}; write \
+                    "factors.rp_id: passkeys for {} are stored, and would be lost for {here}; write \
                      that domain, or remove them with `user remove-factor`",
                     hosts.join(", ")
                 );

@@ -10,6 +10,7 @@ use crate::factor::recovery::RecoveryCode;
 use crate::factor::{FactorKind, Sealer, store, totp};
 use crate::history::EventKind;
 use crate::mail::Content;
+use crate::metrics::{self, FactorEvent};
 use crate::notice::Notice;
 use crate::password::PasswordHash;
 use crate::session::Given;
@@ -243,15 +244,24 @@ impl Auth<'_> {
         given: SecondFactor<'_>,
         place: Place<'_>,
     ) -> Result<Option<Used>, Error> {
-        match given {
-            SecondFactor::Code(code) => change.use_code(self.sealer, user, code).await,
+        let used = match given {
+            SecondFactor::Code(code) => change.use_code(self.sealer, user, code).await?,
             #[cfg(feature = "passkeys")]
-            SecondFactor::Passkey(credential) => {
-                let Some(question) = self.question_at(&place) else { return Ok(None) };
-                let answered = self.answered(change, user, credential, &question).await?;
-                Ok(Used::passkey(answered))
-            }
-        }
+            SecondFactor::Passkey(credential) => match self.question_at(&place) {
+                Some(question) => {
+                    Used::passkey(self.answered(change, user, credential, &question).await?)
+                }
+                None => None,
+            },
+        };
+        metrics::factor(match used {
+            None => FactorEvent::Failed,
+            Some(Used::App) => FactorEvent::App,
+            Some(Used::RecoveryCode { .. }) => FactorEvent::RecoveryCode,
+            #[cfg(feature = "passkeys")]
+            Some(Used::Passkey { .. }) => FactorEvent::Passkey,
+        });
+        Ok(used)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Says what has started: where it answers, what it uses, and what a developer can try.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::figment::Profile;
@@ -30,10 +30,15 @@ impl Fairing for Start {
         let rockets = rocket.config();
         // The port may be one that the system has chosen.
         let scheme = if rockets.tls_enabled() { "https" } else { "http" };
-        let url = |address| format!("{scheme}://{}", SocketAddr::new(address, rockets.port));
         let lines = match self.config.debug {
-            true => self.for_developer(&url(reachable(rockets.address))),
-            false => vec![self.for_operator(&url(rockets.address), &rockets.profile)],
+            true => {
+                let host = reachable(rockets.address, rockets.port);
+                self.for_developer(&format!("{scheme}://{host}"))
+            }
+            false => {
+                let socket = SocketAddr::new(rockets.address, rockets.port);
+                vec![self.for_operator(&format!("{scheme}://{socket}"), &rockets.profile)]
+            }
         };
         if !self.has_key {
             let fix = config::key_fix();
@@ -92,12 +97,12 @@ impl Start {
     }
 }
 
-/// Returns the address that a browser on this machine can open. No browser opens every address.
-fn reachable(listens: IpAddr) -> IpAddr {
+/// Returns the host that a browser on this machine can open. It is a name where there is one: browsers
+/// have no passkeys for an IP address.
+fn reachable(listens: IpAddr, port: u16) -> String {
     match listens {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address if address.is_loopback() || address.is_unspecified() => format!("localhost:{port}"),
+        address => SocketAddr::new(address, port).to_string(),
     }
 }
 

@@ -18,8 +18,8 @@ pub struct FactorsConfig {
     /// `app` (`true`): users can add an app that shows codes. Without it, one that exists goes on
     /// working, and can be removed.
     pub app: bool,
-    /// `passkeys` (`true`): users can add passkeys. Without it, those that exist can be removed, and
-    /// nothing else.
+    /// `passkeys` (`true`): users can add passkeys. Without it, those that exist go on working, and can
+    /// be removed.
     pub passkeys: bool,
     /// `required` (`false`): an account without a second factor reaches only the pages on which it
     /// gets one.
@@ -123,6 +123,13 @@ impl Config {
                     format!("is not the site's domain; write {host}, or a domain above it"),
                 ));
             }
+        }
+        if self.factors.required && !self.factors.app && self.passkey_site().is_err() {
+            return Err(ConfigError::new(
+                "factors.required",
+                "is true, but factors.app is false, and passkeys need a name in site.url, so nobody \
+                 could get a second factor; write true for factors.app",
+            ));
         }
         let is_origin = |text: &String| {
             let url = Url::parse(text).ok();

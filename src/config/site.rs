@@ -45,7 +45,7 @@ pub struct SiteConfig {
     /// believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// `url` (in debug `http://127.0.0.1:` and the port): the address that links in mails begin
+    /// `url` (in debug `http://localhost:` and the port): the address that links in mails begin
     /// with, as in `https://example.org`. The request's `Host` is never used, because anybody
     /// who asks for a mail could choose it (password reset poisoning).
     pub url: Option<String>,

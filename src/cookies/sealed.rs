@@ -6,8 +6,12 @@
 use std::time::Duration;
 
 use cookie::{CookieJar, Key};
+#[cfg(feature = "passkeys")]
+use hmac::{Hmac, KeyInit, Mac};
 use rocket::Request;
 use rocket::http::{Cookie, RawStr, SameSite};
+#[cfg(feature = "passkeys")]
+use sha2::Sha256;
 
 use crate::config::{self, Config};
 
@@ -119,6 +123,20 @@ impl SealedCookies {
         self.decrypt(&Cookie::new(purpose.to_owned(), sealed))
     }
 
+    /// Signs `message` for `purpose`. Unlike a seal it needs no random nonce, so there may be any number.
+    #[cfg(feature = "passkeys")]
+    pub fn sign(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
+        let current = self.keys.first().expect("the secret key comes first");
+        mac(current, purpose, message).finalize().into_bytes().into()
+    }
+
+    /// Returns whether [`sign()`](Self::sign()) has made `signature`, with any of the keys.
+    #[cfg(feature = "passkeys")]
+    pub fn is_signed(&self, purpose: &str, message: &[u8], signature: &[u8]) -> bool {
+        let is_of = |key| mac(key, purpose, message).verify_slice(signature).is_ok();
+        self.keys.iter().any(is_of)
+    }
+
     /// Returns the same for cookies of this host alone, at every path.
     #[cfg(feature = "pages")]
     pub fn at_root(self, same_site: SameSite) -> Self {
@@ -181,6 +199,16 @@ impl SealedCookies {
         }
         cookie.build()
     }
+}
+
+/// The length of the purpose comes first, so that no two inputs run into each other.
+#[cfg(feature = "passkeys")]
+fn mac(key: &Key, purpose: &str, message: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.signing()).expect("a key of any length");
+    mac.update(&(purpose.len() as u64).to_be_bytes());
+    mac.update(purpose.as_bytes());
+    mac.update(message);
+    mac
 }
 
 /// A sealed cookie beside the session's. Its name is the session cookie's name with a suffix, so

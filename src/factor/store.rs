@@ -16,18 +16,19 @@ pub struct App {
     pub secret: String,
 }
 
+type Row = (i64, String, String, Timestamp, Option<Timestamp>, Option<bool>);
+
 /// Returns the factors of the user that are in use. The oldest is first.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Factor>, Error> {
-    let rows: Vec<(i64, String, String, Timestamp, Option<Timestamp>, Option<bool>)> =
-        sql::query_as(
-            "SELECT id, kind, name, created_at, last_used_at, is_synced FROM login_factors
+    let rows: Vec<Row> = sql::query_as(
+        "SELECT id, kind, name, created_at, last_used_at, is_synced FROM login_factors
          WHERE user_id = $1 AND removed_at IS NULL ORDER BY id",
-        )
-        .bind(user_id)
-        .fetch_all(db)
-        .await?;
-    let factor = |(id, kind, name, created_at, last_used_at, synced): (_, String, _, _, _, _)| {
-        let (kind, is_synced) = (FactorKind::parse(&kind)?, synced == Some(true));
+    )
+    .bind(user_id)
+    .fetch_all(db)
+    .await?;
+    let factor = |(id, kind, name, created_at, last_used_at, is_synced): Row| {
+        let (kind, is_synced) = (FactorKind::parse(&kind)?, is_synced == Some(true));
         Some(Factor { id, kind, name, created_at, last_used_at, is_synced })
     };
     Ok(rows.into_iter().filter_map(factor).collect())

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::content::{Audience, Content};
 use super::{Html, login, reauthenticate, security};
 use crate::attached::attached;
-use crate::auth::{Auth, Overtaken, Wanted, wanted};
+use crate::auth::{Auth, Overtaken, RecentLogin, StrongLogin};
 use crate::base::Base;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp, wait_in_words};
@@ -164,12 +164,11 @@ fn problem(request: &Request<'_>, status: Status) -> Problem {
     match (status, code) {
         _ if is_refused(request) => problem.with_code("cross_site"),
         (Status::MethodNotAllowed, _) => problem,
-        (Status::Unauthorized, _) if wanted(request).is_some() => {
-            let code = match wanted(request) {
-                Some(Wanted::Factor) => "factor_required",
-                _ => "reauthentication_required",
-            };
-            Problem::new(Status::Forbidden).with_code(code)
+        (Status::Unauthorized, _) if StrongLogin::is_factor_wanted(request) => {
+            Problem::new(Status::Forbidden).with_code("factor_required")
+        }
+        (Status::Unauthorized, _) if RecentLogin::is_wanted(request) => {
+            Problem::new(Status::Forbidden).with_code("reauthentication_required")
         }
         (Status::Unauthorized, None)
             if *request.local_cache(|| HalfWay(false)) == HalfWay(true) =>
@@ -226,10 +225,10 @@ fn log_refusal(request: &Request<'_>, status: Status) {
 /// Redirects to the log-in page, or to the page that asks for the password again. Afterwards the
 /// visitor comes back here, if this page can be asked for again.
 fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
-    if wanted(request) == Some(Wanted::Factor) {
+    if StrongLogin::is_factor_wanted(request) {
         return Redirect::to(base.join(security::PATH));
     }
-    if wanted(request) == Some(Wanted::Reauthentication) {
+    if RecentLogin::is_wanted(request) {
         let next = page_of(request).and_then(|path| ReturnTo::parse(&path));
         return Redirect::to(base.join(uri!(reauthenticate::form(next = next))));
     }

@@ -8,10 +8,7 @@ use super::codes::{CodesPage, Shown};
 use super::login::LogInPage;
 use super::mailed_token::MailedToken;
 use super::{FieldErrors, Page, Rejection, View, factor, login, security};
-use crate::auth::{
-    AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, RemoveFactorError, RenamePasskeyError,
-    SecondFactor,
-};
+use crate::auth::{AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor};
 use crate::config::Config;
 use crate::error::Error;
 use crate::user::User;
@@ -51,12 +48,6 @@ pub struct SecondStep {
     next: Option<ReturnTo>,
 }
 
-#[derive(FromForm)]
-pub struct Name {
-    #[field(default = String::new())]
-    name: String,
-}
-
 fn options(question: Option<Value>) -> Options {
     question.map(Json).ok_or(Status::NotFound)
 }
@@ -91,32 +82,6 @@ pub async fn add(
             Err(page.refuse(FieldErrors::of(field, error.code(), error), content).into())
         }
     }
-}
-
-#[post("/account/passkeys/<id>/rename", data = "<form>")]
-pub async fn rename(
-    id: &str,
-    user: RecentLogin<'_>,
-    page: Page<'_>,
-    auth: Auth<'_>,
-    form: Posted<Name>,
-) -> Result<Done, RenamePasskeyError> {
-    let Posted(Name { name }) = form;
-    let id = id.parse().map_err(|_| RenamePasskeyError::NoSuchFactor)?;
-    auth.rename_passkey(&user, id, &name).await?;
-    Ok(page.redirect_to(security::PATH, "The passkey has a new name."))
-}
-
-#[post("/account/passkeys/<id>/remove")]
-pub async fn remove(
-    id: &str,
-    user: RecentLogin<'_>,
-    page: Page<'_>,
-    auth: Auth<'_>,
-) -> Result<Done, RemoveFactorError> {
-    let id = id.parse().map_err(|_| RemoveFactorError::NoSuchFactor)?;
-    auth.remove_factor(&user, id).await?;
-    Ok(page.redirect_to(security::PATH, "The passkey was removed."))
 }
 
 /// The question names no account, so it tells a stranger nothing.

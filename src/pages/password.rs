@@ -1,13 +1,47 @@
 //! `/account/password`: changes the password of an account.
 
+use std::ops::Deref;
+
+use rocket::outcome::{Outcome, try_outcome};
+use rocket::request::{self, FromRequest, Request};
 use rocket::{FromForm, get, post};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
 use super::{FieldErrors, Html, Page, Rejection};
-use crate::auth::{Auth, ChangePasswordError, PasswordOwner};
+use crate::auth::{Auth, ChangePasswordError, RecentLogin};
+use crate::error::Error;
 use crate::password::Password;
+use crate::user::User;
 use crate::web::{Done, Posted};
+
+/// The logged-in user who may change the password, as a request guard.
+///
+/// It succeeds like [`&User`](User), except for a user with a second factor: for them it is
+/// [`RecentLogin`]. The form asks for the current password anyway.
+#[derive(Debug)]
+pub struct PasswordOwner<'r>(&'r User);
+
+impl Deref for PasswordOwner<'_> {
+    type Target = User;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for PasswordOwner<'r> {
+    type Error = &'r Error;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        let user = try_outcome!(request.guard::<&User>().await);
+        if user.has_factor {
+            try_outcome!(request.guard::<RecentLogin<'_>>().await);
+        }
+        Outcome::Success(PasswordOwner(user))
+    }
+}
 
 /// The fields of the form.
 #[derive(FromForm)]

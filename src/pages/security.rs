@@ -1,16 +1,16 @@
 //! `/account/security`: all ways into the account, and how they are protected.
 
-use rocket::{get, post};
+use rocket::{FromForm, get, post};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
 use super::{Page, View};
-use crate::auth::{Auth, Factors, RecentLogin, RemoveFactorError};
+use crate::auth::{Auth, Factors, RecentLogin, RemoveFactorError, RenamePasskeyError};
 use crate::clock::{Timestamp, in_rfc_3339};
 use crate::error::Error;
 use crate::factor::{Factor, FactorKind, RecoveryCodes};
 use crate::user::User;
-use crate::web::{Done, Json};
+use crate::web::{Done, Json, Posted};
 
 pub const PATH: &str = "/account/security";
 
@@ -197,4 +197,37 @@ pub async fn remove_app(
     let Some(app) = app else { return Ok(page.go_to(PATH)) };
     auth.remove_factor(&user, app.id).await?;
     Ok(page.redirect_to(PATH, "The authenticator app was removed."))
+}
+
+/// The new name of a passkey.
+#[derive(FromForm)]
+pub struct Name {
+    #[field(default = String::new())]
+    name: String,
+}
+
+#[post("/account/passkeys/<id>/rename", data = "<form>")]
+pub async fn rename(
+    id: &str,
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+    form: Posted<Name>,
+) -> Result<Done, RenamePasskeyError> {
+    let Posted(Name { name }) = form;
+    let id = id.parse().map_err(|_| RenamePasskeyError::NoSuchFactor)?;
+    auth.rename_passkey(&user, id, &name).await?;
+    Ok(page.redirect_to(PATH, "The passkey has a new name."))
+}
+
+#[post("/account/passkeys/<id>/remove")]
+pub async fn remove(
+    id: &str,
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Done, RemoveFactorError> {
+    let id = id.parse().map_err(|_| RemoveFactorError::NoSuchFactor)?;
+    auth.remove_factor(&user, id).await?;
+    Ok(page.redirect_to(PATH, "The passkey was removed."))
 }

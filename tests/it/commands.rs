@@ -276,7 +276,7 @@ fn a_reset_link_from_the_command_line_works_once() {
     let dir = TempDir::new().unwrap();
     add(&dir);
     let link = run(&dir, &["user", "reset", ADA]);
-    let path = link.trim().strip_prefix("http://127.0.0.1:8000").unwrap();
+    let path = link.trim().strip_prefix("http://localhost:8000").unwrap();
     let site = site(&dir);
     let post = format!("POST {path}");
     let answer = site.request(&post, None, "new_password=another+horse+battery");
@@ -440,7 +440,7 @@ const SAFE: [(&str, &str); 5] = [
     ("ROCKET_LOG_LEVEL", "critical"),
     ("ROCKET_PROFILE", "release"),
     ("ROCKET_MAIL", "{url=\"smtps://127.0.0.1:1\",from=\"a@example.org\"}"),
-    ("ROCKET_SITE", "{url=\"https://127.0.0.1:1\",trusted_proxies=[\"127.0.0.1\"]}"),
+    ("ROCKET_SITE", "{url=\"https://localhost:1\",trusted_proxies=[\"127.0.0.1\"]}"),
 ];
 
 fn safe_but(changed: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {
@@ -457,7 +457,7 @@ fn check_names_each_unsafe_setting() {
     let (fine, last) = safe.1.trim_end().rsplit_once('\n').unwrap();
     assert_eq!((safe.0, last), (Some(0), "no problems found"));
     assert!(fine.lines().all(|line| line.starts_with("ok: ")), "{fine}");
-    for line in ["ok: the profile is release", "ok: site.url is https://127.0.0.1:1"] {
+    for line in ["ok: the profile is release", "ok: site.url is https://localhost:1"] {
         assert!(fine.lines().any(|fine| fine == line), "{fine}");
     }
     assert_eq!(check(&dir, &["--offline", "--quiet"], &SAFE), (Some(0), String::new()));
@@ -608,7 +608,7 @@ fn check_connects_to_the_site_and_the_mail_server() {
     let program = command(env!("CARGO_BIN_EXE_rocket-login"), &dir);
     let site = Program::start(program, &[KEY, CHEAP, ("ROCKET_PROFILE", "release")]);
     let url =
-        format!("{{url=\"http://127.0.0.1:{}\",trusted_proxies=[\"127.0.0.1\"]}}", site.port());
+        format!("{{url=\"http://localhost:{}\",trusted_proxies=[\"127.0.0.1\"]}}", site.port());
     let variables: Vec<_> = SAFE.into_iter().filter(|(name, _)| *name != "ROCKET_SITE").collect();
     let (_, said) = check(&dir, &[], &[&variables[..], &[("ROCKET_SITE", url.as_str())]].concat());
     assert!(!said.contains("does not answer") && !said.contains("drops its headers"), "{said}");

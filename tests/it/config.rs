@@ -750,6 +750,6 @@ fn the_sites_name_is_short_and_plain_and_by_default_the_host() {
     assert_eq!(name("site.url", "https://notes.example:8443"), "notes.example");
     assert_eq!(name("site.url", "http://[::1]:8000"), "[::1]");
     assert_eq!(name("site.url", "http://[::1]"), "[::1]");
-    assert_eq!(Config::from_figment(&debug()).unwrap().site_name(), "127.0.0.1");
+    assert_eq!(Config::from_figment(&debug()).unwrap().site_name(), "localhost");
     assert_eq!(Config::from_figment(&release()).unwrap().site_name(), "");
 }

@@ -12,7 +12,7 @@ use rocket::figment::value::Value;
 use rocket::http::Accept;
 use rocket::{get, routes};
 use rocket_login::config::{Config, DatabaseConfig};
-use rocket_login::{Auth, Db, Flash, HasRole, RecentLogin, Role, Session, User};
+use rocket_login::{Auth, Db, Flash, HasRole, RecentLogin, Role, Session, StrongLogin, User};
 
 use crate::support::TestApp;
 
@@ -268,12 +268,13 @@ async fn every_route_is_in_the_reference_and_every_row_is_a_route() {
 }
 
 /// Each guard as a route: what the reference calls it, and its path.
-const GUARDS: [(&str, &str); 8] = [
+const GUARDS: [(&str, &str); 9] = [
     ("&Session", "/guards/session"),
     ("&User", "/guards/user"),
     ("Option<&User>", "/guards/anybody"),
     ("HasRole<Editor>", "/guards/editor"),
     ("RecentLogin", "/guards/recent"),
+    ("StrongLogin", "/guards/strong"),
     ("Flash", "/guards/flash"),
     ("Auth", "/guards/auth"),
     ("&Db", "/guards/db"),
@@ -300,6 +301,9 @@ fn editor(_guard: HasRole<'_, Editor>) {}
 #[get("/recent")]
 fn recent(_guard: RecentLogin<'_>) {}
 
+#[get("/strong")]
+fn strong(_guard: StrongLogin<'_>) {}
+
 #[get("/flash")]
 fn flash(_guard: Flash<'_>) {}
 
@@ -311,11 +315,13 @@ fn db(_guard: &Db) {}
 
 #[rocket::async_test]
 async fn every_guard_fails_with_the_statuses_of_the_reference() {
-    let routes = routes![session, user, anybody, editor, recent, flash, auth, db];
+    let routes = routes![session, user, anybody, editor, recent, strong, flash, auth, db];
     let app = TestApp::built(|f| f, |rocket| rocket.mount("/guards", routes)).await;
     let (ada, visitor) = (app.registered("ada@example.org").await, app.visitor());
     app.execute("UPDATE users SET roles = 'editor'").await;
     let bob = app.registered("bob@example.org").await;
+    let strong = app.visitor();
+    strong.sign_in_strongly("bob@example.org").await;
     let mut found: HashMap<&str, BTreeSet<u16>> = HashMap::new();
     for round in ["recent", "old", "outage"] {
         match round {
@@ -323,7 +329,7 @@ async fn every_guard_fails_with_the_statuses_of_the_reference() {
             "outage" => app.execute("ALTER TABLE sessions RENAME TO elsewhere").await,
             _ => {}
         }
-        for who in [&ada, &bob, &visitor] {
+        for who in [&ada, &bob, &strong, &visitor] {
             for (guard, path) in GUARDS {
                 let answer = who.send(app.client.get(path).header(Accept::JSON)).await;
                 found.entry(guard).or_default().insert(answer.status.code);
@@ -398,7 +404,16 @@ fn every_command_and_option_is_in_the_reference() {
 #[test]
 fn every_key_of_the_configuration_is_on_its_page_and_in_rocket_toml() {
     let toml = include_str!("../../Rocket.toml");
-    let tables = ["session", "accounts", "password", "throttle", "site", "mail", "databases.login"];
+    let tables = [
+        "session",
+        "accounts",
+        "password",
+        "throttle",
+        "factors",
+        "site",
+        "mail",
+        "databases.login",
+    ];
     let mut keys = BTreeSet::from(["secret_key".to_owned()]);
     for table in tables {
         // What serde would take, from its own complaint.

@@ -27,9 +27,10 @@ errors! {
         EmailError, Error, RoleNameError,
     }
     auth {
-        AccountError, AddError, ChangeEmailError, ChangePasswordError, DeleteError,
-        EndSessionError, GrantError, HookError, LinkError, LogInAsError, LogInError, ReauthenticateError,
-        RegisterError, ResetError, ResetLinkError, VerifyError,
+        AccountError, AddAppError, AddError, AddPasskeyError, ChangeEmailError, ChangePasswordError, DeleteError,
+        EndSessionError, GrantError, HookError, LinkError, LogInAsError, LogInError,
+        PasskeyLogInError, ReauthenticateError, RecoveryCodesError, RegisterError, RemoveFactorError,
+        RenamePasskeyError, ResetError, ResetLinkError, SecondStepError, VerifyError,
     }
     config { ConfigError }
     db { OpenError }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::factors::{add_app, confirmed, half_way};
 use crate::support::TestApp;
 
 const ADA: &str = "ada@example.org";
@@ -14,16 +15,18 @@ fn inputs(page: &str) -> impl Iterator<Item = &str> {
 
 /// The path of each form with fields, and for each field its id, type, `autocomplete` and
 /// `enterkeyhint`. A readonly field is for password managers alone, and is not sent.
-const FORMS: [(&str, &[&str]); 9] = [
+const FORMS: [(&str, &[&str]); 11] = [
     ("/register", &["email email username next", "password password new-password go"]),
     (
         "/login",
         &[
-            "email email username next",
+            "email email username webauthn next",
             "password password current-password go",
             "remember checkbox",
         ],
     ),
+    ("/login/factor", &["account email username readonly", "code text one-time-code go"]),
+    ("/account/app", &["code text one-time-code go"]),
     ("/reset", &["email email username send"]),
     ("/reset/", &["account email username readonly", "new_password password new-password go"]),
     ("/verify/", &["account email username readonly", "password password current-password go"]),
@@ -92,11 +95,16 @@ async fn every_form_suits_password_managers_and_phones() {
     app.visitor().post("/reset", &[("email", ADA)]).await.assert_status(200);
     let reset = app.link(ADA, "/reset/").await;
 
+    let bob = confirmed(&app, "bob@example.org").await;
+    add_app(&app, &bob).await;
+    let half = half_way(&app, "bob@example.org").await;
+
     let visitor = app.visitor();
     for (path, expected) in FORMS {
         let page = match path {
             "/verify/" => visitor.get(&verify).await,
             "/reset/" => visitor.get(&reset).await,
+            "/login/factor" => half.get(path).await,
             "/register" | "/login" | "/reset" => visitor.get(path).await,
             _ => ada.get(path).await,
         };
@@ -112,11 +120,15 @@ fn the_table_has_every_form_with_fields() {
     for (name, text) in templates() {
         for (path, form) in forms(&text) {
             let path = path.split("{{").next().unwrap();
-            let has_fields = form.contains("<input")
+            // What a person cannot fill in.
+            let is_typed = inputs(form).any(|input| !input.contains("type=\"hidden\""));
+            let has_fields = is_typed
                 || form.contains("macros::field")
+                || form.contains("macros::code")
                 || form.contains("macros::new_password");
-            // The boxes of the notices are checkboxes without anything to fill in.
-            if has_fields && path != "/account/notices" {
+            // The boxes of the notices are checkboxes without anything to fill in, and no password
+            // manager knows the name of a passkey.
+            if has_fields && !["/account/notices", "/account/passkeys/"].contains(&path) {
                 assert!(FORMS.iter().any(|(listed, _)| *listed == path), "{name}: {path}");
                 count += 1;
             }

@@ -37,7 +37,7 @@ fn the_start_says_in_five_lines_where_the_site_is_and_what_to_try() {
     let dir = TempDir::new().unwrap();
     let site = Program::start(program(&dir), &[KEY]);
     let said = start(&site, "Ctrl-C");
-    let url = format!("http://127.0.0.1:{}", site.port());
+    let url = format!("http://localhost:{}", site.port());
     let database = match crate::database::socket() {
         Some(_) => "postgres://".to_owned(),
         None => dir.path().canonicalize().unwrap().join("data/login.db").display().to_string(),
@@ -85,7 +85,7 @@ fn an_applications_program_says_its_own_name_and_its_own_paths() {
     let admin = crate::servers::program::built("admin");
     let site = Program::start(crate::database::command(admin, &dir), &[KEY]);
     let said = start(&site, "Ctrl-C");
-    let url = format!("http://127.0.0.1:{}", site.port());
+    let url = format!("http://localhost:{}", site.port());
     let version = env!("CARGO_PKG_VERSION");
     assert!(said.starts_with(&format!("admin (rocket-login {version}), profile debug\n")));
     assert!(said.contains(&format!("shown at {url}/auth/dev/mailbox\n")), "{said}");
@@ -128,7 +128,7 @@ fn a_site_that_listens_on_every_address_says_one_that_a_browser_can_open() {
     let dir = TempDir::new().unwrap();
     let site = Program::start(program(&dir), &[KEY, ("ROCKET_ADDRESS", "0.0.0.0")]);
     let said = start(&site, "Ctrl-C");
-    assert!(said.contains(&format!("Address:  http://127.0.0.1:{}\n", site.port())), "{said}");
+    assert!(said.contains(&format!("Address:  http://localhost:{}\n", site.port())), "{said}");
 }
 
 #[test]

@@ -20,15 +20,30 @@ const ROUNDS: usize = 2_000;
 const OWNER: &str = "ada@example.org";
 
 /// The fields of each form. If you add a form, add it here.
-const FORMS: [(&str, &[&str]); 16] = [
+const FORMS: [(&str, &[&str]); 31] = [
     ("/register", &["email", "password", "next"]),
     ("/login", &["email", "password", "remember", "next"]),
+    ("/login/factor", &["code", "trust", "next"]),
+    ("/login/factor/passkey", &["credential", "trust", "next"]),
+    ("/login/factor/passkey/options", &[]),
+    ("/login/passkey", &["credential", "remember", "next"]),
+    ("/login/passkey/options", &[]),
     ("/logout", &[]),
     ("/reset", &["email"]),
-    ("/reset/<token>", &["new_password"]),
+    ("/reset/<token>", &["new_password", "code", "credential"]),
+    ("/reset/<token>/passkey/options", &[]),
     ("/verify/<token>", &["password"]),
     ("/not-me/<token>", &[]),
-    ("/reauthenticate", &["password", "next"]),
+    ("/reauthenticate", &["password", "code", "credential", "next"]),
+    ("/reauthenticate/passkey/options", &[]),
+    ("/account/app", &["code", "secret"]),
+    ("/account/app/remove", &[]),
+    ("/account/codes", &[]),
+    ("/account/codes/download", &["codes"]),
+    ("/account/passkeys", &["credential", "name"]),
+    ("/account/passkeys/options", &[]),
+    ("/account/passkeys/<id>/rename", &["name"]),
+    ("/account/passkeys/<id>/remove", &[]),
     ("/password-strength", &["email", "password"]),
     ("/account/verify", &[]),
     ("/account/email", &["email", "current_password"]),

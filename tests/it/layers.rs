@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 /// The modules of `src`, the lowest layer first. Those of the lowest import nothing of ours. A new
 /// module goes into the layer above the highest one that it imports.
 const LAYERS: [&[&str]; 11] = [
-    &["program"],
+    &["program", "webauthn"],
     &[
         "attached", "base", "client", "clock", "config", "drain", "kept", "metrics", "routing",
         "sql",
     ],
     &["background", "error", "token"],
     &["cookies", "db", "metrics/prometheus", "password", "web"],
-    &["device", "notice", "throttle", "user"],
+    &["device", "factor", "notice", "throttle", "user"],
     &["done", "history", "link", "mail", "session"],
     &["auth", "sessions"],
     &["pages"],

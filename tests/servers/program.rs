@@ -69,10 +69,12 @@ impl Program {
             assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&seen));
             seen.push(byte[0]);
             let text = String::from_utf8_lossy(&seen);
-            if let Some((_, port)) =
-                text.strip_suffix('\n').and_then(|t| t.rsplit_once("http://127.0.0.1:"))
-            {
-                break port.trim().parse().unwrap();
+            let Some(line) = text.strip_suffix('\n') else { continue };
+            // In release the last address is the one that it listens on, and in debug a name.
+            let ports = ["http://127.0.0.1:", "http://localhost:"].into_iter();
+            let ports = ports.filter_map(|start| line.rsplit_once(start));
+            if let Some(port) = ports.filter_map(|(_, port)| port.trim().parse().ok()).next() {
+                break port;
             }
         };
         let output = Arc::new(Mutex::new(seen));

@@ -72,7 +72,7 @@ async fn each_notice_can_be_switched_off_and_on() {
     let app = TestApp::new().await;
     let ada = app.registered(ADA).await;
     let form = ada.get("/account/notices").await;
-    assert_eq!(form.body.matches(" checked").count(), 5);
+    assert_eq!(form.body.matches(" checked").count(), 7);
     ada.post("/account/notices", &[("failures", "on")]).await.assert_redirect("/account/notices");
     let form = ada.get("/account/notices").await;
     form.assert_text(r#"name="failures" type="checkbox" value="on" checked"#);
@@ -246,7 +246,7 @@ async fn a_reset_switches_notices_on_again_and_is_mailed_to_the_owner() {
     let app = TestApp::new().await;
     let thief = app.registered(ADA).await;
     thief.post("/account/notices", &[]).await;
-    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 5);
+    assert_eq!(app.count("SELECT count(*) FROM login_muted_notices").await, 7);
 
     let owner = app.visitor();
     owner.post("/reset", &[("email", ADA)]).await;

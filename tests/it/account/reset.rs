@@ -88,7 +88,7 @@ async fn the_owner_is_told_of_a_reset() {
     app.visitor().post(&asked(&app).await, &[("new_password", NEW)]).await;
     let mails = app.mails().await;
     assert_eq!(mails[0].recipient, ADA);
-    assert_eq!(mails[0].subject, "Your password was reset at 127.0.0.1");
+    assert_eq!(mails[0].subject, "Your password was reset at localhost");
     mails[0].link("/not-me/");
 }
 

@@ -24,7 +24,7 @@ async fn each_row_of_the_account_page_says_what_is_so() {
     let ada = app.registered(ADA).await;
     let page = ada.get("/account").await;
     page.assert_text("Logged in on 1 device<")
-        .assert_text("5 of 5 on")
+        .assert_text("7 of 7 on")
         .assert_text("Not confirmed");
     // Nothing is said about a password that was never changed.
     page.assert_no_text("Changed");

@@ -5,7 +5,7 @@ use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::{Build, FromForm, Rocket, get, post, routes, uri};
 use rocket_dyn_templates::context;
-use rocket_login::auth::LogInError;
+use rocket_login::auth::{LogIn, LogInError};
 use rocket_login::web::{Done, Posted};
 use rocket_login::{Auth, Email, Password, Rendered, ReturnTo, User};
 use tempfile::TempDir;
@@ -68,7 +68,11 @@ async fn log_in(
     let Posted(Form { email, password, next }) = form;
     let known = Email::parse(&email).ok();
     match auth.log_in(known.as_ref(), Password::typed(&password), false).await {
-        Ok(_) => Ok(Done::to(next.map_or("/club".into(), |next| next.to_string()))),
+        Ok(LogIn::LoggedIn(_)) => {
+            Ok(Done::to(next.map_or("/club".into(), |next| next.to_string())))
+        }
+        // The account has a second factor, and nobody is logged in yet.
+        Ok(_) => Ok(Done::to("/login/factor")),
         // Too many attempts, or an outage: our error page says which.
         Err(LogInError::Failed(error)) => Err(Err(LogInError::Failed(error))),
         Err(refused) => {
