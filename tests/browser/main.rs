@@ -1,6 +1,7 @@
 //! The site in a real browser, Chromium.
 
 mod checkers;
+mod factors;
 mod mail_views;
 #[path = "../mails/mod.rs"]
 mod mails;
@@ -848,6 +849,8 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     browser.open("/account/delete").await;
     browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
     look("/reauthenticate").await;
+
+    factors::on_every_page(site, browser, &look).await;
 }
 
 /// Walks through the front end of the example `spa` at `url`, as the person `email`.

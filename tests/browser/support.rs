@@ -52,7 +52,8 @@ impl Site {
             // Every page has all that it may have at its foot.
             .merge(("site.support", "help@example.org"))
             .merge(("site.terms", "/terms"))
-            .merge(("site.privacy", "/privacy"));
+            .merge(("site.privacy", "/privacy"))
+            .merge(("factors.trusted_for", "14d"));
         let figment = configure(figment);
         if let Ok(socket) = std::env::var("TEST_POSTGRES") {
             return Site::start_two(&socket, figment, dir, clock).await;
