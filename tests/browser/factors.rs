@@ -9,7 +9,7 @@ use flate2::read::ZlibDecoder;
 use rocket::figment::Figment;
 use rocket::tokio::time;
 use rocket_login::testing::app_code;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::By;
 
@@ -84,6 +84,16 @@ async fn be_refused(browser: &Browser) {
     browser.fill("code", "000000").await;
     browser.submit().await;
     browser.find("#code-error").await;
+}
+
+/// Shows the pages on `media` of `width` pixels, each of which has `scale` pixels of the screen.
+async fn show_on(browser: &Browser, media: Value, width: u32, scale: u32) {
+    browser.devtools("Emulation.setEmulatedMedia", media).await;
+    let is_phone = width < 500;
+    let screen = json!({
+        "width": width, "height": 720, "deviceScaleFactor": scale, "mobile": is_phone
+    });
+    browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
 }
 
 /// Lets the browser save files in `folder`.
@@ -177,6 +187,39 @@ async fn without_javascript_no_button_is_there_that_only_a_script_can_serve() {
     .await;
 }
 
+#[rocket::async_test]
+async fn a_device_is_trusted_until_its_user_ends_that_on_the_security_page() {
+    run(async |site, browser| {
+        sign_up(browser, ADA).await;
+        let phone = add_app(site, browser).await;
+        browser.log_out().await;
+        begin_log_in(browser, ADA).await;
+        phone.type_code(site, browser).await;
+        browser.find("input[name=trust]").await.click().await.unwrap();
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+        browser.log_out().await;
+        browser.log_in(ADA).await;
+
+        // The password alone has logged in, so this act asks for both.
+        let end = "form[action='/account/sessions/revoke-others'] button";
+        browser.open("/account/security").await;
+        assert!(browser.text().await.contains("1 device skips the second step."));
+        browser.find(end).await.click().await.unwrap();
+        browser.find("form[action='/reauthenticate']").await;
+        browser.fill("password", PASSWORD).await;
+        phone.type_code(site, browser).await;
+        browser.submit().await;
+        browser.wait_for_path("/account/sessions").await;
+        browser.open("/account/security").await;
+        browser.find(end).await.click().await.unwrap();
+        browser.wait_for_path("/account/sessions").await;
+        browser.log_out().await;
+        begin_log_in(browser, ADA).await;
+    })
+    .await;
+}
+
 /// The pixels of a picture, from 0 for black to 255 for white.
 struct Grey {
     width: usize,
@@ -252,15 +295,14 @@ async fn a_phone_reads_the_qr_code_from_the_screen_in_light_and_in_dark() {
     run(async |site, browser| {
         sign_up(browser, ADA).await;
         for (scheme, width, scale) in [("light", 1000, 1), ("dark", 1000, 1), ("dark", 320, 2)] {
-            let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-            browser.devtools("Emulation.setEmulatedMedia", media).await;
-            let screen = json!({ "width": width, "height": 720, "deviceScaleFactor": scale, "mobile": width < 500 });
-            browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+            let scheme = json!({ "name": "prefers-color-scheme", "value": scheme });
+            let media = json!({ "media": "screen", "features": [scheme] });
+            show_on(browser, media.clone(), width, scale).await;
             browser.open("/account/app").await;
             browser.find(".qr svg").await.scroll_into_view().await.unwrap();
             let picture = Grey::of(&browser.driver.screenshot_as_png().await.unwrap());
             let uri = browser.find("a[href^='otpauth://totp/']").await.attr("href").await.unwrap();
-            assert_eq!(picture.scanned(), [uri.unwrap()], "{scheme}, {width}");
+            assert_eq!(picture.scanned(), [uri.unwrap()], "{media}, {width}");
         }
         // What the phone has read is the key, and its codes are right.
         let picture = Grey::of(&browser.driver.screenshot_as_png().await.unwrap());
@@ -292,6 +334,21 @@ async fn printed_recovery_codes_have_the_site_and_the_address_and_nothing_to_pre
         let pressed = "return [...document.querySelectorAll('button, .button, main a')]
             .filter(e => e.checkVisibility()).map(e => e.outerHTML)";
         assert_eq!(browser.evaluate(pressed).await, json!([]));
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_recovery_code_stands_on_one_line_of_a_phone_and_of_paper() {
+    run(async |site, browser| {
+        sign_up(browser, ADA).await;
+        add_app(site, browser).await;
+        for (media, width) in [("screen", 320), ("screen", 360), ("print", 320), ("print", 1000)] {
+            show_on(browser, json!({ "media": media }), width, 2).await;
+            let broken = "return [...document.querySelectorAll('.codes code')]
+                .filter(code => code.getClientRects().length > 1).map(code => code.textContent)";
+            assert_eq!(browser.evaluate(broken).await, json!([]), "{media}, {width}");
+        }
     })
     .await;
 }
