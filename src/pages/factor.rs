@@ -46,7 +46,8 @@ impl Content for FactorPage {
             trust: is_recovery,
             next,
         };
-        vec![sample(false, "", None), sample(true, "14 days", ReturnTo::parse("/notes"))]
+        let notes = || ReturnTo::parse("/notes");
+        vec![sample(false, "", None), sample(false, "", notes()), sample(true, "14 days", notes())]
     }
 }
 

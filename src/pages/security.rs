@@ -75,7 +75,7 @@ impl Content for SecurityPage {
         };
         let codes = |left| Some(RecoveryCodes { left, created_at: 0 });
         let sample = |app: Option<Factor>, codes, trusted_devices, has_apps, advice| SecurityPage {
-            password_changed_at: app.as_ref().map(|_| 0),
+            password_changed_at: app.as_ref().map(|_| 1),
             app,
             codes,
             trusted_devices,
