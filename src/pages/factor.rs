@@ -43,16 +43,23 @@ impl Content for FactorPage {
     const FIELDS: &'static [&'static str] = &["form", "code"];
 
     fn samples() -> Vec<Self> {
-        let sample = |is_recovery: bool, trusted_for: &str, next| FactorPage {
+        let sample = |(has_app, has_passkey, is_recovery), trusted_for: &str, next| FactorPage {
             email: "ada@example.org".into(),
-            has_app: !is_recovery,
-            has_passkey: is_recovery,
+            has_app,
+            has_passkey,
             is_recovery,
             trusted_for: trusted_for.into(),
             trust: is_recovery,
             next,
         };
-        vec![sample(false, "", None), sample(true, "14 days", ReturnTo::parse("/notes"))]
+        let notes = || ReturnTo::parse("/notes");
+        vec![
+            sample((true, false, false), "", None),
+            sample((true, false, false), "", notes()),
+            sample((true, false, true), "14 days", notes()),
+            sample((true, true, false), "14 days", None),
+            sample((false, true, true), "", None),
+        ]
     }
 }
 

@@ -110,7 +110,7 @@ impl Content for SecurityPage {
             advice,
         };
         let full = |used, left, trusted_devices, advice| SecurityPage {
-            password_changed_at: Some(0),
+            password_changed_at: Some(1),
             app: Some(factor(FactorKind::App, used)),
             passkeys: vec![factor(FactorKind::Passkey, used)],
             recovery_codes: Some(RecoveryCodes { left, created_at: 0 }),

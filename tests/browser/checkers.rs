@@ -9,6 +9,7 @@ use rocket::tokio::task::spawn_blocking;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::factors;
 use crate::mail_views::full_mails;
 use crate::on_every_page;
 use crate::servers::{Running, clean, find, has};
@@ -60,7 +61,7 @@ async fn nu_finds_nothing_wrong_in_any_page_mail_or_style_sheet() {
         .await;
     })
     .await;
-    assert!(count.into_inner() > 35);
+    assert!(count.into_inner() > 50);
 
     let mut nu = clean("java");
     nu.args(["-XX:-UsePerfData", "-jar", NU, "--format", "json", "--stdout"]);
@@ -76,6 +77,33 @@ struct Measured {
     skipped: &'static [&'static str],
 }
 
+/// These pages are kept out of search engines.
+fn private(path: impl Into<String>, cookies: &str) -> Measured {
+    Measured { path: path.into(), cookies: cookies.into(), skipped: &["is-crawlable"] }
+}
+
+/// Returns the browser's cookies as a header.
+async fn cookies(browser: &Browser) -> String {
+    let cookies = browser.driver.get_all_cookies().await.unwrap();
+    let cookies: Vec<_> = cookies.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
+    cookies.join("; ")
+}
+
+/// Asks for a new password of `email`.
+async fn forget_password(browser: &Browser, email: &str) {
+    browser.open("/reset").await;
+    browser.fill("email", email).await;
+    browser.submit().await;
+    browser.find("a[href='/reset']").await;
+}
+
+/// Returns the path of the latest mailed link that begins with `start`.
+async fn mailed(browser: &Browser, start: &str) -> String {
+    browser.open("/dev/mailbox").await;
+    let link = browser.find(&format!("a[href^='{start}']")).await;
+    link.attr("href").await.unwrap().unwrap()
+}
+
 /// Makes an account with each kind of mailed link, and returns every page: those of a visitor,
 /// those of a user, and those behind links.
 async fn pages(site: &Site, browser: &Browser) -> Vec<Measured> {
@@ -85,15 +113,11 @@ async fn pages(site: &Site, browser: &Browser) -> Vec<Measured> {
 
     browser.register("ada@example.org").await;
     site.log_in("ada@example.org", "curl/8.17.0").await;
-    let cookies = browser.driver.get_all_cookies().await.unwrap();
-    let cookies: Vec<_> = cookies.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
-    let mut see = |path: &str| {
-        // These pages are kept out of search engines.
-        let skipped = &["is-crawlable"];
-        pages.push(Measured { path: path.into(), cookies: cookies.join("; "), skipped });
-    };
+    let ada = cookies(browser).await;
     for path in [
         "/account",
+        "/account/security",
+        "/account/app",
         "/account/password",
         "/account/email",
         "/account/sessions",
@@ -104,19 +128,37 @@ async fn pages(site: &Site, browser: &Browser) -> Vec<Measured> {
         "/logout",
         "/dev/mailbox",
     ] {
-        see(path);
+        pages.push(private(path, &ada));
     }
 
-    browser.open("/reset").await;
-    browser.fill("email", "ada@example.org").await;
-    browser.submit().await;
-    browser.find("a[href='/reset']").await;
-    browser.open("/dev/mailbox").await;
+    forget_password(browser, "ada@example.org").await;
     for start in ["/verify/", "/reset/", "/not-me/"] {
-        let link = browser.find(&format!("a[href^='{start}']")).await.attr("href").await.unwrap();
-        see(&link.unwrap());
+        pages.push(private(mailed(browser, start).await, &ada));
     }
+    pages.extend(pages_with_second_step(site, browser).await);
     pages
+}
+
+/// Makes an account with a second step, and returns the pages that are others for it.
+async fn pages_with_second_step(site: &Site, browser: &Browser) -> Vec<Measured> {
+    let bob = "bob@example.org";
+    // To log out would end the session, whose cookies are needed.
+    browser.driver.delete_all_cookies().await.unwrap();
+    factors::sign_up(browser, bob).await;
+    factors::add_app(site, browser).await;
+    forget_password(browser, bob).await;
+    let reset = mailed(browser, "/reset/").await;
+    let whole = cookies(browser).await;
+    browser.driver.delete_all_cookies().await.unwrap();
+    factors::begin_log_in(browser, bob).await;
+    let half = cookies(browser).await;
+    vec![
+        private("/account/security", &whole),
+        private("/reauthenticate", &whole),
+        private(reset, &whole),
+        private("/login/factor", &half),
+        private("/login/factor?recovery=true", &half),
+    ]
 }
 
 #[rocket::async_test]

@@ -1,6 +1,7 @@
 //! The site in a real browser, Chromium.
 
 mod checkers;
+mod factors;
 mod mail_views;
 #[path = "../mails/mod.rs"]
 mod mails;
@@ -848,6 +849,8 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     browser.open("/account/delete").await;
     browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
     look("/reauthenticate").await;
+
+    factors::on_every_page(site, browser, &look).await;
 }
 
 /// Walks through the front end of the example `spa` at `url`, as the person `email`.
@@ -922,7 +925,7 @@ async fn a_front_end_speaks_json_from_the_sites_origin_and_from_another() {
         return;
     }
     let (dir, port) = (TempDir::new().unwrap(), servers::free_port());
-    let other = format!("http://127.0.0.1:{port}");
+    let other = format!("http://localhost:{port}");
     let trusted = format!("{{trusted_origins=[\"{other}\"]}}");
     let site = Program::start(command(built("spa"), &dir), &[("ROCKET_SITE", &trusted)]);
     let url = format!("http://127.0.0.1:{}", site.port());

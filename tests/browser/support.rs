@@ -52,7 +52,8 @@ impl Site {
             // Every page has all that it may have at its foot.
             .merge(("site.support", "help@example.org"))
             .merge(("site.terms", "/terms"))
-            .merge(("site.privacy", "/privacy"));
+            .merge(("site.privacy", "/privacy"))
+            .merge(("factors.trusted_for", "14d"));
         let figment = configure(figment);
         if let Ok(socket) = std::env::var("TEST_POSTGRES") {
             return Site::start_two(&socket, figment, dir, clock).await;
@@ -89,7 +90,7 @@ impl Site {
         sqlx::raw_sql(create).execute(&mut db).await.unwrap();
 
         let port = servers::free_port();
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://localhost:{port}");
         let figment = quiet(figment)
             .merge(("databases.login.url", address(&name)))
             .merge(("secret_key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
@@ -177,7 +178,7 @@ pub async fn serve(rocket: Rocket<Build>) -> String {
     });
 
     tokio::spawn(rocket.attach(liftoff).launch());
-    format!("http://127.0.0.1:{}", port.await.expect("the site starts"))
+    format!("http://localhost:{}", port.await.expect("the site starts"))
 }
 
 pub fn quiet(figment: Figment) -> Figment {

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use rocket::figment::Figment;
-use rocket::local::asynchronous::Client;
+use rocket::http::Accept;
+use rocket::local::asynchronous::{Client, LocalRequest};
+use rocket_login::Clock;
 use rocket_login::testing::{self, Browser, Mail};
+use serde_json::Value;
 
 const PASSWORD: &str = "correct horse battery";
 const NEW_PASSWORD: &str = "lovelace likes engines";
 
 /// Returns the configuration of a site that sends each of the mails.
 pub fn sends_all(figment: Figment) -> Figment {
-    figment.merge(("accounts.registration", "confirm"))
+    // More mails than one address may have for nothing.
+    figment.merge(("accounts.registration", "confirm")).merge(("throttle.mails", 100))
 }
 
 /// Causes each mail of a site with the configuration of [`sends_all`], which has no account yet.
@@ -23,6 +27,7 @@ pub async fn every_mail(client: &Client) -> BTreeMap<String, Mail> {
     people.change_a_password("alan@example.org").await;
     people.take_an_address_back("ada@example.org", "lovelace@example.org").await;
     people.guess_a_password("edsger@example.org").await;
+    people.change_second_steps("katherine@example.org").await;
 
     let mut mails = BTreeMap::new();
     for mail in testing::mails(client).await.into_iter().rev() {
@@ -119,5 +124,39 @@ impl<'c> People<'c> {
         for _ in 0..10 {
             Browser::new(self.client).post("/login", &form).await;
         }
+    }
+
+    /// Sends a request, and returns the JSON of the answer.
+    async fn json(&self, browser: &Browser<'c>, request: LocalRequest<'c>) -> Value {
+        let answer = browser.send(request.header(Accept::JSON)).await;
+        answer.assert_status(200);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// Gives the right password and then `codes`, one after the other, in a new browser.
+    async fn log_in_with(&self, email: &str, codes: &[&str]) {
+        let browser = Browser::new(self.client);
+        let form = [("email", email), ("password", PASSWORD)];
+        browser.post("/login", &form).await.assert_redirect("/login/factor");
+        for code in codes {
+            browser.post("/login/factor", &[("code", code)]).await;
+        }
+    }
+
+    async fn change_second_steps(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        let offer = self.json(&browser, self.client.get("/account/app")).await;
+        let now = self.client.rocket().state::<Clock>().expect("a clock").now();
+        let code = testing::app_code(offer["secret"].as_str().unwrap(), now);
+        let form = [("secret", offer["sealed"].as_str().unwrap()), ("code", &*code)];
+        browser.post("/account/app", &form).await.assert_status(200);
+
+        let renewed = self.json(&browser, self.client.post("/account/codes")).await;
+        // The eighth leaves two.
+        for code in renewed["codes"].as_array().unwrap().iter().take(8) {
+            self.log_in_with(email, &[code.as_str().unwrap()]).await;
+        }
+        self.log_in_with(email, &["000000"; 5]).await;
+        browser.post("/account/app/remove", &[]).await.assert_redirect("/account/security");
     }
 }
