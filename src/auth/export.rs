@@ -51,7 +51,7 @@ struct Head<'a> {
     notices: Vec<Notice>,
     devices: Vec<Value>,
     factors: Vec<Value>,
-    recovery_codes: Option<Value>,
+    recovery_codes: Vec<Value>,
     links: Vec<Value>,
     mails: Vec<Value>,
 }
@@ -128,7 +128,7 @@ impl Auth<'_> {
             notices: notice::wanted(&mut db, user.id).await?,
             devices: devices.iter().map(exported_device).collect(),
             factors: factors.factors.iter().map(exported_factor).collect(),
-            recovery_codes: factors.codes.map(exported_codes),
+            recovery_codes: factors.codes.into_iter().map(exported_codes).collect(),
             links: links.iter().map(exported_link).collect(),
             mails: mails.iter().map(exported_mail).collect(),
         };

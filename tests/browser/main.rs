@@ -5,6 +5,7 @@ mod factors;
 mod mail_views;
 #[path = "../mails/mod.rs"]
 mod mails;
+mod passkeys;
 mod refused;
 #[path = "../servers/mod.rs"]
 mod servers;
@@ -928,7 +929,7 @@ async fn a_front_end_speaks_json_from_the_sites_origin_and_from_another() {
     let other = format!("http://localhost:{port}");
     let trusted = format!("{{trusted_origins=[\"{other}\"]}}");
     let site = Program::start(command(built("spa"), &dir), &[("ROCKET_SITE", &trusted)]);
-    let url = format!("http://127.0.0.1:{}", site.port());
+    let url = format!("http://localhost:{}", site.port());
     walk_front_end(url.clone(), "ada@example.org").await;
 
     let mut front_end = command(built("spa"), &dir);

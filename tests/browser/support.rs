@@ -54,14 +54,14 @@ impl Site {
             .merge(("site.terms", "/terms"))
             .merge(("site.privacy", "/privacy"))
             .merge(("factors.trusted_for", "14d"));
-        let figment = configure(figment);
+        let figment = configure(quiet(figment));
         if let Ok(socket) = std::env::var("TEST_POSTGRES") {
             return Site::start_two(&socket, figment, dir, clock).await;
         }
 
         let database = format!("sqlite:{}/login.db", dir.path().display());
         let figment = figment.merge(("databases.login.url", &database));
-        let rocket = rocket::custom(quiet(figment)).manage(clock.clone());
+        let rocket = rocket::custom(figment).manage(clock.clone());
         let url = serve(rocket.attach(rocket_login::stage())).await;
         Site { url, clock, database, _dir: dir, _balancer: None }
     }

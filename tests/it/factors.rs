@@ -712,7 +712,7 @@ async fn the_export_has_factors_and_no_secret() {
     export.assert_no_text(&phone.secret).assert_no_text(&sealed).assert_no_text(&phone.codes[0]);
     let export: Value = serde_json::from_str(&export.body).unwrap();
     assert_eq!(export["factors"][0]["kind"], "app");
-    assert_eq!(export["recovery_codes"]["left"], 10);
+    assert_eq!(export["recovery_codes"][0]["left"], 10);
 }
 
 #[rocket::async_test]

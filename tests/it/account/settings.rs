@@ -37,7 +37,7 @@ async fn each_row_of_the_account_page_says_what_is_so() {
     ada.get("/account")
         .await
         .assert_text("Logged in on 2 devices<")
-        .assert_text("2 of 5 on")
+        .assert_text("2 of 7 on")
         .assert_text(">Confirmed<")
         .assert_text(
             "Changed <time datetime=\"2026-01-01T00:01:00Z\">1 January 2026, 00:01 UTC</time>",

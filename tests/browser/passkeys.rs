@@ -1,0 +1,143 @@
+//! Passkeys in a browser, with Chromium's virtual authenticator.
+
+use rocket::figment::Figment;
+use serde_json::{Value, json};
+use thirtyfour::By;
+
+use crate::factors::{begin_log_in, sign_up};
+use crate::servers;
+use crate::support::{Browser, PASSWORD, Site, run_configured};
+
+const ADA: &str = "ada@example.org";
+
+/// Gives the site a port that it knows, because a passkey is for one origin.
+fn at_known_port(figment: Figment) -> Figment {
+    let port = servers::free_port();
+    figment.merge(("port", port)).merge(("site.url", format!("http://localhost:{port}")))
+}
+
+/// Plugs an authenticator in, and returns its id. `is_verified`: its user shows a finger when asked.
+async fn plug_in(browser: &Browser, transport: &str, is_verified: bool) -> String {
+    browser.devtools("WebAuthn.enable", json!({ "enableUI": false })).await;
+    let options = json!({ "options": {
+        "protocol": "ctap2",
+        "transport": transport,
+        "hasResidentKey": true,
+        "hasUserVerification": is_verified,
+        "isUserVerified": is_verified,
+        "automaticPresenceSimulation": true,
+    }});
+    let added = browser.devtools("WebAuthn.addVirtualAuthenticator", options).await;
+    added["authenticatorId"].as_str().unwrap().to_owned()
+}
+
+async fn passkeys_of(browser: &Browser, authenticator: &str) -> Vec<Value> {
+    let which = json!({ "authenticatorId": authenticator });
+    let found = browser.devtools("WebAuthn.getCredentials", which).await;
+    found["credentials"].as_array().unwrap().clone()
+}
+
+async fn press(browser: &Browser, path: &str) {
+    browser.find(&format!("form[action='{path}'] button")).await.click().await.unwrap();
+}
+
+/// Adds a passkey, for which the page shows recovery codes if they are the first.
+async fn add(browser: &Browser) {
+    browser.open("/account/security").await;
+    press(browser, "/account/passkeys").await;
+}
+
+#[rocket::async_test]
+async fn a_passkey_is_added_logs_in_and_is_removed() {
+    run_configured(at_known_port, async |_: &Site, browser: &Browser| {
+        let phone = plug_in(browser, "internal", true).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
+        // This device has one now.
+        add(browser).await;
+        browser.until_said("This device already has a passkey").await;
+
+        browser.log_out().await;
+        // The autofill would log in at once, because nobody has to choose here.
+        let away = json!({ "authenticatorId": phone, "enabled": false });
+        browser.devtools("WebAuthn.setAutomaticPresenceSimulation", away).await;
+        browser.open("/login").await;
+        let field = browser.find("input[name=email]").await;
+        assert_eq!(field.attr("autocomplete").await.unwrap().unwrap(), "username webauthn");
+        let here = json!({ "authenticatorId": phone, "enabled": true });
+        browser.devtools("WebAuthn.setAutomaticPresenceSimulation", here).await;
+        press(browser, "/login/passkey").await;
+        browser.wait_for_path("/account").await;
+
+        browser.open("/account/security").await;
+        assert!(browser.text().await.contains("Last used"));
+        browser.find("form[action$='/remove'] button").await.click().await.unwrap();
+        browser.until_said("The passkey was removed.").await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn the_field_for_the_address_offers_passkeys() {
+    run_configured(at_known_port, async |_: &Site, browser: &Browser| {
+        plug_in(browser, "internal", true).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        browser.log_out().await;
+        // The virtual authenticator answers at once, as a person who picks the one offer.
+        browser.open("/login?next=%2Faccount%2Fsessions").await;
+        browser.wait_for_path("/account/sessions").await;
+        assert!(browser.text().await.contains("With a second step"));
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_security_key_is_a_second_step_and_confirms_who_one_is() {
+    run_configured(at_known_port, async |site: &Site, browser: &Browser| {
+        plug_in(browser, "usb", false).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        browser.log_out().await;
+        begin_log_in(browser, ADA).await;
+        assert!(browser.text().await.contains("Use your passkey"));
+        press(browser, "/login/factor/passkey").await;
+        browser.wait_for_path("/account").await;
+
+        // It has checked no finger, so it stands beside the password and not in its place.
+        site.clock.advance(std::time::Duration::from_secs(11 * 60));
+        browser.open("/account/delete").await;
+        browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
+        press(browser, "/reauthenticate").await;
+        browser.find("#form-error").await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_cancelled_question_leaves_the_password() {
+    run_configured(at_known_port, async |_: &Site, browser: &Browser| {
+        // It has no passkey for this site, and its user touches nothing.
+        let phone = plug_in(browser, "internal", true).await;
+        let away = json!({ "authenticatorId": phone, "isUserVerified": false });
+        browser.register(ADA).await;
+        browser.log_out().await;
+        browser.devtools("WebAuthn.setUserVerified", away).await;
+        browser.open("/login").await;
+        press(browser, "/login/passkey").await;
+        browser.until_said("No passkey was used.").await;
+        browser.fill("email", ADA).await;
+        browser.fill("password", PASSWORD).await;
+        browser.submit().await;
+        browser.wait_for_path("/account").await;
+        assert_eq!(
+            browser.driver.find_all(By::Css("p.error:not([hidden])")).await.unwrap().len(),
+            0
+        );
+    })
+    .await;
+}
