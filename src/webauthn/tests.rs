@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::UserVerification::{Preferred, Required};
+use super::response::{Assertion, NewCredential};
 use super::*;
 
 mod keys;

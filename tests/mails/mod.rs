@@ -7,7 +7,7 @@ use rocket::figment::Figment;
 use rocket::http::Accept;
 use rocket::local::asynchronous::{Client, LocalRequest};
 use rocket_login::Clock;
-use rocket_login::testing::{self, Browser, Mail};
+use rocket_login::testing::{self, Authenticator, Browser, Mail};
 use serde_json::Value;
 
 const PASSWORD: &str = "correct horse battery";
@@ -28,6 +28,7 @@ pub async fn every_mail(client: &Client) -> BTreeMap<String, Mail> {
     people.take_an_address_back("ada@example.org", "lovelace@example.org").await;
     people.guess_a_password("edsger@example.org").await;
     people.change_second_steps("katherine@example.org").await;
+    people.copy_a_passkey("mary@example.org").await;
 
     let mut mails = BTreeMap::new();
     for mail in testing::mails(client).await.into_iter().rev() {
@@ -158,5 +159,21 @@ impl<'c> People<'c> {
         }
         self.log_in_with(email, &["000000"; 5]).await;
         browser.post("/account/app/remove", &[]).await.assert_redirect("/account/security");
+    }
+
+    async fn copy_a_passkey(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        let origin = self.client.rocket().figment().extract_inner::<String>("site.url");
+        let origin = origin.unwrap_or_else(|_| "http://localhost:8000".into());
+        let phone = Authenticator::new(&origin).copied();
+        let options = browser.post("/account/passkeys/options", &[]).await.body;
+        let form = [("credential", &*phone.create(&options)), ("name", "Phone")];
+        browser.post("/account/passkeys", &form).await.assert_status(200);
+        for _ in 0..2 {
+            let browser = Browser::new(self.client);
+            let options = browser.post("/login/passkey/options", &[]).await.body;
+            let form = [("credential", &*phone.get(&options))];
+            browser.post("/login/passkey", &form).await.assert_redirect("/account");
+        }
     }
 }
