@@ -120,6 +120,7 @@ impl Content for SecurityPage {
         vec![
             bare(Advice::ConfirmEmail),
             bare(Advice::AddFactor),
+            SecurityPage { has_passkeys: false, ..bare(Advice::AddFactor) },
             bare(Advice::Required),
             bare(Advice::Nothing),
             full(None, 10, 1, Advice::Nothing),

@@ -27,7 +27,7 @@ const IN_BASE: &str =
     r#"{% extends "rocket-login/base" %}{% import "rocket-login/macros" as macros %}"#;
 
 /// Calls of macros that often render nothing.
-const MAY_RENDER_NOTHING: [&str; 2] = ["{{ macros::alert(", "{{ macros::next("];
+const MAY_RENDER_NOTHING: [&str; 3] = ["{{ macros::alert(", "{{ macros::next(", "{{ self::next("];
 
 /// The endings of files that somebody may believe to be templates of ours.
 const LOOK_LIKE_TEMPLATES: [&str; 7] = ["tera", "html", "htm", "txt", "hbs", "j2", "jinja"];
