@@ -328,7 +328,7 @@ async fn migrate(database: &DatabaseConfig, stage: &Stage) -> Done {
 /// Reads the part of the configuration that a command uses.
 type ReadConfig = fn(&Figment) -> Result<Config, ConfigError>;
 
-/// Who is told what a command has done.
+/// The people who are told what a command has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Telling {
     Nobody,

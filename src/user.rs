@@ -73,7 +73,7 @@ pub struct User {
     pub verified_at: Option<Timestamp>,
     /// What the user may do beyond others. The guard [`HasRole`](crate::HasRole) asks for one.
     pub roles: Roles,
-    /// Whether the account has a second factor, which each log-in and each
+    /// `true` if the account has a second factor, which each log-in and each
     /// [`RecentLogin`](crate::RecentLogin) asks for.
     pub has_factor: bool,
 }

@@ -207,7 +207,7 @@ impl Auth<'_> {
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user(user).await?;
         let account = user::store::find(&mut change, user.id).await?.ok_or_else(Error::ended)?;
-        // Whoever signed up with somebody else's address must not lock its owner out.
+        // Somebody who signed up with another person's address must not lock its owner out.
         if account.user.verified_at.is_none() {
             return Err(AddAppError::EmailUnverified);
         }

@@ -24,7 +24,7 @@ const INTERVAL: Timestamp = 2 * 60;
 /// The log-ins of one look.
 const BATCH: u32 = 100;
 
-/// What is needed to change accounts beside a request.
+/// The means to change accounts beside a request.
 #[derive(Clone)]
 struct Means {
     db: Pool,

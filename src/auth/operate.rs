@@ -486,8 +486,8 @@ impl<'a> Operator<'a> {
     }
 
     /// Removes the factor `id` of the user, for somebody who has lost it, and ends their sessions. The
-    /// owner is told by mail. Make sure that it is the owner who asks: with the password, whoever asks
-    /// gets in.
+    /// owner is told by mail. Make sure that it is the owner who asks: afterwards the password alone
+    /// opens the account.
     ///
     /// # Examples
     ///

@@ -119,7 +119,7 @@ macro_rules! reason {
     };
     ($part:ident PasskeyTaken) => {
         reason!(@$part "passkey_taken", UnprocessableEntity,
-            "Somebody has this passkey already.",
+            "This passkey belongs to an account already.",
             "This passkey is already in use.")
     };
     ($part:ident TooManyPasskeys) => {

@@ -67,7 +67,7 @@ pub struct Completed {
     pub codes_left: Option<i64>,
 }
 
-/// What is given as the second factor.
+/// A second factor that a visitor gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecondFactor<'a> {
@@ -150,8 +150,8 @@ impl Auth<'_> {
     }
 
     /// Begins the second step of a log-in of `user`, whom the change has locked. `hash` is that of the
-    /// password. Whoever is logged in is logged out: nobody is logged in until the second step is
-    /// done.
+    /// password. A user who is logged in is logged out: nobody is logged in until the second
+    /// step is done.
     pub(super) async fn wait_for_factor(
         &self,
         mut change: Change<'_>,

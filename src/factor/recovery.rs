@@ -108,8 +108,8 @@ pub fn generate_set() -> [RecoveryCode; COUNT] {
     std::array::from_fn(|_| RecoveryCode::generate())
 }
 
-/// Returns the file that a user downloads. It says where the codes belong, for whoever finds it
-/// years later: the site's name, the account's address, and the date on which they were made.
+/// Returns the file that a user downloads. It says where the codes belong, for a person who
+/// finds it years later: the site's name, the account's address, and the date on which they were made.
 pub fn as_text(site: &str, address: &str, date: &str, codes: &[RecoveryCode]) -> String {
     let lines: String = codes.iter().map(|code| format!("{code}\n")).collect();
     format!(

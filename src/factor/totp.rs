@@ -56,7 +56,7 @@ pub fn drift(found: Step, now: i64) -> i64 {
 
 /// The secret that the site and an app share.
 ///
-/// Whoever reads it can make every code. `Debug` does not print it, and its bytes are wiped. Its
+/// Anybody who reads it can make every code. `Debug` does not print it, and its bytes are wiped. Its
 /// texts are not wiped, because they go into a page.
 #[derive(Clone)]
 pub struct TotpSecret(Zeroizing<[u8; SECRET_BYTES]>);

@@ -75,7 +75,7 @@ async fn is_logged_in(request: &Request<'_>) -> bool {
     session.succeeded().is_some_and(|session| session.user().is_some())
 }
 
-/// Whether a log-in of this browser waits for its second step. It is in the request's local cache.
+/// `true` if a log-in of this browser waits for its second step. It is in the request's local cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct HalfWay(bool);
 

@@ -274,10 +274,10 @@ fn a_disabled_account_is_logged_out_at_once_and_cannot_log_in() {
 #[test]
 fn a_reset_link_from_the_command_line_works_once() {
     let dir = TempDir::new().unwrap();
-    add(&dir);
+    let site = site(&dir);
+    site.request("POST /register", None, FORM);
     let link = run(&dir, &["user", "reset", ADA]);
     let path = link.trim().strip_prefix("http://localhost:8000").unwrap();
-    let site = site(&dir);
     let post = format!("POST {path}");
     let answer = site.request(&post, None, "new_password=another+horse+battery");
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");

@@ -361,7 +361,11 @@ fn help(command: &[&str]) -> (Vec<String>, BTreeSet<String>) {
 
     let first = |line: &String| line.split(' ').next().unwrap().to_owned();
     let commands = part("Commands").iter().map(first).filter(|name| name != "help").collect();
-    let arguments = part("Arguments");
+    // A long help explains each of them in lines of their own.
+    let (_, arguments) = text.split_once("\nArguments:\n").unwrap_or_default();
+    let arguments = arguments.split("\nOptions:").next().unwrap().lines().map(str::trim);
+    let arguments: Vec<String> =
+        arguments.filter(|line| line.starts_with(['<', '['])).map(str::to_owned).collect();
     let arguments = arguments.iter().map(|line| first(line).replace(['<', '>', '[', ']'], ""));
     let options = text.lines().map(str::trim).filter(|line| line.starts_with('-'));
     let options = options.filter_map(|line| line.split([' ', ',']).find(|w| w.starts_with("--")));
@@ -381,7 +385,7 @@ fn every_command_and_option_is_in_the_reference() {
         let is_command = |word: &&&str| word.starts_with(|c: char| c.is_ascii_lowercase());
         let command: Vec<&str> = words.iter().take_while(is_command).copied().collect();
         let rest = words.iter().skip(command.len());
-        let arguments = ["EMAIL", "ROLE", "SHELL", "FOLDER"];
+        let arguments = ["EMAIL", "ROLE", "SHELL", "FOLDER", "ID"];
         let rest = rest.filter(|word| word.starts_with("--") || arguments.contains(word));
         named.entry(command.join(" ")).or_default().extend(rest.map(|word| (*word).to_owned()));
     }

@@ -98,6 +98,7 @@ async fn every_form_suits_password_managers_and_phones() {
     let bob = confirmed(&app, "bob@example.org").await;
     add_app(&app, &bob).await;
     let half = half_way(&app, "bob@example.org").await;
+    let carol = confirmed(&app, "carol@example.org").await;
 
     let visitor = app.visitor();
     for (path, expected) in FORMS {
@@ -105,6 +106,7 @@ async fn every_form_suits_password_managers_and_phones() {
             "/verify/" => visitor.get(&verify).await,
             "/reset/" => visitor.get(&reset).await,
             "/login/factor" => half.get(path).await,
+            "/account/app" => carol.get(path).await,
             "/register" | "/login" | "/reset" => visitor.get(path).await,
             _ => ada.get(path).await,
         };

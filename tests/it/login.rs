@@ -24,7 +24,7 @@ async fn the_form_names_its_fields_for_a_password_manager() {
         .get("/login")
         .await
         .assert_status(200)
-        .assert_text(r#"type="email" autocomplete="username" required"#)
+        .assert_text(r#"type="email" autocomplete="username webauthn" required"#)
         .assert_text(r#"type="password" autocomplete="current-password" required"#)
         .assert_text(r#"<label for="remember">"#)
         .assert_text(r#"name="remember" type="checkbox" value="on""#)

@@ -25,7 +25,7 @@ async fn options(visitor: &Visitor<'_>, path: &str) -> String {
 }
 
 /// Adds a passkey to the account of the visitor, and returns the answer.
-async fn add(visitor: &Visitor<'_>, phone: &Authenticator, name: &str) -> Answer {
+pub async fn add(visitor: &Visitor<'_>, phone: &Authenticator, name: &str) -> Answer {
     let credential = phone.create(&options(visitor, "/account/passkeys").await);
     visitor.post("/account/passkeys", &[("credential", &credential), ("name", name)]).await
 }

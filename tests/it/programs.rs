@@ -7,10 +7,12 @@ use rocket::http::{Accept, ContentType, Method, Status};
 use rocket::local::asynchronous::LocalRequest;
 use rocket::{FromForm, get, post, routes, uri};
 use rocket_login::User;
-use rocket_login::testing::Answer;
+use rocket_login::testing::{Answer, Authenticator, app_code};
 use rocket_login::web::{Done, Posted};
 use serde_json::{Value, json};
 
+use crate::factors::{add_app, confirmed, half_way};
+use crate::passkeys::add as add_passkey;
 use crate::support::{PASSWORD, TestApp, Visitor, encode, header};
 
 const ADA: &str = "ada@example.org";
@@ -45,7 +47,59 @@ struct Form<'a> {
     visitor: Visitor<'a>,
     path: String,
     fields: Value,
-    leads_to: &'static str,
+    /// `None` means that the answer shows recovery codes.
+    leads_to: Option<&'static str>,
+}
+
+/// Prepares a form about second factors for `route`.
+async fn factor_form<'a>(app: &'a TestApp, route: &str, email: &str) -> Option<Form<'a>> {
+    let phone = Authenticator::new("http://localhost:8000");
+    let visitor = confirmed(app, email).await;
+    let question = async |visitor: &Visitor<'a>, path: &str| {
+        visitor.post(&format!("{path}/options"), &[]).await.assert_status(200).body.clone()
+    };
+    let security = Some("/account/security");
+    let (path, visitor, fields, leads_to) = match route {
+        "/account/app" => {
+            let offer = get_json(app, &visitor, route).await;
+            let code = app_code(offer["secret"].as_str().unwrap(), app.clock.now());
+            (None, visitor, json!({"secret": offer["sealed"], "code": code}), None)
+        }
+        "/account/app/remove" | "/account/codes" | "/login/factor" => {
+            let app_of_phone = add_app(app, &visitor).await;
+            match route {
+                "/account/app/remove" => (None, visitor, json!({}), security),
+                "/account/codes" => (None, visitor, json!({}), None),
+                _ => {
+                    let code = json!({"code": app_of_phone.code(app), "trust": false});
+                    (None, half_way(app, email).await, code, Some("/account"))
+                }
+            }
+        }
+        "/account/passkeys" => {
+            let credential = phone.create(&question(&visitor, route).await);
+            (None, visitor, json!({"credential": credential, "name": ""}), None)
+        }
+        "/account/passkeys/<id>/rename" | "/account/passkeys/<id>/remove" => {
+            add_passkey(&visitor, &phone, "").await.assert_status(200);
+            let ways = get_json(app, &visitor, "/account/security").await;
+            let path = route.replace("<id>", ways["factors"][0]["id"].as_str().unwrap());
+            let fields = if route.ends_with("rename") { json!({"name": "Key"}) } else { json!({}) };
+            (Some(path), visitor, fields, security)
+        }
+        "/login/passkey" | "/login/factor/passkey" => {
+            add_passkey(&visitor, &phone, "").await.assert_status(200);
+            let visitor = match route {
+                "/login/passkey" => app.visitor(),
+                _ => half_way(app, email).await,
+            };
+            let credential = phone.get(&question(&visitor, route).await);
+            (None, visitor, json!({"credential": credential}), Some("/account"))
+        }
+        _ => return None,
+    };
+    let path = path.unwrap_or_else(|| route.to_owned());
+    Some(Form { visitor, path, fields, leads_to })
 }
 
 /// Prepares a form for `route` that `email` may send.
@@ -57,7 +111,7 @@ async fn form<'a>(app: &'a TestApp, route: &str, email: &str) -> Form<'a> {
     };
     let form = |visitor, fields, leads_to| {
         let path = route.to_owned();
-        Form { visitor, path, fields, leads_to }
+        Form { visitor, path, fields, leads_to: Some(leads_to) }
     };
     let at = |path: String, form: Form<'a>| Form { path, ..form };
     match route {
@@ -116,7 +170,10 @@ async fn form<'a>(app: &'a TestApp, route: &str, email: &str) -> Form<'a> {
                     (json!({"new_device": false, "failures": "on"}), "/account/notices")
                 }
                 "/account/sessions/revoke-others" => (json!({}), "/account/sessions"),
-                other => panic!("{other} is not among the forms"),
+                other => match factor_form(app, other, email).await {
+                    Some(form) => return form,
+                    None => panic!("{other} is not among the forms"),
+                },
             };
             form(app.registered(email).await, fields, leads_to)
         }
@@ -149,7 +206,12 @@ async fn every_form_takes_json_and_answers_with_json() {
     let posts = app.client.rocket().routes().filter(|route| route.method == Method::Post);
     let paths: BTreeSet<String> = posts.map(|route| route.uri.path().to_owned()).collect();
     assert!(paths.len() > 14, "{paths:?}");
-    let paths = paths.iter().filter(|path| *path != "/password-strength");
+    // These answer a script or with a file, and lead nowhere.
+    let is_form = |path: &&String| {
+        !path.ends_with("/options")
+            && !["/password-strength", "/account/codes/download"].contains(&path.as_str())
+    };
+    let paths = paths.iter().filter(is_form);
     for (number, route) in paths.enumerate() {
         for (sends_json, wants_json) in [(true, true), (true, false), (false, true), (false, false)]
         {
@@ -165,6 +227,14 @@ async fn every_form_takes_json_and_answers_with_json() {
             };
             let accept = if wants_json { Accept::JSON } else { Accept::HTML };
             let answer = visitor.send(request.header(accept)).await;
+            let Some(leads_to) = leads_to else {
+                answer.assert_status(200);
+                match wants_json {
+                    true => assert_eq!(json_of(&answer)["codes"].as_array().unwrap().len(), 10),
+                    false => drop(answer.assert_text("Your recovery codes")),
+                }
+                continue;
+            };
             match (wants_json, route.as_str()) {
                 (true, _) => {
                     answer.assert_status(200);
@@ -279,7 +349,7 @@ async fn the_account_and_its_lists_are_there_as_json() {
     assert_eq!(history["events"].as_array().unwrap().last().unwrap()["kind"], "signed_up");
 
     let all = get_json(&app, &ada, "/account/notices").await;
-    assert_eq!((all.as_object().unwrap().len(), &all["failures"]), (5, &json!(true)));
+    assert_eq!((all.as_object().unwrap().len(), &all["failures"]), (7, &json!(true)));
     let request = post_json(&app, "/account/notices", &json!({"new_device": true}));
     ada.send(request.header(Accept::JSON)).await.assert_status(200);
     let some = get_json(&app, &ada, "/account/notices").await;

@@ -8,7 +8,7 @@ use crate::support::{TestApp, figment};
 
 /// The routes that need no log-in. If you add a route, decide here whether it is
 /// public.
-const PUBLIC: [(Method, &str); 31] = [
+const PUBLIC: [(Method, &str); 38] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
@@ -17,6 +17,10 @@ const PUBLIC: [(Method, &str); 31] = [
     // Without a log-in that waits for its second step, they lead to the log-in page.
     (Method::Get, "/login/factor"),
     (Method::Post, "/login/factor"),
+    (Method::Post, "/login/factor/passkey"),
+    (Method::Post, "/login/factor/passkey/options"),
+    (Method::Post, "/login/passkey"),
+    (Method::Post, "/login/passkey/options"),
     (Method::Get, "/logout"),
     (Method::Post, "/logout"),
     (Method::Get, "/register/sent"),
@@ -25,11 +29,14 @@ const PUBLIC: [(Method, &str); 31] = [
     (Method::Post, "/reset"),
     (Method::Get, "/reset/<token>"),
     (Method::Post, "/reset/<token>"),
+    (Method::Post, "/reset/<token>/passkey/options"),
     (Method::Get, "/verify/<token>"),
     (Method::Post, "/verify/<token>"),
     (Method::Get, "/not-me/<token>"),
     (Method::Post, "/not-me/<token>"),
     (Method::Get, "/.well-known/change-password"),
+    (Method::Get, "/.well-known/passkey-endpoints"),
+    (Method::Get, "/.well-known/webauthn"),
     (Method::Get, "/dev/mailbox"),
     (Method::Get, "/dev/mailbox/<id>"),
     (Method::Get, "/healthz"),
