@@ -285,8 +285,9 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongCode`](ReauthenticateError::WrongCode), also if the passkey has checked neither a PIN nor a
-    /// finger. `Failed` as in [`reauthenticate()`](Self::reauthenticate()).
+    /// [`WrongCode`](ReauthenticateError::WrongCode);
+    /// [`WrongPassword`](ReauthenticateError::WrongPassword) if the passkey has checked neither a PIN nor
+    /// a finger, because it then counts beside the password only. `Failed` as in [`reauthenticate()`](Self::reauthenticate()).
     pub async fn reauthenticate_with_passkey(
         &self,
         user: &User,
@@ -296,12 +297,19 @@ impl Auth<'_> {
         let mut change = self.change_as_user(user).await?;
         let given = SecondFactor::Passkey(credential);
         let used = self.check_factor(&mut change, user, given, Place::Session).await?;
-        if !matches!(used, Some(Used::Passkey { is_verified: true })) {
-            change.commit().await?;
-            return Err(ReauthenticateError::WrongCode);
+        match used {
+            Some(Used::Passkey { is_verified: true }) => {
+                self.confirmed(change, user, Given::TwoFactors).await?;
+                Ok(())
+            }
+            used => {
+                change.commit().await?;
+                Err(match used {
+                    Some(_) => ReauthenticateError::WrongPassword,
+                    None => ReauthenticateError::WrongCode,
+                })
+            }
         }
-        self.confirmed(change, user, Given::TwoFactors).await?;
-        Ok(())
     }
 
     async fn question_to(&self, user: &User, question: &Question) -> Result<Option<Value>, Error> {

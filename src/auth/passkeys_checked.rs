@@ -1,7 +1,6 @@
 //! Refuses a start that would make passkeys useless.
 
 use rocket::fairing::AdHoc;
-use rocket_db_pools::Database;
 
 use crate::config::{Config, PasskeysOff};
 use crate::db::{Db, Pool};
@@ -18,7 +17,8 @@ pub fn fairing(config: &Config) -> AdHoc {
         Err(PasskeysOff::NoUrl | PasskeysOff::IpAddress) => Some(String::new()),
     };
     AdHoc::try_on_ignite("Passkeys", |rocket| async move {
-        let (Some(rp_id), Some(db)) = (rp_id, Db::fetch(&rocket)) else { return Ok(rocket) };
+        // `Db::fetch` would print an error of its own below ours if the database is not there.
+        let (Some(rp_id), Some(db)) = (rp_id, rocket.state::<Db>()) else { return Ok(rocket) };
         match others(db, &rp_id).await {
             Ok(hosts) if hosts.is_empty() => Ok(rocket),
             Ok(hosts) => {

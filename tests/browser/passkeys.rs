@@ -16,13 +16,14 @@ fn at_known_port(figment: Figment) -> Figment {
     figment.merge(("port", port)).merge(("site.url", format!("http://localhost:{port}")))
 }
 
-/// Plugs an authenticator in, and returns its id. `is_verified`: its user shows a finger when asked.
+/// Plugs an authenticator in, and returns its id. `is_verified`: its user shows a finger when asked, and
+/// it lists its passkeys. An old security key does neither.
 async fn plug_in(browser: &Browser, transport: &str, is_verified: bool) -> String {
     browser.devtools("WebAuthn.enable", json!({ "enableUI": false })).await;
     let options = json!({ "options": {
         "protocol": "ctap2",
         "transport": transport,
-        "hasResidentKey": true,
+        "hasResidentKey": is_verified,
         "hasUserVerification": is_verified,
         "isUserVerified": is_verified,
         "automaticPresenceSimulation": true,
@@ -35,6 +36,22 @@ async fn passkeys_of(browser: &Browser, authenticator: &str) -> Vec<Value> {
     let which = json!({ "authenticatorId": authenticator });
     let found = browser.devtools("WebAuthn.getCredentials", which).await;
     found["credentials"].as_array().unwrap().clone()
+}
+
+/// Waits until a message is on the page.
+async fn until_shown(browser: &Browser, css: &str, message: &str) {
+    let script = format!(
+        "return [...document.querySelectorAll('{css}:not([hidden])')]
+            .map(one => one.textContent.trim()).join('|')"
+    );
+    let shown = rocket::tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while !browser.evaluate(&script).await.as_str().unwrap().starts_with(message) {
+            rocket::tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    if shown.await.is_err() {
+        panic!("no {message:?} on {} in {}", browser.path().await, browser.text().await);
+    }
 }
 
 async fn press(browser: &Browser, path: &str) {
@@ -57,7 +74,7 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
         assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
         // This device has one now.
         add(browser).await;
-        browser.until_said("This device already has a passkey").await;
+        until_shown(browser, "p.error", "This device already has a passkey").await;
 
         browser.log_out().await;
         // The autofill would log in at once, because nobody has to choose here.
@@ -74,7 +91,7 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
         browser.open("/account/security").await;
         assert!(browser.text().await.contains("Last used"));
         browser.find("form[action$='/remove'] button").await.click().await.unwrap();
-        browser.until_said("The passkey was removed.").await;
+        until_shown(browser, "[role=status]", "The passkey was removed.").await;
     })
     .await;
 }
@@ -101,7 +118,7 @@ async fn a_security_key_is_a_second_step_and_confirms_who_one_is() {
         plug_in(browser, "usb", false).await;
         sign_up(browser, ADA).await;
         add(browser).await;
-        browser.find(".codes").await;
+        until_shown(browser, "h1", "Your recovery codes").await;
         browser.log_out().await;
         begin_log_in(browser, ADA).await;
         assert!(browser.text().await.contains("Use your passkey"));
@@ -112,8 +129,12 @@ async fn a_security_key_is_a_second_step_and_confirms_who_one_is() {
         site.clock.advance(std::time::Duration::from_secs(11 * 60));
         browser.open("/account/delete").await;
         browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
-        press(browser, "/reauthenticate").await;
-        browser.find("#form-error").await;
+        let passkey = "button[data-options='/reauthenticate/passkey/options']";
+        browser.find(passkey).await.click().await.unwrap();
+        browser.find("#password-error").await;
+        browser.fill("password", PASSWORD).await;
+        browser.find(passkey).await.click().await.unwrap();
+        browser.wait_for_path("/account/delete").await;
     })
     .await;
 }
@@ -129,7 +150,7 @@ async fn a_cancelled_question_leaves_the_password() {
         browser.devtools("WebAuthn.setUserVerified", away).await;
         browser.open("/login").await;
         press(browser, "/login/passkey").await;
-        browser.until_said("No passkey was used.").await;
+        until_shown(browser, "p.error", "No passkey was used.").await;
         browser.fill("email", ADA).await;
         browser.fill("password", PASSWORD).await;
         browser.submit().await;

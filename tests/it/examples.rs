@@ -284,7 +284,7 @@ fn admin_has_our_commands_under_its_own_name() {
     let (_, listed, _) = admin(&dir, &["user", "list"], "");
     assert!(listed.contains("ada@example.org"), "{listed}");
     let (_, link, _) = admin(&dir, &["user", "reset", "ada@example.org"], "");
-    assert!(link.starts_with("http://127.0.0.1:8000/auth/reset/"), "{link}");
+    assert!(link.starts_with("http://localhost:8000/auth/reset/"), "{link}");
 
     let (code, _, said) = admin(&dir, &["session", "revoke"], "");
     assert_eq!(code, Some(2));

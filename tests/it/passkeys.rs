@@ -8,7 +8,7 @@ use rocket_login::testing::Authenticator;
 use serde_json::Value;
 
 use crate::factors::{ADA, confirmed, half_way};
-use crate::support::{Answer, TestApp, Visitor};
+use crate::support::{Answer, PASSWORD, TestApp, Visitor};
 
 const ORIGIN: &str = "http://localhost:8000";
 
@@ -182,7 +182,7 @@ async fn a_passkey_confirms_who_one_is_and_stands_in_for_a_code() {
     app.advance(11 * 60);
     let to = "/reauthenticate?next=%2Faccount%2Fdelete";
     ada.get("/account/delete").await.assert_redirect(to);
-    ada.get(to).await.assert_text("Use a passkey instead");
+    ada.get(to).await.assert_text("Use a passkey");
     let credential = phone.get(&options(&ada, "/reauthenticate/passkey").await);
     let fields = [("credential", &*credential), ("next", "/account/delete")];
     ada.post("/reauthenticate", &fields).await.assert_redirect("/account/delete");
@@ -195,6 +195,24 @@ async fn a_passkey_confirms_who_one_is_and_stands_in_for_a_code() {
     let fields = [("new_password", "wooden battery horse"), ("credential", &*credential)];
     visitor.post(&link, &fields).await.assert_redirect("/login");
     log_in(&visitor, &phone).await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn a_key_that_checks_nobody_confirms_a_visitor_beside_the_password_only() {
+    let app = TestApp::new().await;
+    let key = phone().without_verification();
+    let ada = with_passkey(&app, &key).await;
+    app.advance(11 * 60);
+    let answer = async || key.get(&options(&ada, "/reauthenticate/passkey").await);
+    let alone = answer().await;
+    let page = ada.post("/reauthenticate", &[("credential", &alone)]).await;
+    page.assert_status(422).assert_text("id=\"password-error\"");
+    ada.get("/account/delete").await.assert_status(303);
+    let with_wrong = [("credential", &*answer().await), ("password", "wrong horse battery")];
+    ada.post("/reauthenticate", &with_wrong).await.assert_status(422);
+    let with_password = [("credential", &*answer().await), ("password", PASSWORD)];
+    ada.post("/reauthenticate", &with_password).await.assert_status(303);
+    ada.get("/account/delete").await.assert_status(200);
 }
 
 #[rocket::async_test]
