@@ -644,7 +644,7 @@ async fn an_error_disappears_when_its_field_is_changed() {
         browser.fill("password", PASSWORD).await;
         assert_eq!(error_of(browser, "password").await, is_settled);
         assert_eq!(error_of(browser, "email").await, is_settled);
-        assert!(!browser.exists("[role=alert]").await);
+        assert!(!browser.exists("[role=alert]:not([hidden])").await);
     })
     .await;
 }
@@ -1044,7 +1044,7 @@ async fn a_page_is_printed_dark_on_white_and_without_what_can_be_pressed() {
 /// Returns the actions of the forms that ask for a password and do not say whose it is, which
 /// password managers need.
 const FORMS_WITHOUT_A_NAME: &str = "return [...document.forms]
-    .filter(form => form.querySelector('[type=password]') && !form.querySelector('[autocomplete=username]'))
+    .filter(form => form.querySelector('[type=password]') && !form.querySelector('[autocomplete~=username]'))
     .map(form => form.action)";
 
 async fn assert_accessible(scheme: &str) {
