@@ -2,6 +2,7 @@
 
 #[cfg(feature = "passkeys")]
 pub(crate) mod makers;
+#[cfg_attr(not(feature = "passkeys"), expect(dead_code, reason = "only the start looks for them"))]
 pub(crate) mod passkeys;
 pub(crate) mod pending;
 pub(crate) mod recovery;

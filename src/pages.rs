@@ -145,12 +145,22 @@ pub fn dev_routes() -> Vec<Route> {
     web::ours(routes_of![mailbox::list, mailbox::show])
 }
 
+#[cfg(feature = "passkeys")]
+fn well_known_of_passkeys(config: &Config) -> Vec<Route> {
+    match config.passkey_site() {
+        Ok(_) => routes_of![passkeys::endpoints, passkeys::related],
+        Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(not(feature = "passkeys"))]
+fn well_known_of_passkeys(_: &Config) -> Vec<Route> {
+    Vec::new()
+}
+
 /// Returns the routes below `/.well-known`, which stay there wherever the pages are mounted.
 pub fn well_known_routes(config: &Config) -> Vec<Route> {
     let mut routes = routes_of![well_known::change_password];
-    if config.passkey_site().is_ok() {
-        #[cfg(feature = "passkeys")]
-        routes.extend(routes_of![passkeys::endpoints, passkeys::related]);
-    }
+    routes.extend(well_known_of_passkeys(config));
     web::ours(routes)
 }

@@ -98,6 +98,7 @@ pub(super) enum Used {
 }
 
 /// Where a second factor is asked for. A passkey's answer is for one place.
+#[cfg_attr(not(feature = "passkeys"), expect(dead_code, reason = "only a passkey asks which one"))]
 pub(super) enum Place<'a> {
     LogIn(&'a Pending),
     Session,
@@ -242,6 +243,10 @@ impl Auth<'_> {
         change: &mut Change<'_>,
         user: &User,
         given: SecondFactor<'_>,
+        #[cfg_attr(
+            not(feature = "passkeys"),
+            expect(unused_variables, reason = "only a passkey asks for it")
+        )]
         place: Place<'_>,
     ) -> Result<Option<Used>, Error> {
         let used = match given {
@@ -291,8 +296,8 @@ impl PendingLogIn<'_> {
     }
 
     /// Logs the user in, if what is `given` is right: a code from their app, one of their recovery codes,
-    /// or a passkey of theirs. Each code works once. If `trust` is true and `factors.trusted_for` is set, this device need not give a second
-    /// factor for that time.
+    /// or a passkey of theirs. Each code works once. If `trust` is true and `factors.trusted_for` is
+    /// set, this device need not give a second factor for that time.
     ///
     /// # Errors
     ///

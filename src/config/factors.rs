@@ -95,6 +95,12 @@ impl FactorsConfig {
 }
 
 impl Config {
+    /// Returns whether users can add passkeys, and log in with one alone.
+    #[cfg(feature = "pages")]
+    pub(crate) fn offers_passkeys(&self) -> bool {
+        self.factors.passkeys && self.passkey_site().is_ok()
+    }
+
     /// Returns the site as passkeys know it, or why it has none.
     pub(crate) fn passkey_site(&self) -> Result<PasskeySite, PasskeysOff> {
         if !cfg!(feature = "passkeys") {

@@ -140,10 +140,9 @@ pub async fn complete(
         Err(error) => error,
     };
     let mut content = FactorPage::of(page, log_in, trust, next).await?;
-    if let SecondFactor::Code(code) = given {
-        // Only a recovery code has letters.
-        content.is_recovery |= code.chars().any(char::is_alphabetic);
-    }
+    // Only a recovery code has letters.
+    content.is_recovery |=
+        matches!(given, SecondFactor::Code(code) if code.chars().any(char::is_alphabetic));
     Err(match error {
         SecondStepError::Refused(errors) => page.refuse(errors, content).into(),
         SecondStepError::Failed(error) => page.failed(error, content),

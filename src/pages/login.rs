@@ -37,15 +37,9 @@ pub struct LogInPage<'p> {
 }
 
 impl<'p> LogInPage<'p> {
-    pub fn new(
-        page: &Page<'_>,
-        auth: &Auth<'_>,
-        email: &'p str,
-        remember: bool,
-        next: Option<ReturnTo>,
-    ) -> Self {
+    pub fn new(page: &Page<'_>, email: &'p str, remember: bool, next: Option<ReturnTo>) -> Self {
         let is_sign_up_by_mail = page.is_sign_up_by_mail();
-        let has_passkeys = page.config.factors.passkeys && auth.has_passkeys();
+        let has_passkeys = page.config.offers_passkeys();
         LogInPage { email, remember, next, is_sign_up_by_mail, has_passkeys }
     }
 }
@@ -70,8 +64,8 @@ impl Content for LogInPage<'_> {
 }
 
 #[get("/login?<next>")]
-pub fn form(page: Page<'_>, auth: Auth<'_>, next: Option<ReturnTo>) -> Html {
-    page.render(LogInPage::new(&page, &auth, page.typed_email(), false, next))
+pub fn form(page: Page<'_>, next: Option<ReturnTo>) -> Html {
+    page.render(LogInPage::new(&page, page.typed_email(), false, next))
 }
 
 #[post("/login", data = "<form>")]
@@ -81,7 +75,7 @@ pub async fn submit(
     form: Posted<Login>,
 ) -> Result<Done, Rejection> {
     let Posted(Login { email: typed, password, remember, next }) = form;
-    let again = || LogInPage::new(&page, &auth, &typed, remember, next.clone());
+    let again = || LogInPage::new(&page, &typed, remember, next.clone());
     let refuse = |errors| page.refuse(errors, again());
 
     let mut empty = FieldErrors::new();

@@ -97,7 +97,7 @@ pub async fn log_in(
     form: Posted<LogIn>,
 ) -> Result<Done, Rejection> {
     let Posted(LogIn { credential, remember, next }) = form;
-    let again = || LogInPage::new(&page, &auth, page.typed_email(), remember, next.clone());
+    let again = || LogInPage::new(&page, page.typed_email(), remember, next.clone());
     match auth.log_in_with_passkey(&credential, remember).await {
         Ok(_) => {
             page.forget_email();

@@ -52,7 +52,7 @@ enum Advice {
 impl SecurityPage {
     fn of(page: &Page<'_>, user: &User, changed: Option<Timestamp>, found: Factors) -> Self {
         let config = &page.config.factors;
-        let has_passkeys = config.passkeys && page.config.passkey_site().is_ok();
+        let has_passkeys = page.config.offers_passkeys();
         let (apps, passkeys): (Vec<_>, Vec<_>) =
             found.factors.into_iter().partition(|factor| factor.kind == FactorKind::App);
         let has_enough = found.codes.is_some_and(|codes| codes.left >= ENOUGH_CODES);

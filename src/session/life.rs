@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What the user has just given to show who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "pages"), expect(dead_code, reason = "nobody logs in with one factor"))]
 pub(crate) enum Given {
     /// One factor, mostly the password.
     OneFactor,
