@@ -7,7 +7,6 @@ ALTER TABLE users ADD COLUMN has_factor INTEGER NOT NULL DEFAULT 0;
 -- What the account's passkeys call it. It is random, and says nothing of the person. NULL: no passkey
 -- was asked for yet.
 ALTER TABLE users ADD COLUMN passkey_handle BLOB;
-CREATE UNIQUE INDEX users_passkey_handle_key ON users (passkey_handle) WHERE passkey_handle IS NOT NULL;
 
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at INTEGER;

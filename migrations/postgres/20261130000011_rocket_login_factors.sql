@@ -7,7 +7,6 @@ ALTER TABLE users ADD COLUMN has_factor BOOLEAN NOT NULL DEFAULT FALSE;
 -- What the account's passkeys call it. It is random, and says nothing of the person. NULL: no passkey
 -- was asked for yet.
 ALTER TABLE users ADD COLUMN passkey_handle BYTEA;
-CREATE UNIQUE INDEX users_passkey_handle_key ON users (passkey_handle) WHERE passkey_handle IS NOT NULL;
 
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at BIGINT;

@@ -147,7 +147,7 @@ impl TestApp {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), is_so).await.expect(sql);
+        tokio::time::timeout(Duration::from_secs(45), is_so).await.expect(sql);
     }
 
     /// Returns the mails of the site, the newest first.

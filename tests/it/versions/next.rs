@@ -23,12 +23,16 @@ macro_rules! columns {
              ALTER TABLE login_muted_notices ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              ALTER TABLE login_throttle ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              ALTER TABLE login_done ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE login_factors ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE login_recovery_codes ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE login_challenges ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE login_pending ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              CREATE INDEX IF NOT EXISTS sessions_score_idx ON sessions (score);
-             CREATE TABLE login_factors (
+             CREATE TABLE login_providers (
                  user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
                  kind    TEXT   NOT NULL
              );
-             CREATE INDEX login_factors_user_id_idx ON login_factors (user_id);",
+             CREATE INDEX login_providers_user_id_idx ON login_providers (user_id);",
             $after
         )
     };
@@ -43,6 +47,7 @@ pub const POSTGRES: &str = columns!(
            OR OLD.verified_at IS DISTINCT FROM NEW.verified_at
            OR OLD.disabled_at IS DISTINCT FROM NEW.disabled_at
            OR OLD.session_generation <> NEW.session_generation OR OLD.roles <> NEW.roles
+           OR OLD.has_factor <> NEW.has_factor
            OR OLD.nickname IS DISTINCT FROM NEW.nickname)
      EXECUTE FUNCTION login_sessions_unclear();
      ALTER TABLE users ENABLE ALWAYS TRIGGER login_user_changed;"

@@ -143,11 +143,11 @@ async fn what_only_a_newer_version_knows_stays_for_it() {
     let ada = app.registered("ada@example.org").await;
     app.execute(
         "INSERT INTO login_events (user_id, kind, created_at)
-         SELECT id, 'factor_added', created_at FROM users;
-         INSERT INTO login_muted_notices (user_id, notice) SELECT id, 'factor_added' FROM users;
+         SELECT id, 'next_notice', created_at FROM users;
+         INSERT INTO login_muted_notices (user_id, notice) SELECT id, 'next_notice' FROM users;
          INSERT INTO login_mails (user_id, recipient, template, content, created_at, expires_at,
                                   next_attempt_at)
-         SELECT user_id, recipient, 'factor_added', content, created_at, expires_at, created_at + 10
+         SELECT user_id, recipient, 'next_notice', content, created_at, expires_at, created_at + 10
          FROM login_mails",
     )
     .await; // not due yet, because this site would put it into its mailbox
@@ -161,14 +161,14 @@ async fn what_only_a_newer_version_knows_stays_for_it() {
     ada.set_cookie("session", jar);
     app.until_after(
         1,
-        "SELECT count(*) FROM login_mails WHERE template = 'factor_added' AND attempts > 0",
+        "SELECT count(*) FROM login_mails WHERE template = 'next_notice' AND attempts > 0",
     )
     .await;
     for page in ["/account", "/account/activity", "/account/notices"] {
         ada.get(page).await.assert_status(200);
     }
     app.until(
-        "SELECT count(*) FROM login_mails WHERE template = 'factor_added' AND sent_at IS NULL",
+        "SELECT count(*) FROM login_mails WHERE template = 'next_notice' AND sent_at IS NULL",
     )
     .await;
 }

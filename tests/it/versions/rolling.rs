@@ -177,7 +177,6 @@ fn a_migration_gives_way_to_visitors_while_a_backup_reads() {
     cluster.sql("postgres", "CREATE DATABASE site");
     let url = cluster.url("site");
     let site = start(&url, &dir, true);
-    let is_migrated = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // It has read a table and goes on for three seconds, as `pg_dump` does.
         let read = "BEGIN; SELECT count(*) FROM users; SELECT pg_sleep(4); COMMIT";
@@ -186,12 +185,9 @@ fn a_migration_gives_way_to_visitors_while_a_backup_reads() {
         while cluster.sql("site", is_reading) != "1" {
             std::thread::sleep(Duration::from_millis(20));
         }
-        scope.spawn(|| {
-            migrate(&url);
-            is_migrated.store(true, Ordering::SeqCst);
-        });
+        let migration = scope.spawn(|| migrate(&url));
         let (mut slowest, mut count) = (Duration::ZERO, 0);
-        while !is_migrated.load(Ordering::SeqCst) {
+        while !migration.is_finished() {
             let start = Instant::now();
             visit(site.port(), site.port(), &format!("{count}@example.org"));
             (slowest, count) = (slowest.max(start.elapsed()), count + 1);
