@@ -100,8 +100,10 @@ fn a_program_that_closes_the_file_loses_no_data_of_a_running_site() {
 fn a_request_in_flight_is_answered_before_the_end() {
     // Slow enough to be in flight when the signal comes.
     let slow = ("ROCKET_PASSWORD", "{memory_kib=131072,iterations=4,concurrent_hashes=1}");
+    // On a busy machine, the hash takes longer than the two seconds that Rocket gives by default.
+    let patient = ("ROCKET_SHUTDOWN", "{grace=8}");
     let dir = TempDir::new().unwrap();
-    let mut site = Program::start(program(&dir), &[KEY, slow]);
+    let mut site = Program::start(program(&dir), &[KEY, slow, patient]);
     let mut stream = site.connect();
     send(&mut stream, "POST /register", None, REGISTER);
     // The site answers other requests in the meantime, so the form has reached the hashing.
