@@ -254,7 +254,9 @@ impl Auth<'_> {
         change.forget_factor_failures(user.id).await?;
         let entry = Entry { given: Given::TwoFactors, remember, is_trusted: false };
         self.enter::<PasskeyLogInError>(change, &user, &limits, entry).await?;
-        self.pending_cookie.remove_if(!self.begun.is_empty(), &self.pending);
+        if !self.begun.is_empty() {
+            self.pending_cookie.remove(&self.pending);
+        }
         Ok(user)
     }
 
@@ -297,19 +299,15 @@ impl Auth<'_> {
         let mut change = self.change_as_user(user).await?;
         let given = SecondFactor::Passkey(credential);
         let used = self.check_factor(&mut change, user, given, Place::Session).await?;
-        match used {
+        let error = match used {
             Some(Used::Passkey { is_verified: true }) => {
-                self.confirmed(change, user, Given::TwoFactors).await?;
-                Ok(())
+                return Ok(self.confirmed(change, user, Given::TwoFactors).await?);
             }
-            used => {
-                change.commit().await?;
-                Err(match used {
-                    Some(_) => ReauthenticateError::WrongPassword,
-                    None => ReauthenticateError::WrongCode,
-                })
-            }
-        }
+            Some(_) => ReauthenticateError::WrongPassword,
+            None => ReauthenticateError::WrongCode,
+        };
+        change.commit().await?;
+        Err(error)
     }
 
     async fn question_to(&self, user: &User, question: &Question) -> Result<Option<Value>, Error> {

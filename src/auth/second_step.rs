@@ -1,4 +1,4 @@
-//! The second step of a log-in: a code from an app, or a recovery code.
+//! The second step of a log-in: a code from an app, a recovery code, or a passkey.
 
 use super::change::Change;
 use super::log_in::Entry;

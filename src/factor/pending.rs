@@ -58,14 +58,6 @@ impl PendingCookie {
         pending.set(self.cookies.seal(self.name, &token.to_text(), None));
     }
 
-    /// Makes the browser delete the cookie, if it has one.
-    #[cfg(feature = "passkeys")]
-    pub fn remove_if(&self, is_there: bool, pending: &PendingCookies) {
-        if is_there {
-            self.remove(pending);
-        }
-    }
-
     /// Makes the browser delete the cookie.
     pub fn remove(&self, pending: &PendingCookies) {
         pending.set(self.cookies.removal(self.name));

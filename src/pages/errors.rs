@@ -237,7 +237,7 @@ fn log_in(request: &Request<'_>, base: &Base) -> Redirect {
         Method::Get | Method::Head => ReturnTo::parse(&request.uri().to_string()),
         _ => None,
     };
-    Redirect::to(base.join(uri!(login::form(next = next))))
+    Redirect::to(login::path(base, next))
 }
 
 /// Returns the page to come back to: the requested page itself if it can be asked for, or else the

@@ -134,7 +134,7 @@ pub async fn complete(
         }
         Err(error @ (SecondStepError::TooManyCodes | SecondStepError::LogInOver)) => {
             page.keep_email(&log_in.user().email);
-            let login = page.base.join(uri!(login::form(next = next)));
+            let login = login::path(page.base, next);
             return Ok(page.redirect_to_path(login, &error.to_string()));
         }
         Err(error) => error,
@@ -151,8 +151,8 @@ pub async fn complete(
 }
 
 /// Leads to the log-in page, if no log-in of this browser waits for its second step.
-fn start_again(page: &Page<'_>, next: Option<ReturnTo>) -> Done {
-    Done::to(page.base.join(uri!(login::form(next = next))))
+pub fn start_again(page: &Page<'_>, next: Option<ReturnTo>) -> Done {
+    Done::to(login::path(page.base, next))
 }
 
 fn trusted_for(page: &Page<'_>) -> String {

@@ -1,11 +1,12 @@
 //! `/login`: logs a user in.
 
-use rocket::{FromForm, get, post};
+use rocket::{FromForm, get, post, uri};
 use serde::Serialize;
 
 use super::content::Content;
 use super::{FieldErrors, Html, Page, Rejection, factor};
 use crate::auth::{Auth, LogIn, LogInError};
+use crate::base::Base;
 use crate::password::Password;
 use crate::user::{Email, EmailError};
 use crate::web::{Done, Posted, ReturnTo};
@@ -61,6 +62,11 @@ impl Content for LogInPage<'_> {
         let next = ReturnTo::parse("/notes?page=2");
         vec![sample("", None, false), sample("typed", next, true)]
     }
+}
+
+/// Returns the path of this page. `next` is the page to go to afterwards.
+pub fn path(base: &Base, next: Option<ReturnTo>) -> String {
+    base.join(uri!(form(next = next)))
 }
 
 #[get("/login?<next>")]

@@ -1,13 +1,13 @@
 //! Passkeys: at the log-in, as the second step, and in the settings.
 
 use rocket::http::Status;
-use rocket::{Either, FromForm, State, get, post, uri};
+use rocket::{Either, FromForm, State, get, post};
 use serde_json::{Value, json};
 
 use super::codes::{CodesPage, Shown};
 use super::login::LogInPage;
 use super::mailed_token::MailedToken;
-use super::{FieldErrors, Page, Rejection, View, factor, login, security};
+use super::{FieldErrors, Page, Rejection, View, factor, security};
 use crate::auth::{AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor};
 use crate::config::Config;
 use crate::error::Error;
@@ -127,7 +127,7 @@ pub async fn second_step(
 ) -> Result<Done, Rejection> {
     let Posted(SecondStep { credential, trust, next }) = form;
     let Some(log_in) = auth.pending_log_in().await? else {
-        return Ok(Done::to(page.base.join(uri!(login::form(next = next)))));
+        return Ok(factor::start_again(&page, next));
     };
     let given = SecondFactor::Passkey(&credential);
     factor::complete(&page, &log_in, (given, trust), next, "form").await

@@ -38,22 +38,6 @@ async fn passkeys_of(browser: &Browser, authenticator: &str) -> Vec<Value> {
     found["credentials"].as_array().unwrap().clone()
 }
 
-/// Waits until a message is on the page.
-async fn until_shown(browser: &Browser, css: &str, message: &str) {
-    let script = format!(
-        "return [...document.querySelectorAll('{css}:not([hidden])')]
-            .map(one => one.textContent.trim()).join('|')"
-    );
-    let shown = rocket::tokio::time::timeout(std::time::Duration::from_secs(20), async {
-        while !browser.evaluate(&script).await.as_str().unwrap().starts_with(message) {
-            rocket::tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    });
-    if shown.await.is_err() {
-        panic!("no {message:?} on {} in {}", browser.path().await, browser.text().await);
-    }
-}
-
 async fn press(browser: &Browser, path: &str) {
     browser.find(&format!("form[action='{path}'] button")).await.click().await.unwrap();
 }
@@ -74,7 +58,7 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
         assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
         // This device has one now.
         add(browser).await;
-        until_shown(browser, "p.error", "This device already has a passkey").await;
+        browser.until_shown("p.error", "This device already has a passkey").await;
 
         browser.log_out().await;
         // The autofill would log in at once, because nobody has to choose here.
@@ -91,7 +75,7 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
         browser.open("/account/security").await;
         assert!(browser.text().await.contains("Last used"));
         browser.find("form[action$='/remove'] button").await.click().await.unwrap();
-        until_shown(browser, "[role=status]", "The passkey was removed.").await;
+        browser.until_shown("[role=status]", "The passkey was removed.").await;
     })
     .await;
 }
@@ -118,7 +102,7 @@ async fn a_security_key_is_a_second_step_and_confirms_who_one_is() {
         plug_in(browser, "usb", false).await;
         sign_up(browser, ADA).await;
         add(browser).await;
-        until_shown(browser, "h1", "Your recovery codes").await;
+        browser.until_shown("h1", "Your recovery codes").await;
         browser.log_out().await;
         begin_log_in(browser, ADA).await;
         assert!(browser.text().await.contains("Use your passkey"));
@@ -150,7 +134,7 @@ async fn a_cancelled_question_leaves_the_password() {
         browser.devtools("WebAuthn.setUserVerified", away).await;
         browser.open("/login").await;
         press(browser, "/login/passkey").await;
-        until_shown(browser, "p.error", "No passkey was used.").await;
+        browser.until_shown("p.error", "No passkey was used.").await;
         browser.fill("email", ADA).await;
         browser.fill("password", PASSWORD).await;
         browser.submit().await;

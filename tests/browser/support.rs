@@ -407,13 +407,27 @@ impl Browser {
     pub async fn until_said(&self, text: &str) {
         let script = "return [...document.querySelectorAll('.unseen[role=status]')]
             .map(status => status.textContent).join('')";
-        let said = time::timeout(PATIENCE, async {
-            while self.evaluate(script).await != text {
+        self.until(script, text, |said| said == text).await;
+    }
+
+    /// Waits until a message that begins with `text` is shown in an element that `css` selects.
+    pub async fn until_shown(&self, css: &str, text: &str) {
+        let script = format!(
+            "return [...document.querySelectorAll('{css}:not([hidden])')]
+                .map(one => one.textContent.trim()).join('|')"
+        );
+        self.until(&script, text, |shown| shown.starts_with(text)).await;
+    }
+
+    /// Waits until the text that `script` returns is right.
+    async fn until(&self, script: &str, wanted: &str, is_right: impl Fn(&str) -> bool) {
+        let right = time::timeout(PATIENCE, async {
+            while !self.evaluate(script).await.as_str().is_some_and(&is_right) {
                 time::sleep(Duration::from_millis(20)).await;
             }
         });
-        if said.await.is_err() {
-            panic!("{} instead of {text}", self.evaluate(script).await);
+        if right.await.is_err() {
+            panic!("{} instead of {wanted}:\n{}", self.evaluate(script).await, self.text().await);
         }
     }
 
