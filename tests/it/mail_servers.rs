@@ -10,8 +10,7 @@ use tempfile::TempDir;
 
 use crate::database::command;
 use crate::fake_smtp::{Act, FakeServer, say};
-use crate::servers::free_port;
-use crate::servers::status_line;
+use crate::servers::{free_port, is_alone, status_line};
 use crate::support::{TestApp, figment};
 
 /// A command, and what the server does there.
@@ -55,6 +54,11 @@ fn memory() -> u64 {
 
 #[rocket::async_test]
 async fn a_hostile_answer_is_an_outage_and_costs_no_mail_and_little_memory() {
+    let name = "a_hostile_answer_is_an_outage_and_costs_no_mail_and_little_memory";
+    if !is_alone(&format!("mail_servers::{name}")) {
+        return;
+    }
+
     let cases: [Case; 21] = [
         ("CONNECT", || Act::Flood(b"x")),
         ("CONNECT", || Act::Flood(b"220-more\r\n")),

@@ -277,6 +277,24 @@ pub fn status_line(id: u32, name: &str) -> String {
     line.unwrap().trim().to_owned()
 }
 
+/// Returns `true` in a process that runs the test `name` and nothing else. In every other process,
+/// starts such a process, waits until the test has passed there, and returns `false`.
+///
+/// It is for measurements of the whole process, as its memory: the tests of one process run at the
+/// same time, so a number of that process belongs to all of them.
+pub fn is_alone(name: &str) -> bool {
+    let arguments = ["--exact", name];
+    if std::env::args().skip(1).eq(arguments) {
+        return true;
+    }
+    let mut test = clean(std::env::current_exe().unwrap());
+    test.args(arguments);
+    let done = Running::output(test, "");
+    let [said, warned] = [done.stdout, done.stderr].map(|said| String::from_utf8(said).unwrap());
+    assert!(done.status.success() && said.contains("1 passed"), "{said}{warned}");
+    false
+}
+
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
