@@ -8,6 +8,9 @@ ALTER TABLE users ADD COLUMN has_factor INTEGER NOT NULL DEFAULT 0;
 -- was asked for yet.
 ALTER TABLE users ADD COLUMN passkey_handle BLOB;
 
+-- When the user said that they want no passkey. NULL: the account page may ask.
+ALTER TABLE users ADD COLUMN passkey_declined_at INTEGER;
+
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at INTEGER;
 

@@ -97,6 +97,8 @@ mod search;
 mod second_step;
 mod sessions;
 mod settings;
+#[cfg(feature = "passkeys")]
+mod signals;
 mod sweep;
 mod throttling;
 mod verify;
@@ -146,7 +148,7 @@ pub use operate::{AccountError, AddError, GrantError, NewAccount, Operator, Rese
 #[cfg(feature = "passkeys")]
 pub use passkeys::{AddPasskeyError, PasskeyLogInError};
 pub(crate) use passkeys_checked::fairing as passkeys_checked;
-pub use password::ChangePasswordError;
+pub use password::{ChangePasswordError, RemovePasswordError};
 pub use protected::{protected, protected_by_role};
 pub(crate) use register::SignUpCookie;
 pub use register::{RegisterError, Registered};
@@ -157,6 +159,8 @@ use second_step::Place;
 pub use second_step::{Completed, PendingLogIn, SecondFactor, SecondStepError, Ways};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
 pub use settings::Settings;
+#[cfg(feature = "passkeys")]
+pub use signals::UnknownPasskey;
 pub(crate) use sweep::fairing as sweeper;
 pub use verify::{Verified, VerifyError, VerifyLink};
 
@@ -376,6 +380,24 @@ impl<'r> Auth<'r> {
         change.settle(&limits, outcome).await?;
         change.commit().await?;
         Ok(right)
+    }
+
+    /// Checks the user's password like [`check_password()`](Self::check_password()), for an act that a user
+    /// without one may do as well. In the place of the password they need a recent log-in.
+    async fn check_current(
+        &self,
+        user: &User,
+        password: Password,
+    ) -> Result<Option<PasswordHash>, Error> {
+        self.own(user)?;
+        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
+        match account.map(|account| account.password_hash).filter(PasswordHash::is_unusable) {
+            Some(none) => {
+                let is_recent = self.session.is_recent(self.config.session.reauthenticate_after);
+                Ok(is_recent.then_some(none))
+            }
+            None => self.check_password(user, password).await,
+        }
     }
 
     /// Makes sure that `user` is logged in, as far as this request knows. Every act that takes a

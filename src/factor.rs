@@ -64,6 +64,9 @@ pub struct Factor {
     pub last_used_at: Option<Timestamp>,
     /// `true` if it is a passkey that is synced to several devices.
     pub is_synced: bool,
+    /// `true` if it is a passkey that logs in without the password, because it checks a PIN, a finger
+    /// or a face.
+    pub is_sufficient: bool,
 }
 
 /// The recovery codes of an account. Nobody can see the codes themselves again.

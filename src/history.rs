@@ -71,6 +71,7 @@ impl fmt::Display for Event {
             NEW_DEVICE if self.is_from_new_device() => {
                 write!(f, "{} from a new device", self.kind)
             }
+            "password" if is_about_factor => write!(f, "Password removed"),
             "app" if is_about_factor => write!(f, "{}: authenticator app", self.kind),
             "recovery_codes" if is_about_factor => write!(f, "{}: recovery codes", self.kind),
             detail => write!(f, "{}: {detail}", self.kind),

@@ -114,6 +114,7 @@ fn routes_of_factors(config: &Config) -> Vec<Route> {
         factor::form,
         factor::submit,
         security::form,
+        security::remove_password,
         security::remove_app,
         security::rename,
         security::remove,
@@ -132,9 +133,10 @@ fn routes_of_factors(config: &Config) -> Vec<Route> {
             passkeys::second_step,
             passkeys::reauthentication_options,
             passkeys::reset_options,
+            passkeys::signals,
         ]);
         if config.factors.passkeys {
-            routes.extend(routes_of![passkeys::offer, passkeys::add]);
+            routes.extend(routes_of![passkeys::offer, passkeys::add, passkeys::decline]);
         }
     }
     routes

@@ -138,6 +138,33 @@ pub async fn begin(
     store(db, &rows, config, now).await
 }
 
+/// Looks whether the limit would refuse an attempt. It counts nothing and writes nothing.
+///
+/// # Errors
+///
+/// As [`begin()`].
+pub async fn look(
+    db: &mut Connection,
+    limit: &Limit,
+    config: &ThrottleConfig,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if !config.enabled {
+        return Ok(());
+    }
+    let row: Option<Row> = sql::query_as(
+        "SELECT key, failures, pending, blocked_until, spare, updated_at, expires_at
+         FROM login_throttle WHERE key = $1",
+    )
+    .bind(limit.key().to_vec())
+    .fetch_optional(db)
+    .await?;
+    match limit.wait(&row.unwrap_or_default().settled(now), config, now) {
+        0 => Ok(()),
+        seconds => Err(Error::throttled(seconds)),
+    }
+}
+
 /// Records the outcome of an attempt that [`begin()`] has allowed. It returns the number of
 /// failures in a row, from the limit that has the most.
 pub async fn settle(

@@ -8,6 +8,9 @@ ALTER TABLE users ADD COLUMN has_factor BOOLEAN NOT NULL DEFAULT FALSE;
 -- was asked for yet.
 ALTER TABLE users ADD COLUMN passkey_handle BYTEA;
 
+-- When the user said that they want no passkey. NULL: the account page may ask.
+ALTER TABLE users ADD COLUMN passkey_declined_at BIGINT;
+
 -- When two factors were last given. NULL: the session was begun with one.
 ALTER TABLE sessions ADD COLUMN strong_at BIGINT;
 

@@ -22,6 +22,8 @@ impl Auth<'_> {
     /// Deletes the account and everything that is stored about it, at once and for good. Rows of
     /// the application that reference `users (id) ON DELETE CASCADE` are deleted as well.
     ///
+    /// If the account has no password, `password` is not looked at, and the log-in must be a recent one.
+    ///
     /// # Examples
     ///
     /// ```rust
@@ -41,11 +43,12 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](DeleteError::WrongPassword) and [`Refused`](DeleteError::Refused). `Failed` if the database or the hashing
+    /// [`WrongPassword`](DeleteError::WrongPassword), also without a password if the log-in is not recent,
+    /// and [`Refused`](DeleteError::Refused). `Failed` if the database or the hashing
     /// workers fail, or, with [`is_ended()`](crate::Error::is_ended()), if the session was ended
     /// meanwhile or is not the user's.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
-        let stored = self.check_password(user, password).await?;
+        let stored = self.check_current(user, password).await?;
         let stored = stored.ok_or(DeleteError::WrongPassword)?;
 
         let _writing = self.session.writing().await;

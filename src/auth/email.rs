@@ -50,6 +50,9 @@ impl Auth<'_> {
     ///
     /// The outcome does not tell whether the address has an account. Its owner is told by mail.
     ///
+    /// If the user's account has no password, `password` is not looked at, and the log-in must be a recent
+    /// one.
+    ///
     /// # Examples
     ///
     /// ```rust
@@ -85,7 +88,7 @@ impl Auth<'_> {
         if *email == user.email {
             return Err(ChangeEmailError::EmailUnchanged);
         }
-        let stored = self.check_password(user, password).await?;
+        let stored = self.check_current(user, password).await?;
         let stored = stored.ok_or(ChangeEmailError::WrongPassword)?;
 
         let mut change = self.accounts.change().await?;

@@ -40,7 +40,7 @@ refusals! {
 
 refusals! {
     /// Why [`Auth::remove_factor()`] removed nothing.
-    RemoveFactorError { NoSuchFactor }
+    RemoveFactorError { NoSuchFactor, LastWayIn }
 }
 
 refusals! {
@@ -106,6 +106,13 @@ pub struct Factors {
 }
 
 impl Factors {
+    /// Returns whether the user could do without a password: with two passkeys that log in alone, or with
+    /// one and recovery codes, which a reset by mail asks for if it is lost.
+    pub fn suffice(&self) -> bool {
+        let passkeys = self.factors.iter().filter(|factor| factor.is_sufficient).count();
+        passkeys >= 2 || passkeys == 1 && self.codes.is_some()
+    }
+
     pub(super) async fn read(
         db: &mut Connection,
         user_id: i64,
@@ -242,7 +249,7 @@ impl Auth<'_> {
     }
 
     /// Removes the factor `id` of the user. If it was the last one, the recovery codes are void. The
-    /// session gets a new token, and no device is trusted any more. A route for it should take
+    /// last passkey of an account without a password stays, because nothing else logs in. The session gets a new token, and no device is trusted any more. A route for it should take
     /// [`RecentLogin`](crate::RecentLogin).
     ///
     /// # Examples
@@ -259,11 +266,17 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`NoSuchFactor`](RemoveFactorError::NoSuchFactor). `Failed` if the database fails, or, with
+    /// The reasons of [`RemoveFactorError`]. `Failed` if the database fails, or, with
     /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
     pub async fn remove_factor(&self, user: &User, id: i64) -> Result<(), RemoveFactorError> {
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user(user).await?;
+        let account = user::store::find(&mut change, user.id).await?.ok_or_else(Error::ended)?;
+        let factors = store::list(&mut change, user.id).await?;
+        let ways = factors.iter().filter(|factor| factor.is_sufficient).map(|factor| factor.id);
+        if account.password_hash.is_unusable() && ways.eq([id]) {
+            return Err(RemoveFactorError::LastWayIn);
+        }
         if !change.remove_factor(user, id).await? {
             return Err(RemoveFactorError::NoSuchFactor);
         }
@@ -338,6 +351,17 @@ impl Change<'_> {
         let now = self.now;
         store::replace_codes(self, user.id, &hashes, now).await?;
         Ok(codes)
+    }
+
+    /// Removes all factors of `user` and their recovery codes, and tells nobody: the account goes to
+    /// somebody else. The former holder would otherwise get in again with a passkey of theirs.
+    pub(super) async fn drop_factors(&mut self, user: &User) -> Result<(), Error> {
+        let now = self.now;
+        for factor in store::list(self, user.id).await? {
+            store::remove(self, user.id, factor.id, now).await?;
+            self.record_detail(EventKind::FactorRemoved, factor.kind.name(), user).await?;
+        }
+        store::void_codes(self, user.id, now).await
     }
 
     /// Removes the factor `id` of `user`, whom the change has locked, and tells them. Returns `false`

@@ -6,6 +6,7 @@ use super::change::Change;
 use super::factors::name_of;
 use super::log_in::Entry;
 use super::second_step::{Place, SecondFactor, Used, what};
+use super::signals::UnknownPasskey;
 use super::{Auth, PendingLogIn, ReauthenticateError, ResetLink};
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -51,6 +52,8 @@ refusals! {
         /// The passkey is right.
         Disabled,
         ;
+        /// No account has this passkey, or it was removed.
+        Unknown(UnknownPasskey),
         /// A [hook](super::Hooks::logged_in()) of the application has refused it. The passkey is right.
         Refused(FieldErrors),
     }
@@ -96,7 +99,7 @@ impl Auth<'_> {
     }
 
     /// Returns the site as passkeys know it. `None`: passkeys are off.
-    fn relying_party(&self) -> Option<RelyingParty> {
+    pub(super) fn relying_party(&self) -> Option<RelyingParty> {
         let site = self.config.passkey_site().ok()?;
         let name = self.config.site_name().to_owned();
         Some(RelyingParty { id: site.rp_id, name, origins: site.origins })
@@ -194,11 +197,18 @@ impl Auth<'_> {
     }
 
     /// Returns the options for a browser whose visitor logs in with a passkey alone
-    /// (`PublicKeyCredentialRequestOptionsJSON`). They name no account. `None`: passkeys are off.
-    pub fn passkey_question(&self) -> Option<Value> {
-        let rp = self.relying_party()?;
+    /// (`PublicKeyCredentialRequestOptionsJSON`). They name no account, and nothing is stored. `None`:
+    /// passkeys are off.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails, or, with [`is_throttled()`](Error::is_throttled()), after too many failures
+    /// of the client's address.
+    pub async fn passkey_question(&self) -> Result<Option<Value>, Error> {
+        let Some(rp) = self.relying_party() else { return Ok(None) };
+        self.look_at_address().await?;
         let challenge = self.challenge(&Question::LogIn);
-        Some(request_options(&rp, &challenge, &[], UserVerification::Required))
+        Ok(Some(request_options(&rp, &challenge, &[], UserVerification::Required)))
     }
 
     /// Logs the visitor in with the answer of a passkey, `credential` (`AuthenticationResponseJSON`). It
@@ -215,6 +225,7 @@ impl Auth<'_> {
         remember: bool,
     ) -> Result<User, PasskeyLogInError> {
         let found = self.passkey_of(credential).await?;
+        let unknown = if found.is_none() { self.unknown(credential) } else { None };
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
         let account = match &found {
@@ -245,9 +256,10 @@ impl Auth<'_> {
                 .record_of(EventKind::LogInFailed, user.map(|user| user.id), user.map(|u| &u.email))
                 .await?;
             change.commit().await?;
-            return Err(match is_right {
-                true => PasskeyLogInError::Disabled,
-                false => PasskeyLogInError::PasskeyRefused,
+            return Err(match (is_right, unknown) {
+                (true, _) => PasskeyLogInError::Disabled,
+                (false, Some(unknown)) => PasskeyLogInError::Unknown(unknown),
+                (false, None) => PasskeyLogInError::PasskeyRefused,
             });
         };
         self.forget_begun(&mut change, user.id).await?;

@@ -1,6 +1,7 @@
 //! Changes a password.
 
-use super::Auth;
+use super::change::Change;
+use super::{Auth, Factors};
 use crate::done::Act;
 use crate::error::Error;
 use crate::history::EventKind;
@@ -22,9 +23,17 @@ refusals! {
     }
 }
 
+refusals! {
+    /// Why [`Auth::remove_password()`] removed no password.
+    RemovePasswordError { NoOtherWayIn }
+}
+
 impl Auth<'_> {
     /// Replaces the user's password. In the same transaction every other session of the user ends,
     /// and every link that was mailed to them. This session goes on under a new token.
+    ///
+    /// If the account has no password, this sets one: `current` is not looked at, and the log-in must be
+    /// a recent one.
     ///
     /// # Examples
     ///
@@ -45,8 +54,8 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](ChangePasswordError::WrongPassword) and
-    /// [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers
+    /// [`WrongPassword`](ChangePasswordError::WrongPassword), also without a password if the log-in is not
+    /// recent, and [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers
     /// fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the
     /// user's.
     pub async fn change_password(
@@ -58,9 +67,9 @@ impl Auth<'_> {
         // Somebody who changes a password after an incident must not believe that there is a new
         // one if it is still the old one.
         let is_present = new.is_same(&current);
-        let stored = self.check_password(user, current).await?;
+        let stored = self.check_current(user, current).await?;
         let stored = stored.ok_or(ChangePasswordError::WrongPassword)?;
-        if is_present {
+        if is_present && !stored.is_unusable() {
             return Err(PasswordError::Present.into());
         }
         self.refuse_breached::<ChangePasswordError>(&new).await?;
@@ -74,18 +83,73 @@ impl Auth<'_> {
         }
 
         let renamed = self.session.rename(&mut change, Some(Given::OneFactor)).await?;
-        self.note_session(&mut change, Act::PasswordChanged, Some(user.id)).await?;
-        let ended = change.end_sessions(user.id, self.session.family()).await?;
-        link::end_all(&mut change, user.id).await?;
-        // A thief's devices are no longer known, and their failures no longer count.
-        device::forget_others(&mut change, user.id, self.device.as_ref().map(Token::id)).await?;
-        change.forget_failures(&user.email).await?;
+        let ended = self.end_others(&mut change, user).await?;
         change.record(EventKind::PasswordChanged, user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordChanged, user, &user.email, content).await?;
         change.commit_session(self.session, renamed).await?;
         metrics::ended(ended);
         Ok(())
+    }
+
+    /// Removes the user's password. From then on they log in with a passkey. All other sessions and mailed
+    /// links end, as with a changed password, and this session goes on under a new token. If the account
+    /// has no password, nothing changes.
+    ///
+    /// The account needs two passkeys that log in without the password, or one and recovery codes. A reset
+    /// by mail sets a password again. A route for it should take
+    /// [`RecentLogin`](crate::RecentLogin).
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::RemovePasswordError;
+    ///
+    /// # #[cfg(feature = "testing")]
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// // Ada has no passkey, so nothing else would log in.
+    /// let refused = auth.remove_password(user).await.unwrap_err();
+    /// assert!(matches!(refused, RemovePasswordError::NoOtherWayIn));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoOtherWayIn`](RemovePasswordError::NoOtherWayIn). `Failed` if the database fails, or, with
+    /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
+    pub async fn remove_password(&self, user: &User) -> Result<(), RemovePasswordError> {
+        let _writing = self.session.writing().await;
+        let mut change = self.change_as_user(user).await?;
+        let account = user::store::find(&mut change, user.id).await?.ok_or_else(Error::ended)?;
+        if account.password_hash.is_unusable() {
+            return Ok(());
+        }
+        let now = change.now;
+        let factors = Factors::read(&mut change, user.id, now).await?;
+        if self.config.passkey_site().is_err() || !factors.suffice() {
+            return Err(RemovePasswordError::NoOtherWayIn);
+        }
+
+        user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable(), now).await?;
+        let renamed = self.session.rename(&mut change, None).await?;
+        let ended = self.end_others(&mut change, user).await?;
+        change.record_detail(EventKind::FactorRemoved, "password", user).await?;
+        let content = change.content(&user.email);
+        change.notify_factor("password_removed", user, content).await?;
+        change.commit_session(self.session, renamed).await?;
+        metrics::ended(ended);
+        Ok(())
+    }
+
+    /// Ends all that the former password has begun, except this session. Returns how many sessions ended.
+    async fn end_others(&self, change: &mut Change<'_>, user: &User) -> Result<u64, Error> {
+        self.note_session(change, Act::PasswordChanged, Some(user.id)).await?;
+        let ended = change.end_sessions(user.id, self.session.family()).await?;
+        link::end_all(change, user.id).await?;
+        // A thief's devices are no longer known, and their failures no longer count.
+        device::forget_others(change, user.id, self.device.as_ref().map(Token::id)).await?;
+        change.forget_failures(&user.email).await?;
+        Ok(ended)
     }
 
     /// Refuses a password that is known from a breach elsewhere, if a service is configured. Ask it

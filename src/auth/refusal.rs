@@ -137,6 +137,16 @@ macro_rules! reason {
             "The user has no factor of this id.",
             "There is no such second step.")
     };
+    ($part:ident LastWayIn) => {
+        reason!(@$part "last_way_in", UnprocessableEntity,
+            "Nothing else could log in to the account afterwards.",
+            "This is your only way to log in. Set a password or add a passkey first.")
+    };
+    ($part:ident NoOtherWayIn) => {
+        reason!(@$part "no_other_way_in", UnprocessableEntity,
+            "The account has too few passkeys that log in without the password: two, or one and recovery codes.",
+            "To log in without a password you need two passkeys, or one passkey and recovery codes. Each passkey must ask for a PIN, a finger or a face.")
+    };
     ($part:ident NoFactor) => {
         reason!(@$part "no_factor", UnprocessableEntity,
             "The account has no second factor.",

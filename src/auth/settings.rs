@@ -7,16 +7,21 @@ use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
 use crate::notice::Notice;
+use crate::password::PasswordHash;
 use crate::sql;
-use crate::user::User;
+use crate::user::{self, User};
 
 /// The state of a user's settings.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Settings {
-    /// When the password was last changed or reset, in seconds since 1970. `None`: never, or it is
-    /// not known.
+    /// `true` if the account has a password. Without one, the user logs in with a passkey.
+    pub has_password: bool,
+    /// When the password was last changed, reset or removed, in seconds since 1970. `None`: never, or it
+    /// is not known.
     pub password_changed_at: Option<Timestamp>,
+    /// `true` if the user does not want to be asked for a passkey again.
+    pub wants_no_passkey: bool,
     /// On how many devices the user is logged in.
     pub devices: i64,
     /// How many of [all notices](Notice::ALL) are on.
@@ -48,6 +53,34 @@ impl Auth<'_> {
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         find(&mut db, user.id, now).await?.ok_or_else(Error::ended)
     }
+
+    /// Returns whether the account of the user has a password. A page asks for the current password only
+    /// if it has.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
+    /// user's.
+    pub async fn has_password(&self, user: &User) -> Result<bool, Error> {
+        self.own(user)?;
+        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
+        Ok(!account.ok_or_else(Error::ended)?.password_hash.is_unusable())
+    }
+}
+
+impl Auth<'_> {
+    /// Notes that the user does not want to be asked for a passkey again. They can still add one.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if the session was ended
+    /// meanwhile or is not the user's.
+    pub async fn decline_passkey(&self, user: &User) -> Result<(), Error> {
+        let mut change = self.change_as_user(user).await?;
+        let now = change.now;
+        user::store::decline_passkey(&mut change, user.id, now).await?;
+        change.commit().await
+    }
 }
 
 /// Returns the state of all settings of the user, read in one statement. `None`: there is no such
@@ -57,8 +90,8 @@ pub(super) async fn find(
     user_id: i64,
     now: Timestamp,
 ) -> Result<Option<Settings>, Error> {
-    let row: Option<(Option<Timestamp>, i64, i64)> = sql::query_as(
-        "SELECT u.password_changed_at,
+    let row: Option<(String, Option<Timestamp>, Option<Timestamp>, i64, i64)> = sql::query_as(
+        "SELECT u.password_hash, u.password_changed_at, u.passkey_declined_at,
                 (SELECT count(*) FROM sessions s
                  WHERE s.user_id = u.id AND s.expires_at > $2
                  AND s.generation >= u.session_generation AND u.disabled_at IS NULL),
@@ -69,8 +102,10 @@ pub(super) async fn find(
     .bind(now)
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|(password_changed_at, devices, muted)| Settings {
+    Ok(row.map(|(hash, password_changed_at, declined_at, devices, muted)| Settings {
+        has_password: !PasswordHash::from_stored(hash).is_unusable(),
         password_changed_at,
+        wants_no_passkey: declined_at.is_some(),
         devices,
         notices: Notice::ALL.len() as i64 - muted,
     }))

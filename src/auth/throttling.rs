@@ -131,6 +131,14 @@ impl Auth<'_> {
         change.commit().await
     }
 
+    /// Looks whether the client's address has failed too often. It counts nothing and writes nothing.
+    #[cfg(feature = "passkeys")]
+    pub(super) async fn look_at_address(&self) -> Result<(), Error> {
+        let Some(limit) = self.limit_of_address() else { return Ok(()) };
+        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
+        throttle::look(&mut db, &limit, self.accounts.throttle, now).await
+    }
+
     /// Waits for `work`. If our side fails, the attempt does not count.
     pub(super) async fn looked_at<T>(
         &self,

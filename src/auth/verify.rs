@@ -197,6 +197,7 @@ impl Auth<'_> {
         let mut ended = 0;
         if !is_own {
             ended = change.replace_password(&user, &self.hasher.unusable()).await?;
+            change.drop_factors(&user).await?;
             notice::set(&mut change, user.id, &Notice::ALL).await?;
         }
         if is_first {
@@ -232,6 +233,7 @@ impl Auth<'_> {
             }
             false => {
                 notice::set(&mut change, user.id, &Notice::ALL).await?;
+                change.drop_factors(user).await?;
                 change.replace_password(user, &self.hasher.unusable()).await?
             }
         };
@@ -340,6 +342,17 @@ impl VerifyLink<'_> {
         matches!(&self.state, State::Good(found) if !found.is_own)
     }
 
+    /// Returns whether the account, or the sign-up, has a password that could be given here.
+    pub fn has_password(&self) -> bool {
+        match &self.state {
+            State::Good(found) => match &found.account {
+                Some(account) => !account.password_hash.is_unusable(),
+                None => found.link.password_hash.is_some(),
+            },
+            State::Spent(_) => false,
+        }
+    }
+
     /// Returns what this browser has done with the link within the last ten minutes. `None`: nothing,
     /// the link is good.
     pub fn done(&self) -> Option<&Verified> {
@@ -361,8 +374,8 @@ impl VerifyLink<'_> {
     /// Nor may two people share an account that one of them has made with their own address and
     /// then moved to the other's (the "unexpired e-mail change" and the "trojan identifier"). So a
     /// new address follows the same rule: the link moves the account as it is only in a browser
-    /// that uses the account already, or with its password. Otherwise the password becomes void,
-    /// and all sessions end.
+    /// that uses the account already, or with its password. Otherwise the password becomes void, the
+    /// second factors are removed, and all sessions end.
     ///
     /// The new address is stored with the token. If the account held one pending address, two
     /// changes at once could confirm one address with the mail of the other (CVE-2026-32700).

@@ -42,6 +42,7 @@ pub const TABLES: [Table; 13] = [
             ("password_changed_at", Integer),
             ("has_factor", Boolean),
             ("passkey_handle", Bytes),
+            ("passkey_declined_at", Integer),
         ],
         key: 1,
         is_numbered: true,

@@ -144,6 +144,17 @@ pub async fn handle_of(
     Ok(handle)
 }
 
+/// Returns what the account is called in passkeys. `None`: it never had one.
+pub async fn find_handle(db: &mut Connection, user_id: i64) -> Result<Option<Vec<u8>>, Error> {
+    let handle = sql::query_scalar(
+        "SELECT passkey_handle FROM users WHERE id = $1 AND passkey_handle IS NOT NULL",
+    )
+    .bind(user_id)
+    .fetch_optional(db)
+    .await?;
+    Ok(handle)
+}
+
 /// Returns the hosts of the passkeys of all accounts that are in use, except `rp_id`.
 pub async fn other_hosts(db: &mut Connection, rp_id: &str) -> Result<Vec<String>, Error> {
     let hosts = sql::query_scalar(

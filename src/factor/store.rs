@@ -16,20 +16,21 @@ pub struct App {
     pub secret: String,
 }
 
-type Row = (i64, String, String, Timestamp, Option<Timestamp>, Option<bool>);
+type Row = (i64, String, String, Timestamp, Option<Timestamp>, Option<bool>, Option<bool>);
 
 /// Returns the factors of the user that are in use. The oldest is first.
 pub async fn list(db: &mut Connection, user_id: i64) -> Result<Vec<Factor>, Error> {
     let rows: Vec<Row> = sql::query_as(
-        "SELECT id, kind, name, created_at, last_used_at, is_synced FROM login_factors
+        "SELECT id, kind, name, created_at, last_used_at, is_synced, is_verified FROM login_factors
          WHERE user_id = $1 AND removed_at IS NULL ORDER BY id",
     )
     .bind(user_id)
     .fetch_all(db)
     .await?;
-    let factor = |(id, kind, name, created_at, last_used_at, is_synced): Row| {
-        let (kind, is_synced) = (FactorKind::parse(&kind)?, is_synced == Some(true));
-        Some(Factor { id, kind, name, created_at, last_used_at, is_synced })
+    let factor = |(id, kind, name, created_at, last_used_at, is_synced, is_verified): Row| {
+        let kind = FactorKind::parse(&kind)?;
+        let (is_synced, is_sufficient) = (is_synced == Some(true), is_verified == Some(true));
+        Some(Factor { id, kind, name, created_at, last_used_at, is_synced, is_sufficient })
     };
     Ok(rows.into_iter().filter_map(factor).collect())
 }

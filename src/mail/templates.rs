@@ -16,7 +16,7 @@ const LAYOUT: &str = "rocket-login/mail/layout";
 const FOOT: &str = "rocket-login/mail/foot";
 
 /// The names of all mails. Each is a file in `templates/rocket-login/mail`.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "change_email",
     "change_email_asked",
     "change_email_taken",
@@ -31,6 +31,7 @@ pub const NAMES: [&str; 21] = [
     "overruled",
     "passkey_copied",
     "password_changed",
+    "password_removed",
     "password_reset",
     "recovery_low",
     "recovery_renewed",

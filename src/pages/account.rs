@@ -43,6 +43,9 @@ impl Account {
 /// The content of the page: the state of each setting.
 #[derive(Serialize)]
 pub struct AccountPage {
+    has_password: bool,
+    /// `true` if the page asks for a passkey, which the user can refuse for good.
+    offers_passkey: bool,
     password_changed_at: Option<Timestamp>,
     devices: i64,
     notices_on: i64,
@@ -50,8 +53,10 @@ pub struct AccountPage {
 }
 
 impl AccountPage {
-    fn of(settings: &Settings) -> Self {
+    fn of(settings: &Settings, offers_passkey: bool) -> Self {
         AccountPage {
+            has_password: settings.has_password,
+            offers_passkey,
             password_changed_at: settings.password_changed_at,
             devices: settings.devices,
             notices_on: settings.notices,
@@ -65,11 +70,15 @@ impl Content for AccountPage {
     const AUDIENCE: Audience = Audience::Users;
 
     fn samples() -> Vec<Self> {
-        let samples = [(None, 1, 0), (Some(1), 3, 5)];
-        let page = |(password_changed_at, devices, notices)| {
-            AccountPage::of(&Settings { password_changed_at, devices, notices })
+        let page = |has_password, password_changed_at, devices, offers_passkey| AccountPage {
+            has_password,
+            offers_passkey,
+            password_changed_at,
+            devices,
+            notices_on: devices,
+            notices: Notice::ALL.len(),
         };
-        samples.map(page).into()
+        vec![page(true, None, 1, true), page(true, Some(1), 3, false), page(false, None, 0, false)]
     }
 }
 
@@ -84,7 +93,11 @@ pub async fn account(
         return Ok(Either::Right(Json(Account::of(user))));
     }
     let settings = auth.settings(user).await?;
-    Ok(Either::Left(page.render(AccountPage::of(&settings))))
+    let offers_passkey = page.config.offers_passkeys()
+        && user.verified_at.is_some()
+        && !user.has_factor
+        && !settings.wants_no_passkey;
+    Ok(Either::Left(page.render(AccountPage::of(&settings, offers_passkey))))
 }
 
 /// Sends the link that confirms the address again.

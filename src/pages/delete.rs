@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::content::{Audience, Content};
 use super::{Html, Page, Rejection};
 use crate::auth::{Auth, DeleteError, RecentLogin};
+use crate::error::Error;
 use crate::password::Password;
 use crate::web::{Done, Posted};
 
@@ -16,9 +17,12 @@ pub struct Deletion {
     current_password: String,
 }
 
-/// The page has only the shared values.
+/// The content of the page.
 #[derive(Serialize)]
-pub struct DeletePage {}
+pub struct DeletePage {
+    /// `false` if there is no password to ask for.
+    has_password: bool,
+}
 
 impl Content for DeletePage {
     const TEMPLATE: &'static str = "delete";
@@ -26,13 +30,13 @@ impl Content for DeletePage {
     const FIELDS: &'static [&'static str] = &["form", "current_password"];
 
     fn samples() -> Vec<Self> {
-        vec![DeletePage {}]
+        [true, false].map(|has_password| DeletePage { has_password }).into()
     }
 }
 
 #[get("/account/delete")]
-pub fn form(_user: RecentLogin<'_>, page: Page<'_>) -> Html {
-    page.render(DeletePage {})
+pub async fn form(user: RecentLogin<'_>, page: Page<'_>, auth: Auth<'_>) -> Result<Html, Error> {
+    Ok(page.render(DeletePage { has_password: auth.has_password(&user).await? }))
 }
 
 #[post("/account/delete", data = "<form>")]
@@ -43,15 +47,20 @@ pub async fn submit(
     form: Posted<Deletion>,
 ) -> Result<Done, Rejection> {
     let Posted(Deletion { current_password }) = form;
+    // If it fails, the act below fails as well, and says more.
+    let has_password = auth.has_password(&user).await.unwrap_or(true);
     match auth.delete(&user, Password::typed(&current_password)).await {
         Ok(()) => Ok(page.redirect_logged_out("Your account was deleted.")),
         Err(DeleteError::Failed(error)) => {
-            page.overtaken(error, &auth, page.base.join("/account"), DeletePage {}).await
+            let path = page.base.join("/account");
+            page.overtaken(error, &auth, path, DeletePage { has_password }).await
         }
-        Err(DeleteError::Refused(errors)) => Err(page.refuse(errors, DeletePage {}).into()),
+        Err(DeleteError::Refused(errors)) => {
+            Err(page.refuse(errors, DeletePage { has_password }).into())
+        }
         Err(DeleteError::WrongPassword) => {
             let errors = super::wrong_password("current_password", &current_password);
-            Err(page.refuse(errors, DeletePage {}).into())
+            Err(page.refuse(errors, DeletePage { has_password }).into())
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Move {
 pub struct ChangeEmailPage<'p> {
     /// What was typed as the new address.
     email: &'p str,
+    /// `false` if there is no password to ask for.
+    has_password: bool,
 }
 
 impl Content for ChangeEmailPage<'_> {
@@ -32,7 +34,9 @@ impl Content for ChangeEmailPage<'_> {
     const FIELDS: &'static [&'static str] = &["form", "email", "current_password"];
 
     fn samples() -> Vec<Self> {
-        vec![ChangeEmailPage { email: "" }, ChangeEmailPage { email: "typed" }]
+        [("", true), ("typed", true), ("", false)]
+            .map(|(email, has_password)| ChangeEmailPage { email, has_password })
+            .into()
     }
 }
 
@@ -50,11 +54,16 @@ impl Content for NoMailPage {
 }
 
 #[get("/account/email")]
-pub fn form(_user: RecentLogin<'_>, page: Page<'_>) -> Result<Html, Rejection> {
-    match page.has_mail {
-        true => Ok(page.render(ChangeEmailPage { email: "" })),
-        false => Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into()),
+pub async fn form(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Html, Rejection> {
+    if !page.has_mail {
+        return Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into());
     }
+    let has_password = auth.has_password(&user).await?;
+    Ok(page.render(ChangeEmailPage { email: "", has_password }))
 }
 
 #[post("/account/email", data = "<form>")]
@@ -69,7 +78,10 @@ pub async fn submit(
     }
 
     let Posted(Move { email: typed, current_password }) = form;
-    let refuse = |errors| page.refuse(errors, ChangeEmailPage { email: &typed });
+    // If it fails, the act below fails as well, and says more.
+    let has_password = auth.has_password(&user).await.unwrap_or(true);
+    let again = || ChangeEmailPage { email: &typed, has_password };
+    let refuse = |errors| page.refuse(errors, again());
 
     let mut errors = FieldErrors::new();
     let email = Email::parse(&typed).map_err(|error| errors.add("email", error.code(), error));
@@ -77,7 +89,7 @@ pub async fn submit(
         let error = ChangeEmailError::EmailUnchanged;
         errors.add("email", error.code(), error);
     }
-    if current_password.is_empty() {
+    if has_password && current_password.is_empty() {
         errors.merge(super::wrong_password("current_password", ""));
     }
     let (Ok(email), true) = (email, errors.is_empty()) else {
@@ -91,9 +103,7 @@ pub async fn submit(
             );
             Ok(page.redirect_to("/account", &message))
         }
-        Err(ChangeEmailError::Failed(error)) => {
-            Err(page.failed(error, ChangeEmailPage { email: &typed }))
-        }
+        Err(ChangeEmailError::Failed(error)) => Err(page.failed(error, again())),
         Err(ChangeEmailError::NoMail) => {
             Err(page.forbid(NoMailPage {}, ChangeEmailError::NoMail).into())
         }

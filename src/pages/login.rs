@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::content::Content;
 use super::{FieldErrors, Html, Page, Rejection, factor};
+#[cfg(feature = "passkeys")]
+use crate::auth::UnknownPasskey;
 use crate::auth::{Auth, LogIn, LogInError};
 use crate::base::Base;
 use crate::password::Password;
@@ -35,13 +37,30 @@ pub struct LogInPage<'p> {
     is_sign_up_by_mail: bool,
     /// `true` if visitors can log in with a passkey.
     has_passkeys: bool,
+    /// The passkey with which the visitor has just tried in vain, if no account has it.
+    #[cfg(feature = "passkeys")]
+    unknown_passkey: Option<UnknownPasskey>,
 }
 
 impl<'p> LogInPage<'p> {
     pub fn new(page: &Page<'_>, email: &'p str, remember: bool, next: Option<ReturnTo>) -> Self {
         let is_sign_up_by_mail = page.is_sign_up_by_mail();
         let has_passkeys = page.config.offers_passkeys();
-        LogInPage { email, remember, next, is_sign_up_by_mail, has_passkeys }
+        LogInPage {
+            email,
+            remember,
+            next,
+            is_sign_up_by_mail,
+            has_passkeys,
+            #[cfg(feature = "passkeys")]
+            unknown_passkey: None,
+        }
+    }
+
+    /// Returns this content for a visitor whose passkey no account has.
+    #[cfg(feature = "passkeys")]
+    pub fn without(self, unknown: UnknownPasskey) -> Self {
+        LogInPage { unknown_passkey: Some(unknown), ..self }
     }
 }
 
@@ -58,6 +77,8 @@ impl Content for LogInPage<'_> {
             next,
             is_sign_up_by_mail: is,
             has_passkeys: is,
+            #[cfg(feature = "passkeys")]
+            unknown_passkey: is.then(|| UnknownPasskey::new("example.org", "AAAA")),
         };
         let next = ReturnTo::parse("/notes?page=2");
         vec![sample("", None, false), sample("typed", next, true)]

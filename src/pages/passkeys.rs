@@ -78,16 +78,30 @@ pub async fn add(
                 AddPasskeyError::NameInvalid => "name",
                 _ => "form",
             };
-            let content = security::content(&page, &user, &auth).await?;
-            Err(page.refuse(FieldErrors::of(field, error.code(), error), content).into())
+            let errors = FieldErrors::of(field, error.code(), error);
+            Err(security::refuse(&page, &user, &auth, errors).await)
         }
     }
 }
 
+/// Asks the user for no passkey any more.
+#[post("/account/passkeys/decline")]
+pub async fn decline(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<Done, Error> {
+    auth.decline_passkey(user).await?;
+    Ok(page
+        .redirect_to("/account", "We won't ask you again. You can add a passkey under Security."))
+}
+
 /// The question names no account, so it tells a stranger nothing.
 #[post("/login/passkey/options")]
-pub fn log_in_options(auth: Auth<'_>) -> Options {
-    options(auth.passkey_question())
+pub async fn log_in_options(auth: Auth<'_>) -> Result<Options, Error> {
+    Ok(options(auth.passkey_question().await?))
+}
+
+/// What a browser passes on to the place where the user's passkeys are kept.
+#[get("/account/passkeys/known")]
+pub async fn signals(user: &User, auth: Auth<'_>) -> Result<Options, Error> {
+    Ok(options(auth.passkey_signals(user).await?))
 }
 
 #[post("/login/passkey", data = "<form>")]
@@ -106,7 +120,11 @@ pub async fn log_in(
         Err(PasskeyLogInError::Failed(error)) => Err(page.failed(error, again())),
         Err(PasskeyLogInError::Refused(errors)) => Err(page.refuse(errors, again()).into()),
         Err(error) => {
-            Err(page.refuse(FieldErrors::of("form", error.code(), error), again()).into())
+            let content = match &error {
+                PasskeyLogInError::Unknown(unknown) => again().without(unknown.clone()),
+                _ => again(),
+            };
+            Err(page.refuse(FieldErrors::of("form", error.code(), error), content).into())
         }
     }
 }

@@ -17,16 +17,19 @@ use crate::web::{Done, Posted};
 
 /// The logged-in user who may change the password, as a request guard.
 ///
-/// It succeeds like [`&User`](User), except for a user with a second factor: for them it is
-/// [`RecentLogin`]. The form asks for the current password anyway.
+/// It succeeds like [`&User`](User), except for a user with a second factor or without a password: for them
+/// it is [`RecentLogin`]. The form asks all others for the current password anyway.
 #[derive(Debug)]
-pub struct PasswordOwner<'r>(&'r User);
+pub struct PasswordOwner<'r> {
+    user: &'r User,
+    has_password: bool,
+}
 
 impl Deref for PasswordOwner<'_> {
     type Target = User;
 
     fn deref(&self) -> &Self::Target {
-        self.0
+        self.user
     }
 }
 
@@ -36,10 +39,15 @@ impl<'r> FromRequest<'r> for PasswordOwner<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let user = try_outcome!(request.guard::<&User>().await);
-        if user.has_factor {
+        let auth = try_outcome!(request.guard::<Auth<'_>>().await);
+        let has_password = match auth.has_password(user).await {
+            Ok(has_password) => has_password,
+            Err(error) => return error.outcome(request),
+        };
+        if user.has_factor || !has_password {
             try_outcome!(request.guard::<RecentLogin<'_>>().await);
         }
-        Outcome::Success(PasswordOwner(user))
+        Outcome::Success(PasswordOwner { user, has_password })
     }
 }
 
@@ -52,9 +60,12 @@ pub struct ChosenPassword {
     new_password: String,
 }
 
-/// The page has only the shared values.
+/// The content of the page.
 #[derive(Serialize)]
-pub struct ChangePasswordPage {}
+pub struct ChangePasswordPage {
+    /// `false` if the user sets a password for the first time, or again.
+    has_password: bool,
+}
 
 impl Content for ChangePasswordPage {
     const TEMPLATE: &'static str = "password";
@@ -62,13 +73,13 @@ impl Content for ChangePasswordPage {
     const FIELDS: &'static [&'static str] = &["form", "current_password", "new_password"];
 
     fn samples() -> Vec<Self> {
-        vec![ChangePasswordPage {}]
+        [true, false].map(|has_password| ChangePasswordPage { has_password }).into()
     }
 }
 
 #[get("/account/password")]
-pub fn form(page: Page<'_>, _user: PasswordOwner<'_>) -> Html {
-    page.render(ChangePasswordPage {})
+pub fn form(page: Page<'_>, user: PasswordOwner<'_>) -> Html {
+    page.render(ChangePasswordPage { has_password: user.has_password })
 }
 
 #[post("/account/password", data = "<form>")]
@@ -79,13 +90,14 @@ pub async fn submit(
     form: Posted<ChosenPassword>,
 ) -> Result<Done, Rejection> {
     let Posted(ChosenPassword { current_password, new_password }) = form;
-    let refuse = |errors| page.refuse(errors, ChangePasswordPage {});
+    let has_password = user.has_password;
+    let refuse = |errors| page.refuse(errors, ChangePasswordPage { has_password });
 
     let mut errors = FieldErrors::new();
     let new = auth
         .new_password(&new_password, &user.email)
         .map_err(|error| errors.add("new_password", error.code(), error));
-    if current_password.is_empty() {
+    if has_password && current_password.is_empty() {
         errors.merge(super::wrong_password("current_password", ""));
     }
     let (Ok(new), true) = (new, errors.is_empty()) else {
@@ -93,12 +105,14 @@ pub async fn submit(
     };
 
     match auth.change_password(&user, Password::typed(&current_password), new).await {
-        Ok(()) => Ok(page.redirect_to(
-            "/account",
-            "Your password was changed. All other devices were logged out.",
-        )),
+        Ok(()) => {
+            let was = if has_password { "changed" } else { "set" };
+            let message = format!("Your password was {was}. All other devices were logged out.");
+            Ok(page.redirect_to("/account", &message))
+        }
         Err(ChangePasswordError::Failed(error)) => {
-            page.overtaken(error, &auth, page.base.join("/account"), ChangePasswordPage {}).await
+            let path = page.base.join("/account");
+            page.overtaken(error, &auth, path, ChangePasswordPage { has_password }).await
         }
         Err(ChangePasswordError::Password(error)) => {
             Err(refuse(FieldErrors::of("new_password", error.code(), error)).into())

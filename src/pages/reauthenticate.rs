@@ -30,6 +30,8 @@ pub struct Reauthentication {
 /// The content of the page.
 #[derive(Serialize)]
 pub struct ReauthenticatePage {
+    /// `true` if the account has a password.
+    has_password: bool,
     /// `true` if the account has an app.
     has_app: bool,
     /// `true` if the account has a passkey that can be used here.
@@ -41,7 +43,8 @@ pub struct ReauthenticatePage {
 impl ReauthenticatePage {
     async fn of(auth: &Auth<'_>, user: &User, next: Option<ReturnTo>) -> Result<Self, Error> {
         let Ways { has_app, has_passkey, .. } = auth.ways(user).await?;
-        Ok(ReauthenticatePage { has_app, has_passkey, next })
+        let has_password = auth.has_password(user).await?;
+        Ok(ReauthenticatePage { has_password, has_app, has_passkey, next })
     }
 }
 
@@ -53,11 +56,13 @@ impl Content for ReauthenticatePage {
     fn samples() -> Vec<Self> {
         let paths = [None, ReturnTo::parse("/notes"), ReturnTo::parse("/account/export")];
         let samples = |next: Option<ReturnTo>| {
-            [true, false].map(|is| ReauthenticatePage {
-                has_app: is,
-                has_passkey: !is,
-                next: next.clone(),
-            })
+            [(true, true, false), (true, false, true), (false, false, true), (false, false, false)]
+                .map(|(has_password, has_app, has_passkey)| ReauthenticatePage {
+                    has_password,
+                    has_app,
+                    has_passkey,
+                    next: next.clone(),
+                })
         };
         paths.into_iter().flat_map(samples).collect()
     }
@@ -94,11 +99,16 @@ pub async fn submit(
         Err(Refused::Failed(error)) => {
             // The session has another token if a form was sent twice.
             let content = content.unwrap_or(ReauthenticatePage {
+                has_password: true,
                 has_app: false,
                 has_passkey: false,
                 next: next.clone(),
             });
             return page.overtaken(error, &auth, page.path_of(next), content).await;
+        }
+        Err(Refused::Password) if content.as_ref().is_ok_and(|page| !page.has_password) => {
+            let message = "Use a passkey that asks for your PIN, finger or face.";
+            FieldErrors::of("form", "passkey_refused", message)
         }
         Err(Refused::NoCode) => FieldErrors::of("code", "empty", "Enter the code."),
         Err(Refused::Password) => super::wrong_password("password", &typed.password),

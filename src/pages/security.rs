@@ -1,11 +1,14 @@
 //! `/account/security`: all ways into the account, and how they are protected.
 
-use rocket::{FromForm, get, post};
+use rocket::{Either, FromForm, get, post};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
-use super::{Page, View};
-use crate::auth::{Auth, Factors, RecentLogin, RemoveFactorError, RenamePasskeyError};
+use super::{FieldErrors, Page, Rejection, View};
+use crate::auth::{
+    Auth, Factors, RecentLogin, RemoveFactorError, RemovePasswordError, RenamePasskeyError,
+    Settings,
+};
 use crate::clock::{Timestamp, in_rfc_3339};
 use crate::error::Error;
 use crate::factor::{Factor, FactorKind, RecoveryCodes};
@@ -15,7 +18,8 @@ use crate::web::{Done, Json, Posted};
 pub const PATH: &str = "/account/security";
 
 /// Where the forms on the page lead. Their paths do not tell on which page they stand.
-pub const FORMS: [&str; 3] = ["/account/app/remove", "/account/codes", "/account/passkeys"];
+pub const FORMS: [&str; 4] =
+    ["/account/app/remove", "/account/codes", "/account/passkeys", "/account/password/remove"];
 
 /// The fewest recovery codes that are no reason to make new ones.
 const ENOUGH_CODES: i64 = 3;
@@ -23,6 +27,9 @@ const ENOUGH_CODES: i64 = 3;
 /// The content of the page.
 #[derive(Serialize)]
 pub struct SecurityPage {
+    has_password: bool,
+    /// `true` if the user could do without a password.
+    is_password_optional: bool,
     password_changed_at: Option<Timestamp>,
     /// The app that is on.
     app: Option<Factor>,
@@ -50,9 +57,10 @@ enum Advice {
 }
 
 impl SecurityPage {
-    fn of(page: &Page<'_>, user: &User, changed: Option<Timestamp>, found: Factors) -> Self {
+    fn of(page: &Page<'_>, user: &User, settings: &Settings, found: Factors) -> Self {
         let config = &page.config.factors;
         let has_passkeys = page.config.offers_passkeys();
+        let is_password_optional = page.config.passkey_site().is_ok() && found.suffice();
         let (apps, passkeys): (Vec<_>, Vec<_>) =
             found.factors.into_iter().partition(|factor| factor.kind == FactorKind::App);
         let has_enough = found.codes.is_some_and(|codes| codes.left >= ENOUGH_CODES);
@@ -66,7 +74,9 @@ impl SecurityPage {
             true => Advice::Nothing,
         };
         SecurityPage {
-            password_changed_at: changed,
+            has_password: settings.has_password,
+            is_password_optional,
+            password_changed_at: settings.password_changed_at,
             app: apps.into_iter().next(),
             passkeys,
             recovery_codes: found.codes,
@@ -79,10 +89,9 @@ impl SecurityPage {
 }
 
 /// Returns the content of the page.
-#[cfg(feature = "passkeys")]
 pub async fn content(page: &Page<'_>, user: &User, auth: &Auth<'_>) -> Result<SecurityPage, Error> {
-    let changed = auth.settings(user).await?.password_changed_at;
-    Ok(SecurityPage::of(page, user, changed, auth.factors(user).await?))
+    let settings = auth.settings(user).await?;
+    Ok(SecurityPage::of(page, user, &settings, auth.factors(user).await?))
 }
 
 impl Content for SecurityPage {
@@ -98,8 +107,11 @@ impl Content for SecurityPage {
             created_at: 0,
             last_used_at,
             is_synced: last_used_at.is_some(),
+            is_sufficient: last_used_at.is_some(),
         };
         let bare = |advice| SecurityPage {
+            has_password: true,
+            is_password_optional: false,
             password_changed_at: None,
             app: None,
             passkeys: Vec::new(),
@@ -126,6 +138,9 @@ impl Content for SecurityPage {
             full(None, 10, 1, Advice::Nothing),
             full(Some(1), 1, 2, Advice::MakeCodes),
             SecurityPage { recovery_codes: None, ..full(None, 0, 0, Advice::MakeCodes) },
+            SecurityPage { is_password_optional: true, ..full(Some(1), 10, 0, Advice::Nothing) },
+            SecurityPage { has_password: false, ..full(Some(1), 10, 0, Advice::Nothing) },
+            SecurityPage { has_password: false, ..bare(Advice::AddFactor) },
         ]
     }
 }
@@ -133,6 +148,7 @@ impl Content for SecurityPage {
 /// The ways in, for a program.
 #[derive(Serialize)]
 pub struct Ways {
+    has_password: bool,
     password_changed_at: Option<String>,
     factors: Vec<Listed>,
     recovery_codes: Option<Codes>,
@@ -147,6 +163,7 @@ struct Listed {
     created_at: Option<String>,
     last_used_at: Option<String>,
     is_synced: bool,
+    is_sufficient: bool,
 }
 
 #[derive(Serialize)]
@@ -156,7 +173,7 @@ struct Codes {
 }
 
 impl Ways {
-    fn of(changed: Option<Timestamp>, factors: &Factors) -> Self {
+    fn of(settings: &Settings, factors: &Factors) -> Self {
         let listed = |factor: &Factor| Listed {
             id: factor.id.to_string(),
             kind: factor.kind,
@@ -164,13 +181,15 @@ impl Ways {
             created_at: in_rfc_3339(factor.created_at),
             last_used_at: factor.last_used_at.and_then(in_rfc_3339),
             is_synced: factor.is_synced,
+            is_sufficient: factor.is_sufficient,
         };
         let codes = |codes: RecoveryCodes| Codes {
             left: codes.left,
             created_at: in_rfc_3339(codes.created_at),
         };
         Ways {
-            password_changed_at: changed.and_then(in_rfc_3339),
+            has_password: settings.has_password,
+            password_changed_at: settings.password_changed_at.and_then(in_rfc_3339),
             factors: factors.factors.iter().map(listed).collect(),
             recovery_codes: factors.codes.map(codes),
             trusted_devices: factors.trusted_devices,
@@ -180,10 +199,45 @@ impl Ways {
 
 #[get("/account/security")]
 pub async fn form(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<View<Json<Ways>>, Error> {
-    let changed = auth.settings(user).await?.password_changed_at;
-    let factors = auth.factors(user).await?;
-    let ways = Ways::of(changed, &factors);
-    Ok(page.render(SecurityPage::of(&page, user, changed, factors)).or(Json(ways)))
+    let (settings, factors) = (auth.settings(user).await?, auth.factors(user).await?);
+    let ways = Ways::of(&settings, &factors);
+    Ok(page.render(SecurityPage::of(&page, user, &settings, factors)).or(Json(ways)))
+}
+
+/// Shows the page again, with what is wrong at `field`.
+pub async fn refuse(
+    page: &Page<'_>,
+    user: &User,
+    auth: &Auth<'_>,
+    errors: FieldErrors,
+) -> Rejection {
+    match content(page, user, auth).await {
+        Ok(content) => page.refuse(errors, content).into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// Removes the password. If there is none, nothing changes.
+#[post("/account/password/remove")]
+pub async fn remove_password(
+    user: RecentLogin<'_>,
+    page: Page<'_>,
+    auth: Auth<'_>,
+) -> Result<Done, Rejection> {
+    match auth.remove_password(&user).await {
+        Ok(()) => {
+            let message = "The password was removed. All other devices were logged out.";
+            Ok(page.redirect_to(PATH, message))
+        }
+        Err(RemovePasswordError::Failed(error)) => {
+            let content = content(&page, &user, &auth).await?;
+            page.overtaken(error, &auth, page.base.join(PATH), content).await
+        }
+        Err(error) => {
+            let errors = FieldErrors::of("form", error.code(), error);
+            Err(refuse(&page, &user, &auth, errors).await)
+        }
+    }
 }
 
 /// Removes the app. If there is none, nothing changes.
@@ -214,11 +268,20 @@ pub async fn rename(
     page: Page<'_>,
     auth: Auth<'_>,
     form: Posted<Name>,
-) -> Result<Done, RenamePasskeyError> {
+) -> Result<Done, Either<Rejection, RenamePasskeyError>> {
     let Posted(Name { name }) = form;
-    let id = id.parse().map_err(|_| RenamePasskeyError::NoSuchFactor)?;
-    auth.rename_passkey(&user, id, &name).await?;
-    Ok(page.redirect_to(PATH, "The passkey has a new name."))
+    let renamed = match id.parse() {
+        Ok(id) => auth.rename_passkey(&user, id, &name).await,
+        Err(_) => Err(RenamePasskeyError::NoSuchFactor),
+    };
+    match renamed {
+        Ok(()) => Ok(page.redirect_to(PATH, "The passkey has a new name.")),
+        Err(error @ RenamePasskeyError::NameInvalid) => {
+            let errors = FieldErrors::of("name", error.code(), error);
+            Err(Either::Left(refuse(&page, &user, &auth, errors).await))
+        }
+        Err(error) => Err(Either::Right(error)),
+    }
 }
 
 #[post("/account/passkeys/<id>/remove")]
@@ -227,8 +290,17 @@ pub async fn remove(
     user: RecentLogin<'_>,
     page: Page<'_>,
     auth: Auth<'_>,
-) -> Result<Done, RemoveFactorError> {
-    let id = id.parse().map_err(|_| RemoveFactorError::NoSuchFactor)?;
-    auth.remove_factor(&user, id).await?;
-    Ok(page.redirect_to(PATH, "The passkey was removed."))
+) -> Result<Done, Either<Rejection, RemoveFactorError>> {
+    let removed = match id.parse() {
+        Ok(id) => auth.remove_factor(&user, id).await,
+        Err(_) => Err(RemoveFactorError::NoSuchFactor),
+    };
+    match removed {
+        Ok(()) => Ok(page.redirect_to(PATH, "The passkey was removed.")),
+        Err(error @ RemoveFactorError::LastWayIn) => {
+            let errors = FieldErrors::of("form", error.code(), error);
+            Err(Either::Left(refuse(&page, &user, &auth, errors).await))
+        }
+        Err(error) => Err(Either::Right(error)),
+    }
 }

@@ -33,12 +33,15 @@ struct Confirmation {
     /// The present address of the account, if the link changes it.
     former: Option<Email>,
     wants_password: bool,
+    /// `false` if the account has no password that could be wanted.
+    has_password: bool,
 }
 
 impl VerifyPage {
     fn of(token: &str, link: &VerifyLink<'_>, is_refused: bool) -> Self {
         let (email, former) = (link.email().clone(), link.former().cloned());
-        let confirmation = Confirmation { email, former, wants_password: link.wants_password() };
+        let (wants_password, has_password) = (link.wants_password(), link.has_password());
+        let confirmation = Confirmation { email, former, wants_password, has_password };
         VerifyPage { token: token.to_owned(), confirmation, is_refused }
     }
 }
@@ -50,15 +53,23 @@ impl Content for VerifyPage {
     fn samples() -> Vec<Self> {
         let sample = |former: Option<Email>, wants_password, is_refused| VerifyPage {
             token: "token".into(),
-            confirmation: Confirmation { email: sample_email(), former, wants_password },
+            confirmation: Confirmation {
+                email: sample_email(),
+                former,
+                wants_password,
+                has_password: true,
+            },
             is_refused,
         };
+        let mut without = sample(Some(sample_email()), true, false);
+        without.confirmation.has_password = false;
         vec![
             sample(None, true, false),
             sample(None, false, false),
             sample(None, false, true),
             sample(Some(sample_email()), true, false),
             sample(Some(sample_email()), false, false),
+            without,
         ]
     }
 }

@@ -15,6 +15,9 @@ const SALT_BYTES: usize = 16;
 /// The length of a tag: 256 bits.
 const TAG_BYTES: usize = 32;
 
+/// The tag of a hash that no password matches.
+const NO_TAG: [u8; TAG_BYTES] = [0; TAG_BYTES];
+
 /// The highest cost that a stored hash may ask for: 128 MiB, 10 passes, 4 lanes. Without it, a
 /// changed row could stop the site.
 const MAX_COST: (u32, u32, u32) = (131_072, 10, 4);
@@ -151,9 +154,16 @@ impl PasswordHash {
         Self::encode(params, &salt, &tag)
     }
 
-    /// Creates a hash that no password matches. A check takes as long as that of a real one.
+    /// Creates a hash that no password matches. A check takes as long as that of a real one. Its tag is
+    /// zero, which no password is known to give.
     pub(crate) fn dummy(params: &Params) -> Option<Self> {
-        Self::encode(params, &random::<SALT_BYTES>(), &random::<TAG_BYTES>())
+        Self::encode(params, &random::<SALT_BYTES>(), &NO_TAG)
+    }
+
+    /// Returns whether this is a hash that no password matches: the account has no password.
+    pub(crate) fn is_unusable(&self) -> bool {
+        let read = phc::PasswordHash::new(&self.0).ok();
+        read.and_then(|read| read.hash).is_some_and(|tag| *tag.as_bytes() == NO_TAG)
     }
 
     /// Returns whether `password` matches, and the parameters of the hash. `None` means that the
@@ -270,6 +280,9 @@ mod tests {
         let dummy = PasswordHash::dummy(&cost(8).params).unwrap();
         assert_eq!(dummy.as_str().len(), hash("x", 8).as_str().len());
         assert_eq!(check(&dummy, ""), Some(false));
+        assert!(dummy.is_unusable());
+        assert!(!hash("x", 8).is_unusable());
+        assert!(!PasswordHash::from_stored("null".into()).is_unusable());
     }
 
     #[test]

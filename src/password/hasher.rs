@@ -144,7 +144,8 @@ impl Hasher {
         self.done.effort.load(Ordering::Relaxed)
     }
 
-    /// Returns a hash that no password matches. A user with it can log in only after a reset.
+    /// Returns the hash of an account without a password. No password matches it, and a check takes as
+    /// long as that of another.
     pub(crate) fn unusable(&self) -> PasswordHash {
         self.dummy.clone()
     }

@@ -186,6 +186,17 @@ pub async fn set_password_hash(
     Ok(())
 }
 
+/// Notes that the user wants no passkey.
+pub async fn decline_passkey(db: &mut Connection, id: i64, now: Timestamp) -> Result<(), Error> {
+    sql::query("UPDATE users SET passkey_declined_at = $2 WHERE id = $1")
+        .bind(id)
+        .bind(now)
+        .declared() // no kept session shows it
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Gives the account the address `email`, which has been shown to be the
 /// user's. A taken one breaks the constraint `users_email_key`.
 pub async fn set_email(

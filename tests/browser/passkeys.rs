@@ -38,6 +38,23 @@ async fn passkeys_of(browser: &Browser, authenticator: &str) -> Vec<Value> {
     found["credentials"].as_array().unwrap().clone()
 }
 
+/// Waits until the authenticator has no passkey any more.
+async fn until_gone(browser: &Browser, authenticator: &str) {
+    for _ in 0..100 {
+        if passkeys_of(browser, authenticator).await.is_empty() {
+            return;
+        }
+        rocket::tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the passkey is still there");
+}
+
+/// Removes the first passkey on the page.
+async fn remove(browser: &Browser) {
+    let button = "form[action*='/passkeys/'][action$='/remove'] button";
+    browser.find(button).await.click().await.unwrap();
+}
+
 async fn press(browser: &Browser, path: &str) {
     browser.find(&format!("form[action='{path}'] button")).await.click().await.unwrap();
 }
@@ -74,8 +91,63 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
 
         browser.open("/account/security").await;
         assert!(browser.text().await.contains("Last used"));
-        browser.find("form[action$='/remove'] button").await.click().await.unwrap();
+        remove(browser).await;
         browser.until_shown("[role=status]", "The passkey was removed.").await;
+        // The page has told the place that keeps the passkey.
+        until_gone(browser, &phone).await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn a_passkey_that_no_account_has_is_forgotten_by_the_browser() {
+    run_configured(at_known_port, async |site: &Site, browser: &Browser| {
+        let phone = plug_in(browser, "internal", true).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        browser.log_out().await;
+        site.execute("DELETE FROM login_factors").await;
+        // The virtual authenticator answers the offer in the field at once, and in vain.
+        browser.open("/login").await;
+        browser.until_shown("[role=alert]", "This passkey didn").await;
+        until_gone(browser, &phone).await;
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn an_account_without_a_password_is_used_with_a_passkey_alone() {
+    run_configured(at_known_port, async |site: &Site, browser: &Browser| {
+        let phone = plug_in(browser, "internal", true).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        browser.open("/account/security").await;
+        browser.find("form[action='/account/password/remove']").await;
+        browser
+            .find("details:has([action='/account/password/remove']) summary")
+            .await
+            .click()
+            .await
+            .unwrap();
+        press(browser, "/account/password/remove").await;
+        browser.until_shown("[role=status]", "The password was removed.").await;
+        assert!(browser.text().await.contains("None. You log in without one."));
+
+        site.clock.advance(std::time::Duration::from_secs(11 * 60));
+        browser.open("/account/delete").await;
+        browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
+        assert!(browser.text().await.contains("Use your passkey to continue."));
+        let passkey = "button[data-options='/reauthenticate/passkey/options']";
+        browser.find(passkey).await.click().await.unwrap();
+        browser.wait_for_path("/account/delete").await;
+
+        // The last way in stays.
+        browser.open("/account/security").await;
+        remove(browser).await;
+        browser.until_shown("[role=alert]", "This is your only way to log in.").await;
+        assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
     })
     .await;
 }

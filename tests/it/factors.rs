@@ -1,9 +1,10 @@
 //! Second factors: an app for codes, recovery codes, and the state between the two steps.
 
 use rocket::http::{Accept, Header};
-use rocket::{get, routes};
+use rocket::{get, post, routes};
+use rocket_login::auth::LogIn;
 use rocket_login::testing::app_code;
-use rocket_login::{RecentLogin, StrongLogin, User};
+use rocket_login::{Auth, Email, Error, RecentLogin, StrongLogin, User};
 use serde_json::Value;
 
 use crate::support::{Answer, PASSWORD, START, TestApp, Visitor};
@@ -66,7 +67,7 @@ pub async fn half_way<'a>(app: &'a TestApp, email: &str) -> Visitor<'a> {
     visitor
 }
 
-async fn give(visitor: &Visitor<'_>, code: &str) -> Answer {
+pub async fn give(visitor: &Visitor<'_>, code: &str) -> Answer {
     visitor.post("/login/factor", &[("code", code)]).await
 }
 
@@ -498,6 +499,32 @@ async fn a_sign_up_with_the_password_of_an_account_asks_for_its_code() {
     let browser = app.visitor();
     browser.register(ADA).await.assert_redirect("/login/factor");
     assert!(!browser.is_logged_in().await);
+}
+
+#[post("/sso/<email>")]
+async fn sso(email: &str, auth: Auth<'_>) -> Result<&'static str, Error> {
+    let email = Email::parse(email).unwrap();
+    let user = auth.find_user_by_email(&email).await?.unwrap();
+    match auth.log_in_as(&user, false).await.unwrap() {
+        LogIn::LoggedIn(_) => Ok("in"),
+        _ => Ok("half way"),
+    }
+}
+
+#[rocket::async_test]
+async fn what_an_application_has_checked_is_one_factor() {
+    let app = TestApp::built(|f| f, |rocket| rocket.mount("/", routes![sso])).await;
+    let ada = confirmed(&app, ADA).await;
+    let phone = add_app(&app, &ada).await;
+    let visitor = app.visitor();
+    visitor.post(&format!("/sso/{ADA}"), &[]).await.assert_text("half way");
+    assert!(!visitor.is_logged_in().await);
+    give(&visitor, &phone.code(&app)).await.assert_redirect("/account");
+    // Without a factor it is enough.
+    app.registered("bob@example.org").await;
+    let visitor = app.visitor();
+    visitor.post("/sso/bob@example.org", &[]).await.assert_text("in");
+    assert!(visitor.is_logged_in().await);
 }
 
 #[rocket::async_test]

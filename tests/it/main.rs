@@ -90,4 +90,5 @@ mod twice;
 mod typed_email;
 mod versions;
 mod waiting;
+mod without_password;
 mod words;

@@ -1,23 +1,25 @@
 //! Passkeys: at the log-in, as the second step, and in the settings.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use rocket::figment::Figment;
 use rocket::http::Accept;
 use rocket::{Rocket, get, routes};
 use rocket_login::StrongLogin;
 use rocket_login::testing::Authenticator;
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 
 use crate::factors::{ADA, confirmed, half_way};
 use crate::support::{Answer, PASSWORD, TestApp, Visitor};
 
 const ORIGIN: &str = "http://localhost:8000";
 
-fn phone() -> Authenticator {
+pub fn phone() -> Authenticator {
     Authenticator::new(ORIGIN)
 }
 
 /// Returns the options that the site sends for `path`.
-async fn options(visitor: &Visitor<'_>, path: &str) -> String {
+pub async fn options(visitor: &Visitor<'_>, path: &str) -> String {
     let answer = visitor.post(&format!("{path}/options"), &[]).await;
     answer.assert_status(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -31,13 +33,13 @@ pub async fn add(visitor: &Visitor<'_>, phone: &Authenticator, name: &str) -> An
 }
 
 /// Returns a visitor who has confirmed the address and added a passkey.
-async fn with_passkey<'a>(app: &'a TestApp, phone: &Authenticator) -> Visitor<'a> {
+pub async fn with_passkey<'a>(app: &'a TestApp, phone: &Authenticator) -> Visitor<'a> {
     let ada = confirmed(app, ADA).await;
     add(&ada, phone, "").await.assert_status(200).assert_text("Your recovery codes");
     ada
 }
 
-async fn log_in(visitor: &Visitor<'_>, phone: &Authenticator) -> Answer {
+pub async fn log_in(visitor: &Visitor<'_>, phone: &Authenticator) -> Answer {
     let credential = phone.get(&options(visitor, "/login/passkey").await);
     visitor.post("/login/passkey", &[("credential", &credential)]).await
 }
@@ -338,6 +340,97 @@ async fn a_flood_of_questions_writes_nothing() {
     }
     assert_eq!(app.count("SELECT count(*) FROM login_challenges").await, 0);
     assert_eq!(app.sessions().await, 0);
+}
+
+#[rocket::async_test]
+async fn an_address_that_has_failed_too_often_gets_no_question() {
+    let app = TestApp::with(|f| f.merge(("throttle.address_failures", 20))).await;
+    let ask = async |from: &str| {
+        let visitor = app.visitor();
+        visitor.post_from(&app, from, "/login/passkey/options", "").await
+    };
+    for number in 0..20 {
+        ask("192.0.2.1").await.assert_status(200);
+        let body = format!("email=nobody{number}%40example.org&password=wrong+horse+battery");
+        let failed = app.visitor().post_from(&app, "192.0.2.1", "/login", &body).await;
+        failed.assert_status(422);
+    }
+    let refused = ask("192.0.2.1").await;
+    refused.assert_status(429);
+    assert!(refused.header("retry-after").is_some());
+    ask("192.0.2.2").await.assert_status(200);
+    app.advance(10 * 60);
+    ask("192.0.2.1").await.assert_status(200);
+}
+
+#[rocket::async_test]
+async fn nobody_registers_the_passkey_of_somebody_else() {
+    let app = TestApp::new().await;
+    let phone = phone();
+    with_passkey(&app, &phone).await;
+    let eve = confirmed(&app, "eve@example.org").await;
+    let made = self::phone().create(&options(&eve, "/account/passkeys").await);
+    // The key of another account gets the id that the browser of this one has made.
+    let id: Value = serde_json::from_str(&made).unwrap();
+    let id = BASE64_URL_SAFE_NO_PAD.decode(id["id"].as_str().unwrap()).unwrap();
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = format!("{}{hex}'", crate::database::pick("X'", "'\\x"));
+    app.execute(AssertSqlSafe(format!("UPDATE login_factors SET credential = {bytes}"))).await;
+    let answer = eve.post("/account/passkeys", &[("credential", &made), ("name", "")]).await;
+    answer.assert_status(422).assert_text("already in use");
+    assert_eq!(app.count("SELECT count(*) FROM login_factors").await, 1);
+}
+
+#[rocket::async_test]
+async fn the_browser_is_told_which_passkeys_the_site_knows() {
+    let app = TestApp::new().await;
+    let (one, other) = (phone(), phone());
+    let known = async |visitor: &Visitor<'_>| visitor.get("/account/passkeys/known").await;
+    let bob = confirmed(&app, "bob@example.org").await;
+    known(&bob).await.assert_status(404);
+    let to_login = "/login?next=%2Faccount%2Fpasskeys%2Fknown";
+    app.visitor().get("/account/passkeys/known").await.assert_redirect(to_login);
+
+    let ada = with_passkey(&app, &one).await;
+    add(&ada, &other, "Tablet").await.assert_redirect("/account/security");
+    let told: Value = serde_json::from_str(&known(&ada).await.body).unwrap();
+    assert_eq!((&told["rpId"], &told["name"]), (&"localhost".into(), &ADA.into()));
+    assert_eq!(told["allAcceptedCredentialIds"].as_array().unwrap().len(), 2);
+    let asked: Value = serde_json::from_str(&options(&ada, "/account/passkeys").await).unwrap();
+    assert_eq!(told["userId"], asked["user"]["id"]);
+    for page in ["/account", "/account/security"] {
+        ada.get(page).await.assert_text("signal.js").assert_text("/account/passkeys/known");
+    }
+
+    let id = app.count("SELECT max(id) FROM login_factors").await;
+    ada.post(&format!("/account/passkeys/{id}/remove"), &[]).await.assert_status(303);
+    let told: Value = serde_json::from_str(&known(&ada).await.body).unwrap();
+    assert_eq!(told["allAcceptedCredentialIds"].as_array().unwrap().len(), 1);
+
+    // At a log-in with a passkey that was removed, the browser is told of that one.
+    let refused = log_in(&app.visitor(), &other).await;
+    refused.assert_status(422).assert_text("This passkey didn").assert_text("data-unknown=");
+    let wrong = app.visitor().post("/login/passkey", &[("credential", "{}")]).await;
+    wrong.assert_status(422).assert_no_text("data-unknown");
+}
+
+#[rocket::async_test]
+async fn a_passkey_is_offered_after_a_log_in_until_the_user_declines_for_good() {
+    let app = TestApp::new().await;
+    const OFFER: &str = "add a passkey</a>";
+    let unconfirmed = app.registered("bob@example.org").await;
+    unconfirmed.get("/account").await.assert_no_text(OFFER);
+    let ada = confirmed(&app, ADA).await;
+    ada.get("/account").await.assert_text(OFFER);
+    ada.post("/account/passkeys/decline", &[]).await.assert_redirect("/account");
+    ada.get("/account").await.assert_text("We won").assert_text("Security");
+    let elsewhere = app.visitor();
+    elsewhere.log_in(ADA).await.assert_redirect("/account");
+    elsewhere.get("/account").await.assert_no_text(OFFER);
+
+    let carol = confirmed(&app, "carol@example.org").await;
+    add(&carol, &phone(), "").await.assert_status(200);
+    carol.get("/account").await.assert_no_text(OFFER);
 }
 
 #[rocket::async_test]

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 use crate::servers::{
     Cluster, Running, Stop, clean, find, has, is_installed, is_installed_with, unprivileged, write,
 };
-use crate::support::{PASSWORD, TestApp, Visitor};
+use crate::support::{Answer, PASSWORD, TestApp, Visitor};
+use crate::{factors, passkeys};
 
 const ADA: &str = "ada@example.org";
 
@@ -334,6 +335,33 @@ async fn attempts_on_several_instances_are_counted_together() {
     for app in &apps {
         assert_eq!(guess(app).await, 429);
     }
+}
+
+#[rocket::async_test]
+async fn of_many_uses_of_a_second_factor_on_two_instances_one_logs_in() {
+    let Some(cluster) = cluster() else { return };
+    let configure = |f: Figment| f.merge(("throttle.enabled", false));
+    let apps = [instance_with(&cluster, configure).await, instance_with(&cluster, configure).await];
+    let phone = passkeys::phone();
+    let ada = factors::confirmed(&apps[0], ADA).await;
+    let app = factors::add_app(&apps[0], &ada).await;
+    apps[1].advance(30);
+    passkeys::add(&ada, &phone, "").await.assert_redirect("/account/security");
+    let is_in = |answer: &&Answer| answer.header("location") == Some("/account");
+
+    for code in [app.code(&apps[0]), app.codes[0].clone()] {
+        let waiting = (0..64).map(|number| factors::half_way(&apps[number % 2], ADA));
+        let waiting = join_all(waiting).await;
+        let answers = join_all(waiting.iter().map(|one| factors::give(one, &code))).await;
+        assert_eq!(answers.iter().filter(is_in).count(), 1);
+    }
+
+    let question = passkeys::options(&apps[0].visitor(), "/login/passkey").await;
+    let credential = phone.get(&question);
+    let fields = [("credential", credential.as_str())];
+    let visitors: Vec<_> = (0..64).map(|number| apps[number % 2].visitor()).collect();
+    let uses = visitors.iter().map(|visitor| visitor.post("/login/passkey", &fields));
+    assert_eq!(join_all(uses).await.iter().filter(is_in).count(), 1);
 }
 
 #[rocket::async_test]

@@ -29,6 +29,7 @@ pub async fn every_mail(client: &Client) -> BTreeMap<String, Mail> {
     people.guess_a_password("edsger@example.org").await;
     people.change_second_steps("katherine@example.org").await;
     people.copy_a_passkey("mary@example.org").await;
+    people.remove_a_password("dorothy@example.org").await;
 
     let mut mails = BTreeMap::new();
     for mail in testing::mails(client).await.into_iter().rev() {
@@ -161,14 +162,27 @@ impl<'c> People<'c> {
         browser.post("/account/app/remove", &[]).await.assert_redirect("/account/security");
     }
 
-    async fn copy_a_passkey(&self, email: &str) {
-        let browser = self.signed_up(email).await;
+    fn phone(&self) -> Authenticator {
         let origin = self.client.rocket().figment().extract_inner::<String>("site.url");
-        let origin = origin.unwrap_or_else(|_| "http://localhost:8000".into());
-        let phone = Authenticator::new(&origin).copied();
+        Authenticator::new(&origin.unwrap_or_else(|_| "http://localhost:8000".into()))
+    }
+
+    async fn add_a_passkey(&self, browser: &Browser<'c>, phone: &Authenticator) {
         let options = browser.post("/account/passkeys/options", &[]).await.body;
         let form = [("credential", &*phone.create(&options)), ("name", "Phone")];
         browser.post("/account/passkeys", &form).await.assert_status(200);
+    }
+
+    async fn remove_a_password(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        self.add_a_passkey(&browser, &self.phone()).await;
+        browser.post("/account/password/remove", &[]).await.assert_redirect("/account/security");
+    }
+
+    async fn copy_a_passkey(&self, email: &str) {
+        let browser = self.signed_up(email).await;
+        let phone = self.phone().copied();
+        self.add_a_passkey(&browser, &phone).await;
         for _ in 0..2 {
             let browser = Browser::new(self.client);
             let options = browser.post("/login/passkey/options", &[]).await.body;

@@ -1,0 +1,81 @@
+//! What a browser should know of the passkeys here, so that it offers none in vain
+//! (<https://w3c.github.io/webauthn/#sctn-signal-methods>).
+
+use std::fmt;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Auth, PasskeyLogInError};
+use crate::error::Error;
+use crate::factor::passkeys;
+use crate::user::User;
+use crate::webauthn::AuthenticationResponse;
+
+/// A passkey that no account has. A page can tell the browser so (`signalUnknownCredential()`), which then
+/// offers it no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnknownPasskey {
+    /// The domain that the passkey is for.
+    pub rp_id: String,
+    /// The passkey's id, in base64url.
+    pub credential_id: String,
+}
+
+impl UnknownPasskey {
+    pub(crate) fn new(rp_id: &str, credential_id: &str) -> Self {
+        UnknownPasskey { rp_id: rp_id.to_owned(), credential_id: credential_id.to_owned() }
+    }
+
+    /// Returns the reason's stable name.
+    pub fn code(&self) -> &'static str {
+        "passkey_unknown"
+    }
+}
+
+/// This is a message to the visitor, the same as for any passkey that is not right.
+impl fmt::Display for UnknownPasskey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        PasskeyLogInError::PasskeyRefused.fmt(f)
+    }
+}
+
+impl Auth<'_> {
+    /// Returns what a browser passes on to the place where the user's passkeys are kept, so that it
+    /// forgets those that were removed, and knows the present address: the fields of
+    /// `signalAllAcceptedCredentials()` and of `signalCurrentUserDetails()` together. `None`: passkeys are
+    /// off, or the user never had one.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
+    /// user's.
+    pub async fn passkey_signals(&self, user: &User) -> Result<Option<Value>, Error> {
+        self.own(user)?;
+        let Some(rp) = self.relying_party() else { return Ok(None) };
+        let mut db = self.accounts.db.read().await?;
+        let Some(handle) = passkeys::find_handle(&mut db, user.id).await? else { return Ok(None) };
+        let known = passkeys::list(&mut db, &rp.id, user.id).await?;
+        let ids: Vec<_> = known.iter().map(|one| base64url(&one.credential)).collect();
+        Ok(Some(json!({
+            "rpId": rp.id,
+            "userId": base64url(&handle),
+            "name": user.email,
+            "displayName": user.email,
+            "allAcceptedCredentialIds": ids,
+        })))
+    }
+
+    /// Returns the passkey that has answered, which no account has. `None`: it is no answer.
+    pub(super) fn unknown(&self, credential: &str) -> Option<UnknownPasskey> {
+        let (rp, response) =
+            (self.relying_party()?, AuthenticationResponse::parse(credential).ok()?);
+        Some(UnknownPasskey::new(&rp.id, &base64url(response.credential_id())))
+    }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}

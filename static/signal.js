@@ -1,0 +1,24 @@
+// Tells the browser which passkeys the site knows, and what the account is called now. The place that keeps
+// them then offers no passkey that was removed. Without this script, it offers them in vain.
+// A block, because classic scripts share their names with those of the application.
+{
+  const known = window.PublicKeyCredential;
+  const { url, account, rpId, unknown } = document.currentScript.dataset;
+  const TOLD = "rocket-login-passkeys"; // the account that was told of in this tab
+
+  // A passkey that no account has.
+  if (unknown) known?.signalUnknownCredential?.({ rpId, credentialId: unknown }).catch(() => {});
+
+  const tell = async () => {
+    const answer = await fetch(url, { headers: { Accept: "application/json" } });
+    if (answer.redirected || !answer.ok) return;
+    const { rpId, userId, name, displayName, allAcceptedCredentialIds } = await answer.json();
+    await known.signalAllAcceptedCredentials({ rpId, userId, allAcceptedCredentialIds });
+    await known.signalCurrentUserDetails({ rpId, userId, name, displayName });
+    sessionStorage.setItem(TOLD, account);
+  };
+
+  // With `account` it is told once, and again after the address has changed.
+  const isNew = () => !account || sessionStorage.getItem(TOLD) !== account;
+  if (url && known?.signalAllAcceptedCredentials && isNew()) tell().catch(() => {});
+}
