@@ -4,7 +4,7 @@
 {
   const known = window.PublicKeyCredential;
   const { url, account, rpId, unknown } = document.currentScript.dataset;
-  const TOLD = "rocket-login-passkeys"; // the account that was told of in this tab
+  const TOLD = "passkeys-told"; // the account that was told of in this tab
 
   // A passkey that no account has.
   if (unknown) known?.signalUnknownCredential?.({ rpId, credentialId: unknown }).catch(() => {});
@@ -12,7 +12,9 @@
   const tell = async () => {
     const answer = await fetch(url, { headers: { Accept: "application/json" } });
     if (answer.redirected || !answer.ok) return;
-    const { rpId, userId, name, displayName, allAcceptedCredentialIds } = await answer.json();
+    const told = await answer.json();
+    if (!told) return; // the user never had a passkey
+    const { rpId, userId, name, displayName, allAcceptedCredentialIds } = told;
     await known.signalAllAcceptedCredentials({ rpId, userId, allAcceptedCredentialIds });
     await known.signalCurrentUserDetails({ rpId, userId, name, displayName });
     sessionStorage.setItem(TOLD, account);

@@ -122,7 +122,9 @@ impl Auth<'_> {
                 "email": user.email,
                 "created_at": in_rfc_3339(user.created_at),
                 "verified_at": user.verified_at.and_then(in_rfc_3339),
+                "has_password": settings.has_password,
                 "password_changed_at": settings.password_changed_at.and_then(in_rfc_3339),
+                "wants_no_passkey": settings.wants_no_passkey,
                 "roles": user.roles,
             }),
             notices: notice::wanted(&mut db, user.id).await?,
@@ -243,6 +245,8 @@ fn exported_factor(factor: &Factor) -> Value {
         "name": factor.name,
         "created_at": in_rfc_3339(factor.created_at),
         "last_used_at": factor.last_used_at.and_then(in_rfc_3339),
+        "is_synced": factor.is_synced,
+        "is_sufficient": factor.is_sufficient,
     })
 }
 

@@ -83,6 +83,10 @@ impl Auth<'_> {
     }
 }
 
+/// The hash, when the password was changed and a passkey declined, how many sessions, and how many notices
+/// that are off.
+type Row = (String, Option<Timestamp>, Option<Timestamp>, i64, i64);
+
 /// Returns the state of all settings of the user, read in one statement. `None`: there is no such
 /// account any more.
 pub(super) async fn find(
@@ -90,7 +94,7 @@ pub(super) async fn find(
     user_id: i64,
     now: Timestamp,
 ) -> Result<Option<Settings>, Error> {
-    let row: Option<(String, Option<Timestamp>, Option<Timestamp>, i64, i64)> = sql::query_as(
+    let row: Option<Row> = sql::query_as(
         "SELECT u.password_hash, u.password_changed_at, u.passkey_declined_at,
                 (SELECT count(*) FROM sessions s
                  WHERE s.user_id = u.id AND s.expires_at > $2

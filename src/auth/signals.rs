@@ -25,10 +25,6 @@ pub struct UnknownPasskey {
 }
 
 impl UnknownPasskey {
-    pub(crate) fn new(rp_id: &str, credential_id: &str) -> Self {
-        UnknownPasskey { rp_id: rp_id.to_owned(), credential_id: credential_id.to_owned() }
-    }
-
     /// Returns the reason's stable name.
     pub fn code(&self) -> &'static str {
         "passkey_unknown"
@@ -72,7 +68,7 @@ impl Auth<'_> {
     pub(super) fn unknown(&self, credential: &str) -> Option<UnknownPasskey> {
         let (rp, response) =
             (self.relying_party()?, AuthenticationResponse::parse(credential).ok()?);
-        Some(UnknownPasskey::new(&rp.id, &base64url(response.credential_id())))
+        Some(UnknownPasskey { rp_id: rp.id, credential_id: base64url(response.credential_id()) })
     }
 }
 

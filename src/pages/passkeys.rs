@@ -5,10 +5,12 @@ use rocket::{Either, FromForm, State, get, post};
 use serde_json::{Value, json};
 
 use super::codes::{CodesPage, Shown};
-use super::login::LogInPage;
+use super::login::{LogInPage, Unknown};
 use super::mailed_token::MailedToken;
 use super::{FieldErrors, Page, Rejection, View, factor, security};
-use crate::auth::{AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor};
+use crate::auth::{
+    AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor, UnknownPasskey,
+};
 use crate::config::Config;
 use crate::error::Error;
 use crate::user::User;
@@ -100,8 +102,8 @@ pub async fn log_in_options(auth: Auth<'_>) -> Result<Options, Error> {
 
 /// What a browser passes on to the place where the user's passkeys are kept.
 #[get("/account/passkeys/known")]
-pub async fn signals(user: &User, auth: Auth<'_>) -> Result<Options, Error> {
-    Ok(options(auth.passkey_signals(user).await?))
+pub async fn signals(user: &User, auth: Auth<'_>) -> Result<Json<Option<Value>>, Error> {
+    Ok(Json(auth.passkey_signals(user).await?))
 }
 
 #[post("/login/passkey", data = "<form>")]
@@ -121,7 +123,10 @@ pub async fn log_in(
         Err(PasskeyLogInError::Refused(errors)) => Err(page.refuse(errors, again()).into()),
         Err(error) => {
             let content = match &error {
-                PasskeyLogInError::Unknown(unknown) => again().without(unknown.clone()),
+                PasskeyLogInError::Unknown(UnknownPasskey { rp_id, credential_id, .. }) => {
+                    let (rp_id, credential_id) = (rp_id.clone(), credential_id.clone());
+                    again().without(Unknown { rp_id, credential_id })
+                }
                 _ => again(),
             };
             Err(page.refuse(FieldErrors::of("form", error.code(), error), content).into())

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use crate::factors;
 use crate::mail_views::full_mails;
 use crate::on_every_page;
+use crate::passkeys;
 use crate::servers::{Running, clean, find, has};
-use crate::support::{Browser, Site, in_only_browser, is_installed, run};
+use crate::support::{Browser, Site, in_only_browser, is_installed, run_configured};
 
 const NU: &str = "tests/browser/node_modules/vnu-jar/build/dist/vnu.jar";
 const LIGHTHOUSE: &str = "tests/browser/node_modules/lighthouse";
@@ -49,7 +50,7 @@ async fn nu_finds_nothing_wrong_in_any_page_mail_or_style_sheet() {
         fs::write(dir.path().join(format!("{name}.html")), mail.html).unwrap();
     }
     let count = RefCell::new(0);
-    run(async |site, browser| {
+    run_configured(passkeys::at_known_port, async |site, browser| {
         browser.devtools("Network.enable", json!({})).await;
         on_every_page(site, browser, async |what| {
             let source = browser.source().await;

@@ -26,7 +26,8 @@ use thirtyfour::{ChromeCapabilities, Key};
 
 use servers::program::{Program, built, command};
 use support::{
-    Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_two, run_with, serve, without_scripts,
+    Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_configured, run_two, run_with, serve,
+    without_scripts,
 };
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
@@ -852,6 +853,7 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
     look("/reauthenticate").await;
 
     factors::on_every_page(site, browser, &look).await;
+    passkeys::on_every_page(site, browser, &look).await;
 }
 
 /// Walks through the front end of the example `spa` at `url`, as the person `email`.
@@ -955,7 +957,7 @@ async fn the_browser_takes_the_manifest_and_shows_the_icon() {
 
 /// Asserts that no page is wider than a window of `width` pixels, in both text directions.
 async fn assert_fits(width: u32, is_phone: bool) {
-    run(async |site, browser| {
+    run_configured(passkeys::at_known_port, async |site, browser| {
         let screen =
             json!({ "width": width, "height": 640, "deviceScaleFactor": 2, "mobile": is_phone });
         browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
@@ -1049,7 +1051,7 @@ const FORMS_WITHOUT_A_NAME: &str = "return [...document.forms]
 
 async fn assert_accessible(scheme: &str) {
     let Some(axe) = axe() else { return };
-    run(async |site, browser| {
+    run_configured(passkeys::at_known_port, async |site, browser| {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         browser.devtools("Emulation.setEmulatedMedia", media).await;
         on_every_page(site, browser, async |what| {
@@ -1088,7 +1090,7 @@ async fn pictures() {
         ("rtl", 1000, "light", "rtl"),
         ("rtl phone", 320, "dark", "rtl"),
     ] {
-        run(async |site, browser| {
+        run_configured(passkeys::at_known_port, async |site, browser| {
             let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             browser.devtools("Emulation.setEmulatedMedia", media).await;
             let screen = json!({ "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": width < 500 });

@@ -1,5 +1,7 @@
 //! Passkeys in a browser, with Chromium's virtual authenticator.
 
+use std::time::Duration;
+
 use rocket::figment::Figment;
 use serde_json::{Value, json};
 use thirtyfour::By;
@@ -11,7 +13,7 @@ use crate::support::{Browser, PASSWORD, Site, run_configured};
 const ADA: &str = "ada@example.org";
 
 /// Gives the site a port that it knows, because a passkey is for one origin.
-fn at_known_port(figment: Figment) -> Figment {
+pub fn at_known_port(figment: Figment) -> Figment {
     let port = servers::free_port();
     figment.merge(("port", port)).merge(("site.url", format!("http://localhost:{port}")))
 }
@@ -32,6 +34,11 @@ async fn plug_in(browser: &Browser, transport: &str, is_verified: bool) -> Strin
     added["authenticatorId"].as_str().unwrap().to_owned()
 }
 
+async fn unplug(browser: &Browser, authenticator: &str) {
+    let which = json!({ "authenticatorId": authenticator });
+    browser.devtools("WebAuthn.removeVirtualAuthenticator", which).await;
+}
+
 async fn passkeys_of(browser: &Browser, authenticator: &str) -> Vec<Value> {
     let which = json!({ "authenticatorId": authenticator });
     let found = browser.devtools("WebAuthn.getCredentials", which).await;
@@ -44,9 +51,15 @@ async fn until_gone(browser: &Browser, authenticator: &str) {
         if passkeys_of(browser, authenticator).await.is_empty() {
             return;
         }
-        rocket::tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        rocket::tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the passkey is still there");
+}
+
+/// Opens the part of the page that removes the password.
+async fn open_removal(browser: &Browser) {
+    let summary = "details:has([action='/account/password/remove']) summary";
+    browser.find(summary).await.click().await.unwrap();
 }
 
 /// Removes the first passkey on the page.
@@ -124,18 +137,12 @@ async fn an_account_without_a_password_is_used_with_a_passkey_alone() {
         add(browser).await;
         browser.find(".codes").await;
         browser.open("/account/security").await;
-        browser.find("form[action='/account/password/remove']").await;
-        browser
-            .find("details:has([action='/account/password/remove']) summary")
-            .await
-            .click()
-            .await
-            .unwrap();
+        open_removal(browser).await;
         press(browser, "/account/password/remove").await;
         browser.until_shown("[role=status]", "The password was removed.").await;
         assert!(browser.text().await.contains("None. You log in without one."));
 
-        site.clock.advance(std::time::Duration::from_secs(11 * 60));
+        site.clock.advance(Duration::from_secs(11 * 60));
         browser.open("/account/delete").await;
         browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
         assert!(browser.text().await.contains("Use your passkey to continue."));
@@ -148,6 +155,29 @@ async fn an_account_without_a_password_is_used_with_a_passkey_alone() {
         remove(browser).await;
         browser.until_shown("[role=alert]", "This is your only way to log in.").await;
         assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn each_of_two_authenticators_logs_in() {
+    run_configured(at_known_port, async |_: &Site, browser: &Browser| {
+        let laptop = plug_in(browser, "internal", true).await;
+        sign_up(browser, ADA).await;
+        add(browser).await;
+        browser.find(".codes").await;
+        unplug(browser, &laptop).await;
+        let phone = plug_in(browser, "internal", true).await;
+        add(browser).await;
+        browser.until_shown("[role=status]", "The passkey was added.").await;
+        assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
+        browser.log_out().await;
+        // The one that is plugged in answers the offer in the field.
+        browser.open("/login").await;
+        browser.wait_for_path("/account").await;
+        browser.open("/account/security").await;
+        let removes = By::Css("form[action*='/passkeys/'][action$='/remove']");
+        assert_eq!(browser.driver.find_all(removes).await.unwrap().len(), 2);
     })
     .await;
 }
@@ -182,7 +212,7 @@ async fn a_security_key_is_a_second_step_and_confirms_who_one_is() {
         browser.wait_for_path("/account").await;
 
         // It has checked no finger, so it stands beside the password and not in its place.
-        site.clock.advance(std::time::Duration::from_secs(11 * 60));
+        site.clock.advance(Duration::from_secs(11 * 60));
         browser.open("/account/delete").await;
         browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
         let passkey = "button[data-options='/reauthenticate/passkey/options']";
@@ -217,4 +247,38 @@ async fn a_cancelled_question_leaves_the_password() {
         );
     })
     .await;
+}
+
+/// Opens every page of passkeys in each of its states, and calls `look`. The browser is logged in as somebody
+/// else.
+pub async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str)) {
+    let phone = plug_in(browser, "internal", true).await;
+    browser.log_out().await;
+    sign_up(browser, "katherine@example.org").await;
+    browser.open("/account").await;
+    browser.find("form[action='/account/passkeys/decline']").await;
+    look("the account with the offer of a passkey").await;
+    add(browser).await;
+    browser.find(".codes").await;
+    look("the recovery codes after a passkey").await;
+    browser.open("/account/security").await;
+    look("/account/security, with a passkey").await;
+    open_removal(browser).await;
+    look("the removal of a password").await;
+    press(browser, "/account/password/remove").await;
+    browser.until_shown("[role=status]", "The password was removed.").await;
+    look("/account/security, without a password").await;
+    for path in ["/account", "/account/password", "/account/email", "/account/delete"] {
+        browser.open(path).await;
+        look(&format!("{path}, without a password")).await;
+    }
+    browser.open("/account/security").await;
+    remove(browser).await;
+    browser.until_shown("[role=alert]", "This is your only way to log in.").await;
+    look("the last way in").await;
+    site.clock.advance(Duration::from_secs(11 * 60));
+    browser.open("/account/delete").await;
+    browser.wait_for_path("/reauthenticate?next=%2Faccount%2Fdelete").await;
+    look("/reauthenticate, without a password").await;
+    unplug(browser, &phone).await;
 }

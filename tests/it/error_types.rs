@@ -30,7 +30,7 @@ errors! {
         AccountError, AddAppError, AddError, AddPasskeyError, ChangeEmailError, ChangePasswordError, DeleteError,
         EndSessionError, GrantError, HookError, LinkError, LogInAsError, LogInError,
         PasskeyLogInError, ReauthenticateError, RecoveryCodesError, RegisterError, RemoveFactorError,
-        RenamePasskeyError, ResetError, ResetLinkError, SecondStepError, VerifyError,
+        RemovePasswordError, RenamePasskeyError, ResetError, ResetLinkError, SecondStepError, VerifyError,
     }
     config { ConfigError }
     db { OpenError }

@@ -20,7 +20,7 @@ const ROUNDS: usize = 2_000;
 const OWNER: &str = "ada@example.org";
 
 /// The fields of each form. If you add a form, add it here.
-const FORMS: [(&str, &[&str]); 31] = [
+const FORMS: [(&str, &[&str]); 33] = [
     ("/register", &["email", "password", "next"]),
     ("/login", &["email", "password", "remember", "next"]),
     ("/login/factor", &["code", "trust", "next"]),
@@ -38,6 +38,8 @@ const FORMS: [(&str, &[&str]); 31] = [
     ("/reauthenticate/passkey/options", &[]),
     ("/account/app", &["code", "secret"]),
     ("/account/app/remove", &[]),
+    ("/account/password/remove", &[]),
+    ("/account/passkeys/decline", &[]),
     ("/account/codes", &[]),
     ("/account/codes/download", &["codes"]),
     ("/account/passkeys", &["credential", "name"]),

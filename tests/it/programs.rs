@@ -80,6 +80,11 @@ async fn factor_form<'a>(app: &'a TestApp, route: &str, email: &str) -> Option<F
             let credential = phone.create(&question(&visitor, route).await);
             (None, visitor, json!({"credential": credential, "name": ""}), None)
         }
+        "/account/password/remove" => {
+            add_passkey(&visitor, &phone, "").await.assert_status(200);
+            (None, visitor, json!({}), security)
+        }
+        "/account/passkeys/decline" => (None, visitor, json!({}), Some("/account")),
         "/account/passkeys/<id>/rename" | "/account/passkeys/<id>/remove" => {
             add_passkey(&visitor, &phone, "").await.assert_status(200);
             let ways = get_json(app, &visitor, "/account/security").await;
