@@ -39,6 +39,9 @@ const READER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest wait for a lock that another process holds, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a start waits for connections.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How many pages the log may hold before it is written back into the file: 4 MiB, which is
 /// SQLite's default.
 const LONG_LOG: u32 = 1000;
@@ -123,12 +126,11 @@ impl SqlitePools {
 
         let witness = Arc::<Witness>::default();
         let write = writer_pool(&witness);
-        // This comes before the pool, which is as impatient at the start as with a visitor.
         let first = connect(&writer).await?;
-        let write = write.connect_with(writer).await?;
+        let write = fill(write, writer).await?;
         check_version(&write).await?;
         let readers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get() as u32);
-        let read = pool(readers.clamp(4, 16), READER_TIMEOUT).connect_with(reader).await?;
+        let read = fill(pool(readers.clamp(4, 16), READER_TIMEOUT), reader).await?;
         // SQLite creates the log when the file is first read.
         sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
         file.watch_log();
@@ -142,7 +144,7 @@ impl SqlitePools {
         }
         let checkpoints = Checkpoints {
             // It is opened now, because the path may name another file by the time it is needed.
-            db: pool(1, READER_TIMEOUT).connect_with(checkpoints).await?,
+            db: fill(pool(1, READER_TIMEOUT), checkpoints).await?,
             is_running: Arc::default(),
         };
         first.close().await?;
@@ -409,6 +411,22 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sql
             Err(error) if is_busy(&error) && start.elapsed() < BUSY_TIMEOUT => {
                 sleep(BETWEEN_TRIES).await;
             }
+            done => return done,
+        }
+    }
+}
+
+/// Opens the first connections of a pool. A pool is as impatient here as with a visitor, and several
+/// instances that start at once on a busy disk wait longer for each other. So this tries again for
+/// [`START_PATIENCE`].
+async fn fill(
+    pool: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    let start = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::PoolTimedOut) if start.elapsed() < START_PATIENCE => {}
             done => return done,
         }
     }
