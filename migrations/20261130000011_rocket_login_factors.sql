@@ -38,6 +38,7 @@ CREATE TABLE login_factors (
     created_at   INTEGER NOT NULL,
     last_used_at INTEGER,
     removed_at   INTEGER,          -- NULL: it is in use
+    removed_in   BLOB,             -- the session that removed it. Its browser forgets the passkey at once, others after a week
 
     CONSTRAINT login_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT login_factors_kind CHECK (kind IN ('app', 'passkey')),

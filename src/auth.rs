@@ -393,10 +393,18 @@ impl<'r> Auth<'r> {
         let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
         match account.map(|account| account.password_hash).filter(PasswordHash::is_unusable) {
             Some(none) => {
-                let is_recent = self.session.is_recent(self.config.session.reauthenticate_after);
-                Ok(is_recent.then_some(none))
+                self.confirm_recent()?;
+                Ok(Some(none))
             }
             None => self.check_password(user, password).await,
+        }
+    }
+
+    /// Makes sure that the user has shown recently who they are.
+    fn confirm_recent(&self) -> Result<(), Error> {
+        match self.session.is_recent(self.config.session.reauthenticate_after) {
+            true => Ok(()),
+            false => Err(Error::not_recent()),
         }
     }
 

@@ -40,10 +40,11 @@ pub enum Act {
     SessionEnded,
     FactorAdded,
     FactorRemoved,
+    PasswordRemoved,
 }
 
 impl Act {
-    const ALL: [Act; 12] = [
+    const ALL: [Act; 13] = [
         Act::EmailVerified,
         Act::EmailChanged,
         Act::PasswordVoid,
@@ -56,6 +57,7 @@ impl Act {
         Act::SessionEnded,
         Act::FactorAdded,
         Act::FactorRemoved,
+        Act::PasswordRemoved,
     ];
 
     fn name(self) -> &'static str {
@@ -72,6 +74,7 @@ impl Act {
             Act::SessionEnded => "session_ended",
             Act::FactorAdded => "factor_added",
             Act::FactorRemoved => "factor_removed",
+            Act::PasswordRemoved => "password_removed",
         }
     }
 }

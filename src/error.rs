@@ -58,6 +58,7 @@ pub(crate) static FORBIDDEN: Error = Error(Cause::Forbidden);
 enum Cause {
     Unauthorized,
     Forbidden,
+    NotRecent,
     Database(Arc<sqlx::Error>),
     FileGone,
     Overloaded,
@@ -100,6 +101,13 @@ impl Error {
     /// Returns whether a guard failed because the user may not do this.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.0, Cause::Forbidden)
+    }
+
+    /// Returns whether an act was refused only because the user must show again who they are: with
+    /// [`reauthenticate()`](crate::Auth::reauthenticate()), for example. The guard
+    /// [`RecentLogin`](crate::RecentLogin) on the route asks for that before.
+    pub fn is_not_recent(&self) -> bool {
+        matches!(self.0, Cause::NotRecent)
     }
 
     /// Returns the error of a guard of your own that does not let this user in. Its answer is `403
@@ -192,6 +200,7 @@ impl Error {
         match self.0 {
             Cause::Unauthorized => "log_in_required",
             Cause::Forbidden => "forbidden",
+            Cause::NotRecent => "reauthentication_required",
             Cause::Database(_) | Cause::FileGone | Cause::Overloaded | Cause::SlowHook(_) => {
                 "unavailable"
             }
@@ -215,6 +224,11 @@ impl Error {
     /// stored as JSON.
     pub fn is_value(&self) -> bool {
         matches!(self.0, Cause::Value(..))
+    }
+
+    #[cfg(feature = "pages")]
+    pub(crate) fn not_recent() -> Self {
+        Error(Cause::NotRecent)
     }
 
     pub(crate) fn ended() -> Self {
@@ -283,7 +297,7 @@ impl Error {
                 Status::ServiceUnavailable
             }
             Cause::Unauthorized => Status::Unauthorized,
-            Cause::Forbidden => Status::Forbidden,
+            Cause::Forbidden | Cause::NotRecent => Status::Forbidden,
             Cause::Ended => Status::Conflict,
             Cause::TooLarge => Status::PayloadTooLarge,
             Cause::TooMany | Cause::Throttled(_) => Status::TooManyRequests,
@@ -299,6 +313,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Cause::Unauthorized => f.write_str("nobody is logged in, or the log-in is too old"),
             Cause::Forbidden => f.write_str("the user may not do this"),
+            Cause::NotRecent => f.write_str("the user must show again who they are"),
             Cause::Database(error) => match &**error {
                 // It is one of ours, which says everything.
                 sqlx::Error::Configuration(problem) => write!(f, "{problem}"),

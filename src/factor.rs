@@ -79,6 +79,11 @@ pub struct RecoveryCodes {
     pub created_at: Timestamp,
 }
 
+/// Whether the log-in page needs its button for passkeys although `factors.passkeys` is off, because an
+/// account has no other way in. It is in managed state.
+#[derive(Debug)]
+pub(crate) struct NeedsPasskeys(pub bool);
+
 /// Seals what the table must not show, and what travels through a form.
 ///
 /// A stolen file or backup then has no secret that makes codes. The seal is bound to the user, so

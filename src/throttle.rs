@@ -143,6 +143,7 @@ pub async fn begin(
 /// # Errors
 ///
 /// As [`begin()`].
+#[cfg(feature = "passkeys")]
 pub async fn look(
     db: &mut Connection,
     limit: &Limit,

@@ -12,6 +12,7 @@
 
   const options = async (url, ask) => {
     const answer = await fetch(url, { method: "POST", headers: { Accept: "application/json" } });
+    if (answer.status === 429) throw Object.assign(new Error(), { name: "Throttled" });
     if (answer.redirected || !answer.ok) throw new Error("refused");
     const json = await answer.json();
     return ask === "create"
@@ -21,6 +22,7 @@
 
   const told = (error, ask) => {
     if (error.name === "InvalidStateError") return "This device already has a passkey for your account.";
+    if (error.name === "Throttled") return "Too many attempts. Try again later.";
     if (error.name === "SecurityError") return "Passkeys don't work at this address.";
     if (error.name === "NotAllowedError" || error.name === "AbortError") {
       return ask === "create" ? "No passkey was added." : "No passkey was used. Try again, or use another way.";

@@ -38,6 +38,7 @@ CREATE TABLE login_factors (
     created_at   BIGINT  NOT NULL,
     last_used_at BIGINT,
     removed_at   BIGINT,           -- NULL: it is in use
+    removed_in   BYTEA,            -- the session that removed it. Its browser forgets the passkey at once, others after a week
 
     CONSTRAINT login_factors_pkey PRIMARY KEY (id),
     CONSTRAINT login_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,

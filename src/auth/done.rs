@@ -30,6 +30,8 @@ pub enum Overtaken {
     FactorAdded,
     /// A second factor was removed.
     FactorRemoved,
+    /// The password was removed.
+    PasswordRemoved,
     /// The account was deleted.
     Deleted,
 }
@@ -58,6 +60,7 @@ impl Auth<'_> {
             Act::Reauthenticated => Some(Overtaken::Reauthenticated),
             Act::FactorAdded => Some(Overtaken::FactorAdded),
             Act::FactorRemoved => Some(Overtaken::FactorRemoved),
+            Act::PasswordRemoved => Some(Overtaken::PasswordRemoved),
             Act::Deleted => Some(Overtaken::Deleted),
             _ => None,
         }))

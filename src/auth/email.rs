@@ -50,8 +50,8 @@ impl Auth<'_> {
     ///
     /// The outcome does not tell whether the address has an account. Its owner is told by mail.
     ///
-    /// If the user's account has no password, `password` is not looked at, and the log-in must be a recent
-    /// one.
+    /// If the account has a second factor, the log-in must be a recent one. If it has no password, too, and
+    /// `password` is not looked at.
     ///
     /// # Examples
     ///
@@ -73,8 +73,9 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// The reasons of [`ChangeEmailError`]. `Failed` if the database or the hashing workers fail, or,
-    /// with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
+    /// The reasons of [`ChangeEmailError`]. `Failed` if the database or the hashing workers fail, with
+    /// [`is_not_recent()`](Error::is_not_recent()) if the log-in is not recent and must be, or, with
+    /// [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the user's.
     pub async fn change_email(
         &self,
         user: &User,
@@ -87,6 +88,11 @@ impl Auth<'_> {
         }
         if *email == user.email {
             return Err(ChangeEmailError::EmailUnchanged);
+        }
+        // The person who opens the link may take the account over, without its factors. So the password is
+        // not enough for an account with one.
+        if user.has_factor {
+            self.confirm_recent()?;
         }
         let stored = self.check_current(user, password).await?;
         let stored = stored.ok_or(ChangeEmailError::WrongPassword)?;

@@ -12,7 +12,7 @@ use crate::done::Act;
 use crate::error::Error;
 use crate::factor::recovery::{self, RecoveryCode};
 use crate::factor::totp::{self, TotpSecret};
-use crate::factor::{Factor, FactorKind, RecoveryCodes, store};
+use crate::factor::{Factor, FactorKind, RecoveryCodes, passkeys, store};
 use crate::history::EventKind;
 use crate::mail::Content;
 use crate::session::Given;
@@ -106,11 +106,11 @@ pub struct Factors {
 }
 
 impl Factors {
-    /// Returns whether the user could do without a password: with two passkeys that log in alone, or with
-    /// one and recovery codes, which a reset by mail asks for if it is lost.
-    pub fn suffice(&self) -> bool {
+    /// Returns whether the user could do without a password: with two passkeys that log in alone, or, if
+    /// the site has mail, with one and recovery codes, which a reset by mail asks for if it is lost.
+    fn suffice(&self, has_mail: bool) -> bool {
         let passkeys = self.factors.iter().filter(|factor| factor.is_sufficient).count();
-        passkeys >= 2 || passkeys == 1 && self.codes.is_some()
+        passkeys >= 2 || passkeys == 1 && self.codes.is_some() && has_mail
     }
 
     pub(super) async fn read(
@@ -147,6 +147,12 @@ impl Auth<'_> {
         self.own(user)?;
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
         Factors::read(&mut db, user.id, now).await
+    }
+
+    /// Returns whether a user with these factors may remove the password: see
+    /// [`remove_password()`](Self::remove_password()).
+    pub fn is_password_optional(&self, factors: &Factors) -> bool {
+        self.config.offers_passkeys() && factors.suffice(self.has_mail())
     }
 
     /// Makes a new secret for an app that shows codes. Nothing is stored before
@@ -279,6 +285,9 @@ impl Auth<'_> {
         }
         if !change.remove_factor(user, id).await? {
             return Err(RemoveFactorError::NoSuchFactor);
+        }
+        if let Some(session) = self.session.family() {
+            passkeys::note_removal(&mut change, id, session).await?;
         }
         let renamed = self.session.rename(&mut change, None).await?;
         self.note_session(&mut change, Act::FactorRemoved, Some(user.id)).await?;

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::user::{Role, User, name_of};
 
 /// The logged-in user who has given their password within `session.reauthenticate_after`, and their
-/// second factor if the account has one, as a request guard ("sudo").
+/// second factor if the account has one, as a request guard ("sudo"). A passkey stands for both.
 ///
 /// A session that is hours old may be in other hands: on a machine that was left open, or through a
 /// stolen cookie. Its holder should not be able to take the account over.

@@ -52,7 +52,7 @@ refusals! {
         /// The passkey is right.
         Disabled,
         ;
-        /// No account has this passkey, or it was removed.
+        /// No account has this passkey, nor had it within the last week.
         Unknown(UnknownPasskey),
         /// A [hook](super::Hooks::logged_in()) of the application has refused it. The passkey is right.
         Refused(FieldErrors),
@@ -225,7 +225,10 @@ impl Auth<'_> {
         remember: bool,
     ) -> Result<User, PasskeyLogInError> {
         let found = self.passkey_of(credential).await?;
-        let unknown = if found.is_none() { self.unknown(credential) } else { None };
+        let unknown = match &found {
+            Some(_) => None,
+            None => self.unknown(credential).await?,
+        };
         let _writing = self.session.writing().await;
         let mut change = self.accounts.change().await?;
         let account = match &found {

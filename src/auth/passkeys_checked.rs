@@ -5,29 +5,25 @@ use rocket::fairing::AdHoc;
 use crate::config::{Config, PasskeysOff};
 use crate::db::{Db, Pool};
 use crate::error::Error;
-use crate::factor::passkeys;
+use crate::factor::{NeedsPasskeys, passkeys};
 
 /// Looks whether there are passkeys for another domain than the configured one. A browser would not find
-/// them any more, and their owners would be locked out.
+/// them any more, and their owners would be locked out. So would they in a program without passkeys.
 pub fn fairing(config: &Config) -> AdHoc {
-    let rp_id = match config.passkey_site() {
-        Ok(site) => Some(site.rp_id),
-        Err(PasskeysOff::NotBuilt) => None,
-        // No passkey is for this.
-        Err(PasskeysOff::NoUrl | PasskeysOff::IpAddress) => Some(String::new()),
-    };
-    AdHoc::try_on_ignite("Passkeys", |rocket| async move {
+    let (site, is_off) = (config.passkey_site(), !config.factors.passkeys);
+    AdHoc::try_on_ignite("Passkeys", move |rocket| async move {
         // `Db::fetch` would print an error of its own below ours if the database is not there.
-        let (Some(rp_id), Some(db)) = (rp_id, rocket.state::<Db>()) else { return Ok(rocket) };
-        match others(db, &rp_id).await {
-            Ok(hosts) if hosts.is_empty() => Ok(rocket),
-            Ok(hosts) => {
-                let here = if rp_id.is_empty() { "a site without a name" } else { &rp_id };
-                log::error!(
-                    "factors.rp_id: passkeys for {} are stored, and would be lost for {here}; write \
-                     that domain, or remove them with `user remove-factor`",
-                    hosts.join(", ")
-                );
+        let Some(db) = rocket.state::<Db>() else { return Ok(rocket) };
+        let looked = match site {
+            Ok(site) => look(db, &site.rp_id, is_off).await,
+            Err(PasskeysOff::NotBuilt) => look_without(db).await,
+            // No passkey is for this.
+            Err(PasskeysOff::NoUrl | PasskeysOff::IpAddress) => look(db, "", is_off).await,
+        };
+        match looked {
+            Ok(Ok(needs)) => Ok(rocket.manage(NeedsPasskeys(needs))),
+            Ok(Err(problem)) => {
+                log::error!("{problem}");
                 Err(rocket)
             }
             Err(error) => {
@@ -38,6 +34,30 @@ pub fn fairing(config: &Config) -> AdHoc {
     })
 }
 
-async fn others(db: &Pool, rp_id: &str) -> Result<Vec<String>, Error> {
-    passkeys::other_hosts(&mut db.read().await?, rp_id).await
+/// Looks at the passkeys of a program that has them. Returns whether its log-in page needs the button, or
+/// why it must not start.
+async fn look(db: &Pool, rp_id: &str, is_off: bool) -> Result<Result<bool, String>, Error> {
+    let mut db = db.read().await?;
+    let hosts = passkeys::other_hosts(&mut db, rp_id).await?;
+    if hosts.is_empty() {
+        return Ok(Ok(is_off && passkeys::is_only_way(&mut db).await?));
+    }
+    let here = if rp_id.is_empty() { "a site without a name" } else { rp_id };
+    Ok(Err(format!(
+        "factors.rp_id: passkeys for {} are stored, and would be lost for {here}; write that domain, or \
+         remove them with `user remove-factor`",
+        hosts.join(", ")
+    )))
+}
+
+/// Looks at the passkeys of a program that was built without them.
+async fn look_without(db: &Pool) -> Result<Result<bool, String>, Error> {
+    Ok(match passkeys::is_only_way(&mut db.read().await?).await? {
+        false => Ok(false),
+        true => {
+            Err("accounts without a password log in with a passkey, and this program was built \
+                     without the feature `passkeys`; build it with that"
+                .into())
+        }
+    })
 }

@@ -54,10 +54,11 @@ impl Auth<'_> {
     ///
     /// # Errors
     ///
-    /// [`WrongPassword`](ChangePasswordError::WrongPassword), also without a password if the log-in is not
-    /// recent, and [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers
-    /// fail, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not the
-    /// user's.
+    /// [`WrongPassword`](ChangePasswordError::WrongPassword) and
+    /// [`Password`](ChangePasswordError::Password). `Failed` if the database or the hashing workers fail,
+    /// with [`is_not_recent()`](Error::is_not_recent()) if the account has no password and the log-in is
+    /// not recent, or, with [`is_ended()`](Error::is_ended()), if the session was ended meanwhile or is not
+    /// the user's.
     pub async fn change_password(
         &self,
         user: &User,
@@ -83,7 +84,7 @@ impl Auth<'_> {
         }
 
         let renamed = self.session.rename(&mut change, Some(Given::OneFactor)).await?;
-        let ended = self.end_others(&mut change, user).await?;
+        let ended = self.end_others(&mut change, user, Act::PasswordChanged).await?;
         change.record(EventKind::PasswordChanged, user).await?;
         let content = change.content(&user.email);
         change.notify(Notice::PasswordChanged, user, &user.email, content).await?;
@@ -96,8 +97,8 @@ impl Auth<'_> {
     /// links end, as with a changed password, and this session goes on under a new token. If the account
     /// has no password, nothing changes.
     ///
-    /// The account needs two passkeys that log in without the password, or one and recovery codes. A reset
-    /// by mail sets a password again. A route for it should take
+    /// The account needs two passkeys that log in without the password. If the site has mail, one and
+    /// recovery codes are enough, because a reset by mail sets a password again. A route for it should take
     /// [`RecentLogin`](crate::RecentLogin).
     ///
     /// # Examples
@@ -126,13 +127,13 @@ impl Auth<'_> {
         }
         let now = change.now;
         let factors = Factors::read(&mut change, user.id, now).await?;
-        if self.config.passkey_site().is_err() || !factors.suffice() {
+        if !self.is_password_optional(&factors) {
             return Err(RemovePasswordError::NoOtherWayIn);
         }
 
         user::store::set_password_hash(&mut change, user.id, &self.hasher.unusable(), now).await?;
         let renamed = self.session.rename(&mut change, None).await?;
-        let ended = self.end_others(&mut change, user).await?;
+        let ended = self.end_others(&mut change, user, Act::PasswordRemoved).await?;
         change.record_detail(EventKind::FactorRemoved, "password", user).await?;
         let content = change.content(&user.email);
         change.notify_factor("password_removed", user, content).await?;
@@ -142,8 +143,14 @@ impl Auth<'_> {
     }
 
     /// Ends all that the former password has begun, except this session. Returns how many sessions ended.
-    async fn end_others(&self, change: &mut Change<'_>, user: &User) -> Result<u64, Error> {
-        self.note_session(change, Act::PasswordChanged, Some(user.id)).await?;
+    /// `act` is what this session has done.
+    async fn end_others(
+        &self,
+        change: &mut Change<'_>,
+        user: &User,
+        act: Act,
+    ) -> Result<u64, Error> {
+        self.note_session(change, act, Some(user.id)).await?;
         let ended = change.end_sessions(user.id, self.session.family()).await?;
         link::end_all(change, user.id).await?;
         // A thief's devices are no longer known, and their failures no longer count.

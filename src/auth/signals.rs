@@ -13,7 +13,7 @@ use crate::factor::passkeys;
 use crate::user::User;
 use crate::webauthn::AuthenticationResponse;
 
-/// A passkey that no account has. A page can tell the browser so (`signalUnknownCredential()`), which then
+/// A passkey that no account has, nor had within the last week. A page can tell the browser so (`signalUnknownCredential()`), which then
 /// offers it no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -44,6 +44,10 @@ impl Auth<'_> {
     /// `signalAllAcceptedCredentials()` and of `signalCurrentUserDetails()` together. `None`: passkeys are
     /// off, or the user never had one.
     ///
+    /// The browser in which a passkey was removed forgets it at once. All others keep it for the week in
+    /// which "this was not me" can bring it back: a thief may have removed it, and what a browser has
+    /// forgotten nobody brings back.
+    ///
     /// # Errors
     ///
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
@@ -53,8 +57,9 @@ impl Auth<'_> {
         let Some(rp) = self.relying_party() else { return Ok(None) };
         let mut db = self.accounts.db.read().await?;
         let Some(handle) = passkeys::find_handle(&mut db, user.id).await? else { return Ok(None) };
-        let known = passkeys::list(&mut db, &rp.id, user.id).await?;
-        let ids: Vec<_> = known.iter().map(|one| base64url(&one.credential)).collect();
+        let Some(session) = self.session.family() else { return Ok(None) };
+        let kept = passkeys::kept(&mut db, &rp.id, user.id, session).await?;
+        let ids: Vec<_> = kept.iter().map(|id| base64url(id)).collect();
         Ok(Some(json!({
             "rpId": rp.id,
             "userId": base64url(&handle),
@@ -64,11 +69,14 @@ impl Auth<'_> {
         })))
     }
 
-    /// Returns the passkey that has answered, which no account has. `None`: it is no answer.
-    pub(super) fn unknown(&self, credential: &str) -> Option<UnknownPasskey> {
-        let (rp, response) =
-            (self.relying_party()?, AuthenticationResponse::parse(credential).ok()?);
-        Some(UnknownPasskey { rp_id: rp.id, credential_id: base64url(response.credential_id()) })
+    /// Returns the passkey that has answered, if no account has it, and none had it within the last week.
+    pub(super) async fn unknown(&self, credential: &str) -> Result<Option<UnknownPasskey>, Error> {
+        let Some(rp) = self.relying_party() else { return Ok(None) };
+        let Ok(response) = AuthenticationResponse::parse(credential) else { return Ok(None) };
+        let (mut db, id) = (self.accounts.db.read().await?, response.credential_id());
+        let is_stored = passkeys::is_stored(&mut db, &rp.id, id).await?;
+        let unknown = || UnknownPasskey { rp_id: rp.id, credential_id: base64url(id) };
+        Ok((!is_stored).then(unknown))
     }
 }
 

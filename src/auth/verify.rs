@@ -42,8 +42,8 @@ pub enum Verified {
     Confirmed(User),
     /// The account has a new address.
     Changed(User),
-    /// The account has the address, and its former password is void: its owner needs a reset to log
-    /// in.
+    /// The account has the address. Its former password is void, and its second factors are removed: its
+    /// owner needs a reset to log in.
     WithoutPassword(User),
 }
 
@@ -193,7 +193,7 @@ impl Auth<'_> {
         change.record(EventKind::EmailVerified, user).await?;
         let is_first = user.verified_at.is_none();
         let verified_at = user.verified_at.or(Some(now));
-        let user = User { verified_at, ..user.clone() };
+        let user = User { verified_at, has_factor: user.has_factor && is_own, ..user.clone() };
         let mut ended = 0;
         if !is_own {
             ended = change.replace_password(&user, &self.hasher.unusable()).await?;
@@ -240,7 +240,9 @@ impl Auth<'_> {
         change.record(EventKind::EmailChanged, user).await?;
         let content = Content { new_address: email.to_string(), ..change.content(&user.email) };
         change.notify(Notice::EmailChanged, user, &user.email, content).await?;
-        let changed = User { email: email.clone(), verified_at: Some(now), ..user.clone() };
+        let has_factor = user.has_factor && is_own;
+        let changed =
+            User { email: email.clone(), verified_at: Some(now), has_factor, ..user.clone() };
         change.email_changed(&changed, &user.email).await?;
         let done = match is_own {
             true => Verified::Changed(changed),
@@ -344,13 +346,10 @@ impl VerifyLink<'_> {
 
     /// Returns whether the account, or the sign-up, has a password that could be given here.
     pub fn has_password(&self) -> bool {
-        match &self.state {
-            State::Good(found) => match &found.account {
-                Some(account) => !account.password_hash.is_unusable(),
-                None => found.link.password_hash.is_some(),
-            },
-            State::Spent(_) => false,
-        }
+        let State::Good(found) = &self.state else { return false };
+        let of_account = found.account.as_ref().map(|account| &account.password_hash);
+        let hash = of_account.or(found.link.password_hash.as_ref());
+        hash.is_some_and(|hash| !hash.is_unusable())
     }
 
     /// Returns what this browser has done with the link within the last ten minutes. `None`: nothing,

@@ -136,6 +136,7 @@ pub const TABLES: [Table; 13] = [
             ("created_at", Integer),
             ("last_used_at", Integer),
             ("removed_at", Integer),
+            ("removed_in", Bytes),
         ],
         key: 1,
         is_numbered: true,

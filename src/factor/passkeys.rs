@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
+use crate::password::PasswordHash;
 use crate::sql::{self, Lock};
 use crate::token::TokenId;
 
@@ -142,6 +143,62 @@ pub async fn handle_of(
     .fetch_optional(db)
     .await?;
     Ok(handle)
+}
+
+/// Notes in which session a factor was removed.
+pub async fn note_removal(db: &mut Connection, id: i64, session: TokenId) -> Result<(), Error> {
+    sql::query("UPDATE login_factors SET removed_in = $2 WHERE id = $1")
+        .bind(id)
+        .bind(session)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Returns the ids of the passkeys of the user that a browser with this session should keep: those in
+/// use, and those that others have removed within the last week.
+pub async fn kept(
+    db: &mut Connection,
+    rp_id: &str,
+    user_id: i64,
+    session: TokenId,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let ids = sql::query_scalar(
+        "SELECT credential FROM login_factors
+         WHERE user_id = $2 AND kind = 'passkey' AND rp_id = $1
+         AND (removed_at IS NULL OR removed_in IS NULL OR removed_in <> $3) ORDER BY id",
+    )
+    .bind(rp_id)
+    .bind(user_id)
+    .bind(session)
+    .fetch_all(db)
+    .await?;
+    Ok(ids)
+}
+
+/// Returns whether the passkey with the id `credential` is stored, in use or removed.
+pub async fn is_stored(db: &mut Connection, rp_id: &str, credential: &[u8]) -> Result<bool, Error> {
+    let found: Option<i64> = sql::query_scalar(
+        "SELECT id FROM login_factors WHERE kind = 'passkey' AND rp_id = $1 AND credential = $2",
+    )
+    .bind(rp_id)
+    .bind(credential.to_vec())
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Returns whether an account has no password and a passkey that logs in without one.
+pub async fn is_only_way(db: &mut Connection) -> Result<bool, Error> {
+    let found: Option<i64> = sql::query_scalar(
+        "SELECT f.id FROM login_factors f JOIN users u ON u.id = f.user_id
+         WHERE kind = 'passkey' AND removed_at IS NULL AND is_verified AND u.password_hash LIKE $1
+         LIMIT 1",
+    )
+    .bind(PasswordHash::LIKE_UNUSABLE)
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Returns what the account is called in passkeys. `None`: it never had one.

@@ -146,7 +146,8 @@ pub async fn remove(
 pub async fn roll_back(db: &mut Connection, user_id: i64, since: Timestamp) -> Result<(), Error> {
     for text in [
         "DELETE FROM login_factors WHERE user_id = $1 AND created_at >= $2",
-        "UPDATE login_factors SET removed_at = NULL WHERE user_id = $1 AND removed_at >= $2",
+        "UPDATE login_factors SET removed_at = NULL, removed_in = NULL
+         WHERE user_id = $1 AND removed_at >= $2",
         "DELETE FROM login_recovery_codes WHERE user_id = $1 AND created_at >= $2",
         "UPDATE login_recovery_codes SET removed_at = NULL WHERE user_id = $1 AND removed_at >= $2",
     ] {

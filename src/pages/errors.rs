@@ -85,6 +85,7 @@ fn told(done: Overtaken) -> &'static str {
         Overtaken::Reauthenticated => "Your password was confirmed. Log in again.",
         Overtaken::FactorAdded => "The second step was added. Log in again.",
         Overtaken::FactorRemoved => "The second step was removed. Log in again.",
+        Overtaken::PasswordRemoved => "The password was removed. Log in again.",
         Overtaken::Deleted => "Your account was deleted.",
     }
 }

@@ -51,7 +51,7 @@ pub struct Unknown {
 impl<'p> LogInPage<'p> {
     pub fn new(page: &Page<'_>, email: &'p str, remember: bool, next: Option<ReturnTo>) -> Self {
         let is_sign_up_by_mail = page.is_sign_up_by_mail();
-        let has_passkeys = page.config.offers_passkeys();
+        let has_passkeys = page.has_passkeys;
         LogInPage {
             email,
             remember,

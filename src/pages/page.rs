@@ -16,6 +16,7 @@ use crate::base::Base;
 use crate::clock::Timestamp;
 use crate::config::{Config, Registration};
 use crate::error::{Error, RetryAfter};
+use crate::factor::NeedsPasskeys;
 use crate::mail::Mail;
 use crate::password::PasswordError;
 use crate::session::{Flash, Session};
@@ -85,6 +86,8 @@ pub struct Page<'r> {
     pub base: &'r Base,
     pub landing: &'r Landing,
     pub has_mail: bool,
+    /// `true` if visitors can log in with a passkey.
+    pub has_passkeys: bool,
     /// `true` if a program asks, which gets data instead of a page.
     pub prefers_json: bool,
     flash: Flash<'r>,
@@ -371,9 +374,12 @@ impl<'r> FromRequest<'r> for Page<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let session = try_outcome!(request.guard::<&Session>().await);
+        let config: &Config = attached(request.rocket());
+        let NeedsPasskeys(needs_passkeys) = attached(request.rocket());
         Outcome::Success(Page {
             user: session.user(),
-            config: attached(request.rocket()),
+            config,
+            has_passkeys: config.offers_passkeys() || *needs_passkeys,
             base: attached(request.rocket()),
             landing: attached(request.rocket()),
             has_mail: attached::<Mail>(request.rocket()).is_on(),

@@ -57,10 +57,14 @@ enum Advice {
 }
 
 impl SecurityPage {
-    fn of(page: &Page<'_>, user: &User, settings: &Settings, found: Factors) -> Self {
+    fn of(
+        page: &Page<'_>,
+        user: &User,
+        settings: &Settings,
+        (found, is_password_optional): (Factors, bool),
+    ) -> Self {
         let config = &page.config.factors;
         let has_passkeys = page.config.offers_passkeys();
-        let is_password_optional = page.config.passkey_site().is_ok() && found.suffice();
         let (apps, passkeys): (Vec<_>, Vec<_>) =
             found.factors.into_iter().partition(|factor| factor.kind == FactorKind::App);
         let has_enough = found.codes.is_some_and(|codes| codes.left >= ENOUGH_CODES);
@@ -90,8 +94,9 @@ impl SecurityPage {
 
 /// Returns the content of the page.
 pub async fn content(page: &Page<'_>, user: &User, auth: &Auth<'_>) -> Result<SecurityPage, Error> {
-    let settings = auth.settings(user).await?;
-    Ok(SecurityPage::of(page, user, &settings, auth.factors(user).await?))
+    let (settings, factors) = (auth.settings(user).await?, auth.factors(user).await?);
+    let is_optional = auth.is_password_optional(&factors);
+    Ok(SecurityPage::of(page, user, &settings, (factors, is_optional)))
 }
 
 impl Content for SecurityPage {
@@ -200,8 +205,9 @@ impl Ways {
 #[get("/account/security")]
 pub async fn form(page: Page<'_>, user: &User, auth: Auth<'_>) -> Result<View<Json<Ways>>, Error> {
     let (settings, factors) = (auth.settings(user).await?, auth.factors(user).await?);
-    let ways = Ways::of(&settings, &factors);
-    Ok(page.render(SecurityPage::of(&page, user, &settings, factors)).or(Json(ways)))
+    let (ways, is_optional) = (Ways::of(&settings, &factors), auth.is_password_optional(&factors));
+    let content = SecurityPage::of(&page, user, &settings, (factors, is_optional));
+    Ok(page.render(content).or(Json(ways)))
 }
 
 /// Shows the page again, with what is wrong at `field`.

@@ -160,6 +160,9 @@ impl PasswordHash {
         Self::encode(params, &random::<SALT_BYTES>(), &NO_TAG)
     }
 
+    /// What the hashes look like that no password matches, for SQL's `LIKE`: a tag of zeros in base64.
+    pub(crate) const LIKE_UNUSABLE: &str = "%$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
     /// Returns whether this is a hash that no password matches: the account has no password.
     pub(crate) fn is_unusable(&self) -> bool {
         let read = phc::PasswordHash::new(&self.0).ok();
@@ -281,6 +284,7 @@ mod tests {
         assert_eq!(dummy.as_str().len(), hash("x", 8).as_str().len());
         assert_eq!(check(&dummy, ""), Some(false));
         assert!(dummy.is_unusable());
+        assert!(dummy.as_str().ends_with(PasswordHash::LIKE_UNUSABLE.trim_start_matches('%')));
         assert!(!hash("x", 8).is_unusable());
         assert!(!PasswordHash::from_stored("null".into()).is_unusable());
     }

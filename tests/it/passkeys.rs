@@ -407,7 +407,12 @@ async fn the_browser_is_told_which_passkeys_the_site_knows() {
     let told: Value = serde_json::from_str(&known(&ada).await.body).unwrap();
     assert_eq!(told["allAcceptedCredentialIds"].as_array().unwrap().len(), 1);
 
-    // At a log-in with a passkey that was removed, the browser is told of that one.
+    // A week later no account has it any more, and a browser that still has it is told at a log-in.
+    let refused = log_in(&app.visitor(), &other).await;
+    refused.assert_status(422).assert_text("This passkey didn").assert_no_text("data-unknown");
+    app.advance(8 * 24 * 60 * 60);
+    let db: &rocket_login::Db = rocket_login::Database::fetch(app.client.rocket()).unwrap();
+    rocket_login::testing::sweep(db, &app.clock).await.unwrap();
     let refused = log_in(&app.visitor(), &other).await;
     refused.assert_status(422).assert_text("This passkey didn").assert_text("data-unknown=");
     let wrong = app.visitor().post("/login/passkey", &[("credential", "{}")]).await;

@@ -3,6 +3,7 @@
 use rocket::http::Accept;
 use rocket_login::Email;
 use rocket_login::auth::Operator;
+use rocket_login::testing::Authenticator;
 use serde_json::Value;
 
 use crate::factors::{ADA, add_app, half_way};
@@ -61,7 +62,7 @@ async fn a_password_stays_without_another_way_in_and_back() {
     add_app(&app, &ada).await;
     add(&ada, &phone().without_verification(), "Key").await.assert_redirect("/account/security");
     remove(&ada).await.assert_status(422);
-    ada.get("/account/security").await.assert_text("Only beside the password");
+    ada.get("/account/security").await.assert_text("Works only together with a password");
 
     // One passkey and no code is not enough; a second passkey is.
     add(&ada, &phone(), "Phone").await.assert_redirect("/account/security");
@@ -176,6 +177,66 @@ async fn a_reset_by_mail_gives_an_account_without_a_password_one_again() {
     let fields = [("new_password", NEW), ("code", codes["codes"][0].as_str().unwrap())];
     visitor.post(&link, &fields).await.assert_redirect("/login");
     app.visitor().log_in_with(ADA, NEW).await.assert_redirect("/login/factor");
+}
+
+#[rocket::async_test]
+async fn without_mail_recovery_codes_are_no_way_back() {
+    let app =
+        TestApp::with(|f| f.select("release").merge(("site.url", "https://example.org"))).await;
+    let phone = || Authenticator::new("https://example.org");
+    let ada = app.registered(ADA).await;
+    app.execute("UPDATE users SET verified_at = created_at").await;
+    add(&ada, &phone(), "Phone").await.assert_status(200);
+    ada.get("/account/security").await.assert_no_text("Remove the password");
+    remove(&ada).await.assert_status(422);
+    add(&ada, &phone(), "Tablet").await.assert_redirect("/account/security");
+    remove(&ada).await.assert_redirect("/account/security");
+}
+
+#[rocket::async_test]
+async fn the_log_in_page_offers_passkeys_that_are_off_while_an_account_has_no_other_way_in() {
+    let app = TestApp::new().await;
+    let phone = phone();
+    let ada = with_passkey(&app, &phone).await;
+    remove(&ada).await.assert_status(303);
+    drop(ada);
+    let app = app.restarted(|f| f.merge(("factors.passkeys", false))).await;
+    let visitor = app.visitor();
+    visitor.get("/login").await.assert_text("Log in with a passkey");
+    log_in(&visitor, &phone).await.assert_redirect("/account");
+    visitor.post("/account/password", &[("new_password", NEW)]).await.assert_redirect("/account");
+    // A password is not removed while nobody can add a passkey.
+    remove(&visitor).await.assert_status(422);
+    drop(visitor);
+    let app = app.restarted(|f| f.merge(("factors.passkeys", false))).await;
+    app.visitor().get("/login").await.assert_no_text("passkey");
+}
+
+#[rocket::async_test]
+async fn a_passkey_that_a_thief_has_removed_is_forgotten_by_no_browser_of_the_owner() {
+    let app = TestApp::new().await;
+    let (owners, thiefs) = (phone(), phone());
+    let ada = with_passkey(&app, &owners).await;
+    let thief = app.visitor();
+    log_in(&thief, &owners).await.assert_redirect("/account");
+    app.advance(60);
+    add(&thief, &thiefs, "").await.assert_redirect("/account/security");
+    let id = &ids(&app, &thief).await[0];
+    let remove = format!("/account/passkeys/{id}/remove");
+    thief.post(&remove, &[]).await.assert_redirect("/account/security");
+
+    let known = async |visitor: &Visitor<'_>| -> usize {
+        let told = visitor.get("/account/passkeys/known").await;
+        let told: Value = serde_json::from_str(&told.body).unwrap();
+        told["allAcceptedCredentialIds"].as_array().unwrap().len()
+    };
+    assert_eq!((known(&ada).await, known(&thief).await), (2, 1));
+    log_in(&app.visitor(), &owners).await.assert_status(422).assert_no_text("data-unknown");
+
+    let link = app.link(ADA, "/not-me/").await;
+    app.visitor().post(&link, &[]).await.assert_redirect("/login");
+    log_in(&app.visitor(), &owners).await.assert_redirect("/account");
+    log_in(&app.visitor(), &thiefs).await.assert_status(422);
 }
 
 #[rocket::async_test]
