@@ -49,8 +49,9 @@ pub struct Event {
     /// The `User-Agent` that the browser sent.
     pub user_agent: String,
     /// What the event is about, if its kind does not say it all: the name of the role that was
-    /// granted or revoked, the kind of the factor that was added or removed (`password` for a
-    /// removed password), or `new_device` for a log-in from a device that was not known. It is empty for all other events.
+    /// granted or revoked, the kind of the factor that was added or removed (`password` for a removed
+    /// password), or `new_device` for a log-in from a device that was not known. It is empty for all
+    /// other events.
     pub detail: String,
 }
 

@@ -45,8 +45,8 @@ impl Auth<'_> {
     ///
     /// [`WrongPassword`](DeleteError::WrongPassword) and [`Refused`](DeleteError::Refused). `Failed` if the
     /// database or the hashing workers fail, with [`is_not_recent()`](crate::Error::is_not_recent()) if
-    /// the account has no password and the log-in is not recent, or, with [`is_ended()`](crate::Error::is_ended()), if the session was ended
-    /// meanwhile or is not the user's.
+    /// the account has no password and the log-in is not recent, or, with
+    /// [`is_ended()`](crate::Error::is_ended()), if the session was ended meanwhile or is not the user's.
     pub async fn delete(&self, user: &User, password: Password) -> Result<(), DeleteError> {
         let stored = self.check_current(user, password).await?;
         let stored = stored.ok_or(DeleteError::WrongPassword)?;

@@ -255,7 +255,9 @@ impl Auth<'_> {
     }
 
     /// Removes the factor `id` of the user. If it was the last one, the recovery codes are void. The
-    /// last passkey of an account without a password stays, because nothing else logs in. The session gets a new token, and no device is trusted any more. A route for it should take
+    /// last passkey of an account without a password stays, because nothing else logs in.
+    ///
+    /// The session gets a new token, and no device is trusted any more. A route for it should take
     /// [`RecentLogin`](crate::RecentLogin).
     ///
     /// # Examples

@@ -52,12 +52,8 @@ async fn look(db: &Pool, rp_id: &str, is_off: bool) -> Result<Result<bool, Strin
 
 /// Looks at the passkeys of a program that was built without them.
 async fn look_without(db: &Pool) -> Result<Result<bool, String>, Error> {
-    Ok(match passkeys::is_only_way(&mut db.read().await?).await? {
-        false => Ok(false),
-        true => {
-            Err("accounts without a password log in with a passkey, and this program was built \
-                     without the feature `passkeys`; build it with that"
-                .into())
-        }
-    })
+    let problem = "accounts without a password log in with a passkey, and this program was built \
+                   without the feature `passkeys`; build it with that";
+    let is_needed = passkeys::is_only_way(&mut db.read().await?).await?;
+    Ok(if is_needed { Err(problem.into()) } else { Ok(false) })
 }

@@ -13,8 +13,8 @@ use crate::factor::passkeys;
 use crate::user::User;
 use crate::webauthn::AuthenticationResponse;
 
-/// A passkey that no account has, nor had within the last week. A page can tell the browser so (`signalUnknownCredential()`), which then
-/// offers it no more.
+/// A passkey that no account has, nor had within the last week. A page can tell the browser so
+/// (`signalUnknownCredential()`), which then offers it no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnknownPasskey {
