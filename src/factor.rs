@@ -79,7 +79,7 @@ pub struct RecoveryCodes {
     pub created_at: Timestamp,
 }
 
-/// Whether the log-in page needs its button for passkeys although `factors.passkeys` is off, because an
+/// `true` if the log-in page needs its button for passkeys although `factors.passkeys` is off, because an
 /// account has no other way in. It is in managed state.
 #[derive(Debug)]
 pub(crate) struct NeedsPasskeys(pub bool);
