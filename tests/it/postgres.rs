@@ -26,13 +26,14 @@ use crate::{factors, passkeys};
 const ADA: &str = "ada@example.org";
 
 /// The tests that also run on PostgreSQL: all that concern stored data.
-const SUITE: [&str; 23] = [
+const SUITE: [&str; 26] = [
     "account::",
     "alike::",
     "commands::",
     "cookbook::",
     "embedding::",
     "examples::",
+    "factors::",
     "hooks::",
     "life::",
     "login::",
@@ -40,6 +41,7 @@ const SUITE: [&str; 23] = [
     "mail::",
     "operator::",
     "outage::",
+    "passkeys::",
     "programs::",
     "protected::",
     "register::",
@@ -50,6 +52,7 @@ const SUITE: [&str; 23] = [
     "throttle::",
     "migrations::",
     "versions::open::",
+    "without_password::",
 ];
 
 /// The tests among them that concern SQLite's file, its PRAGMAs or its plans.
