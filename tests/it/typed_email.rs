@@ -32,7 +32,8 @@ async fn assert_log_in_knows(visitor: &Visitor<'_>, email: &str) {
 #[track_caller]
 fn assert_in_no_path(answer: &Answer) {
     for (name, value) in &answer.headers {
-        let plain = value.contains("ada") || value.contains(&encode(ADA));
+        // Three letters alone would be in a sealed cookie now and then.
+        let plain = value.contains("ada@") || value.contains(&encode(ADA));
         assert!(!plain, "{name}: {value}");
     }
 }
