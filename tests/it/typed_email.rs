@@ -32,8 +32,9 @@ async fn assert_log_in_knows(visitor: &Visitor<'_>, email: &str) {
 #[track_caller]
 fn assert_in_no_path(answer: &Answer) {
     for (name, value) in &answer.headers {
-        // Three letters alone would be in a sealed cookie now and then.
-        let plain = value.contains("ada@") || value.contains(&encode(ADA));
+        // Three letters alone are in a sealed cookie now and then.
+        let part = if name.eq_ignore_ascii_case("set-cookie") { "ada@" } else { "ada" };
+        let plain = value.contains(part) || value.contains(&encode(ADA));
         assert!(!plain, "{name}: {value}");
     }
 }
