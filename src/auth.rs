@@ -354,11 +354,25 @@ impl<'r> Auth<'r> {
         user: &User,
         password: Password,
     ) -> Result<Option<PasswordHash>, Error> {
+        let stored = self.stored_hash(user).await?;
+        self.check_hash(user, stored, password).await
+    }
+
+    /// Returns the hash that is stored for the user. `None`: there is no such account any more.
+    async fn stored_hash(&self, user: &User) -> Result<Option<PasswordHash>, Error> {
         self.own(user)?;
+        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
+        Ok(account.map(|account| account.password_hash))
+    }
+
+    async fn check_hash(
+        &self,
+        user: &User,
+        stored: Option<PasswordHash>,
+        password: Password,
+    ) -> Result<Option<PasswordHash>, Error> {
         let limits = self.limits_inside(user);
         self.begin(&limits, Some(user)).await?;
-        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
-        let stored = account.map(|account| account.password_hash);
         let verdict = self.looked_at(&limits, self.verify_hash(password, stored.as_ref())).await?;
 
         let mut change = self.accounts.change().await?;
@@ -389,15 +403,12 @@ impl<'r> Auth<'r> {
         user: &User,
         password: Password,
     ) -> Result<Option<PasswordHash>, Error> {
-        self.own(user)?;
-        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
-        match account.map(|account| account.password_hash).filter(PasswordHash::is_unusable) {
-            Some(none) => {
-                self.confirm_recent()?;
-                Ok(Some(none))
-            }
-            None => self.check_password(user, password).await,
+        let stored = self.stored_hash(user).await?;
+        if stored.as_ref().is_some_and(PasswordHash::is_unusable) {
+            self.confirm_recent()?;
+            return Ok(stored);
         }
+        self.check_hash(user, stored, password).await
     }
 
     /// Makes sure that the user has shown recently who they are.

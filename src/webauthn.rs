@@ -22,7 +22,7 @@ use std::fmt;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::Deserialize;
 
-pub use options::{CredentialDescriptor, UserEntity, creation_options, request_options};
+pub use options::{CredentialDescriptor, UserEntity, base64url, creation_options, request_options};
 pub use response::{AuthenticationResponse, RegistrationResponse, StoredKey};
 
 mod authenticator_data;

@@ -12,10 +12,11 @@ use crate::done::Act;
 use crate::error::Error;
 use crate::factor::recovery::{self, RecoveryCode};
 use crate::factor::totp::{self, TotpSecret};
-use crate::factor::{Factor, FactorKind, RecoveryCodes, passkeys, store};
+use crate::factor::{Factor, FactorKind, RecoveryCodes, store};
 use crate::history::EventKind;
 use crate::mail::Content;
 use crate::session::Given;
+use crate::token::TokenId;
 use crate::user::{self, User};
 
 /// The longest name of a passkey, in characters.
@@ -285,11 +286,8 @@ impl Auth<'_> {
         if account.password_hash.is_unusable() && ways.eq([id]) {
             return Err(RemoveFactorError::LastWayIn);
         }
-        if !change.remove_factor(user, id).await? {
+        if !change.remove_factor(user, id, self.session.family()).await? {
             return Err(RemoveFactorError::NoSuchFactor);
-        }
-        if let Some(session) = self.session.family() {
-            passkeys::note_removal(&mut change, id, session).await?;
         }
         let renamed = self.session.rename(&mut change, None).await?;
         self.note_session(&mut change, Act::FactorRemoved, Some(user.id)).await?;
@@ -369,18 +367,23 @@ impl Change<'_> {
     pub(super) async fn drop_factors(&mut self, user: &User) -> Result<(), Error> {
         let now = self.now;
         for factor in store::list(self, user.id).await? {
-            store::remove(self, user.id, factor.id, now).await?;
+            store::remove(self, user.id, factor.id, None, now).await?;
             self.record_detail(EventKind::FactorRemoved, factor.kind.name(), user).await?;
         }
         store::void_codes(self, user.id, now).await
     }
 
-    /// Removes the factor `id` of `user`, whom the change has locked, and tells them. Returns `false`
-    /// if they have no such factor.
-    pub(super) async fn remove_factor(&mut self, user: &User, id: i64) -> Result<bool, Error> {
+    /// Removes the factor `id` of `user`, whom the change has locked, and tells them. `session` is the one
+    /// in which they do it themselves. Returns `false` if they have no such factor.
+    pub(super) async fn remove_factor(
+        &mut self,
+        user: &User,
+        id: i64,
+        session: Option<TokenId>,
+    ) -> Result<bool, Error> {
         let (factors, now) = (store::list(self, user.id).await?, self.now);
         let Some(factor) = factors.iter().find(|factor| factor.id == id) else { return Ok(false) };
-        store::remove(self, user.id, id, now).await?;
+        store::remove(self, user.id, id, session, now).await?;
         if factors.len() == 1 {
             store::void_codes(self, user.id, now).await?;
         }

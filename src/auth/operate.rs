@@ -511,7 +511,7 @@ impl<'a> Operator<'a> {
         self.confirm(&mut change, Some(user.id)).await?;
         let account = user::store::find(&mut change, user.id).await?;
         let user = account.ok_or(RemoveFactorError::NoSuchFactor)?.user;
-        if !change.remove_factor(&user, id).await? {
+        if !change.remove_factor(&user, id, None).await? {
             return Err(RemoveFactorError::NoSuchFactor);
         }
         let ended = change.end_sessions(user.id, None).await?;
@@ -552,7 +552,7 @@ impl<'a> Operator<'a> {
         let (mut removed, mut ended) = (0, 0);
         self.act(user, async |change, Stored { user, .. }| {
             for factor in factor::store::list(change, user.id).await? {
-                change.remove_factor(user, factor.id).await?;
+                change.remove_factor(user, factor.id, None).await?;
                 removed += 1;
             }
             let now = change.now;

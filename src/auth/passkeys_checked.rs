@@ -4,7 +4,6 @@ use rocket::fairing::AdHoc;
 
 use crate::config::{Config, PasskeysOff};
 use crate::db::{Db, Pool};
-use crate::error::Error;
 use crate::factor::{NeedsPasskeys, passkeys};
 
 /// Looks whether there are passkeys for another domain than the configured one. A browser would not find
@@ -21,39 +20,41 @@ pub fn fairing(config: &Config) -> AdHoc {
             Err(PasskeysOff::NoUrl | PasskeysOff::IpAddress) => look(db, "", is_off).await,
         };
         match looked {
-            Ok(Ok(needs)) => Ok(rocket.manage(NeedsPasskeys(needs))),
-            Ok(Err(problem)) => {
+            Ok(needs) => Ok(rocket.manage(NeedsPasskeys(needs))),
+            Err(problem) => {
                 log::error!("{problem}");
-                Err(rocket)
-            }
-            Err(error) => {
-                log::error!("{error}");
                 Err(rocket)
             }
         }
     })
 }
 
+/// Why the program must not start: an error of the database, or a line of ours.
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
 /// Looks at the passkeys of a program that has them. Returns whether its log-in page needs the button, or
 /// why it must not start.
-async fn look(db: &Pool, rp_id: &str, is_off: bool) -> Result<Result<bool, String>, Error> {
+async fn look(db: &Pool, rp_id: &str, is_off: bool) -> Result<bool, Problem> {
     let mut db = db.read().await?;
     let hosts = passkeys::other_hosts(&mut db, rp_id).await?;
     if hosts.is_empty() {
-        return Ok(Ok(is_off && passkeys::is_only_way(&mut db).await?));
+        return Ok(is_off && passkeys::is_only_way(&mut db).await?);
     }
     let here = if rp_id.is_empty() { "a site without a name" } else { rp_id };
-    Ok(Err(format!(
+    Err(format!(
         "factors.rp_id: passkeys for {} are stored, and would be lost for {here}; write that domain, or \
          remove them with `user remove-factor`",
         hosts.join(", ")
-    )))
+    )
+    .into())
 }
 
 /// Looks at the passkeys of a program that was built without them.
-async fn look_without(db: &Pool) -> Result<Result<bool, String>, Error> {
+async fn look_without(db: &Pool) -> Result<bool, Problem> {
     let problem = "accounts without a password log in with a passkey, and this program was built \
                    without the feature `passkeys`; build it with that";
-    let is_needed = passkeys::is_only_way(&mut db.read().await?).await?;
-    Ok(if is_needed { Err(problem.into()) } else { Ok(false) })
+    match passkeys::is_only_way(&mut db.read().await?).await? {
+        true => Err(problem.into()),
+        false => Ok(false),
+    }
 }

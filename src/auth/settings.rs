@@ -62,13 +62,9 @@ impl Auth<'_> {
     /// If the database fails, or, with [`is_ended()`](Error::is_ended()), if this session is not the
     /// user's.
     pub async fn has_password(&self, user: &User) -> Result<bool, Error> {
-        self.own(user)?;
-        let account = user::store::find(&mut self.accounts.db.read().await?, user.id).await?;
-        Ok(!account.ok_or_else(Error::ended)?.password_hash.is_unusable())
+        Ok(!self.stored_hash(user).await?.ok_or_else(Error::ended)?.is_unusable())
     }
-}
 
-impl Auth<'_> {
     /// Notes that the user does not want to be asked for a passkey again. They can still add one.
     ///
     /// # Errors

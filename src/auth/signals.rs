@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use super::{Auth, PasskeyLogInError};
 use crate::error::Error;
 use crate::factor::passkeys;
 use crate::user::User;
-use crate::webauthn::AuthenticationResponse;
+use crate::webauthn::{AuthenticationResponse, base64url};
 
 /// A passkey that no account has, nor had within the last week. A page can tell the browser so
 /// (`signalUnknownCredential()`), which then offers it no more.
@@ -78,8 +77,4 @@ impl Auth<'_> {
         let unknown = || UnknownPasskey { rp_id: rp.id, credential_id: base64url(id) };
         Ok((!is_stored).then(unknown))
     }
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

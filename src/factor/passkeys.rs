@@ -145,16 +145,6 @@ pub async fn handle_of(
     Ok(handle)
 }
 
-/// Notes in which session a factor was removed.
-pub async fn note_removal(db: &mut Connection, id: i64, session: TokenId) -> Result<(), Error> {
-    sql::query("UPDATE login_factors SET removed_in = $2 WHERE id = $1")
-        .bind(id)
-        .bind(session)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
 /// Returns the ids of the passkeys of the user that a browser with this session should keep: those in
 /// use, and those that others have removed within the last week.
 pub async fn kept(

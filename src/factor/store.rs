@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
 use crate::sql::{self, Lock};
+use crate::token::TokenId;
 
 use super::totp::Step;
 use super::{Factor, FactorKind, KEPT, RecoveryCodes};
@@ -118,20 +119,22 @@ pub async fn secrets(
     Ok(rows)
 }
 
-/// Removes the factor `id` of the user. It returns `false` if they have no such factor.
+/// Removes the factor `id` of the user. `session` is the one in which they do that. It returns `false` if they have no such factor.
 pub async fn remove(
     db: &mut Connection,
     user_id: i64,
     id: i64,
+    session: Option<TokenId>,
     now: Timestamp,
 ) -> Result<bool, Error> {
     let removed = sql::query(
-        "UPDATE login_factors SET removed_at = $3
+        "UPDATE login_factors SET removed_at = $3, removed_in = $4
          WHERE id = $2 AND user_id = $1 AND removed_at IS NULL",
     )
     .bind(user_id)
     .bind(id)
     .bind(now)
+    .bind(session.map(Vec::from))
     .execute(&mut *db)
     .await?;
     note(db, user_id).await?;

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::content::Content;
 use super::{FieldErrors, Html, Page, Rejection, factor};
+#[cfg(feature = "passkeys")]
+use crate::auth::UnknownPasskey;
 use crate::auth::{Auth, LogIn, LogInError};
 use crate::base::Base;
 use crate::password::Password;
@@ -37,15 +39,7 @@ pub struct LogInPage<'p> {
     has_passkeys: bool,
     /// The passkey with which the visitor has just tried in vain, if no account has it.
     #[cfg(feature = "passkeys")]
-    unknown_passkey: Option<Unknown>,
-}
-
-/// A passkey that no account has, for `signal.js`.
-#[cfg(feature = "passkeys")]
-#[derive(Serialize)]
-pub struct Unknown {
-    pub rp_id: String,
-    pub credential_id: String,
+    unknown_passkey: Option<UnknownPasskey>,
 }
 
 impl<'p> LogInPage<'p> {
@@ -65,7 +59,7 @@ impl<'p> LogInPage<'p> {
 
     /// Returns this content for a visitor whose passkey no account has.
     #[cfg(feature = "passkeys")]
-    pub fn without(self, unknown: Unknown) -> Self {
+    pub fn without(self, unknown: UnknownPasskey) -> Self {
         LogInPage { unknown_passkey: Some(unknown), ..self }
     }
 }
@@ -84,8 +78,10 @@ impl Content for LogInPage<'_> {
             is_sign_up_by_mail: is,
             has_passkeys: is,
             #[cfg(feature = "passkeys")]
-            unknown_passkey: is
-                .then(|| Unknown { rp_id: "example.org".into(), credential_id: "AAAA".into() }),
+            unknown_passkey: is.then(|| UnknownPasskey {
+                rp_id: "example.org".into(),
+                credential_id: "AAAA".into(),
+            }),
         };
         let next = ReturnTo::parse("/notes?page=2");
         vec![sample("", None, false), sample("typed", next, true)]

@@ -5,12 +5,10 @@ use rocket::{Either, FromForm, State, get, post};
 use serde_json::{Value, json};
 
 use super::codes::{CodesPage, Shown};
-use super::login::{LogInPage, Unknown};
+use super::login::LogInPage;
 use super::mailed_token::MailedToken;
 use super::{FieldErrors, Page, Rejection, View, factor, security};
-use crate::auth::{
-    AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor, UnknownPasskey,
-};
+use crate::auth::{AddPasskeyError, Auth, PasskeyLogInError, RecentLogin, SecondFactor};
 use crate::config::Config;
 use crate::error::Error;
 use crate::user::User;
@@ -123,10 +121,7 @@ pub async fn log_in(
         Err(PasskeyLogInError::Refused(errors)) => Err(page.refuse(errors, again()).into()),
         Err(error) => {
             let content = match &error {
-                PasskeyLogInError::Unknown(UnknownPasskey { rp_id, credential_id, .. }) => {
-                    let (rp_id, credential_id) = (rp_id.clone(), credential_id.clone());
-                    again().without(Unknown { rp_id, credential_id })
-                }
+                PasskeyLogInError::Unknown(unknown) => again().without(unknown.clone()),
                 _ => again(),
             };
             Err(page.refuse(FieldErrors::of("form", error.code(), error), content).into())

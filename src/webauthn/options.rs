@@ -97,6 +97,7 @@ fn descriptors(credentials: &[CredentialDescriptor]) -> Vec<Value> {
     credentials.iter().map(descriptor).collect()
 }
 
-fn base64url(bytes: &[u8]) -> String {
+/// Writes bytes as the fields of these objects have them.
+pub fn base64url(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

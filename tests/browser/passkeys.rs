@@ -78,13 +78,19 @@ async fn add(browser: &Browser) {
     press(browser, "/account/passkeys").await;
 }
 
+/// Plugs an authenticator in and signs Ada up with a passkey in it. Returns its id.
+async fn with_passkey(browser: &Browser) -> String {
+    let phone = plug_in(browser, "internal", true).await;
+    sign_up(browser, ADA).await;
+    add(browser).await;
+    browser.find(".codes").await;
+    phone
+}
+
 #[rocket::async_test]
 async fn a_passkey_is_added_logs_in_and_is_removed() {
     run_configured(at_known_port, async |_: &Site, browser: &Browser| {
-        let phone = plug_in(browser, "internal", true).await;
-        sign_up(browser, ADA).await;
-        add(browser).await;
-        browser.find(".codes").await;
+        let phone = with_passkey(browser).await;
         assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
         // This device has one now.
         add(browser).await;
@@ -115,10 +121,7 @@ async fn a_passkey_is_added_logs_in_and_is_removed() {
 #[rocket::async_test]
 async fn a_passkey_that_no_account_has_is_forgotten_by_the_browser() {
     run_configured(at_known_port, async |site: &Site, browser: &Browser| {
-        let phone = plug_in(browser, "internal", true).await;
-        sign_up(browser, ADA).await;
-        add(browser).await;
-        browser.find(".codes").await;
+        let phone = with_passkey(browser).await;
         browser.log_out().await;
         site.execute("DELETE FROM login_factors").await;
         // The virtual authenticator answers the offer in the field at once, and in vain.
@@ -132,10 +135,7 @@ async fn a_passkey_that_no_account_has_is_forgotten_by_the_browser() {
 #[rocket::async_test]
 async fn an_account_without_a_password_is_used_with_a_passkey_alone() {
     run_configured(at_known_port, async |site: &Site, browser: &Browser| {
-        let phone = plug_in(browser, "internal", true).await;
-        sign_up(browser, ADA).await;
-        add(browser).await;
-        browser.find(".codes").await;
+        let phone = with_passkey(browser).await;
         browser.open("/account/security").await;
         open_removal(browser).await;
         press(browser, "/account/password/remove").await;
@@ -162,10 +162,7 @@ async fn an_account_without_a_password_is_used_with_a_passkey_alone() {
 #[rocket::async_test]
 async fn each_of_two_authenticators_logs_in() {
     run_configured(at_known_port, async |_: &Site, browser: &Browser| {
-        let laptop = plug_in(browser, "internal", true).await;
-        sign_up(browser, ADA).await;
-        add(browser).await;
-        browser.find(".codes").await;
+        let laptop = with_passkey(browser).await;
         unplug(browser, &laptop).await;
         let phone = plug_in(browser, "internal", true).await;
         add(browser).await;
@@ -185,10 +182,7 @@ async fn each_of_two_authenticators_logs_in() {
 #[rocket::async_test]
 async fn the_field_for_the_address_offers_passkeys() {
     run_configured(at_known_port, async |_: &Site, browser: &Browser| {
-        plug_in(browser, "internal", true).await;
-        sign_up(browser, ADA).await;
-        add(browser).await;
-        browser.find(".codes").await;
+        with_passkey(browser).await;
         browser.log_out().await;
         // The virtual authenticator answers at once, as a person who picks the one offer.
         browser.open("/login?next=%2Faccount%2Fsessions").await;

@@ -3,10 +3,10 @@
 use rocket::http::Accept;
 use rocket_login::Email;
 use rocket_login::auth::Operator;
-use rocket_login::testing::Authenticator;
+use rocket_login::testing::{Authenticator, app_code};
 use serde_json::Value;
 
-use crate::factors::{ADA, add_app, half_way};
+use crate::factors::{ADA, add_app, half_way, offer};
 use crate::passkeys::{add, log_in, options, phone, with_passkey};
 use crate::support::{Answer, PASSWORD, TestApp, Visitor};
 
@@ -100,11 +100,9 @@ async fn the_last_passkey_of_an_account_without_a_password_stays() {
 
 /// Adds an app to an account that has recovery codes already.
 async fn add_app_beside(app: &TestApp, visitor: &Visitor<'_>) {
-    let request = app.client.get("/account/app").header(Accept::JSON);
-    let offer: Value = serde_json::from_str(&visitor.send(request).await.body).unwrap();
-    let (secret, sealed) = (offer["secret"].as_str().unwrap(), offer["sealed"].as_str().unwrap());
-    let code = rocket_login::testing::app_code(secret, app.clock.now());
-    let fields = [("secret", sealed), ("code", &*code)];
+    let (secret, sealed) = offer(app, visitor).await;
+    let code = app_code(&secret, app.clock.now());
+    let fields = [("secret", &*sealed), ("code", &*code)];
     visitor.post("/account/app", &fields).await.assert_redirect("/account/security");
 }
 
