@@ -128,6 +128,16 @@ fn with_database(cluster: Cluster) -> Cluster {
     cluster
 }
 
+/// Waits for a background task: until the query `sql` is true in the database `site`.
+async fn until(cluster: &Cluster, sql: &str) {
+    let is_so = async {
+        while cluster.sql("site", sql) != "t" {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(45), is_so).await.expect(sql);
+}
+
 /// Returns a visitor of `app` with the session of `other`, as behind a load balancer.
 pub fn same_browser<'a>(app: &'a TestApp, other: &Visitor<'_>) -> Visitor<'a> {
     let visitor = app.visitor();
@@ -378,11 +388,13 @@ async fn simultaneous_sweeps_delete_each_row_once() {
         rocket_login::testing::sweep(db, &app.clock).await.unwrap()
     });
     let swept: u64 = join_all(sweeps).await.iter().sum();
-    // An instance that finds another one sweeping leaves the sweep to it.
+    // An instance that finds another one sweeping leaves the sweep to it. The sites' own sweeps at
+    // their starts may be late, and delete some as well.
     let left: u64 = cluster.sql("site", "SELECT count(*) FROM sessions").parse().unwrap();
-    assert_eq!(swept + left, 1_500);
+    assert!(swept + left <= 1_500, "{swept} + {left}");
     let db: &rocket_login::Db = rocket_login::Database::fetch(apps[0].client.rocket()).unwrap();
-    assert_eq!(rocket_login::testing::sweep(db, &apps[0].clock).await.unwrap(), left);
+    assert!(rocket_login::testing::sweep(db, &apps[0].clock).await.unwrap() <= left);
+    until(&cluster, "SELECT count(*) = 0 FROM sessions").await;
 }
 
 #[rocket::async_test]
@@ -684,15 +696,14 @@ async fn the_sweep_deletes_ended_sessions_of_a_user_who_is_locked() {
     let (ada, phone) = (app.registered(ADA).await, app.visitor());
     phone.log_in(ADA).await.assert_redirect("/account");
     ada.post("/account/sessions/revoke-others", &[]).await.assert_redirect("/account/sessions");
-    let count = || cluster.sql("site", "SELECT count(*) FROM sessions");
-    assert_eq!(count(), "2");
 
     let db = Db::fetch(app.client.rocket()).unwrap();
     let mut other = PgConnection::connect(&cluster.url("site")).await.unwrap();
     let mut tx = other.begin().await.unwrap();
     sqlx::query("SELECT * FROM users FOR NO KEY UPDATE").fetch_all(&mut *tx).await.unwrap();
-    assert_eq!(rocket_login::testing::sweep(db, &app.clock).await.unwrap(), 1);
-    assert_eq!(count(), "1");
+    // The site's own sweep at its start may be late, and delete the row as well.
+    assert!(rocket_login::testing::sweep(db, &app.clock).await.unwrap() <= 1);
+    until(&cluster, "SELECT count(*) = 1 FROM sessions").await;
 }
 
 #[rocket::async_test]

@@ -337,14 +337,15 @@ async fn the_sweep_deletes_expired_sessions_only() {
     app.advance(100);
 
     let db = Db::fetch(app.client.rocket()).unwrap();
-    // The site's own sweep at its start may have deleted some of them.
+    // The site's own sweep at its start may be late, and delete some of them.
     assert!(sweep(db, &app.clock).await.unwrap() <= 250);
     assert_eq!(sweep(db, &app.clock).await.unwrap(), 0);
     assert_eq!(app.sessions().await, 1);
     assert!(ada.is_logged_in().await);
 
     app.advance(2 * HOUR);
-    assert_eq!(sweep(db, &app.clock).await.unwrap(), 1);
+    assert!(sweep(db, &app.clock).await.unwrap() <= 1);
+    assert_eq!(app.sessions().await, 0);
 }
 
 #[rocket::async_test]
@@ -361,10 +362,11 @@ async fn the_tests_seal_cookies_as_the_site_does() {
 async fn a_sweep_survives_a_locked_file() {
     let app = TestApp::new().await;
     app.registered("ada@example.org").await;
-    app.advance(DAY);
     let db = Db::fetch(app.client.rocket()).unwrap();
     let mut other = app.db().await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    // The session expires only now, because the site's own sweep could be late and come first.
+    app.advance(DAY);
     assert!(sweep(db, &app.clock).await.is_err());
     assert_eq!(app.sessions().await, 1);
     lock.rollback().await.unwrap();
