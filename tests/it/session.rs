@@ -337,15 +337,16 @@ async fn the_sweep_deletes_expired_sessions_only() {
     app.advance(100);
 
     let db = Db::fetch(app.client.rocket()).unwrap();
-    // The site's own sweep at its start may be late, and delete some of them.
+    // The site's own sweep at its start may be late, and delete some of them. On PostgreSQL this one
+    // then leaves the rest to it.
     assert!(sweep(db, &app.clock).await.unwrap() <= 250);
+    app.until("SELECT count(*) = 1 FROM sessions").await;
     assert_eq!(sweep(db, &app.clock).await.unwrap(), 0);
-    assert_eq!(app.sessions().await, 1);
     assert!(ada.is_logged_in().await);
 
     app.advance(2 * HOUR);
     assert!(sweep(db, &app.clock).await.unwrap() <= 1);
-    assert_eq!(app.sessions().await, 0);
+    app.until("SELECT count(*) = 0 FROM sessions").await;
 }
 
 #[rocket::async_test]
