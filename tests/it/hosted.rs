@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Ro
 use tempfile::TempDir;
 
 use crate::kept::{instance, until_dead, until_kept, while_old};
-use crate::postgres::{cluster, pooler, same_browser};
+use crate::postgres::{cluster, pooler, same_browser, until};
 use crate::servers::{Cluster, is_installed, is_installed_with};
 use crate::support::{TestApp, Visitor};
 
@@ -166,27 +166,21 @@ async fn a_change_by_logical_replication_ends_the_session_as_well() {
             cluster.socket().display()
         ),
     );
-    let until = async |sql: &str| {
-        let start = Instant::now();
-        while cluster.sql("site", sql) != "t" {
-            assert!(start.elapsed() < Duration::from_secs(20), "nothing is replicated: {sql}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
+    let until_replicated = async |sql: &str| until(&cluster, 20, sql).await;
 
     let ada = source.registered(ADA).await;
     for (change, is_made) in [
         ("UPDATE users SET disabled_at = 1", "SELECT disabled_at IS NOT NULL FROM users"),
         ("DELETE FROM sessions", "SELECT count(*) = 0 FROM sessions"),
     ] {
-        until("SELECT count(*) = 1 FROM sessions").await;
+        until_replicated("SELECT count(*) = 1 FROM sessions").await;
         let there = same_browser(&app, &ada);
         until_kept(&cluster, &there).await;
         cluster.sql("source", change);
-        until(is_made).await;
+        until_replicated(is_made).await;
         until_dead(&there).await;
         cluster.sql("source", "UPDATE users SET disabled_at = NULL");
-        until("SELECT disabled_at IS NULL FROM users").await;
+        until_replicated("SELECT disabled_at IS NULL FROM users").await;
     }
     // The server cannot stop while it replicates.
     cluster.sql("site", "ALTER SUBSCRIPTION logins DISABLE");

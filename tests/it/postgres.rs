@@ -128,14 +128,14 @@ fn with_database(cluster: Cluster) -> Cluster {
     cluster
 }
 
-/// Waits for a background task: until the query `sql` is true in the database `site`.
-async fn until(cluster: &Cluster, sql: &str) {
+/// Waits until the query `sql` is true in the database `site`, for `seconds` at most.
+pub async fn until(cluster: &Cluster, seconds: u64, sql: &str) {
     let is_so = async {
         while cluster.sql("site", sql) != "t" {
-            sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(Duration::from_secs(45), is_so).await.expect(sql);
+    timeout(Duration::from_secs(seconds), is_so).await.expect(sql);
 }
 
 /// Returns a visitor of `app` with the session of `other`, as behind a load balancer.
@@ -394,7 +394,7 @@ async fn simultaneous_sweeps_delete_each_row_once() {
     assert!(swept + left <= 1_500, "{swept} + {left}");
     let db: &rocket_login::Db = rocket_login::Database::fetch(apps[0].client.rocket()).unwrap();
     assert!(rocket_login::testing::sweep(db, &apps[0].clock).await.unwrap() <= left);
-    until(&cluster, "SELECT count(*) = 0 FROM sessions").await;
+    until(&cluster, 45, "SELECT count(*) = 0 FROM sessions").await;
 }
 
 #[rocket::async_test]
@@ -703,7 +703,7 @@ async fn the_sweep_deletes_ended_sessions_of_a_user_who_is_locked() {
     sqlx::query("SELECT * FROM users FOR NO KEY UPDATE").fetch_all(&mut *tx).await.unwrap();
     // The site's own sweep at its start may be late, and delete the row as well.
     assert!(rocket_login::testing::sweep(db, &app.clock).await.unwrap() <= 1);
-    until(&cluster, "SELECT count(*) = 1 FROM sessions").await;
+    until(&cluster, 45, "SELECT count(*) = 1 FROM sessions").await;
 }
 
 #[rocket::async_test]
