@@ -24,16 +24,6 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Every line of every file below `directory`.
-fn lines_below(directory: &Path) -> String {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let text = |path: PathBuf| match path.is_dir() {
-        true => lines_below(&path),
-        false => fs::read_to_string(&path).unwrap_or_default(),
-    };
-    entries.map(text).collect()
-}
-
 #[test]
 fn every_decision_has_its_headings_and_a_line_in_the_index() {
     let index = include_str!("../../docs/decisions/README.md");
@@ -57,10 +47,8 @@ fn every_decision_has_its_headings_and_a_line_in_the_index() {
 
 #[test]
 fn every_test_that_a_decision_or_a_figure_names_exists() {
-    let sources = ["tests/it", "tests/browser", "tests/torture", "src"];
-    let sources = sources.map(|directory| lines_below(Path::new(directory))).concat();
-    // A property has parameters.
-    let is_test = |name: &str| sources.contains(&format!("fn {name}("));
+    let tests = super::docs::tests();
+    let is_test = |name: &str| tests.contains(name);
 
     for (name, page) in decisions() {
         let (_, checked) = page.split_once("\n## How it is checked\n").unwrap();
