@@ -12,6 +12,7 @@ mod mistake;
 mod nearest;
 mod password;
 mod percent;
+mod providers;
 #[cfg(feature = "cli")]
 mod read;
 mod session;
@@ -19,6 +20,7 @@ mod site;
 mod tables;
 mod throttle;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,6 +44,9 @@ pub(crate) use mail::ascii_address;
 pub(crate) use mail::ascii_domain;
 pub use mail::{MailConfig, MailServer, MailTls};
 pub use password::{PasswordConfig, Pepper};
+#[cfg(feature = "providers")]
+pub(crate) use providers::is_loopback;
+pub use providers::{ClientSecret, ProviderConfig, ProviderKind};
 #[cfg(feature = "cli")]
 pub(crate) use read::{FILE_VARIABLE, check_rocket, read};
 #[cfg(feature = "pages")]
@@ -74,6 +79,8 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// The table `factors`.
     pub factors: FactorsConfig,
+    /// The table `providers`: others that users can log in with, by their names.
+    pub providers: BTreeMap<String, ProviderConfig>,
     /// The table `site`.
     pub site: SiteConfig,
     /// The table `mail`.
@@ -187,6 +194,7 @@ impl Config {
 
         let config = tables.check(figment)?;
         config.check_passkeys()?;
+        config.check_providers()?;
         if config.has_mail() && config.site.url.is_none() {
             return Err(ConfigError::new(
                 "site.url",
@@ -270,6 +278,12 @@ impl Config {
             warnings.extend(self.password.warning());
         }
         self.place.of_lines(warnings)
+    }
+
+    /// Returns `key` as it stands in the file.
+    #[cfg(feature = "cli")]
+    pub(crate) fn key(&self, key: &str) -> String {
+        self.place.of_key(key)
     }
 
     /// Returns the warnings about the table `session` alone.
@@ -394,9 +408,16 @@ fn place_of(key: &str) -> Option<(String, &str)> {
         let part = |table: &'static str| part_of(key, table).map(|part| (table, part));
         TABLES.into_iter().find_map(part)
     };
-    match part_of(key, UNDER).and_then(of_table) {
-        Some((table, part)) => Some((format!("{UNDER}.{table}"), part)),
-        None => of_table(key).map(|(table, part)| (table.to_owned(), part)),
+    let (table, part) = match part_of(key, UNDER).and_then(of_table) {
+        Some((table, part)) => (format!("{UNDER}.{table}"), part),
+        None => of_table(key).map(|(table, part)| (table.to_owned(), part))?,
+    };
+    // Each provider is a table in this one. Its name has no underscore.
+    match part.split_once('_') {
+        Some((name, part)) if table.ends_with("providers") => {
+            Some((format!("{table}.{name}"), part))
+        }
+        _ => Some((table, part)),
     }
 }
 
@@ -411,12 +432,11 @@ fn as_variable(table: &str, part: &str, value: &Value) -> String {
         _ => None,
     };
     let shown = shown.filter(|_| mistake::is_shown(&path)).unwrap_or_else(|| "…".into());
-    match table.split_once('.') {
-        Some((under, table)) => {
-            format!("ROCKET_{}='{{{table}={{{part}={shown}}}}}'", under.to_uppercase())
-        }
-        None => format!("ROCKET_{}='{{{part}={shown}}}'", table.to_uppercase()),
-    }
+    let (variable, keys) =
+        path.split_first().map_or(("", &path[..]), |(first, keys)| (first, keys));
+    let inner = |value: String, key: &String| format!("{{{key}={value}}}");
+    let value = keys.iter().rev().fold(shown, inner);
+    format!("ROCKET_{}='{value}'", variable.to_uppercase())
 }
 
 /// Returns the rest of `key` if it begins with the name of `table`.

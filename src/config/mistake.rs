@@ -9,7 +9,7 @@ use super::{ConfigError, TABLES, UNDER};
 /// The tables whose values a message may show, except the keys in [`SECRET`]: an operator who
 /// mistypes a number wants to see the value that was read. `mail` and `databases` are not in the
 /// list: their URLs hold passwords, and the operator may have written one at another key of the
-/// table.
+/// table. Nor is `providers`, for its secrets.
 const SHOWN_TABLES: [&str; 8] =
     ["session", "accounts", "password", "throttle", "factors", "site", "shutdown", "limits"];
 
@@ -150,7 +150,7 @@ fn what(found: &Actual, is_shown: bool) -> String {
 }
 
 /// What to write at Rocket's own keys, and at those of ours whose type alone does not say it.
-const WANTED: [(&str, &str); 27] = [
+const WANTED: [(&str, &str); 29] = [
     ("address", "an IP address, as in \"127.0.0.1\""),
     ("port", "a number from 0 to 65535"),
     ("workers", "a number from 1 to 1024"),
@@ -175,6 +175,11 @@ const WANTED: [(&str, &str); 27] = [
     ("password", "a table, as in {min_length=15}"),
     ("throttle", "a table, as in {failures=5}"),
     ("factors", "a table, as in {required=true}"),
+    (
+        "providers",
+        "a table, as in {google={issuer=\"https://accounts.google.com\", client_id=\"…\"}}",
+    ),
+    ("providers.", "a table, as in {issuer=\"https://accounts.google.com\", client_id=\"…\"}"),
     ("site", "a table, as in {url=\"https://example.org\"}"),
     ("site.headers", "one of ours, own"),
     ("mail", "a table, as in {url=\"…\"}"),
@@ -294,7 +299,9 @@ mod tests {
     /// Returns the keys of our tables, from the answers to a key that does not exist.
     fn our_keys() -> Vec<String> {
         let mut keys = Vec::new();
-        for table in super::TABLES.into_iter().chain(["databases.login"]) {
+        // The keys of this table are names.
+        let tables = super::TABLES.into_iter().filter(|table| *table != "providers");
+        for table in tables.chain(["databases.login", "providers.acme"]) {
             let figment = figment().merge((format!("{table}.nonsense"), 1));
             let error = Config::from_figment(&figment).unwrap_err().to_string();
             let (_, known) = error.split_once("the keys here are ").expect(table);
@@ -327,7 +334,8 @@ mod tests {
 
         let ours = our_keys();
         assert!(ours.len() > 50, "{ours:?}");
-        for key in ours.iter().map(String::as_str).chain(["secret_key", "login.accounts"]) {
+        let others = ["providers", "secret_key", "login.accounts"];
+        for key in ours.iter().map(String::as_str).chain(others) {
             refuse(key, &|figment| Some(Config::from_figment(figment).err()?.to_string()));
         }
         for key in [

@@ -1,5 +1,7 @@
 //! Our tables, and where they stand: at the top, or under `login`.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use rocket::config::LogLevel;
 use rocket::figment::value::Value;
@@ -9,12 +11,12 @@ use serde::de::DeserializeOwned;
 
 use super::{
     AccountsConfig, Config, ConfigError, DatabaseConfig, FactorsConfig, MailConfig, PasswordConfig,
-    SecretKey, SessionConfig, SiteConfig, ThrottleConfig,
+    ProviderConfig, SecretKey, SessionConfig, SiteConfig, ThrottleConfig,
 };
 
 /// Names the tables of `Rocket.toml` that belong to this crate.
-pub const TABLES: [&str; 7] =
-    ["session", "accounts", "password", "throttle", "factors", "site", "mail"];
+pub const TABLES: [&str; 8] =
+    ["session", "accounts", "password", "throttle", "factors", "providers", "site", "mail"];
 
 /// The table under which an application may keep ours.
 pub const UNDER: &str = "login";
@@ -27,6 +29,7 @@ pub struct Tables {
     pub password: PasswordConfig,
     pub throttle: ThrottleConfig,
     pub factors: FactorsConfig,
+    pub providers: BTreeMap<String, ProviderConfig>,
     pub site: SiteConfig,
     pub mail: MailConfig,
     pub secret_key: Option<SecretKey>,
@@ -47,6 +50,7 @@ impl Tables {
             password: place.table(figment, "password")?,
             throttle: place.table(figment, "throttle")?,
             factors: place.table(figment, "factors")?,
+            providers: place.table(figment, "providers")?,
             site: place.table(figment, "site")?,
             mail: place.table(figment, "mail")?,
             secret_key: found(figment, "secret_key")?,
@@ -105,6 +109,7 @@ impl Tables {
             password: self.password,
             throttle: self.throttle,
             factors: self.factors,
+            providers: self.providers,
             site: self.site,
             mail: self.mail,
             place: self.place,
@@ -159,7 +164,7 @@ impl Place {
     }
 
     /// Returns `key`, or a line that begins with it, as it stands in the file.
-    fn of_key(&self, key: &str) -> String {
+    pub fn of_key(&self, key: &str) -> String {
         let table = key.split(['.', ' ', ':']).next().unwrap_or_default();
         match self.is_under(table) {
             true => format!("{UNDER}.{key}"),

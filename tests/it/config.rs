@@ -354,7 +354,7 @@ const SHAPES: [&str; 29] = [
 ];
 
 /// Keys that hold a secret, misspellings of them, and the tables around them.
-const PLACES: [&str; 20] = [
+const PLACES: [&str; 25] = [
     "secret_key",
     "session.previous_keys",
     "session.previous_key",
@@ -375,6 +375,11 @@ const PLACES: [&str; 20] = [
     "databases.login.named_statements",
     "site.url",
     "site.trusted_origins",
+    "providers",
+    "providers.acme",
+    "providers.acme.issuer",
+    "providers.acme.client_secret",
+    "providers.acme.scopes",
 ];
 
 #[test]
@@ -752,4 +757,169 @@ fn the_sites_name_is_short_and_plain_and_by_default_the_host() {
     assert_eq!(name("site.url", "http://[::1]"), "[::1]");
     assert_eq!(Config::from_figment(&debug()).unwrap().site_name(), "localhost");
     assert_eq!(Config::from_figment(&release()).unwrap().site_name(), "");
+}
+
+/// The figment with a provider `acme` that is complete, except for what `changes` change.
+fn with_provider(figment: Figment, changes: &[(&str, &str)]) -> Figment {
+    let complete = [
+        ("issuer", "https://login.example.org"),
+        ("client_id", "site"),
+        ("client_secret", "s3cret"),
+    ];
+    let all = complete.iter().chain(changes);
+    all.fold(figment, |figment, (key, value)| {
+        figment.merge((format!("providers.acme.{key}"), *value))
+    })
+}
+
+fn github(figment: Figment) -> Figment {
+    [("kind", "github"), ("client_id", "site"), ("client_secret", "s3cret")]
+        .iter()
+        .fold(figment, |figment, (key, value)| {
+            figment.merge((format!("providers.hub.{key}"), *value))
+        })
+}
+
+#[test]
+fn a_provider_needs_little_and_has_defaults() {
+    let figment = github(with_provider(debug(), &[]));
+    let config = Config::from_figment(&figment).unwrap();
+    let (acme, hub) = (&config.providers["acme"], &config.providers["hub"]);
+    assert_eq!((acme.label("acme").as_str(), acme.strong), ("Acme", false));
+    assert_eq!(acme.scopes(), ["openid", "email"]);
+    assert_eq!((hub.issuer(), hub.api()), ("https://github.com", "https://api.github.com"));
+    assert_eq!((hub.label("hub").as_str(), hub.scopes()), ("Hub", vec!["user:email"]));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+
+    // A public client has no secret, and `login` may hold this table too.
+    let figment = debug().merge(("login.providers.acme.issuer", "https://login.example.org"));
+    let figment = figment.merge(("login.providers.acme.client_id", "site"));
+    let config = Config::from_figment(&figment).unwrap();
+    assert!(config.providers["acme"].client_secret.is_none());
+    let error = refused(figment.merge(("login.providers.acme.client_id", "")));
+    assert!(error.starts_with("login.providers.acme.client_id: is missing"), "{error}");
+}
+
+#[test]
+fn a_mistake_at_a_provider_names_its_key_and_the_fix() {
+    for (changes, expected) in [
+        (&[("issuer", "http://login.example.org")][..], "issuer: is not https"),
+        (&[("issuer", "http://10.0.0.1")], "issuer: is not https"),
+        (&[("issuer", "ftp://login.example.org")], "issuer: is not https"),
+        (&[("issuer", "login.example.org")], "issuer: is not a web address; write one, as in"),
+        (&[("issuer", " https://login.example.org")], "issuer: is not a web address"),
+        (&[("issuer", "https://login.example.org/?a=b")], "issuer: has a ? or a #"),
+        (&[("issuer", "https://login.example.org/#a")], "issuer: has a ? or a #"),
+        (&[("issuer", "https://ann:pw@login.example.org")], "issuer: has a user before the host"),
+        (
+            &[("issuer", "https://login.example.org/.well-known/openid-configuration")],
+            "issuer: is the address of the metadata; write it without /.well-known",
+        ),
+        (&[("client_id", "")], "client_id: is missing; write the name that the provider"),
+        (&[("client_id", "a\nb")], "client_id: has other characters"),
+        (&[("client_secret", "")], "client_secret: is empty"),
+        (&[("client_secret", "a\u{a0}b")], "client_secret: is empty, or has other characters"),
+        (&[("label", " ")], "label: is not a name for a button; write 1 to 64 letters"),
+        (&[("url", "https://github.com")], "url: is for kind = \"github\" only; write issuer"),
+        (&[("api", "https://github.com")], "api: is for kind = \"github\" only"),
+        (&[("kind", "github")], "issuer: is not for kind = \"github\"; write url, or remove it"),
+        (&[("kind", "saml")], "kind: is unknown; write one of oidc, github"),
+        (&[("strong", "yes")], "strong: is a text; write true or false"),
+        (&[("client", "x")], "client: is not a key; the keys here are kind, issuer, client_id"),
+        (&[("isuer", "x")], "isuer: is not a key; did you mean issuer?"),
+    ] {
+        let error = refused(with_provider(debug(), changes));
+        assert!(error.starts_with(&format!("providers.acme.{expected}")), "{error}");
+    }
+    for (scopes, expected) in [
+        (vec!["email"], "lacks \"openid\""),
+        (vec!["openid", "a b"], "has an entry that is not a scope"),
+        (vec!["openid", ""], "has an entry that is not a scope"),
+    ] {
+        let figment = with_provider(debug(), &[]).merge(("providers.acme.scopes", scopes));
+        let error = refused(figment);
+        assert!(error.starts_with(&format!("providers.acme.scopes: {expected}")), "{error}");
+    }
+    let missing = debug().merge(("providers.acme.client_id", "site"));
+    assert!(
+        refused(missing).starts_with("providers.acme.issuer: is missing; write the provider's")
+    );
+}
+
+#[test]
+fn a_mistake_at_github_names_its_key_and_the_fix() {
+    for (key, value, expected) in [
+        ("issuer", "https://github.com", "issuer: is not for kind"),
+        ("url", "http://github.example.org", "url: is not https"),
+        ("api", "https://github.example.org/?x", "api: has a ? or a #"),
+    ] {
+        let error = refused(github(debug()).merge((format!("providers.hub.{key}"), value)));
+        assert!(error.starts_with(&format!("providers.hub.{expected}")), "{error}");
+    }
+    let figment = debug().merge(("providers.hub.kind", "github"));
+    let error = refused(figment.merge(("providers.hub.client_id", "site")));
+    assert!(
+        error.starts_with("providers.hub.client_secret: is missing; write the secret"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_name_of_a_provider_can_stand_in_a_path() {
+    let named = |name: &str| {
+        let figment = debug().merge((format!("providers.{name}.issuer"), "https://a.example"));
+        figment.merge((format!("providers.{name}.client_id"), "site"))
+    };
+    let longest = "a".repeat(32);
+    for good in ["a", "my-corp", "x2", &longest] {
+        Config::from_figment(&named(good)).unwrap();
+    }
+    let long = "a".repeat(33);
+    for bad in ["A", "2x", "-x", "a_b", "a b", "ä", "callback", &long] {
+        let error = refused(named(bad));
+        let expected = format!("providers.{bad}: is not a name for a provider; write up to 32");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn one_client_of_a_provider_is_there_once() {
+    let twin = |figment: Figment, client: &str| {
+        let figment = figment.merge(("providers.twin.issuer", "https://login.example.org"));
+        figment.merge(("providers.twin.client_id", client.to_owned()))
+    };
+    Config::from_figment(&twin(with_provider(debug(), &[]), "other")).unwrap();
+    let error = refused(twin(with_provider(debug(), &[]), "site"));
+    assert!(error.starts_with("providers.twin: has the address and the client_id of"), "{error}");
+}
+
+#[test]
+fn a_provider_on_this_machine_is_for_debug_only() {
+    for issuer in ["http://localhost:9000", "http://127.0.0.1:9000/x", "http://[::1]:9000"] {
+        Config::from_figment(&with_provider(debug(), &[("issuer", issuer)])).unwrap();
+        let release = release().merge(("site.url", "https://example.org"));
+        let error = refused(with_provider(release, &[("issuer", issuer)]));
+        assert!(error.starts_with("providers.acme.issuer: is not https"), "{error}");
+    }
+}
+
+#[test]
+fn a_provider_in_release_needs_the_sites_address() {
+    let error = refused(with_provider(release(), &[]));
+    assert!(error.starts_with("site.url: is missing; write the address that providers"), "{error}");
+    let figment = release().merge(("site.url", "https://example.org"));
+    Config::from_figment(&with_provider(figment, &[])).unwrap();
+}
+
+#[test]
+fn a_variable_for_one_key_of_a_provider_is_answered_with_the_right_one() {
+    use rocket_login::config::check_top_level;
+    let figment = debug().merge(("providers_acme_client_secret", "s3cret"));
+    let error = check_top_level(&figment).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "providers_acme_client_secret: is not a key; write client_secret under \
+         [default.providers.acme]"
+    );
 }
