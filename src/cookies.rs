@@ -5,4 +5,6 @@ mod pending;
 mod sealed;
 
 pub use pending::PendingCookies;
+#[cfg(feature = "providers")]
+pub use sealed::beginning_with;
 pub use sealed::{MOST_OPENED, Opened, SealedCookie, SealedCookies, values};

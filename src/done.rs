@@ -41,10 +41,13 @@ pub enum Act {
     FactorAdded,
     FactorRemoved,
     PasswordRemoved,
+    /// A provider has confirmed the user again, and the second factor is missing.
+    ProviderAsked,
+    ProviderDisconnected,
 }
 
 impl Act {
-    const ALL: [Act; 13] = [
+    const ALL: [Act; 15] = [
         Act::EmailVerified,
         Act::EmailChanged,
         Act::PasswordVoid,
@@ -58,6 +61,8 @@ impl Act {
         Act::FactorAdded,
         Act::FactorRemoved,
         Act::PasswordRemoved,
+        Act::ProviderAsked,
+        Act::ProviderDisconnected,
     ];
 
     fn name(self) -> &'static str {
@@ -75,6 +80,8 @@ impl Act {
             Act::FactorAdded => "factor_added",
             Act::FactorRemoved => "factor_removed",
             Act::PasswordRemoved => "password_removed",
+            Act::ProviderAsked => "provider_asked",
+            Act::ProviderDisconnected => "provider_disconnected",
         }
     }
 }

@@ -71,6 +71,7 @@
 //! | `sqlite` | on | SQLite as the database. Without it `databases.login.url` has no default, and the application may link [another SQLite](_documentation::reference#works-beside) |
 //! | `postgres` | on | PostgreSQL as the database. One of the two must be on |
 //! | `pages` | on | log-in as a whole: [`stage()`], the modules `auth`, `history`, `password` and `web`, and every guard of users. Without it the crate is [`sessions()`], [`Session`], [`Flash`], [`Db`] and [`sql`] |
+//! | `providers` | on | log-in with providers: OpenID Connect, and GitHub |
 //! | `mail` | on | mails by SMTP. Without it a site is one without mail |
 //! | `cli` | on | the module `command` and the program `rocket-login` |
 //! | `testing` | | the module `testing`, for an application's tests |
@@ -121,11 +122,15 @@ mod drain;
 mod error;
 #[cfg(feature = "pages")]
 pub mod factor;
+#[cfg(feature = "providers")]
+mod flow;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "pages")]
 pub mod history;
+#[cfg(feature = "pages")]
+mod identity;
 mod kept;
 #[cfg(feature = "pages")]
 mod link;
@@ -139,6 +144,8 @@ mod pages;
 #[cfg(feature = "pages")]
 pub mod password;
 mod program;
+#[cfg(feature = "providers")]
+mod provider;
 #[cfg(feature = "pages")]
 mod routing;
 mod session;

@@ -7,6 +7,7 @@
 //! | `rocket_login_sessions_swept_total` | counter | |
 //! | `rocket_login_mails_total` | counter | `event`: one of [`MailEvent`] |
 //! | `rocket_login_factors_total` | counter | `event`: one of [`FactorEvent`] |
+//! | `rocket_login_providers_total` | counter | `provider`: its name; `event`: one of [`ProviderEvent`] |
 //! | `rocket_login_session_lookup_seconds` | histogram | |
 //! | `rocket_login_session_write_seconds` | histogram | |
 //! | `rocket_login_panics_total` | counter | `task`: the background task, which continues after the panic |
@@ -100,6 +101,44 @@ pub(crate) fn factor(event: FactorEvent) {
         FactorEvent::Failed => "failed",
     };
     counter!("rocket_login_factors_total", "event" => name).increment(1);
+}
+
+/// What was done with a provider. The code is the value of the label `event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProviderEvent {
+    /// `signed_up`: a visitor got a new account.
+    SignedUp,
+    /// `logged_in`: a user came back; the second factor may still be missing.
+    LoggedIn,
+    /// `linked`: a user connected an account at the provider.
+    Linked,
+    /// `unlinked`: a user disconnected one.
+    Unlinked,
+    /// `reauthenticated`: a user showed again who they are.
+    Reauthenticated,
+    /// `logged_out`: the provider ended sessions.
+    LoggedOut,
+    /// `refused`: the answer did not hold, or the site refused the visitor.
+    Refused,
+    /// `down`: the provider did not answer.
+    Down,
+}
+
+#[cfg(feature = "pages")]
+pub(crate) fn provider(name: &str, event: ProviderEvent) {
+    let event = match event {
+        ProviderEvent::SignedUp => "signed_up",
+        ProviderEvent::LoggedIn => "logged_in",
+        ProviderEvent::Linked => "linked",
+        ProviderEvent::Unlinked => "unlinked",
+        ProviderEvent::Reauthenticated => "reauthenticated",
+        ProviderEvent::LoggedOut => "logged_out",
+        ProviderEvent::Refused => "refused",
+        ProviderEvent::Down => "down",
+    };
+    let name = name.to_owned();
+    counter!("rocket_login_providers_total", "provider" => name, "event" => event).increment(1);
 }
 
 pub(crate) fn ended(sessions: u64) {

@@ -32,17 +32,33 @@ pub const MOST_OPENED: usize = 8;
 /// `__Host%2Dsession`, because the browser sees no prefix in it, and Rocket would read it as
 /// `__Host-session`, with the session of its sender (cookie tossing).
 pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
+    pairs(request, |key| key == name).into_iter().map(|(_, value)| value).collect()
+}
+
+/// Returns names and values of all cookies whose names begin with `prefix`, like [`values()`], and at
+/// most 20: each may have to be opened.
+#[cfg(feature = "providers")]
+pub fn beginning_with(request: &Request<'_>, prefix: &str) -> Vec<(String, String)> {
+    let mut pairs = pairs(request, |key| key.starts_with(prefix));
+    pairs.truncate(20);
+    pairs
+}
+
+fn pairs(request: &Request<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut headers = request.headers().get("Cookie").peekable();
     if headers.peek().is_none() {
         // Rocket's local client passes cookies without a header.
-        let cookies = request.cookies().iter().filter(|cookie| cookie.name() == name);
-        return cookies.map(|cookie| cookie.value().to_owned()).collect();
+        let cookies = request.cookies().iter().filter(|cookie| is_wanted(cookie.name()));
+        return cookies
+            .map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned()))
+            .collect();
     }
 
     let pairs = headers.flat_map(|header| header.split(';'));
     let pairs = pairs.filter_map(|pair| pair.split_once('='));
-    let values = pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
-    values.filter_map(decode).collect()
+    let pairs = pairs.map(|(key, value)| (key.trim(), value.trim()));
+    let wanted = pairs.filter(|(key, _)| is_wanted(key));
+    wanted.filter_map(|(key, value)| Some((key.to_owned(), decode(value)?))).collect()
 }
 
 /// Removes the quotes and the percent-encoding of a value, if it has them. `None` means that the

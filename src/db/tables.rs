@@ -26,7 +26,7 @@ pub struct Table {
 }
 
 /// All our tables, each after those that it refers to.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: [Table; 14] = [
     Table {
         name: "users",
         columns: &[
@@ -64,6 +64,8 @@ pub const TABLES: [Table; 13] = [
             ("user_agent", Text),
             ("generation", Integer),
             ("strong_at", Integer),
+            ("identity_id", Integer),
+            ("provider_sid", Text),
         ],
         key: 1,
         is_numbered: false,
@@ -153,6 +155,22 @@ pub const TABLES: [Table; 13] = [
         is_numbered: false,
     },
     Table {
+        name: "login_identities",
+        columns: &[
+            ("id", Integer),
+            ("user_id", Integer),
+            ("issuer", Text),
+            ("subject", Text),
+            ("provider", Text),
+            ("email", Text),
+            ("created_at", Integer),
+            ("last_used_at", Integer),
+            ("removed_at", Integer),
+        ],
+        key: 1,
+        is_numbered: true,
+    },
+    Table {
         name: "login_challenges",
         columns: &[("id", Bytes), ("expires_at", Integer)],
         key: 1,
@@ -170,6 +188,8 @@ pub const TABLES: [Table; 13] = [
             ("expires_at", Integer),
             ("ip_address", Text),
             ("user_agent", Text),
+            ("identity_id", Integer),
+            ("provider_sid", Text),
         ],
         key: 1,
         is_numbered: false,

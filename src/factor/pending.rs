@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::cookies::{PendingCookies, SealedCookies};
 use crate::db::Connection;
 use crate::error::Error;
+use crate::identity::Via;
 use crate::password::PasswordHash;
 use crate::sql;
 use crate::token::{Token, TokenId};
@@ -75,9 +76,27 @@ pub struct Pending {
     pub created_at: Timestamp,
     ip_address: String,
     user_agent: String,
+    identity_id: Option<i64>,
+    provider_sid: Option<String>,
+}
+
+/// What has begun a log-in.
+#[derive(Debug, Clone)]
+pub struct Begun<'a> {
+    /// The hash of the account's password.
+    pub hash: &'a PasswordHash,
+    pub remember: bool,
+    /// The identity, if it was a provider and not the password.
+    pub via: Option<Via>,
 }
 
 impl Pending {
+    /// Returns by which identity the log-in has begun. `None`: with the password.
+    pub fn via(&self) -> Option<Via> {
+        let sid = self.provider_sid.clone();
+        self.identity_id.map(|id| Via { id, sid })
+    }
+
     /// Returns whether `hash` is still the one of the password that was given.
     pub fn is_of(&self, hash: &PasswordHash) -> bool {
         self.password == fingerprint(hash)
@@ -98,8 +117,8 @@ fn fingerprint(hash: &PasswordHash) -> [u8; 32] {
 pub async fn insert(
     db: &mut Connection,
     id: TokenId,
-    (user_id, hash): (i64, &PasswordHash),
-    remember: bool,
+    user_id: i64,
+    begun: &Begun<'_>,
     client: &Client,
     now: Timestamp,
 ) -> Result<(), Error> {
@@ -114,17 +133,19 @@ pub async fn insert(
     .await?;
     sql::query(
         "INSERT INTO login_pending (id, user_id, password, remember, created_at, expires_at,
-                                    ip_address, user_agent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                                    ip_address, user_agent, identity_id, provider_sid)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(id)
     .bind(user_id)
-    .bind(fingerprint(hash).to_vec())
-    .bind(remember)
+    .bind(fingerprint(begun.hash).to_vec())
+    .bind(begun.remember)
     .bind(now)
     .bind(now + LIFETIME.as_secs() as Timestamp)
     .bind(client.ip_address())
     .bind(&client.user_agent)
+    .bind(begun.via.as_ref().map(|via| via.id))
+    .bind(begun.via.as_ref().and_then(|via| via.sid.as_deref()))
     .execute(db)
     .await?;
     Ok(())
@@ -137,7 +158,8 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Option<Pending>, Error> {
     let pending = sql::query_as(
-        "SELECT id, user_id, password, remember, created_at, ip_address, user_agent
+        "SELECT id, user_id, password, remember, created_at, ip_address, user_agent,
+                identity_id, provider_sid
          FROM login_pending WHERE id = $1 AND expires_at > $2",
     )
     .bind(id)
@@ -186,6 +208,24 @@ pub async fn end_of_user(db: &mut Connection, user_id: i64, now: Timestamp) -> R
     Ok(())
 }
 
+/// Deletes every log-in that the identity has begun, of which nobody is to be told. With a `sid`,
+/// only those of this session of the provider, and those whose provider did not say which it was.
+pub async fn delete_of_identity(
+    db: &mut Connection,
+    identity_id: i64,
+    sid: Option<&str>,
+) -> Result<(), Error> {
+    sql::query(
+        "DELETE FROM login_pending WHERE identity_id = $1
+         AND (CAST($2 AS TEXT) IS NULL OR provider_sid IS NULL OR provider_sid = $2)",
+    )
+    .bind(identity_id)
+    .bind(sid)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Ends every log-in of all users like [`end()`].
 pub async fn end_all(db: &mut Connection, now: Timestamp) -> Result<(), Error> {
     sql::query("UPDATE login_pending SET expires_at = $1 WHERE expires_at > $1")
@@ -211,7 +251,8 @@ pub async fn replace(db: &mut Connection, user_id: i64, ids: &[TokenId]) -> Resu
 /// Returns up to `limit` log-ins that have ended, and of which nobody was told yet.
 pub async fn ended(db: &mut Connection, now: Timestamp, limit: u32) -> Result<Vec<Pending>, Error> {
     let ended = sql::query_as(
-        "SELECT id, user_id, password, remember, created_at, ip_address, user_agent
+        "SELECT id, user_id, password, remember, created_at, ip_address, user_agent,
+                identity_id, provider_sid
          FROM login_pending WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2",
     )
     .bind(now)

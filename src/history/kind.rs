@@ -101,6 +101,10 @@ kinds! {
     RecoveryUsed = "recovery_used", "Recovery code used";
     /// The user made new recovery codes.
     RecoveryRenewed = "recovery_renewed", "New recovery codes made";
+    /// An account at a provider was connected. The event's detail is the provider's name.
+    ProviderLinked = "provider_linked", "Provider connected";
+    /// An account at a provider was disconnected. The event's detail is the provider's name.
+    ProviderUnlinked = "provider_unlinked", "Provider disconnected";
     /// The operator disabled the account with `user disable`.
     Disabled = "disabled", "Account disabled";
     /// The operator enabled the account with `user enable`.

@@ -81,6 +81,12 @@ impl<'r> Flash<'r> {
         self.pending.set(self.cookie.seal(message, LIFETIME));
     }
 
+    /// Returns whether a message is waiting.
+    #[cfg(feature = "providers")]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Returns the waiting message. If the response is then 2xx or 422, the browser deletes the
     /// message. `None` means that no message is waiting.
     pub fn take(&self) -> Option<String> {

@@ -41,6 +41,14 @@ pub(crate) struct Started {
     pub(super) user: Option<Arc<User>>,
 }
 
+impl Started {
+    /// Returns the id of the session's row.
+    #[cfg(feature = "pages")]
+    pub(crate) fn id(&self) -> TokenId {
+        self.current.record.id
+    }
+}
+
 impl Session {
     /// Returns whether this request has started the session.
     pub fn is_new(&self) -> bool {

@@ -48,8 +48,10 @@ use crate::token::TokenId;
 use crate::user::{Email, Roles, User};
 #[cfg(feature = "pages")]
 pub use of_users::{
-    Exported, Listed, Part, count, end_of_user, end_oldest, export, families, list,
+    Exported, Listed, Part, count, end_of_user, end_oldest, export, families, list, note_identity,
 };
+#[cfg(feature = "providers")]
+pub use of_users::{families_of_identity, identity_of};
 use texts::{of_generation, padded, rounded};
 
 /// The row of a session, without its state and its origin.

@@ -4,6 +4,7 @@ use super::texts::{of_generation, padded, rounded};
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
+use crate::identity::Via;
 use crate::sql::{self, Lock};
 use crate::token::TokenId;
 
@@ -18,6 +19,8 @@ pub struct Listed {
     pub user_agent: String,
     /// `true` if two factors were given in the session.
     pub is_strong: bool,
+    /// The name of the provider with which it began.
+    pub provider: Option<String>,
 }
 
 /// A page of a list: its largest number of rows, and the number of rows before it.
@@ -38,7 +41,8 @@ pub async fn list(
 ) -> Result<Vec<Listed>, Error> {
     let listed = sql::query_as(concat!(
         "SELECT family, created_at, last_seen_at, expires_at, ip_address, user_agent,
-                strong_at IS NOT NULL AS is_strong
+                strong_at IS NOT NULL AS is_strong,
+                (SELECT provider FROM login_identities i WHERE i.id = identity_id) AS provider
          FROM sessions WHERE user_id = $1 AND expires_at > $2 AND ",
         of_generation!(),
         " ORDER BY CASE WHEN family = $3 THEN 0 ELSE 1 END,
@@ -78,7 +82,8 @@ pub async fn export(
 ) -> Result<Vec<Exported>, Error> {
     let text = format!(
         "SELECT data, remember, authenticated_at, strong_at, family, created_at, last_seen_at, expires_at,
-                ip_address, user_agent, strong_at IS NOT NULL AS is_strong
+                ip_address, user_agent, strong_at IS NOT NULL AS is_strong,
+                (SELECT provider FROM login_identities i WHERE i.id = identity_id) AS provider
          FROM sessions WHERE expires_at > $1 AND family IN ({}) AND {}
          ORDER BY last_seen_at DESC, created_at DESC, family",
         sql::places(1, rounded(families.len())),
@@ -212,4 +217,46 @@ pub async fn end_of_user(
         .await?;
     }
     Ok((all - kept_ones) as u64)
+}
+
+/// Notes by which identity the session `id`, which this transaction has begun, was begun.
+pub async fn note_identity(db: &mut Connection, id: TokenId, via: &Via) -> Result<(), Error> {
+    sql::query("UPDATE sessions SET identity_id = $2, provider_sid = $3 WHERE id = $1")
+        .bind(id)
+        .bind(via.id)
+        .bind(via.sid.as_deref())
+        .declared() // nobody has read it yet
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Returns by which identity the session `id` was begun. `None`: it began without a provider.
+#[cfg(feature = "providers")]
+pub async fn identity_of(db: &mut Connection, id: TokenId) -> Result<Option<i64>, Error> {
+    let found: Option<Option<i64>> =
+        sql::query_scalar("SELECT identity_id FROM sessions WHERE id = $1")
+            .bind(id)
+            .fetch_optional(db)
+            .await?;
+    Ok(found.flatten())
+}
+
+/// Returns the families of the sessions that the identity `identity_id` has begun; with a `sid`, only
+/// those of this session of the provider, and those whose provider did not say which it was.
+#[cfg(feature = "providers")]
+pub async fn families_of_identity(
+    db: &mut Connection,
+    identity_id: i64,
+    sid: Option<&str>,
+) -> Result<Vec<TokenId>, Error> {
+    let families = sql::query_scalar(
+        "SELECT family FROM sessions WHERE identity_id = $1
+         AND (CAST($2 AS TEXT) IS NULL OR provider_sid IS NULL OR provider_sid = $2)",
+    )
+    .bind(identity_id)
+    .bind(sid)
+    .fetch_all(db)
+    .await?;
+    Ok(families)
 }

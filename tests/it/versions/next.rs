@@ -27,6 +27,7 @@ macro_rules! columns {
              ALTER TABLE login_recovery_codes ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              ALTER TABLE login_challenges ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              ALTER TABLE login_pending ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE login_identities ADD COLUMN score INTEGER NOT NULL DEFAULT 0;
              CREATE INDEX IF NOT EXISTS sessions_score_idx ON sessions (score);
              CREATE TABLE login_providers (
                  user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
