@@ -90,6 +90,10 @@ mod passkeys;
 mod passkeys_checked;
 mod password;
 mod protected;
+#[cfg(feature = "providers")]
+mod provider_log_out;
+#[cfg(feature = "providers")]
+mod providers;
 mod register;
 mod reseal;
 mod reset;
@@ -102,6 +106,7 @@ mod signals;
 mod sweep;
 mod throttling;
 mod verify;
+mod ways_in;
 
 use rocket::http::Method;
 use rocket::outcome::{Outcome, try_outcome};
@@ -119,9 +124,13 @@ use crate::done::{Act, DoneCookie};
 use crate::error::Error;
 use crate::factor::Sealer;
 use crate::factor::pending::PendingCookie;
+#[cfg(feature = "providers")]
+use crate::flow::{self, FlowCookies};
 use crate::history::EventKind;
 use crate::mail::Mail;
 use crate::password::{Hasher, NewPassword, Password, PasswordError, PasswordHash};
+#[cfg(feature = "providers")]
+use crate::provider::Providers;
 use crate::session::{Given, Session};
 use crate::throttle;
 use crate::token::Token;
@@ -150,6 +159,12 @@ pub use passkeys::{AddPasskeyError, PasskeyLogInError};
 pub(crate) use passkeys_checked::fairing as passkeys_checked;
 pub use password::{ChangePasswordError, RemovePasswordError};
 pub use protected::{protected, protected_by_role};
+#[cfg(feature = "providers")]
+pub use provider_log_out::ProviderLogOutError;
+#[cfg(feature = "providers")]
+pub use providers::{
+    FlowPurpose, LeadError, ProviderAnswer, ProviderAnswerError, ProviderFlow, Returned,
+};
 pub(crate) use register::SignUpCookie;
 pub use register::{RegisterError, Registered};
 pub(crate) use reseal::fairing as resealer;
@@ -163,6 +178,7 @@ pub use settings::Settings;
 pub use signals::UnknownPasskey;
 pub(crate) use sweep::fairing as sweeper;
 pub use verify::{Verified, VerifyError, VerifyLink};
+pub use ways_in::{ConnectedIdentity, DisconnectError};
 
 refusals! {
     /// Why [`Auth::reauthenticate()`] did not accept what was given.
@@ -216,6 +232,13 @@ pub struct Auth<'r> {
     pending_cookie: &'r PendingCookie,
     /// The log-ins of this browser whose second step is missing.
     begun: Vec<Token>,
+    #[cfg(feature = "providers")]
+    providers: &'r Providers,
+    #[cfg(feature = "providers")]
+    flow_cookies: &'r FlowCookies,
+    /// What this browser has gone to providers for.
+    #[cfg(feature = "providers")]
+    flows: flow::Brought,
     /// `true` if the request may change something, which a `GET` may not.
     is_unsafe: bool,
 }
@@ -488,6 +511,12 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             sealer: attached(rocket),
             pending_cookie,
             begun: pending_cookie.all_of(request),
+            #[cfg(feature = "providers")]
+            providers: attached(rocket),
+            #[cfg(feature = "providers")]
+            flow_cookies: attached(rocket),
+            #[cfg(feature = "providers")]
+            flows: attached::<FlowCookies>(rocket).of(request),
             is_unsafe: !matches!(request.method(), Method::Get | Method::Head | Method::Options),
         })
     }

@@ -32,6 +32,8 @@ pub enum Overtaken {
     FactorRemoved,
     /// The password was removed.
     PasswordRemoved,
+    /// A provider was disconnected.
+    ProviderDisconnected,
     /// The account was deleted.
     Deleted,
 }
@@ -61,6 +63,7 @@ impl Auth<'_> {
             Act::FactorAdded => Some(Overtaken::FactorAdded),
             Act::FactorRemoved => Some(Overtaken::FactorRemoved),
             Act::PasswordRemoved => Some(Overtaken::PasswordRemoved),
+            Act::ProviderDisconnected => Some(Overtaken::ProviderDisconnected),
             Act::Deleted => Some(Overtaken::Deleted),
             _ => None,
         }))

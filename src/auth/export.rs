@@ -5,7 +5,8 @@ use std::vec::IntoIter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Auth, Factors, UserSession, settings};
+use super::{Auth, ConnectedIdentity, Factors, settings};
+use crate::client::device_name;
 use crate::clock::{Timestamp, in_rfc_3339};
 use crate::db::Pool;
 use crate::device::{self, Device};
@@ -52,6 +53,7 @@ struct Head<'a> {
     devices: Vec<Value>,
     factors: Vec<Value>,
     recovery_codes: Vec<Value>,
+    identities: Vec<Value>,
     links: Vec<Value>,
     mails: Vec<Value>,
 }
@@ -113,7 +115,7 @@ impl Auth<'_> {
         let links = link::list(&mut db, user.id).await?;
         let devices = device::list(&mut db, user.id).await?;
         let mails = mail::list(&mut db, user.id, &user.email).await?;
-        let factors = Factors::read(&mut db, user.id, started_at).await?;
+        let factors = Factors::read(&mut db, user.id, started_at, self.config).await?;
         let head = Head {
             site: self.config.site_name(),
             exported_at: in_rfc_3339(started_at),
@@ -131,6 +133,7 @@ impl Auth<'_> {
             devices: devices.iter().map(exported_device).collect(),
             factors: factors.factors.iter().map(exported_factor).collect(),
             recovery_codes: factors.codes.into_iter().map(exported_codes).collect(),
+            identities: factors.identities.iter().map(exported_identity).collect(),
             links: links.iter().map(exported_link).collect(),
             mails: mails.iter().map(exported_mail).collect(),
         };
@@ -254,6 +257,17 @@ fn exported_codes(codes: RecoveryCodes) -> Value {
     json!({ "left": codes.left, "created_at": in_rfc_3339(codes.created_at) })
 }
 
+fn exported_identity(identity: &ConnectedIdentity) -> Value {
+    json!({
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "provider": identity.provider,
+        "email": identity.email,
+        "created_at": in_rfc_3339(identity.created_at),
+        "last_used_at": identity.last_used_at.and_then(in_rfc_3339),
+    })
+}
+
 fn exported_mail(mail: &mail::Listed) -> Value {
     json!({
         "recipient": mail.recipient,
@@ -288,18 +302,17 @@ fn exported_link(link: &Link) -> Value {
 fn exported_session(exported: Exported) -> Value {
     let Exported { data, remember, authenticated_at, strong_at, listed } = exported;
     let state: Value = serde_json::from_str(&data).unwrap_or_default();
-    let user_agent = listed.user_agent.clone();
-    let session = UserSession::from(listed);
     json!({
-        "device": session.device,
-        "user_agent": user_agent,
-        "ip_address": session.ip_address,
+        "device": device_name(&listed.user_agent),
+        "user_agent": listed.user_agent,
+        "ip_address": listed.ip_address,
+        "provider": listed.provider,
         "remember": remember,
         "authenticated_at": authenticated_at.and_then(in_rfc_3339),
         "strong_at": strong_at.and_then(in_rfc_3339),
-        "created_at": in_rfc_3339(session.created_at),
-        "last_seen_at": in_rfc_3339(session.last_seen_at),
-        "expires_at": in_rfc_3339(session.expires_at),
+        "created_at": in_rfc_3339(listed.created_at),
+        "last_seen_at": in_rfc_3339(listed.last_seen_at),
+        "expires_at": in_rfc_3339(listed.expires_at),
         "state": state,
     })
 }

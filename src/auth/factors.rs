@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::Auth;
 use super::change::Change;
 use super::second_step::what;
+use super::ways_in::{ConnectedIdentity, Removal, identities};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::db::Connection;
 use crate::device;
 use crate::done::Act;
@@ -14,6 +16,7 @@ use crate::factor::recovery::{self, RecoveryCode};
 use crate::factor::totp::{self, TotpSecret};
 use crate::factor::{Factor, FactorKind, RecoveryCodes, store};
 use crate::history::EventKind;
+use crate::identity;
 use crate::mail::Content;
 use crate::session::Given;
 use crate::token::TokenId;
@@ -104,25 +107,22 @@ pub struct Factors {
     pub codes: Option<RecoveryCodes>,
     /// How many devices may skip the second factor.
     pub trusted_devices: i64,
+    /// The accounts at providers that log in to this one, the oldest first.
+    pub identities: Vec<ConnectedIdentity>,
 }
 
 impl Factors {
-    /// Returns whether the user could do without a password: with two passkeys that log in alone, or, if
-    /// the site has mail, with one and recovery codes, which a reset by mail asks for if it is lost.
-    fn suffice(&self, has_mail: bool) -> bool {
-        let passkeys = self.factors.iter().filter(|factor| factor.is_sufficient).count();
-        passkeys >= 2 || passkeys == 1 && self.codes.is_some() && has_mail
-    }
-
     pub(super) async fn read(
         db: &mut Connection,
         user_id: i64,
         now: Timestamp,
+        config: &Config,
     ) -> Result<Self, Error> {
         Ok(Factors {
             factors: store::list(db, user_id).await?,
             codes: store::codes(db, user_id).await?,
             trusted_devices: device::count_trusted(db, user_id, now).await?,
+            identities: identities(db, user_id, config).await?,
         })
     }
 }
@@ -147,13 +147,13 @@ impl Auth<'_> {
     pub async fn factors(&self, user: &User) -> Result<Factors, Error> {
         self.own(user)?;
         let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        Factors::read(&mut db, user.id, now).await
+        Factors::read(&mut db, user.id, now, self.config).await
     }
 
     /// Returns whether a user with these factors may remove the password: see
     /// [`remove_password()`](Self::remove_password()).
     pub fn is_password_optional(&self, factors: &Factors) -> bool {
-        self.config.offers_passkeys() && factors.suffice(self.has_mail())
+        factors.suffice(self.config.offers_passkeys(), self.has_mail())
     }
 
     /// Makes a new secret for an app that shows codes. Nothing is stored before
@@ -256,7 +256,7 @@ impl Auth<'_> {
     }
 
     /// Removes the factor `id` of the user. If it was the last one, the recovery codes are void. The
-    /// last passkey of an account without a password stays, because nothing else logs in.
+    /// last passkey of an account without a password stays if nothing else logs in.
     ///
     /// The session gets a new token, and no device is trusted any more. A route for it should take
     /// [`RecentLogin`](crate::RecentLogin).
@@ -281,9 +281,12 @@ impl Auth<'_> {
         let _writing = self.session.writing().await;
         let mut change = self.change_as_user(user).await?;
         let account = user::store::find(&mut change, user.id).await?.ok_or_else(Error::ended)?;
-        let factors = store::list(&mut change, user.id).await?;
-        let ways = factors.iter().filter(|factor| factor.is_sufficient).map(|factor| factor.id);
-        if account.password_hash.is_unusable() && ways.eq([id]) {
+        let now = change.now;
+        let factors = Factors::read(&mut change, user.id, now, self.config).await?;
+        let is_sufficient =
+            factors.factors.iter().any(|factor| factor.id == id && factor.is_sufficient);
+        let is_last = is_sufficient && !factors.has_way_after(Removal::Factor(id));
+        if account.password_hash.is_unusable() && is_last {
             return Err(RemoveFactorError::LastWayIn);
         }
         if !change.remove_factor(user, id, self.session.family()).await? {
@@ -362,10 +365,15 @@ impl Change<'_> {
         Ok(codes)
     }
 
-    /// Removes all factors of `user` and their recovery codes, and tells nobody: the account goes to
-    /// somebody else. The former holder would otherwise get in again with a passkey of theirs.
+    /// Removes all factors of `user`, their recovery codes and accounts at providers, and tells nobody:
+    /// the account goes to somebody else. The former holder would otherwise get in again with a passkey
+    /// or an identity of theirs (account pre-hijacking).
     pub(super) async fn drop_factors(&mut self, user: &User) -> Result<(), Error> {
         let now = self.now;
+        for identity in identity::list(self, user.id).await? {
+            identity::remove(self, user.id, identity.id, now).await?;
+            self.record_detail(EventKind::ProviderUnlinked, &identity.provider, user).await?;
+        }
         for factor in store::list(self, user.id).await? {
             store::remove(self, user.id, factor.id, None, now).await?;
             self.record_detail(EventKind::FactorRemoved, factor.kind.name(), user).await?;

@@ -29,11 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// | sign-up with the address and the password of an account | `logged_in` |
 /// | sign-up that mails a link (`confirm`) | `before_sign_up`; what it writes is undone |
 /// | the link of that mail | `before_sign_up`, `signed_up`, `email_verified` |
+/// | sign-up with a provider | `before_sign_up`, `signed_up`, `email_verified`, `logged_in` |
 /// | the link that confirms an account's address | `email_verified` |
 /// | a new password by a mailed link, if the address was not confirmed before | `email_verified` |
 /// | the link that gives an account another address | `email_changed` |
 /// | "this was not me", if it gives an account its address back | `email_changed` |
-/// | log-in with a password or a passkey, `log_in_as()` | `logged_in`, after the second step if there is one |
+/// | log-in with a password, a passkey or a provider, `log_in_as()` | `logged_in`, after the second step if there is one |
 /// | deletion of an account | `before_delete` |
 /// | `user add`, [`Operator::add()`](super::Operator::add()) | `before_sign_up`, `signed_up`; `email_verified` for a confirmed address |
 /// | `user delete`, [`Operator::delete()`](super::Operator::delete()) | `before_delete` |

@@ -7,10 +7,12 @@ use super::{Auth, HookError};
 use crate::clock::Timestamp;
 use crate::device;
 use crate::error::Error;
+use crate::factor::pending::Begun;
 use crate::history::{self, EventKind};
+use crate::identity::Via;
 use crate::notice::Notice;
-use crate::password::{Password, PasswordHash};
-use crate::session::Given;
+use crate::password::Password;
+use crate::session::{Given, store as sessions};
 use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::Token;
 use crate::user::store::Account;
@@ -72,12 +74,14 @@ pub(super) struct Entry {
     pub remember: bool,
     /// `true` if this device may skip the second factor from now on, for `factors.trusted_for`.
     pub is_trusted: bool,
+    /// The identity that has come back from a provider.
+    pub via: Option<Via>,
 }
 
 impl Entry {
     /// Returns the entry of somebody who has given one factor.
     pub fn with_one_factor(remember: bool) -> Self {
-        Entry { given: Given::OneFactor, remember, is_trusted: false }
+        Entry { given: Given::OneFactor, remember, is_trusted: false, via: None }
     }
 }
 
@@ -173,28 +177,29 @@ impl Auth<'_> {
                 .await?;
         }
 
-        self.admit(change, (&user, &current), &limits, (remember, writing)).await
+        let begun = Begun { hash: &current, remember, via: None };
+        self.admit(change, &user, &limits, (begun, writing)).await
     }
 
-    /// Logs the user in, whom the change has locked, or waits for their second factor. `hash` is that of
-    /// their password.
-    async fn admit<E>(
+    /// Logs the user in, whom the change has locked, or waits for their second factor.
+    pub(super) async fn admit<E>(
         &self,
         mut change: Change<'_>,
-        (user, hash): (&User, &PasswordHash),
+        user: &User,
         limits: &[Limit],
-        (remember, writing): (bool, MutexGuard<'_, ()>),
+        (begun, writing): (Begun<'_>, MutexGuard<'_, ()>),
     ) -> Result<LogIn, E>
     where
         E: From<FieldErrors> + From<Error>,
     {
         if user.has_factor && !self.is_trusted(&mut change, user).await? {
-            let waiting = self.wait_for_factor(change, (user, hash), limits, remember).await?;
+            let waiting = self.wait_for_factor(change, user, limits, &begun).await?;
             drop(writing);
             self.leave().await?;
             return Ok(waiting);
         }
-        self.enter::<E>(change, user, limits, Entry::with_one_factor(remember)).await?;
+        let entry = Entry { via: begun.via, ..Entry::with_one_factor(begun.remember) };
+        self.enter::<E>(change, user, limits, entry).await?;
         Ok(LogIn::LoggedIn(user.clone()))
     }
 
@@ -255,7 +260,8 @@ impl Auth<'_> {
             self.fail(&[], Some(&user), Some(&user.email)).await?;
             return Err(LogInAsError::Disabled);
         }
-        self.admit(change, (&user, &password_hash), &[], (remember, writing)).await
+        let begun = Begun { hash: &password_hash, remember, via: None };
+        self.admit(change, &user, &[], (begun, writing)).await
     }
 
     /// Returns the user with the id `id`, for [`log_in_as()`](Self::log_in_as()). `None`: there is no such
@@ -289,12 +295,15 @@ impl Auth<'_> {
         mut change: Change<'_>,
         user: &User,
         limits: &[Limit],
-        Entry { given, remember, is_trusted }: Entry,
+        Entry { given, remember, is_trusted, via }: Entry,
     ) -> Result<(), E>
     where
         E: From<FieldErrors> + From<Error>,
     {
         let started = self.session.start(&mut change, user, given, remember).await?;
+        if let Some(via) = &via {
+            sessions::note_identity(&mut change, started.id(), via).await?;
+        }
         change.settle(limits, AttemptOutcome::Succeeded).await?;
         let Met { token: device, is_new } = self.meet(&mut change, user, true).await?;
         let trusted_for = self.config.factors.trusted_for;
@@ -349,7 +358,7 @@ impl Auth<'_> {
     }
 
     /// Records a failure, for an unknown address like for a known one.
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         limits: &[Limit],
         user: Option<&User>,

@@ -173,7 +173,18 @@ impl Change<'_> {
         user: &User,
         content: Content,
     ) -> Result<(), Error> {
-        if self.accounts.mail.is_on() && notice::is_wanted(self, user.id, Notice::Factors).await? {
+        self.notify_as(Notice::Factors, template, user, content).await
+    }
+
+    /// Mails `template`, which belongs to `notice`, to the user, unless they have switched that off.
+    pub async fn notify_as(
+        &mut self,
+        notice: Notice,
+        template: &'static str,
+        user: &User,
+        content: Content,
+    ) -> Result<(), Error> {
+        if self.accounts.mail.is_on() && notice::is_wanted(self, user.id, notice).await? {
             self.tell(template, user, &user.email, content).await?;
         }
         Ok(())

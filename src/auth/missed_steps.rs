@@ -75,7 +75,7 @@ impl Means {
             return Ok(());
         }
         if let Some(Account { user, disabled_at: None, .. }) = account {
-            change.tell_missed_step(&user, pending).await?;
+            change.tell_missed_step(&user, pending, &self.config).await?;
         }
         change.commit().await
     }

@@ -6,6 +6,7 @@ use crate::done::Act;
 use crate::error::Error;
 use crate::factor;
 use crate::history::EventKind;
+use crate::identity;
 use crate::link::{self, Link, Purpose};
 use crate::metrics;
 use crate::notice::{self, Notice};
@@ -106,7 +107,7 @@ impl NotMeLink<'_> {
     ///     elsewhere since;
     ///   * makes the password void;
     ///   * removes the second factors that were added since the event that the mail tells of, and brings
-    ///     those back that were removed since;
+    ///     those back that were removed since, and likewise with accounts at providers;
     ///   * switches all notices on;
     ///   * gives the account back the address that the mail went to, if it has been changed since, and
     ///     tells the address that the account had until then;
@@ -168,6 +169,7 @@ impl NotMeLink<'_> {
         let ended = change.replace_password(&user, &auth.hasher.unusable()).await?;
         // The thief may have removed the owner's factors, and have added one.
         factor::store::roll_back(&mut change, user.id, link.created_at).await?;
+        identity::roll_back(&mut change, user.id, link.created_at).await?;
         notice::set(&mut change, user.id, &Notice::ALL).await?;
         change.record(EventKind::Locked, &user).await?;
         let is_mailed = is_reached && disabled_at.is_none() && auth.has_mail();

@@ -5,7 +5,8 @@ use rocket::{Phase, Rocket};
 use super::change::{Accounts, Change};
 use super::hooks::{Actor, AttachedHooks, SignUp};
 use super::search::{self, Account, AccountPage, AccountSearch};
-use super::{Auth, EndSessionError, Factors, RemoveFactorError, UserSession};
+use super::ways_in::identities;
+use super::{Auth, DisconnectError, EndSessionError, Factors, RemoveFactorError, UserSession};
 use crate::base::Base;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
@@ -18,7 +19,7 @@ use crate::factor::pending;
 use crate::history::EventKind;
 use crate::link::{self, Purpose};
 use crate::mail::{Content, Mail};
-use crate::metrics;
+use crate::metrics::{self, ProviderEvent};
 use crate::password::{Hasher, NewPassword, PasswordError, PasswordHash};
 use crate::session::Session;
 use crate::session::life::handle;
@@ -475,14 +476,14 @@ impl<'a> Operator<'a> {
         .await
     }
 
-    /// Returns the second factors of the user.
+    /// Returns the second factors of the user, and their accounts at providers.
     ///
     /// # Errors
     ///
     /// If the database fails.
     pub async fn factors(&self, user: &User) -> Result<Factors, Error> {
         let (mut db, now) = (self.db.read().await?, self.clock.now());
-        Factors::read(&mut db, user.id, now).await
+        Factors::read(&mut db, user.id, now, self.config).await
     }
 
     /// Removes the factor `id` of the user, for somebody who has lost it, and ends their sessions. The
@@ -542,18 +543,63 @@ impl<'a> Operator<'a> {
         Ok(())
     }
 
-    /// Removes all second factors of the user with their recovery codes, and ends their sessions, like
-    /// [`remove_factor()`](Self::remove_factor()). Returns how many factors there were.
+    /// Disconnects the account at a provider, `id`, from the account of the user, and ends their sessions,
+    /// like [`remove_factor()`](Self::remove_factor()). [`factors()`](Self::factors()) returns the ids.
+    /// An account that has no password, and nothing else, then needs
+    /// [`reset_link()`](Self::reset_link()).
+    ///
+    /// # Examples
+    ///
+    /// ```rust
+    /// use rocket_login::auth::DisconnectError;
+    ///
+    /// # #[cfg(feature = "testing")]
+    /// # rocket_login::testing::example(async |auth, user, site| {
+    /// let operator = auth.operator(user);
+    /// let refused = operator.disconnect_provider(user, 7).await.unwrap_err();
+    /// assert!(matches!(refused, DisconnectError::NotConnected));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](DisconnectError::NotConnected), also for a user who does not exist any more.
+    /// `Failed` as in [`disable()`](Self::disable()).
+    pub async fn disconnect_provider(&self, user: &User, id: i64) -> Result<(), DisconnectError> {
+        let mut change = self.begin().await?;
+        self.confirm(&mut change, Some(user.id)).await?;
+        let account = user::store::find(&mut change, user.id).await?;
+        let user = account.ok_or(DisconnectError::NotConnected)?.user;
+        let found = identities(&mut change, user.id, self.config).await?;
+        let identity = found.into_iter().find(|identity| identity.id == id);
+        let identity = identity.ok_or(DisconnectError::NotConnected)?;
+        change.disconnect(&user, &identity).await?;
+        let ended = change.end_sessions(user.id, None).await?;
+        change.commit().await?;
+        metrics::ended(ended);
+        metrics::provider(&identity.provider, ProviderEvent::Unlinked);
+        Ok(())
+    }
+
+    /// Removes all second factors of the user with their recovery codes, disconnects all their accounts at
+    /// providers, and ends their sessions, like [`remove_factor()`](Self::remove_factor()). Afterwards
+    /// the password alone opens the account. Returns how many factors and accounts at providers there
+    /// were together.
     ///
     /// # Errors
     ///
     /// As [`enable()`](Self::enable()).
     pub async fn remove_all_factors(&self, user: &User) -> Result<usize, AccountError> {
-        let (mut removed, mut ended) = (0, 0);
+        let (mut removed, mut ended, mut disconnected) = (0, 0, Vec::new());
         self.act(user, async |change, Stored { user, .. }| {
             for factor in factor::store::list(change, user.id).await? {
                 change.remove_factor(user, factor.id, None).await?;
                 removed += 1;
+            }
+            // Somebody else may have connected one of them, and would get in with it without the password.
+            disconnected = identities(change, user.id, self.config).await?;
+            for identity in &disconnected {
+                change.disconnect(user, identity).await?;
             }
             let now = change.now;
             factor::store::void_codes(change, user.id, now).await?;
@@ -562,7 +608,10 @@ impl<'a> Operator<'a> {
         })
         .await?;
         metrics::ended(ended);
-        Ok(removed)
+        for identity in &disconnected {
+            metrics::provider(&identity.provider, ProviderEvent::Unlinked);
+        }
+        Ok(removed + disconnected.len())
     }
 
     /// Gives the user the role. If they have it already, nothing changes. Every instance sees the role
@@ -686,7 +735,7 @@ impl<'a> Operator<'a> {
         let part = Part { limit: HIGHEST_ACCOUNT_LIMIT, offset: 0 };
         let (mut db, now) = (self.db.read().await?, self.clock.now());
         let listed = sessions::list(&mut db, user.id, None, part, now).await?;
-        Ok(listed.into_iter().map(UserSession::from).collect())
+        Ok(listed.into_iter().map(|listed| UserSession::of(listed, self.config)).collect())
     }
 
     /// Ends the user's sessions and returns how many ended.

@@ -267,7 +267,7 @@ impl Auth<'_> {
         };
         self.forget_begun(&mut change, user.id).await?;
         change.forget_factor_failures(user.id).await?;
-        let entry = Entry { given: Given::TwoFactors, remember, is_trusted: false };
+        let entry = Entry { given: Given::TwoFactors, ..Entry::with_one_factor(remember) };
         self.enter::<PasskeyLogInError>(change, &user, &limits, entry).await?;
         if !self.begun.is_empty() {
             self.pending_cookie.remove(&self.pending);

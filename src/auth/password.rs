@@ -126,7 +126,7 @@ impl Auth<'_> {
             return Ok(());
         }
         let now = change.now;
-        let factors = Factors::read(&mut change, user.id, now).await?;
+        let factors = Factors::read(&mut change, user.id, now, self.config).await?;
         if !self.is_password_optional(&factors) {
             return Err(RemovePasswordError::NoOtherWayIn);
         }

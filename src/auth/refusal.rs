@@ -152,6 +152,66 @@ macro_rules! reason {
             "The account has no second factor.",
             "Recovery codes are for accounts with a second step. Set one up first.")
     };
+    ($part:ident NoSuchProvider) => {
+        reason!(@$part "no_such_provider", NotFound,
+            "No provider of this name is configured.",
+            "This site has no such way to log in.")
+    };
+    ($part:ident ProviderDown) => {
+        reason!(@$part "provider_down", ServiceUnavailable,
+            "The provider does not answer, or with something that cannot be used.",
+            "The provider doesn't answer. Try again later, or use another way to log in.")
+    };
+    ($part:ident FlowOver) => {
+        reason!(@$part "provider_flow_over", UnprocessableEntity,
+            "The browser has not gone to the provider, or came back too late or twice.",
+            "This took too long, or was done already. Start again.")
+    };
+    ($part:ident ProviderDenied) => {
+        reason!(@$part "provider_denied", UnprocessableEntity,
+            "The visitor or the provider said no.",
+            "You didn't log in at the provider. Try again, or use another way.")
+    };
+    ($part:ident ProviderRefused) => {
+        reason!(@$part "provider_refused", UnprocessableEntity,
+            "The answer of the provider proves nothing. The log says why.",
+            "The provider's answer wasn't right. Try again, or use another way.")
+    };
+    ($part:ident ProviderEmailUnverified) => {
+        reason!(@$part "provider_email_unverified", UnprocessableEntity,
+            "The provider names no address, or has not confirmed it, and the identity is unknown.",
+            "The provider doesn't confirm your email address, so you can't sign up with it. Log in, then connect it.")
+    };
+    ($part:ident ProviderEmailTaken) => {
+        reason!(@$part "provider_email_taken", UnprocessableEntity,
+            "The identity is unknown, and the address that the provider names has an account.",
+            "Your email address already has an account here. Log in, then connect the provider.")
+    };
+    ($part:ident IdentityTaken) => {
+        reason!(@$part "identity_taken", UnprocessableEntity,
+            "This account at the provider is connected to another account here.",
+            "This account at the provider is already connected to another account here.")
+    };
+    ($part:ident IdentityUnknown) => {
+        reason!(@$part "identity_unknown", UnprocessableEntity,
+            "Another person has come back from the provider.",
+            "You logged in at the provider with another account. Use the one that is connected.")
+    };
+    ($part:ident TooManyIdentities) => {
+        reason!(@$part "too_many_identities", UnprocessableEntity,
+            "20 accounts at providers are connected already.",
+            "You have connected 20 accounts already, which is the most. Disconnect one first.")
+    };
+    ($part:ident NotConnected) => {
+        reason!(@$part "not_connected", NotFound,
+            "The user has no such account at this provider.",
+            "This provider is not connected.")
+    };
+    ($part:ident LogOutTokenInvalid) => {
+        reason!(@$part "logout_token_invalid", BadRequest,
+            "The logout token is not right, or was used before. The log says why.",
+            "This logout token can't be used.")
+    };
     (message $name:ident = $message:literal) => { $message };
     (@code $code:literal, $($rest:tt)*) => { $code };
     (@status $code:literal, $status:ident, $($rest:tt)*) => { rocket::http::Status::$status };

@@ -2,17 +2,19 @@
 
 use super::change::Change;
 use super::log_in::Entry;
+use super::ways_in::label_of;
 use super::{Auth, LogIn};
+use crate::config::Config;
 use crate::device;
 use crate::error::Error;
-use crate::factor::pending::{self, Pending};
+use crate::factor::pending::{self, Begun, Pending};
 use crate::factor::recovery::RecoveryCode;
 use crate::factor::{FactorKind, Sealer, store, totp};
 use crate::history::EventKind;
+use crate::identity;
 use crate::mail::Content;
 use crate::metrics::{self, FactorEvent};
 use crate::notice::Notice;
-use crate::password::PasswordHash;
 use crate::session::Given;
 use crate::throttle::{AttemptOutcome, Limit};
 use crate::token::{Token, TokenId};
@@ -150,20 +152,19 @@ impl Auth<'_> {
         }
     }
 
-    /// Begins the second step of a log-in of `user`, whom the change has locked. `hash` is that of the
-    /// password. A user who is logged in is logged out: nobody is logged in until the second
-    /// step is done.
+    /// Begins the second step of a log-in of `user`, whom the change has locked. A user who is logged in
+    /// is logged out: nobody is logged in until the second step is done.
     pub(super) async fn wait_for_factor(
         &self,
         mut change: Change<'_>,
-        (user, hash): (&User, &PasswordHash),
+        user: &User,
         limits: &[Limit],
-        remember: bool,
+        begun: &Begun<'_>,
     ) -> Result<LogIn, Error> {
         let (token, now) = (Token::generate(), change.now);
         self.forget_begun(&mut change, user.id).await?;
         let client = self.accounts.client;
-        pending::insert(&mut change, token.id(), (user.id, hash), remember, client, now).await?;
+        pending::insert(&mut change, token.id(), user.id, begun, client, now).await?;
         change.settle(limits, AttemptOutcome::Succeeded).await?;
         change.commit().await?;
         self.pending_cookie.send(&token, &self.pending);
@@ -331,8 +332,12 @@ impl PendingLogIn<'_> {
         };
         auth.forget_begun(&mut change, user.id).await?;
         change.forget_factor_failures(user.id).await?;
-        let entry =
-            Entry { given: Given::TwoFactors, remember: pending.remember, is_trusted: trust };
+        let entry = Entry {
+            given: Given::TwoFactors,
+            remember: pending.remember,
+            is_trusted: trust,
+            via: pending.via(),
+        };
         auth.enter::<SecondStepError>(change, &user, &limits, entry).await?;
         auth.pending_cookie.remove(&auth.pending);
         let codes_left = match used {
@@ -358,7 +363,7 @@ impl Auth<'_> {
         let failures = pending::fail(&mut change, pending.id, now).await?;
         let is_last = failures.is_none_or(|failures| failures >= pending::MOST_FAILURES);
         if is_last && pending::take(&mut change, pending.id).await? {
-            change.tell_missed_step(user, pending).await?;
+            change.tell_missed_step(user, pending, self.config).await?;
         }
         change.commit().await?;
         if is_last {
@@ -418,12 +423,20 @@ impl Change<'_> {
         &mut self,
         user: &User,
         pending: &Pending,
+        config: &Config,
     ) -> Result<(), Error> {
         if !self.may_tell_missed_step(user).await? {
             return Ok(());
         }
         let content = self.content_of(&user.email, &pending.client(), pending.created_at);
-        self.notify(Notice::FactorMissed, user, &user.email, content).await
+        let notice = Notice::FactorMissed;
+        let Some(via) = pending.via() else {
+            return self.notify(notice, user, &user.email, content).await;
+        };
+        let identity = identity::find_by_id(self, via.id).await?;
+        let provider = identity.map(|identity| label_of(config, &identity.provider));
+        let content = Content { provider: provider.unwrap_or_default(), ..content };
+        self.notify_as(notice, "provider_missed", user, content).await
     }
 }
 

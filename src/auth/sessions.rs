@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::Auth;
 use super::done::of_handle;
+use super::ways_in::label_of;
 use crate::client::device_name;
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::done::{self, Act};
 use crate::error::Error;
 use crate::history::{self, Event, EventKind};
@@ -58,6 +60,8 @@ pub struct UserSession {
     pub expires_at: Timestamp,
     /// `true` if the user has given two factors in it.
     pub is_strong: bool,
+    /// The provider with which it began, by its name on the pages. `None`: it began without one.
+    pub provider: Option<String>,
     /// `true` if it is the session of this request.
     pub is_current: bool,
 }
@@ -100,7 +104,7 @@ impl Auth<'_> {
                 // The time of this page may not be written yet.
                 listed.last_seen_at = listed.last_seen_at.max(self.session.last_seen_at());
             }
-            UserSession { is_current, ..UserSession::from(listed) }
+            UserSession { is_current, ..UserSession::of(listed, self.config) }
         });
         Ok(SessionPage { sessions: sessions.collect(), number, last, total })
     }
@@ -206,8 +210,9 @@ impl Auth<'_> {
     }
 }
 
-impl From<store::Listed> for UserSession {
-    fn from(listed: store::Listed) -> Self {
+impl UserSession {
+    /// Returns a session that is not the one of this request.
+    pub(super) fn of(listed: store::Listed, config: &Config) -> Self {
         UserSession {
             handle: handle(listed.family),
             device: device_name(&listed.user_agent),
@@ -216,6 +221,7 @@ impl From<store::Listed> for UserSession {
             last_seen_at: listed.last_seen_at,
             expires_at: listed.expires_at,
             is_strong: listed.is_strong,
+            provider: listed.provider.map(|name| label_of(config, &name)),
             is_current: false,
         }
     }

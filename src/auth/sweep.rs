@@ -9,7 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ThrottleConfig};
 use crate::db::{Db, Pool};
 use crate::error::Error;
-use crate::{device, done, factor, history, link, mail, throttle};
+use crate::{device, done, factor, history, identity, link, mail, throttle};
 
 /// The time from one sweep to the next: an hour.
 const INTERVAL: Timestamp = 60 * 60;
@@ -36,6 +36,7 @@ async fn sweep(db: &Pool, clock: &Clock, config: &ThrottleConfig) -> Result<(), 
             done::sweep(&mut tx, now, BATCH).await?,
             factor::store::sweep(&mut tx, now, BATCH).await?,
             factor::passkeys::sweep(&mut tx, now, BATCH).await?,
+            identity::sweep(&mut tx, now, BATCH).await?,
         ];
         tx.commit().await?;
         if swept.iter().all(|swept| *swept < u64::from(BATCH)) {

@@ -45,4 +45,6 @@ pub struct Content {
     pub count: i64,
     /// What the second factor is called that the mail is about.
     pub factor: String,
+    /// What the provider is called that the mail is about.
+    pub provider: String,
 }

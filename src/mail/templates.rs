@@ -16,7 +16,7 @@ const LAYOUT: &str = "rocket-login/mail/layout";
 const FOOT: &str = "rocket-login/mail/foot";
 
 /// The names of all mails. Each is a file in `templates/rocket-login/mail`.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 25] = [
     "change_email",
     "change_email_asked",
     "change_email_taken",
@@ -33,6 +33,9 @@ pub const NAMES: [&str; 22] = [
     "password_changed",
     "password_removed",
     "password_reset",
+    "provider_linked",
+    "provider_missed",
+    "provider_unlinked",
     "recovery_low",
     "recovery_renewed",
     "recovery_used",
@@ -204,6 +207,7 @@ fn sample() -> Content {
         lifetime: "1 hour".into(),
         count: 10,
         factor: "authenticator app".into(),
+        provider: "Google".into(),
     }
 }
 

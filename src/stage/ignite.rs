@@ -62,12 +62,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .manage(landing.clone())
         .manage(icon.clone())
         .manage(stage.hooks)
-        .manage(DeviceCookie::new(&config, &cookies))
-        .manage(SignUpCookie::new(&config, &cookies))
-        .manage(DoneCookie::new(&config, &cookies))
-        .manage(PendingCookie::new(&config, &cookies))
-        .manage(Sealer::new(&cookies))
-        .manage(pages::TypedEmailCookie::new(&config, &cookies))
+        .manage(pages::ProviderLinks::new(&config))
         .manage(Polled::default())
         .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
             // A fairing that is attached here comes after those that the application attaches at
@@ -75,6 +70,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
             rocket.attach(web::SecurityHeaders(headers))
         }))
         .attach(web::SameOrigin::new(&config.site.trusted_origins));
+    let rocket = manage_providers(manage_cookies(rocket, &config, &cookies), &config, &cookies);
     Ok(attach_sessions(rocket, &config, stage.preparation)
         .attach(auth::passkeys_checked(&config))
         .attach(pages::templates(base.clone(), &landing, icon, &config, mail.templates().cloned()))
@@ -93,6 +89,36 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .mount("/.refused", web::routes())
         .register("/", catchers)
         .register("/.refused", pages::catchers()))
+}
+
+fn manage_cookies(
+    rocket: Rocket<Build>,
+    config: &Config,
+    cookies: &SealedCookies,
+) -> Rocket<Build> {
+    rocket
+        .manage(DeviceCookie::new(config, cookies))
+        .manage(SignUpCookie::new(config, cookies))
+        .manage(DoneCookie::new(config, cookies))
+        .manage(PendingCookie::new(config, cookies))
+        .manage(Sealer::new(cookies))
+        .manage(pages::TypedEmailCookie::new(config, cookies))
+}
+
+#[cfg(feature = "providers")]
+fn manage_providers(
+    rocket: Rocket<Build>,
+    config: &Config,
+    cookies: &SealedCookies,
+) -> Rocket<Build> {
+    rocket
+        .manage(crate::provider::Providers::new(config))
+        .manage(crate::flow::FlowCookies::new(config, cookies))
+}
+
+#[cfg(not(feature = "providers"))]
+fn manage_providers(rocket: Rocket<Build>, _: &Config, _: &SealedCookies) -> Rocket<Build> {
+    rocket
 }
 
 /// Returns the parts of `stage`.
