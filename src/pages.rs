@@ -23,11 +23,15 @@ mod mailed_token;
 mod manifest;
 mod not_me;
 mod notices;
+mod onward;
 mod page;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 mod password;
 mod prepared;
+mod provider_links;
+#[cfg(feature = "providers")]
+mod providers;
 mod qr;
 pub(crate) mod reauthenticate;
 mod register;
@@ -51,6 +55,7 @@ use page::{Html, Page, Rejection, View, wrong_password};
 pub use errors::{catchers, log_in_catcher};
 pub use icon::Icon;
 pub use landing::{Landing, Pages};
+pub use provider_links::ProviderLinks;
 pub use templates::{Customize, Engines, Rendered, fairing as templates};
 pub use typed::TypedEmailCookie;
 
@@ -102,6 +107,15 @@ pub fn routes(base: &Base, config: &Config) -> Vec<Route> {
         manifest::manifest,
     ];
     routes.extend(routes_of_factors(config));
+    #[cfg(feature = "providers")]
+    routes.extend(routes_of![
+        providers::log_in,
+        providers::callback,
+        providers::log_out,
+        providers::connect,
+        providers::disconnect,
+        providers::ask_again,
+    ]);
     if base.as_str().is_empty() {
         routes.extend(routes_of![well_known::robots]);
     }

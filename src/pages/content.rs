@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use rocket_dyn_templates::tera::{self, Value};
 use serde::Serialize;
 
+use super::provider_links::{self, ProviderLink};
 use super::{
     Landing, account, activity, app, codes, delete, email, errors, factor, home, login, logout,
-    mailbox, not_me, notices, page, password, reauthenticate, register, reset, security, sessions,
-    verify,
+    mailbox, not_me, notices, onward, page, password, reauthenticate, register, reset, security,
+    sessions, verify,
 };
+
 use crate::base::Base;
 use crate::clock::{Timestamp, wait_in_words};
 use crate::config::{Config, SupportLink};
@@ -73,6 +75,8 @@ pub struct Shared {
     /// `true` if anybody may sign up.
     is_registration_open: bool,
     has_mail: bool,
+    /// The providers that users can log in with, in the order of their names.
+    providers: Vec<ProviderLink>,
     /// `true` in the debug profile, where the mailbox shows the mails.
     has_mailbox: bool,
     /// The fewest characters of a password.
@@ -111,6 +115,7 @@ impl Shared {
             message: None,
             is_registration_open: config.accounts.is_open(),
             has_mail,
+            providers: provider_links::configured(config),
             has_mailbox: config.debug,
             min_length: config.password.min_length,
             errors: BTreeMap::new(),
@@ -133,7 +138,8 @@ impl Shared {
             {
                 let message = (has_mail == (number % 2 == 0)).then(|| "You are logged in.".into());
                 let (user, is_registration_open) = (user.clone(), is_open);
-                let shared = Shared { has_mailbox: has_mail && is_open, ..self.clone() };
+                let providers = if is_open { ProviderLink::samples() } else { Vec::new() };
+                let shared = Shared { has_mailbox: has_mail && is_open, providers, ..self.clone() };
                 samples.push(Shared { user, message, is_registration_open, has_mail, ..shared });
             }
         }
@@ -208,6 +214,7 @@ pub fn samples() -> Vec<Samples> {
         Samples::of::<email::NoMailPage>(),
         Samples::of::<not_me::NotMePage>(),
         Samples::of::<notices::NoticesPage>(),
+        Samples::of::<onward::OnwardPage>(),
         Samples::of::<password::ChangePasswordPage>(),
         Samples::of::<reauthenticate::ReauthenticatePage>(),
         Samples::of::<register::SignUpPage>(),
@@ -285,6 +292,7 @@ impl Shared {
             message: None,
             is_registration_open: true,
             has_mail: true,
+            providers: ProviderLink::samples(),
             has_mailbox: true,
             min_length: 8,
             errors: BTreeMap::new(),

@@ -86,6 +86,7 @@ fn told(done: Overtaken) -> &'static str {
         Overtaken::FactorAdded => "The second step was added. Log in again.",
         Overtaken::FactorRemoved => "The second step was removed. Log in again.",
         Overtaken::PasswordRemoved => "The password was removed. Log in again.",
+        Overtaken::ProviderDisconnected => "The provider was disconnected. Log in again.",
         Overtaken::Deleted => "Your account was deleted.",
     }
 }

@@ -4,6 +4,7 @@ use rocket::{FromForm, get, post, uri};
 use serde::Serialize;
 
 use super::content::Content;
+use super::provider_links::ProviderLink;
 use super::{FieldErrors, Html, Page, Rejection, factor};
 #[cfg(feature = "passkeys")]
 use crate::auth::UnknownPasskey;
@@ -40,6 +41,11 @@ pub struct LogInPage<'p> {
     /// The passkey with which the visitor has just tried in vain, if no account has it.
     #[cfg(feature = "passkeys")]
     unknown_passkey: Option<UnknownPasskey>,
+    /// The name of the provider that this browser has logged in with before.
+    last_provider: Option<String>,
+    /// The provider that the visitor has come from, if the address that it has sent belongs to an
+    /// account which is not connected to it.
+    connect: Option<ProviderLink>,
 }
 
 impl<'p> LogInPage<'p> {
@@ -54,7 +60,18 @@ impl<'p> LogInPage<'p> {
             has_passkeys,
             #[cfg(feature = "passkeys")]
             unknown_passkey: None,
+            last_provider: page.last_provider.clone(),
+            connect: None,
         }
+    }
+
+    /// Returns this content for a visitor who has come from `provider` with the address of an account
+    /// that is not connected to it. The form leads to the page that connects the two.
+    #[cfg(feature = "providers")]
+    pub fn connecting(self, page: &Page<'_>, provider: ProviderLink) -> Self {
+        let path = format!("/account/providers/{}/link", provider.name);
+        let next = ReturnTo::parse(&page.base.join(&path));
+        LogInPage { next, connect: Some(provider), ..self }
     }
 
     /// Returns this content for a visitor whose passkey no account has.
@@ -82,9 +99,16 @@ impl Content for LogInPage<'_> {
                 rp_id: "example.org".into(),
                 credential_id: "AAAA".into(),
             }),
+            last_provider: is.then(|| "google-id".into()),
+            connect: None,
         };
+        let connect = ProviderLink::samples().pop();
         let next = ReturnTo::parse("/notes?page=2");
-        vec![sample("", None, false), sample("typed", next, true)]
+        vec![
+            sample("", None, false),
+            sample("typed", next.clone(), true),
+            LogInPage { connect, ..sample("", next, false) },
+        ]
     }
 }
 

@@ -24,6 +24,7 @@ use crate::user::{Email, User};
 use crate::web::{Done, FieldErrors, Problem, ReturnTo, not_for_search, prefers_json};
 
 use super::content::{Content, Wait};
+use super::provider_links::{ProviderLink, ProviderLinks};
 use super::typed::TypedEmail;
 use super::{Landing, Rendered};
 
@@ -88,6 +89,10 @@ pub struct Page<'r> {
     pub has_mail: bool,
     /// `true` if visitors can log in with a passkey.
     pub has_passkeys: bool,
+    /// The providers that are configured.
+    pub providers: &'r [ProviderLink],
+    /// The name of the provider with which somebody has logged in last in this browser.
+    pub last_provider: Option<String>,
     /// `true` if a program asks, which gets data instead of a page.
     pub prefers_json: bool,
     flash: Flash<'r>,
@@ -111,9 +116,18 @@ impl Page<'_> {
     }
 
     /// Shows the form again, with the messages.
-    pub fn refuse(&self, mut errors: FieldErrors, content: impl Content) -> Refused {
+    pub fn refuse(&self, errors: FieldErrors, content: impl Content) -> Refused {
+        self.refuse_as(Status::UnprocessableEntity, errors, content)
+    }
+
+    /// Shows the page again with another status than 422.
+    pub fn refuse_as(
+        &self,
+        status: Status,
+        mut errors: FieldErrors,
+        content: impl Content,
+    ) -> Refused {
         errors.change_messages(|message| self.config.site.name_support(message));
-        let status = Status::UnprocessableEntity;
         let page = self.render_with(&errors, content);
         let problem = Problem::new(status).with_errors(errors);
         Refused { status, page, problem, retry_after: None }
@@ -229,6 +243,12 @@ impl Page<'_> {
         if !self.prefers_json {
             self.flash.set(&self.config.site.name_support(message));
         }
+    }
+
+    /// Returns whether a message waits to be shown: the page before was a form.
+    #[cfg(feature = "providers")]
+    pub fn has_message(&self) -> bool {
+        self.flash.is_waiting()
     }
 
     /// Returns the address that was typed on the page before, for a form that asks for one.
@@ -385,7 +405,19 @@ impl<'r> FromRequest<'r> for Page<'r> {
             has_mail: attached::<Mail>(request.rocket()).is_on(),
             flash: Flash::of(request),
             typed: TypedEmail::of(request),
+            providers: &attached::<ProviderLinks>(request.rocket()).0,
+            last_provider: last_provider(request),
             prefers_json: prefers_json(request),
         })
     }
+}
+
+#[cfg(feature = "providers")]
+fn last_provider(request: &Request<'_>) -> Option<String> {
+    attached::<crate::flow::FlowCookies>(request.rocket()).last(request)
+}
+
+#[cfg(not(feature = "providers"))]
+fn last_provider(_: &Request<'_>) -> Option<String> {
+    None
 }

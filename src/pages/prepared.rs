@@ -182,8 +182,8 @@ mod tests {
         for samples in samples() {
             for context in samples.contexts(&Shared::example()).unwrap() {
                 let (known, _) = split(context);
-                // `contexts()` varies these three.
-                let varied = ["has_mail", "has_mailbox", "is_registration_open"];
+                // `contexts()` varies these.
+                let varied = ["has_mail", "has_mailbox", "is_registration_open", "providers"];
                 for (name, value) in known.as_object().unwrap() {
                     let is_same = shared[name] == *value || varied.contains(&name.as_str());
                     assert!(is_same, "{}: {name}", samples.template);
@@ -213,6 +213,19 @@ mod tests {
         ),
         ("{% set q = x %}{{ q }}{% set q = not x %}{% if q %}1{% else %}2{% endif %}{{ q }}", true),
         ("{% for k, v in errors %}{{ k }}{% else %}none{% endfor %}", true),
+        ("{% for p in providers %}{{ p.name }}{{ x }}{{ m::a(b=p.label) }}{% endfor %}", true),
+        ("{% for x in providers %}{{ x.mark }}{% else %}none{% endfor %}{{ x }}", true),
+        (
+            "{% set q = x %}{% for p in providers %}{{ q }}{% set q = p.name %}{{ q }}{% endfor %}{{ q }}",
+            true,
+        ),
+        (
+            "{% for p in providers %}{% if p.name == x or y.z == p.mark %}1{% endif %}{% if n %}2{% endif %}{% endfor %}",
+            true,
+        ),
+        ("{% for p in providers %}{% if loop.first %}1{% endif %}{% endfor %}", false),
+        ("{% for p in providers %}{% break %}{% endfor %}", false),
+        ("{% for k, v in support %}{{ k }}{% endfor %}", false),
         (
             "{{ n | date(format=\"%Y\") }}{{ x | upper }}{{ base | upper }}{{ errors | length }}",
             true,

@@ -25,6 +25,18 @@ pub struct SignUpPage<'p> {
     next: Option<ReturnTo>,
     /// What was typed into fields that are not ours.
     fields: Fields,
+    /// The name of the provider that this browser has logged in with before.
+    last_provider: Option<String>,
+}
+
+impl<'p> SignUpPage<'p> {
+    fn new(email: &'p str, next: Option<ReturnTo>, fields: Fields) -> Self {
+        SignUpPage { email, next, fields, last_provider: None }
+    }
+
+    fn seen_by(self, page: &Page<'_>) -> Self {
+        SignUpPage { last_provider: page.last_provider.clone(), ..self }
+    }
 }
 
 impl Content for SignUpPage<'_> {
@@ -35,11 +47,10 @@ impl Content for SignUpPage<'_> {
 
     fn samples() -> Vec<Self> {
         vec![
-            SignUpPage { email: "", next: None, fields: Fields::new() },
+            SignUpPage::new("", None, Fields::new()),
             SignUpPage {
-                email: "typed",
-                next: ReturnTo::parse("/notes?page=2"),
-                fields: Fields::new(),
+                last_provider: Some("google-id".into()),
+                ..SignUpPage::new("typed", ReturnTo::parse("/notes?page=2"), Fields::new())
             },
         ]
     }
@@ -90,7 +101,7 @@ impl Ours {
 pub fn form(page: Page<'_>, mut query: Fields) -> Result<Html, Rejection> {
     let Ours { next, .. } = Ours::of(&mut query);
     match page.is_registration_open() {
-        true => Ok(page.render(SignUpPage { email: page.typed_email(), next, fields: query })),
+        true => Ok(page.render(SignUpPage::new(page.typed_email(), next, query).seen_by(&page))),
         false => Err(page.forbid(ClosedPage {}, RegisterError::Closed).into()),
     }
 }
@@ -108,7 +119,7 @@ pub async fn submit(
 
     let Posted(mut fields) = form;
     let Ours { email: typed, password, next } = Ours::of(&mut fields);
-    let again = || SignUpPage { email: &typed, next: next.clone(), fields: fields.clone() };
+    let again = || SignUpPage::new(&typed, next.clone(), fields.clone()).seen_by(&page);
     let refuse = |errors| -> Rejection { page.refuse(errors, again()).into() };
 
     let mut errors = FieldErrors::new();

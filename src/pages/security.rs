@@ -4,10 +4,11 @@ use rocket::{Either, FromForm, get, post};
 use serde::Serialize;
 
 use super::content::{Audience, Content};
+use super::provider_links::{NO_MARK, ProviderLink};
 use super::{FieldErrors, Page, Rejection, View};
 use crate::auth::{
-    Auth, Factors, RecentLogin, RemoveFactorError, RemovePasswordError, RenamePasskeyError,
-    Settings,
+    Auth, ConnectedIdentity, Factors, RecentLogin, RemoveFactorError, RemovePasswordError,
+    RenamePasskeyError, Settings,
 };
 use crate::clock::{Timestamp, in_rfc_3339};
 use crate::error::Error;
@@ -18,8 +19,13 @@ use crate::web::{Done, Json, Posted};
 pub const PATH: &str = "/account/security";
 
 /// Where the forms on the page lead. Their paths do not tell on which page they stand.
-pub const FORMS: [&str; 4] =
-    ["/account/app/remove", "/account/codes", "/account/passkeys", "/account/password/remove"];
+pub const FORMS: [&str; 5] = [
+    "/account/app/remove",
+    "/account/codes",
+    "/account/passkeys",
+    "/account/password/remove",
+    "/account/providers",
+];
 
 /// The fewest recovery codes that are no reason to make new ones.
 const ENOUGH_CODES: i64 = 3;
@@ -36,12 +42,45 @@ pub struct SecurityPage {
     passkeys: Vec<Factor>,
     recovery_codes: Option<RecoveryCodes>,
     trusted_devices: i64,
+    /// The user's accounts at providers.
+    identities: Vec<ShownIdentity>,
+    /// The providers that the user could connect.
+    connectable: Vec<ProviderLink>,
     /// `true` if users can add an app.
     has_apps: bool,
     /// `true` if users can add a passkey.
     has_passkeys: bool,
     /// What to do next.
     advice: Advice,
+}
+
+/// An account at a provider, with which the user logs in.
+#[derive(Serialize)]
+pub struct ShownIdentity {
+    #[serde(flatten)]
+    identity: ConnectedIdentity,
+    mark: &'static str,
+}
+
+impl ShownIdentity {
+    fn samples() -> Vec<Self> {
+        let identity = |link: ProviderLink, is_used: bool| ShownIdentity {
+            mark: link.mark,
+            identity: ConnectedIdentity {
+                id: 1,
+                provider: link.name,
+                label: link.label,
+                issuer: "https://provider.example".into(),
+                subject: "1".into(),
+                email: is_used.then(|| "ada@example.com".into()),
+                created_at: 0,
+                last_used_at: is_used.then_some(1),
+                is_offered: is_used,
+            },
+        };
+        let links = ProviderLink::samples().into_iter();
+        links.zip([true, false]).map(|(link, is_used)| identity(link, is_used)).collect()
+    }
 }
 
 /// What the user should do next.
@@ -77,6 +116,20 @@ impl SecurityPage {
             false => Advice::AddFactor,
             true => Advice::Nothing,
         };
+        let configured = page.providers;
+        let mark = |name: &str| {
+            let link = configured.iter().find(|link| link.name == name);
+            link.map_or(NO_MARK, |link| link.mark)
+        };
+        let shown = |identity: ConnectedIdentity| ShownIdentity {
+            mark: mark(&identity.provider),
+            identity,
+        };
+        let identities: Vec<_> = found.identities.into_iter().map(shown).collect();
+        let is_free = |link: &ProviderLink| {
+            identities.iter().all(|shown| shown.identity.provider != link.name)
+        };
+        let connectable = configured.iter().filter(|link| is_free(link)).cloned().collect();
         SecurityPage {
             has_password: settings.has_password,
             is_password_optional,
@@ -85,6 +138,8 @@ impl SecurityPage {
             passkeys,
             recovery_codes: found.codes,
             trusted_devices: found.trusted_devices,
+            identities,
+            connectable,
             has_apps: config.app,
             has_passkeys,
             advice,
@@ -122,6 +177,8 @@ impl Content for SecurityPage {
             passkeys: Vec::new(),
             recovery_codes: None,
             trusted_devices: 0,
+            identities: Vec::new(),
+            connectable: Vec::new(),
             has_apps: advice != Advice::Nothing,
             has_passkeys: advice != Advice::Nothing,
             advice,
@@ -146,6 +203,18 @@ impl Content for SecurityPage {
             SecurityPage { is_password_optional: true, ..full(Some(1), 10, 0, Advice::Nothing) },
             SecurityPage { has_password: false, ..full(Some(1), 10, 0, Advice::Nothing) },
             SecurityPage { has_password: false, ..bare(Advice::AddFactor) },
+            SecurityPage { connectable: ProviderLink::samples(), ..bare(Advice::Nothing) },
+            SecurityPage {
+                is_password_optional: true,
+                identities: ShownIdentity::samples(),
+                connectable: ProviderLink::samples(),
+                ..bare(Advice::Nothing)
+            },
+            SecurityPage {
+                has_password: false,
+                identities: ShownIdentity::samples(),
+                ..bare(Advice::Nothing)
+            },
         ]
     }
 }
@@ -158,6 +227,7 @@ pub struct Ways {
     factors: Vec<Listed>,
     recovery_codes: Option<Codes>,
     trusted_devices: i64,
+    identities: Vec<ListedIdentity>,
 }
 
 #[derive(Serialize)]
@@ -169,6 +239,18 @@ struct Listed {
     last_used_at: Option<String>,
     is_synced: bool,
     is_sufficient: bool,
+}
+
+/// An account at a provider. Its issuer and subject are in the export.
+#[derive(Serialize)]
+struct ListedIdentity {
+    id: String,
+    provider: String,
+    label: String,
+    email: Option<String>,
+    created_at: Option<String>,
+    last_used_at: Option<String>,
+    is_offered: bool,
 }
 
 #[derive(Serialize)]
@@ -188,6 +270,15 @@ impl Ways {
             is_synced: factor.is_synced,
             is_sufficient: factor.is_sufficient,
         };
+        let connected = |identity: &ConnectedIdentity| ListedIdentity {
+            id: identity.id.to_string(),
+            provider: identity.provider.clone(),
+            label: identity.label.clone(),
+            email: identity.email.clone(),
+            created_at: in_rfc_3339(identity.created_at),
+            last_used_at: identity.last_used_at.and_then(in_rfc_3339),
+            is_offered: identity.is_offered,
+        };
         let codes = |codes: RecoveryCodes| Codes {
             left: codes.left,
             created_at: in_rfc_3339(codes.created_at),
@@ -198,6 +289,7 @@ impl Ways {
             factors: factors.factors.iter().map(listed).collect(),
             recovery_codes: factors.codes.map(codes),
             trusted_devices: factors.trusted_devices,
+            identities: factors.identities.iter().map(connected).collect(),
         }
     }
 }

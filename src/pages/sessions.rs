@@ -31,6 +31,8 @@ struct Listed {
     last_seen_at: Option<String>,
     expires_at: Option<String>,
     is_strong: bool,
+    /// The provider with which it began, by its name on the pages.
+    provider: Option<String>,
     is_current: bool,
 }
 
@@ -53,6 +55,7 @@ impl Content for SessionsPage {
             last_seen_at: 0,
             expires_at: 0,
             is_strong: is_current,
+            provider: (!is_current).then(|| "Example".into()),
             is_current,
         };
         let one = SessionPage { sessions: vec![session(true)], number: 1, last: 1, total: 1 };
@@ -93,6 +96,7 @@ impl From<&UserSession> for Listed {
             last_seen_at: in_rfc_3339(session.last_seen_at),
             expires_at: in_rfc_3339(session.expires_at),
             is_strong: session.is_strong,
+            provider: session.provider.clone(),
             is_current: session.is_current,
         }
     }

@@ -38,6 +38,8 @@ struct Place<'t> {
     depth: usize,
     /// `true` in a branch that only some requests take.
     is_in_branch: bool,
+    /// `true` in a loop, where `loop` is a value of the engine.
+    is_in_loop: bool,
 }
 
 /// A value, and whether it is escaped where it is printed.
@@ -60,7 +62,8 @@ impl<'t> Maker<'t> {
         };
         let (mut steps, names) = (Vec::new(), HashMap::new());
         let template = Some(self.page).filter(|page| page.parents.is_empty());
-        let mut place = Place { names, template, file: None, depth: 0, is_in_branch: false };
+        let mut place =
+            Place { names, template, file: None, depth: 0, is_in_branch: false, is_in_loop: false };
         self.add(&root.ast, &mut place, &mut steps)?;
         Some(steps)
     }
@@ -86,7 +89,7 @@ impl<'t> Maker<'t> {
                 place.names.insert(&set.key, value);
                 Some(())
             }
-            Node::Forloop(_, each, _) => self.repeat_nothing(each, place, steps),
+            Node::Forloop(_, each, _) => self.repeat(each, place, steps),
             Node::Comment(..) | Node::ImportMacro(..) | Node::MacroDefinition(..) => Some(()),
             _ => None,
         })
@@ -155,23 +158,31 @@ impl<'t> Maker<'t> {
         }
     }
 
-    /// Adds a loop over a list that is always empty, as that of the errors is.
-    fn repeat_nothing(
+    /// Adds a loop over a list that is known, as that of the providers is, or over a map that is
+    /// always empty, as that of the errors is.
+    fn repeat(
         &self,
         each: &'t Forloop,
         place: &mut Place<'t>,
         steps: &mut Vec<Step>,
     ) -> Option<()> {
-        let is_empty = match self.value(&each.container, place)?.value {
-            Term::Known(Value::Array(list)) => each.key.is_none() && list.is_empty(),
-            Term::Known(Value::Object(map)) => each.key.is_some() && map.is_empty(),
-            _ => false,
+        let list = match self.value(&each.container, place)?.value {
+            Term::Known(Value::Array(list)) if each.key.is_none() => list,
+            Term::Known(Value::Object(map)) if each.key.is_some() && map.is_empty() => Vec::new(),
+            _ => return None,
         };
-        match &each.empty_body {
-            _ if !is_empty => None,
-            Some(body) => self.add(body, place, steps),
-            None => Some(()),
+        if let (true, Some(body)) = (list.is_empty(), &each.empty_body) {
+            return self.add(body, place, steps);
         }
+        for value in list {
+            // What one round names is not there in the next one, nor after the loop.
+            let mut names = place.names.clone();
+            names.insert(&each.value, Term::Known(value));
+            let Place { template, file, depth, is_in_branch, .. } = *place;
+            let mut inside = Place { names, template, file, depth, is_in_branch, is_in_loop: true };
+            self.add(&each.body, &mut inside, steps)?;
+        }
+        Some(())
     }
 
     /// Adds what the macro prints.
@@ -193,7 +204,8 @@ impl<'t> Maker<'t> {
         let names = arguments.collect::<Option<_>>()?;
         let depth = place.depth + 1;
         let (template, file) = (place.template, Some(file));
-        let mut inside = Place { names, template, file, depth, is_in_branch: false };
+        let (is_in_branch, is_in_loop) = (false, false);
+        let mut inside = Place { names, template, file, depth, is_in_branch, is_in_loop };
         self.add(&definition.body, &mut inside, steps)
     }
 
@@ -241,6 +253,9 @@ impl<'t> Maker<'t> {
         }
         let mut path = name.split('.');
         let first = path.next()?;
+        if place.is_in_loop && first == "loop" {
+            return None;
+        }
         let root = match (place.names.get(first), self.known.get(first)) {
             (Some(term), _) => Cow::Borrowed(term),
             (None, Some(value)) => Cow::Owned(Term::Known(value.clone())),
