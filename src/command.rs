@@ -303,7 +303,7 @@ impl Act {
                 output::say_database(&database);
                 output::print(format_args!("{database} is up to date"))
             }
-            Act::Check(check) => check.run(&target.figment, target.stage.own_migrations()).await,
+            Act::Check(check) => check.run(target).await,
             Act::Copy(copy) => copy.run().await,
             Act::User(command) => command.run(target).await,
             Act::Session(command) => command.run(target).await,

@@ -4,7 +4,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{Done, Target, Telling, find, operate, output, table, terminal};
-use crate::auth::{Account, AccountSearch, AddError, NewAccount, Operator, RemoveFactorError};
+use crate::auth::{
+    Account, AccountSearch, AddError, ConnectedIdentity, DisconnectError, NewAccount, Operator,
+    RemoveFactorError,
+};
 use crate::clock::{Timestamp, in_utc};
 use crate::config::Config;
 use crate::factor::Factor;
@@ -78,8 +81,17 @@ pub enum UserCommand {
         #[arg(value_parser = RoleName::parse)]
         role: RoleName,
     },
-    /// List the account's second factors
+    /// List what the account has beside its password: second factors and accounts at providers
     Factors {
+        /// The account's email address
+        #[arg(value_parser = Email::parse)]
+        email: Email,
+        /// Print JSON, for scripts; times are in seconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the accounts at providers, such as Google, that log in to the account
+    Providers {
         /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
@@ -89,6 +101,9 @@ pub enum UserCommand {
     },
     /// Remove a second factor that its owner has lost, end the sessions and tell the owner by mail
     ///
+    /// It disconnects accounts at providers too, such as one that somebody else has
+    /// taken over.
+    ///
     /// Make sure first that it is the owner who asks, and not somebody who has only
     /// found out the password: ask back at a number or an address that you have known
     /// for long, or ask for what only the owner can know.
@@ -97,10 +112,10 @@ pub enum UserCommand {
         /// The account's email address
         #[arg(value_parser = Email::parse)]
         email: Email,
-        /// The factor's id, as `user factors` prints it
+        /// The id, as `user factors` prints it
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
-        /// Remove all factors and the recovery codes
+        /// Remove all factors and the recovery codes, and disconnect all providers
         #[arg(long)]
         all: bool,
     },
@@ -224,6 +239,7 @@ impl UserCommand {
                 output::print(format_args!("{email} does not have the role {role}"))
             }
             UserCommand::Factors { email, json } => factors(operator, &email, json).await,
+            UserCommand::Providers { email, json } => providers(operator, &email, json).await,
             UserCommand::RemoveFactor { email, id, .. } => {
                 remove_factor(operator, &email, id.as_deref()).await
             }
@@ -266,6 +282,9 @@ struct Listed {
 /// The id under which the recovery codes are listed and removed.
 const CODES: &str = "codes";
 
+/// What precedes the id of an account at a provider, which could be a factor's too.
+const PROVIDER: &str = "provider-";
+
 async fn factors(operator: &Operator<'_>, email: &Email, json: bool) -> Done {
     let user = find(operator, email).await?.user;
     let found = operator.factors(&user).await?;
@@ -279,6 +298,10 @@ async fn factors(operator: &Operator<'_>, email: &Email, json: bool) -> Done {
         let (id, kind) = (CODES.into(), "recovery_codes");
         listed.push(Listed { id, kind, name, created_at, last_used_at: None });
     }
+    for ConnectedIdentity { id, label, created_at, last_used_at, .. } in found.identities {
+        let (id, name) = (format!("{PROVIDER}{id}"), label);
+        listed.push(Listed { id, kind: "provider", name, created_at, last_used_at });
+    }
     if json {
         return table::print_json(&listed);
     }
@@ -288,7 +311,63 @@ async fn factors(operator: &Operator<'_>, email: &Email, json: bool) -> Done {
     })
 }
 
-/// Removes the factor `id`, or all of them.
+/// An account at a provider, for a list.
+#[derive(Serialize)]
+struct ListedIdentity {
+    id: String,
+    provider: String,
+    issuer: String,
+    subject: String,
+    email: Option<String>,
+    created_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+    is_offered: bool,
+}
+
+async fn providers(operator: &Operator<'_>, email: &Email, json: bool) -> Done {
+    let user = find(operator, email).await?.user;
+    let found = operator.factors(&user).await?.identities;
+    if json {
+        let listed = found.into_iter().map(|identity| ListedIdentity {
+            id: format!("{PROVIDER}{}", identity.id),
+            provider: identity.provider,
+            issuer: identity.issuer,
+            subject: identity.subject,
+            email: identity.email,
+            created_at: identity.created_at,
+            last_used_at: identity.last_used_at,
+            is_offered: identity.is_offered,
+        });
+        return table::print_json(&listed.collect::<Vec<_>>());
+    }
+    table::print(&found, IDENTITY_COLUMNS, |identity| {
+        [
+            format!("{PROVIDER}{}", identity.id),
+            identity.provider.clone(),
+            identity.label.clone(),
+            identity.issuer.clone(),
+            identity.subject.clone(),
+            identity.email.clone().unwrap_or_else(|| "none".into()),
+            in_utc(identity.created_at),
+            identity.last_used_at.map_or_else(|| "never".into(), in_utc),
+            if identity.is_offered { "yes" } else { "no" }.into(),
+        ]
+    })
+}
+
+const IDENTITY_COLUMNS: [&str; 9] = [
+    "Id",
+    "Provider",
+    "Name",
+    "Issuer",
+    "Subject",
+    "Email address",
+    "Connected",
+    "Last used",
+    "Offered",
+];
+
+/// Removes the factor or the account at a provider `id`, or all of them.
 async fn remove_factor(operator: &Operator<'_>, email: &Email, id: Option<&str>) -> Done {
     let user = find(operator, email).await?.user;
     let Some(id) = id else {
@@ -298,10 +377,14 @@ async fn remove_factor(operator: &Operator<'_>, email: &Email, id: Option<&str>)
             "Removed {removed} {factors} and the recovery codes of {email}, and ended its sessions"
         ));
     };
-    match id.parse() {
-        Ok(number) => operator.remove_factor(&user, number).await?,
-        Err(_) if id == CODES => operator.void_recovery_codes(&user).await?,
-        Err(_) => return Err(RemoveFactorError::NoSuchFactor.into()),
+    if let Some(number) = id.strip_prefix(PROVIDER) {
+        let number = number.parse().map_err(|_| DisconnectError::NotConnected)?;
+        operator.disconnect_provider(&user, number).await?;
+    } else if id == CODES {
+        operator.void_recovery_codes(&user).await?;
+    } else {
+        let number = id.parse().map_err(|_| RemoveFactorError::NoSuchFactor)?;
+        operator.remove_factor(&user, number).await?;
     }
     output::print(format_args!("Removed {id} of {email}, and ended its sessions"))
 }

@@ -10,7 +10,9 @@ use rocket_db_pools::Pool as _;
 use serde::Serialize;
 
 use super::output::Ended;
-use super::{Done, Failed, advise, output, table};
+use super::{Done, Failed, Target, advise, output, table};
+#[cfg(feature = "providers")]
+use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig, PasskeysOff, PostgresConfig};
 use crate::cookies::SealedCookies;
@@ -19,6 +21,8 @@ use crate::factor::Sealer;
 use crate::factor::seals::Seals;
 use crate::history;
 use crate::mail::Smtp;
+#[cfg(feature = "providers")]
+use crate::provider::Providers;
 use crate::sql;
 
 /// How long the site may take to answer.
@@ -29,7 +33,7 @@ const BACKUP_AGE: Duration = Duration::from_secs(26 * 60 * 60);
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Do not contact the site or the mail server
+    /// Do not contact the site, the mail server or a provider
     #[arg(long)]
     offline: bool,
     /// A backup, or a folder of backups; the newest must be less than 26 hours old
@@ -75,8 +79,9 @@ impl Findings {
 
 impl Check {
     /// Prints one line for each check that finds nothing, and for each problem, with the fix. It
-    /// fails if there is a problem. `own` are the migrations of the application.
-    pub async fn run(self, figment: &Figment, own: &Migrations) -> Done {
+    /// fails if there is a problem.
+    pub async fn run(self, target: &Target) -> Done {
+        let (figment, own) = (&target.figment, target.stage.own_migrations());
         let config = Config::from_figment(figment)?;
         output::say_database(&config.database);
 
@@ -85,7 +90,7 @@ impl Check {
         found.add("settings", config.warnings(), "no setting is risky");
         profile(&config, figment, &mut found);
         passkeys(&config, &mut found);
-        secrets(figment, is_postgres, &mut found);
+        secrets(&config, figment, is_postgres, &mut found);
         database(&config, own, &mut found).await;
         if let Some(path) = &self.backup {
             backup(path, is_postgres, &mut found);
@@ -94,6 +99,8 @@ impl Check {
             site(&config, &mut found).await;
             mail(&config, &mut found).await;
         }
+        #[cfg(feature = "providers")]
+        providers(&config, &target.stage.base()?, self.offline, &mut found).await;
         self.print(found.0)
     }
 
@@ -176,11 +183,14 @@ fn passkeys(config: &Config, found: &mut Findings) {
 }
 
 /// Adds the files that hold a secret and that others can read. Only on Unix it can tell who can.
-fn secrets(figment: &Figment, is_postgres: bool, found: &mut Findings) {
+fn secrets(config: &Config, figment: &Figment, is_postgres: bool, found: &mut Findings) {
     if cfg!(unix) {
         // The URL of PostgreSQL may contain a password.
         let url = is_postgres.then_some("databases.login.url");
-        let open = ["secret_key"].into_iter().chain(url).filter_map(|key| key_file(figment, key));
+        let clients = config.providers.keys();
+        let clients = clients.map(|name| config.key(&format!("providers.{name}.client_secret")));
+        let keys = ["secret_key"].into_iter().chain(url).map(str::to_owned).chain(clients);
+        let open = keys.filter_map(|key| key_file(figment, &key));
         found.add("secrets", open, "others on this machine cannot read a file with a secret");
     }
 }
@@ -382,6 +392,31 @@ async fn mail(config: &Config, found: &mut Findings) {
         Err(error) => Some(error.to_string()),
     };
     found.add("mail", problem, "the mail server takes the site's mails");
+}
+
+/// Adds where each provider has to lead the browser back to, and what happens when it is asked.
+#[cfg(feature = "providers")]
+async fn providers(config: &Config, base: &Base, offline: bool, found: &mut Findings) {
+    let origin = config.site.url.as_deref().unwrap_or_default().trim_end_matches('/');
+    let all = Providers::new(config);
+    if all.is_empty() {
+        found.add("providers", None, "no provider is configured");
+    }
+    for provider in all.iter() {
+        let name = provider.name();
+        let path = base.join(format_args!("/login/with/{name}/callback"));
+        let register = format!("the address to register there is {origin}{path}");
+        let key = config.key(&format!("providers.{name}"));
+        let answer = if offline { None } else { Some(provider.check().await) };
+        let (problem, fine) = match answer {
+            None => (None, format!("{key} was not asked; {register}")),
+            Some(Ok(())) => (None, format!("{key} answers; {register}")),
+            Some(Err(reason)) => {
+                (Some(format!("{key} cannot be used: {reason}; {register}")), String::new())
+            }
+        };
+        found.add("providers", problem, fine);
+    }
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

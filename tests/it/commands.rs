@@ -1070,3 +1070,141 @@ fn a_copy_onto_itself_or_from_another_programs_schema_is_refused() {
     assert!(to("sqlite:b.db").contains("lacks 1 of this program's migrations"));
     assert!(!dir.path().join("b.db").exists());
 }
+
+/// A configuration with a provider at an address where nobody listens.
+#[cfg(feature = "providers")]
+const ACME: (&str, &str) = (
+    "ROCKET_PROVIDERS",
+    "{acme={issuer=\"http://127.0.0.1:1\",client_id=\"site\",label=\"Acme Inc.\"}}",
+);
+
+/// Runs a command that must succeed at a site with [`ACME`], and returns its standard output.
+#[cfg(feature = "providers")]
+#[track_caller]
+fn run_with_provider(dir: &TempDir, arguments: &[&str]) -> String {
+    let mut command = command(env!("CARGO_BIN_EXE_rocket-login"), dir);
+    let output = command.args(arguments).envs([CHEAP, ACME, KEY]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Connects accounts at [`ACME`], and at a provider that is not configured.
+fn connect(dir: &TempDir) {
+    in_database(
+        dir,
+        "INSERT INTO login_identities (id, user_id, issuer, subject, provider, email, created_at)
+         VALUES (7, 1, 'http://127.0.0.1:1', '1001', 'acme', 'ada@work.example', 1),
+                (8, 1, 'https://gone.example', 'x', 'gone', NULL, 2)",
+    );
+}
+
+#[cfg(feature = "providers")]
+#[test]
+fn accounts_at_providers_are_listed_and_disconnected() {
+    let dir = TempDir::new().unwrap();
+    add(&dir);
+    assert_eq!(run(&dir, &["user", "providers", ADA, "--json"]), "[]\n");
+    connect(&dir);
+    let listed = run_with_provider(&dir, &["user", "providers", ADA]);
+    let (head, rows) = listed.split_once('\n').unwrap();
+    assert!(head.starts_with(" Id ") && head.ends_with(" Offered"), "{listed}");
+    let [acme, gone] = rows.lines().collect::<Vec<_>>()[..] else { panic!("{listed}") };
+    for part in ["provider-7 ", " Acme Inc. ", " 1001 ", " ada@work.example ", " never ", " yes"] {
+        assert!(acme.contains(part), "{acme}");
+    }
+    assert!(gone.contains(" https://gone.example ") && gone.ends_with("no"), "{gone}");
+    let json = run_with_provider(&dir, &["user", "providers", ADA, "--json"]);
+    let expected = serde_json::json!([
+        {
+            "id": "provider-7", "provider": "acme", "issuer": "http://127.0.0.1:1",
+            "subject": "1001", "email": "ada@work.example", "created_at": 1, "last_used_at": null,
+            "is_offered": true,
+        },
+        {
+            "id": "provider-8", "provider": "gone", "issuer": "https://gone.example",
+            "subject": "x", "email": null, "created_at": 2, "last_used_at": null,
+            "is_offered": false,
+        },
+    ]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), expected);
+
+    let factors = run_with_provider(&dir, &["user", "factors", ADA, "--json"]);
+    let expected = |id: &str, name: &str, at: i64| {
+        serde_json::json!({
+            "id": id, "kind": "provider", "name": name, "created_at": at, "last_used_at": null,
+        })
+    };
+    let factors: Value = serde_json::from_str(&factors).unwrap();
+    let [acme, gone] = [expected("provider-7", "Acme Inc.", 1), expected("provider-8", "gone", 2)];
+    assert_eq!(factors, Value::from(vec![acme, gone]));
+
+    for id in ["7", "provider-9", "provider-", "provider--8", "codes-7"] {
+        let error = refused(&dir, &["user", "remove-factor", ADA, id], "", 1);
+        assert!(error.contains("Error: "), "{error}");
+    }
+    let said = run_with_provider(&dir, &["user", "remove-factor", ADA, "provider-7"]);
+    assert_eq!(said, format!("Removed provider-7 of {ADA}, and ended its sessions\n"));
+    let said = run_with_provider(&dir, &["user", "remove-factor", ADA, "--all"]);
+    let all = format!("Removed 1 factor and the recovery codes of {ADA}, and ended its sessions\n");
+    assert_eq!(said, all);
+    assert_eq!(run(&dir, &["user", "factors", ADA, "--json"]), "[]\n");
+}
+
+#[cfg(feature = "providers")]
+#[test]
+fn check_asks_each_provider_and_says_what_to_register() {
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    let with = |value: &'static str| [&SAFE[..], &[("ROCKET_PROVIDERS", value)]].concat();
+    let callback = "the address to register there is https://localhost:1/login/with/acme/callback";
+    // No server has this name, so nobody is asked outside.
+    let acme = with("{acme={issuer=\"https://acme.invalid\",client_id=\"site\"}}");
+    let (code, said) = check(&dir, &["--offline"], &acme);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("ok: providers.acme was not asked; {callback}\n")), "{said}");
+    let (code, said) = check(&dir, &["--quiet"], &acme);
+    assert_eq!(code, Some(1), "{said}");
+    let line = said.lines().find(|line| line.contains("providers.acme")).expect(&said);
+    assert!(line.starts_with("problem: providers.acme cannot be used: "), "{line}");
+    assert!(line.ends_with(callback), "{line}");
+    let (_, said) = check(&dir, &["--offline"], &SAFE);
+    assert!(said.contains("ok: no provider is configured\n"), "{said}");
+}
+
+#[cfg(all(unix, feature = "providers"))]
+#[test]
+fn check_names_a_file_with_a_providers_secret_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = TempDir::new().unwrap();
+    run(&dir, &["migrate"]);
+    let path = dir.path().join("Rocket.toml");
+    let acme = "[default.providers.acme]\nissuer = \"https://acme.invalid\"\n\
+                client_id = \"site\"\nclient_secret = \"horse\"\n";
+    std::fs::write(&path, acme).unwrap();
+    for (mode, code) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (found, said) = check(&dir, &["--offline"], &SAFE);
+        assert_eq!(found, Some(code), "{said}");
+        let problem = "problem: providers.acme.client_secret: ";
+        assert_eq!(said.lines().any(|line| line.starts_with(problem)), code == 1, "{said}");
+        assert!(!said.contains("horse"), "{said}");
+    }
+}
+
+#[test]
+fn a_copy_has_the_accounts_at_providers() {
+    let Some(dir) = stopped() else { return };
+    connect(&dir);
+    in_database(
+        &dir,
+        "INSERT INTO sessions (id, family, user_id, data, created_at, last_seen_at, expires_at,
+                               authenticated_at, identity_id, provider_sid)
+         VALUES (zeroblob(32), zeroblob(32), 1, '{}', 1, 1, 9999999999, 1, 7, 'sid')",
+    );
+    let said = run(&dir, &COPY);
+    for line in ["login_identities: 2 rows, the same in both", "sessions: 1 rows, the same in both"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
+}

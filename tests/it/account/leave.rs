@@ -141,6 +141,7 @@ async fn every_table_with_a_users_rows_is_in_the_export() {
         ("login_done", "history"),
         ("login_events", "history"),
         ("login_factors", "factors"),
+        ("login_identities", "identities"),
         ("login_mails", "history"),
         ("login_muted_notices", "notices"),
         ("login_pending", "history"),
