@@ -12,6 +12,8 @@ mod asvs;
 mod backup;
 mod bad_input;
 mod binary;
+#[cfg(feature = "providers")]
+mod certified;
 mod changes;
 mod commands;
 mod config;
@@ -36,6 +38,8 @@ mod hashing;
 mod headers;
 mod hooks;
 mod hosted;
+#[cfg(feature = "providers")]
+mod identities;
 mod instances;
 mod judgement;
 mod kept;
@@ -66,6 +70,10 @@ mod postgres;
 mod programs;
 mod properties;
 mod protected;
+#[cfg(feature = "providers")]
+mod provider_instances;
+#[cfg(feature = "providers")]
+mod providers;
 mod refusals;
 mod register;
 mod return_to;

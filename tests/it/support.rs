@@ -59,6 +59,13 @@ impl TestApp {
         TestApp { client, clock, dir }
     }
 
+    /// Starts a site whose clock is the system's, because another program sends it times.
+    pub async fn in_real_time(configure: impl FnOnce(Figment) -> Figment) -> Self {
+        let (dir, clock) = (TempDir::new().unwrap(), Clock::system());
+        let client = launch(configure(figment(&dir)), &clock, |rocket| rocket).await;
+        TestApp { client, clock, dir }
+    }
+
     /// Starts a site as `stage` says.
     pub async fn staged(configure: impl FnOnce(Figment) -> Figment, stage: Stage) -> Self {
         let dir = TempDir::new().unwrap();
@@ -191,7 +198,7 @@ pub struct Twin {
 }
 
 impl Twin {
-    fn visitor(&self) -> Visitor<'_> {
+    pub fn visitor(&self) -> Visitor<'_> {
         Visitor { browser: Browser::new(&self.client) }
     }
 
