@@ -12,9 +12,10 @@ use tempfile::TempDir;
 use crate::factors;
 use crate::mail_views::full_mails;
 use crate::on_every_page;
-use crate::passkeys;
+use crate::providers::{run_with_all, with_providers};
+use crate::servers::liar::Liar;
 use crate::servers::{Running, clean, find, has};
-use crate::support::{Browser, Site, in_only_browser, is_installed, run_configured};
+use crate::support::{Browser, Site, in_only_browser, is_installed};
 
 const NU: &str = "tests/browser/node_modules/vnu-jar/build/dist/vnu.jar";
 const LIGHTHOUSE: &str = "tests/browser/node_modules/lighthouse";
@@ -50,9 +51,9 @@ async fn nu_finds_nothing_wrong_in_any_page_mail_or_style_sheet() {
         fs::write(dir.path().join(format!("{name}.html")), mail.html).unwrap();
     }
     let count = RefCell::new(0);
-    run_configured(passkeys::at_known_port, async |site, browser| {
+    run_with_all(async |site, browser, liar| {
         browser.devtools("Network.enable", json!({})).await;
-        on_every_page(site, browser, async |what| {
+        on_every_page(site, browser, liar, async |what| {
             let source = browser.source().await;
             let name: String =
                 what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -167,7 +168,8 @@ async fn lighthouse_gives_full_marks_to_every_page() {
     if !has_checker("node", LIGHTHOUSE) {
         return;
     }
-    let (site, profile) = (Site::start().await, TempDir::new().unwrap());
+    let (liar, profile) = (Liar::start(), TempDir::new().unwrap());
+    let site = Site::start_with(|figment| with_providers(figment, &liar)).await;
     in_only_browser(&site, profile.path(), async |browser| {
         let pages = pages(&site, browser).await;
         // Each page has its own cookies.

@@ -6,6 +6,7 @@ mod mail_views;
 #[path = "../mails/mod.rs"]
 mod mails;
 mod passkeys;
+mod providers;
 mod refused;
 #[path = "../servers/mod.rs"]
 mod servers;
@@ -24,10 +25,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{ChromeCapabilities, Key};
 
+use providers::run_with_all;
+use servers::liar::Liar;
 use servers::program::{Program, built, command};
 use support::{
-    Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_configured, run_two, run_with, serve,
-    without_scripts,
+    Browser, PASSWORD, Site, axe, in_browser, quiet, run, run_two, run_with, serve, without_scripts,
 };
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
@@ -745,7 +747,7 @@ async fn changing_the_address_and_deleting_the_account_work_in_a_browser() {
 }
 
 /// Opens every page in each of its states, and calls `look`.
-async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str)) {
+async fn on_every_page(site: &Site, browser: &Browser, liar: &Liar, look: impl AsyncFn(&str)) {
     let long =
         format!("{}@{}.example.org", "ada-lovelace-".repeat(4), "a-long-department-name".repeat(2));
     for path in [
@@ -854,6 +856,7 @@ async fn on_every_page(site: &Site, browser: &Browser, look: impl AsyncFn(&str))
 
     factors::on_every_page(site, browser, &look).await;
     passkeys::on_every_page(site, browser, &look).await;
+    providers::on_every_page(site, browser, liar, &look).await;
 }
 
 /// Walks through the front end of the example `spa` at `url`, as the person `email`.
@@ -957,11 +960,11 @@ async fn the_browser_takes_the_manifest_and_shows_the_icon() {
 
 /// Asserts that no page is wider than a window of `width` pixels, in both text directions.
 async fn assert_fits(width: u32, is_phone: bool) {
-    run_configured(passkeys::at_known_port, async |site, browser| {
+    run_with_all(async |site, browser, liar| {
         let screen =
             json!({ "width": width, "height": 640, "deviceScaleFactor": 2, "mobile": is_phone });
         browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
-        on_every_page(site, browser, async |what| {
+        on_every_page(site, browser, liar, async |what| {
             for direction in ["rtl", "ltr"] {
                 let script = format!(
                     "document.documentElement.dir = '{direction}';
@@ -1051,10 +1054,10 @@ const FORMS_WITHOUT_A_NAME: &str = "return [...document.forms]
 
 async fn assert_accessible(scheme: &str) {
     let Some(axe) = axe() else { return };
-    run_configured(passkeys::at_known_port, async |site, browser| {
+    run_with_all(async |site, browser, liar| {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         browser.devtools("Emulation.setEmulatedMedia", media).await;
-        on_every_page(site, browser, async |what| {
+        on_every_page(site, browser, liar, async |what| {
             let dark = browser.evaluate("return matchMedia('(prefers-color-scheme: dark)').matches");
             assert_eq!(dark.await, scheme == "dark");
             let script = format!("{axe}; const done = arguments[0]; axe.run({{ rules: {{ 'color-contrast-enhanced': {{ enabled: true }} }} }}).then(r => done(r.violations
@@ -1090,13 +1093,13 @@ async fn pictures() {
         ("rtl", 1000, "light", "rtl"),
         ("rtl phone", 320, "dark", "rtl"),
     ] {
-        run_configured(passkeys::at_known_port, async |site, browser| {
+        run_with_all(async |site, browser, liar| {
             let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             browser.devtools("Emulation.setEmulatedMedia", media).await;
             let screen = json!({ "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": width < 500 });
             browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
             std::fs::create_dir_all("target/pictures").unwrap();
-            on_every_page(site, browser, async |what| {
+            on_every_page(site, browser, liar, async |what| {
                 browser.evaluate(&format!("document.documentElement.dir = '{direction}'")).await;
                 let what: String = what.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ').collect();
                 let file = format!("target/pictures/{name} {what}.png");

@@ -38,10 +38,6 @@ pub struct Site {
 }
 
 impl Site {
-    pub async fn start() -> Self {
-        Site::start_with(|figment| figment).await
-    }
-
     /// Starts a site whose configuration `configure` changes.
     pub async fn start_with(configure: impl FnOnce(Figment) -> Figment) -> Self {
         let (dir, clock) = (servers::folder(), Clock::manual(1_767_225_600));
@@ -89,7 +85,8 @@ impl Site {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
         sqlx::raw_sql(create).execute(&mut db).await.unwrap();
 
-        let port = servers::free_port();
+        let known = figment.extract_inner::<u16>("port").ok().filter(|port| *port != 0);
+        let port = known.unwrap_or_else(servers::free_port);
         let url = format!("http://localhost:{port}");
         let figment = quiet(figment)
             .merge(("databases.login.url", address(&name)))
@@ -245,7 +242,8 @@ pub async fn run_configured(
     run_on(configure, ChromeCapabilities::new(), test).await;
 }
 
-async fn run_on(
+/// Runs `test` as [`run`] does, with what the two above can change.
+pub async fn run_on(
     configure: impl FnOnce(Figment) -> Figment,
     caps: ChromeCapabilities,
     test: impl AsyncFnOnce(&Site, &Browser),
@@ -479,9 +477,10 @@ impl Browser {
     }
 
     /// Fails on errors in the console and on violations of the content security
-    /// policy. A refused form's 4xx status is not a complaint. Nor is what Chromium says of the
-    /// fields of a password's form: it looks while the page is still being built, and has missed a
-    /// field that was there. The tests with axe look for this field themselves.
+    /// policy. A refused form's 4xx status is not a complaint, nor the 503 of a provider that is
+    /// down. Nor is what Chromium says of the fields of a password's form: it looks while the page
+    /// is still being built, and has missed a field that was there. The tests with axe look for
+    /// this field themselves.
     pub async fn assert_no_complaint(&self) {
         let entries = self.driver.browser_log().await.unwrap();
         let complaints: Vec<_> = entries
@@ -489,6 +488,7 @@ impl Browser {
             .filter(|entry| entry.level != "INFO")
             .map(|entry| format!("{entry:?}"))
             .filter(|entry| !entry.contains("the server responded with a status of 4"))
+            .filter(|entry| !entry.contains("the server responded with a status of 503"))
             .filter(|entry| !entry.contains("[DOM] Password forms should have"))
             .collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
