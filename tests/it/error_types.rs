@@ -28,8 +28,8 @@ errors! {
     }
     auth {
         AccountError, AddAppError, AddError, AddPasskeyError, ChangeEmailError, ChangePasswordError, DeleteError,
-        EndSessionError, GrantError, HookError, LinkError, LogInAsError, LogInError,
-        PasskeyLogInError, ReauthenticateError, RecoveryCodesError, RegisterError, RemoveFactorError,
+        DisconnectError, EndSessionError, GrantError, HookError, LeadError, LinkError, LogInAsError, LogInError,
+        PasskeyLogInError, ProviderAnswerError, ProviderLogOutError, ReauthenticateError, RecoveryCodesError, RegisterError, RemoveFactorError,
         RemovePasswordError, RenamePasskeyError, ResetError, ResetLinkError, SecondStepError, VerifyError,
     }
     config { ConfigError }

@@ -20,7 +20,7 @@ const ROUNDS: usize = 2_000;
 const OWNER: &str = "ada@example.org";
 
 /// The fields of each form. If you add a form, add it here.
-const FORMS: [(&str, &[&str]); 33] = [
+const FORMS: [(&str, &[&str]); 35] = [
     ("/register", &["email", "password", "next"]),
     ("/login", &["email", "password", "remember", "next"]),
     ("/login/factor", &["code", "trust", "next"]),
@@ -28,7 +28,8 @@ const FORMS: [(&str, &[&str]); 33] = [
     ("/login/factor/passkey/options", &[]),
     ("/login/passkey", &["credential", "remember", "next"]),
     ("/login/passkey/options", &[]),
-    ("/logout", &[]),
+    ("/login/with/<name>/logout", &["logout_token"]),
+    ("/logout", &["provider"]),
     ("/reset", &["email"]),
     ("/reset/<token>", &["new_password", "code", "credential"]),
     ("/reset/<token>/passkey/options", &[]),
@@ -46,6 +47,7 @@ const FORMS: [(&str, &[&str]); 33] = [
     ("/account/passkeys/options", &[]),
     ("/account/passkeys/<id>/rename", &["name"]),
     ("/account/passkeys/<id>/remove", &[]),
+    ("/account/providers/<name>/unlink", &["id"]),
     ("/password-strength", &["email", "password"]),
     ("/account/verify", &[]),
     ("/account/email", &["email", "current_password"]),

@@ -18,6 +18,8 @@ use sqlx::Row;
 use tempfile::TempDir;
 
 use crate::database::pick;
+use crate::providers::with_provider;
+use crate::servers::liar::Liar;
 use crate::support::{Answer, PASSWORD, TestApp, Visitor, encode, figment};
 
 const ADA: &str = "ada@example.org";
@@ -225,6 +227,31 @@ async fn every_way_to_a_sign_up_and_a_log_in_runs_each_hook_once() {
     assert_eq!(called(&app).await, of_sign_up("cy@example.org"));
     cy.sign_in("cy@example.org").await;
     assert_called(called(&app).await, &["logged_in cy@example.org"]);
+}
+
+#[rocket::async_test]
+async fn a_sign_up_with_a_provider_runs_the_hooks_of_both_and_may_be_refused() {
+    let liar = Liar::start();
+    let (app, recorder) = site(|figment| with_provider(figment, "test", &liar)).await;
+    liar.follow(&app.clock);
+    let come = async || {
+        let visitor = app.visitor();
+        let begun = visitor.get("/login/with/test").await;
+        let back = liar.answer(begun.header("location").unwrap());
+        visitor.get(&back).await
+    };
+    for hook in ["before_sign_up", "signed_up", "logged_in"] {
+        recorder.set(Some((hook, Fault::Refuse)));
+        come().await.assert_status(422);
+        assert_eq!((app.users().await, app.sessions().await), (0, 0), "{hook}");
+        assert_called(called(&app).await, &[]);
+    }
+    recorder.set(None);
+    come().await.assert_redirect("/account");
+    let hooks = ["before_sign_up", "signed_up", "email_verified", "logged_in"];
+    assert_eq!(called(&app).await, hooks.map(|hook| format!("{hook} {ADA}")));
+    come().await.assert_redirect("/account");
+    assert_called(called(&app).await, &["logged_in ada@example.org"]);
 }
 
 #[rocket::async_test]

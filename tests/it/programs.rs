@@ -10,6 +10,7 @@ use rocket_login::User;
 use rocket_login::testing::{Answer, Authenticator, app_code};
 use rocket_login::web::{Done, Posted};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::factors::{add_app, confirmed, half_way};
 use crate::passkeys::add as add_passkey;
@@ -157,6 +158,17 @@ async fn form<'a>(app: &'a TestApp, route: &str, email: &str) -> Form<'a> {
             let path = format!("/account/sessions/{other}/revoke");
             at(path, form(visitor, json!({}), "/account/sessions"))
         }
+        "/account/providers/<name>/unlink" => {
+            let visitor = app.registered(email).await;
+            app.execute(AssertSqlSafe(format!(
+                "INSERT INTO login_identities (user_id, issuer, subject, provider, created_at)
+                 SELECT id, 'https://gone.example', email, 'gone', 0 FROM users
+                 WHERE email = '{email}'"
+            )))
+            .await;
+            let path = "/account/providers/gone/unlink".to_owned();
+            at(path, form(visitor, json!({}), "/account/security"))
+        }
         _ => {
             let (fields, leads_to) = match route {
                 "/logout" => (json!({}), "/"),
@@ -214,7 +226,13 @@ async fn every_form_takes_json_and_answers_with_json() {
     // These answer a script or with a file, and lead nowhere.
     let is_form = |path: &&String| {
         !path.ends_with("/options")
-            && !["/password-strength", "/account/codes/download"].contains(&path.as_str())
+            && ![
+                "/password-strength",
+                "/account/codes/download",
+                // A provider's server calls it.
+                "/login/with/<name>/logout",
+            ]
+            .contains(&path.as_str())
     };
     let paths = paths.iter().filter(is_form);
     for (number, route) in paths.enumerate() {

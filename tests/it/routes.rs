@@ -8,7 +8,7 @@ use crate::support::{TestApp, figment};
 
 /// The routes that need no log-in. If you add a route, decide here whether it is
 /// public.
-const PUBLIC: [(Method, &str); 38] = [
+const PUBLIC: [(Method, &str); 41] = [
     (Method::Get, "/"),
     (Method::Get, "/register"),
     (Method::Post, "/register"),
@@ -34,6 +34,9 @@ const PUBLIC: [(Method, &str); 38] = [
     (Method::Post, "/verify/<token>"),
     (Method::Get, "/not-me/<token>"),
     (Method::Post, "/not-me/<token>"),
+    (Method::Get, "/login/with/<name>"),
+    (Method::Get, "/login/with/<name>/callback"),
+    (Method::Post, "/login/with/<name>/logout"),
     (Method::Get, "/.well-known/change-password"),
     (Method::Get, "/.well-known/passkey-endpoints"),
     (Method::Get, "/.well-known/webauthn"),
@@ -52,7 +55,13 @@ const PUBLIC: [(Method, &str); 38] = [
 
 #[rocket::async_test]
 async fn every_route_off_the_public_list_sends_a_visitor_to_the_log_in() {
-    let app = TestApp::new().await;
+    // The paths of a provider that is not configured are not found.
+    let app = TestApp::with(|figment| {
+        figment
+            .merge(("providers.name.issuer", "https://provider.example"))
+            .merge(("providers.name.client_id", "site"))
+    })
+    .await;
     let mut private = 0;
     for route in app.client.rocket().routes() {
         let path = route.uri.path().to_string();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Mutex;
 
 use rocket::figment::Figment;
 use rocket::http::Accept;
@@ -10,13 +11,25 @@ use rocket_login::Clock;
 use rocket_login::testing::{self, Authenticator, Browser, Mail};
 use serde_json::Value;
 
+use crate::servers::liar::{CLIENT, Liar, SECRET};
+
 const PASSWORD: &str = "correct horse battery";
 const NEW_PASSWORD: &str = "lovelace likes engines";
 
+/// The providers of the sites that send mails. They are few, and stay until the process ends.
+static PROVIDERS: Mutex<Vec<&'static Liar>> = Mutex::new(Vec::new());
+
 /// Returns the configuration of a site that sends each of the mails.
 pub fn sends_all(figment: Figment) -> Figment {
-    // More mails than one address may have for nothing.
-    figment.merge(("accounts.registration", "confirm")).merge(("throttle.mails", 100))
+    let provider: &Liar = Box::leak(Box::new(Liar::start()));
+    PROVIDERS.lock().unwrap().push(provider);
+    figment
+        // More mails than one address may have for nothing.
+        .merge(("accounts.registration", "confirm"))
+        .merge(("throttle.mails", 100))
+        .merge(("providers.example.issuer", provider.issuer()))
+        .merge(("providers.example.client_id", CLIENT))
+        .merge(("providers.example.client_secret", SECRET))
 }
 
 /// Causes each mail of a site with the configuration of [`sends_all`], which has no account yet.
@@ -30,6 +43,7 @@ pub async fn every_mail(client: &Client) -> BTreeMap<String, Mail> {
     people.change_second_steps("katherine@example.org").await;
     people.copy_a_passkey("mary@example.org").await;
     people.remove_a_password("dorothy@example.org").await;
+    people.use_a_provider("hedy@example.org").await;
 
     let mut mails = BTreeMap::new();
     for mail in testing::mails(client).await.into_iter().rev() {
@@ -147,11 +161,7 @@ impl<'c> People<'c> {
 
     async fn change_second_steps(&self, email: &str) {
         let browser = self.signed_up(email).await;
-        let offer = self.json(&browser, self.client.get("/account/app")).await;
-        let now = self.client.rocket().state::<Clock>().expect("a clock").now();
-        let code = testing::app_code(offer["secret"].as_str().unwrap(), now);
-        let form = [("secret", offer["sealed"].as_str().unwrap()), ("code", &*code)];
-        browser.post("/account/app", &form).await.assert_status(200);
+        self.add_an_app(&browser).await;
 
         let renewed = self.json(&browser, self.client.post("/account/codes")).await;
         // The eighth leaves two.
@@ -160,6 +170,39 @@ impl<'c> People<'c> {
         }
         self.log_in_with(email, &["000000"; 5]).await;
         browser.post("/account/app/remove", &[]).await.assert_redirect("/account/security");
+    }
+
+    async fn add_an_app(&self, browser: &Browser<'c>) {
+        let offer = self.json(browser, self.client.get("/account/app")).await;
+        let now = self.client.rocket().state::<Clock>().expect("a clock").now();
+        let code = testing::app_code(offer["secret"].as_str().unwrap(), now);
+        let form = [("secret", offer["sealed"].as_str().unwrap()), ("code", &*code)];
+        browser.post("/account/app", &form).await.assert_status(200);
+    }
+
+    /// Connects an account at the provider, leaves a log-in with it half done, and disconnects it.
+    async fn use_a_provider(&self, email: &str) {
+        let issuer: String =
+            self.client.rocket().figment().extract_inner("providers.example.issuer").unwrap();
+        let providers = PROVIDERS.lock().unwrap().clone();
+        let provider = providers.into_iter().find(|one| one.issuer() == issuer).unwrap();
+        provider.follow(self.client.rocket().state::<Clock>().expect("a clock"));
+        let go = async |browser: &Browser<'c>, path: &str| {
+            let begun = browser.get(path).await;
+            let location = begun.header("location").expect("the way to the provider").to_owned();
+            browser.get(&provider.answer(&location)).await
+        };
+
+        let browser = self.signed_up(email).await;
+        self.add_an_app(&browser).await;
+        go(&browser, "/account/providers/example/link").await.assert_redirect("/account/security");
+        let other = Browser::new(self.client);
+        go(&other, "/login/with/example").await.assert_redirect("/login/factor");
+        for _ in 0..5 {
+            other.post("/login/factor", &[("code", "000000")]).await;
+        }
+        let path = "/account/providers/example/unlink";
+        browser.post(path, &[]).await.assert_redirect("/account/security");
     }
 
     fn phone(&self) -> Authenticator {
