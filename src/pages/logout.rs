@@ -65,7 +65,7 @@ pub async fn submit(
         // The browser would stop a redirect to another site after a form.
         Some((label, to)) if !page.prefers_json => {
             page.forget_email();
-            Either::Right(Html::without_session(OnwardPage { to, label: Some(label) }))
+            Either::Right(Html::without_session(OnwardPage::there(to, label)))
         }
         Some((_, to)) => Either::Left(Done::to(to)),
         None => Either::Left(page.redirect_logged_out("You are logged out.")),

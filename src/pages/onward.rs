@@ -1,6 +1,6 @@
-//! A page that leads the browser on by itself, where a redirect would not do: after a form, because
-//! browsers hold redirects to the policy `form-action`, and from a provider, because a cookie with
-//! `SameSite=Strict` is not sent along the redirects of another site.
+//! A page that leads the browser on, mostly by itself, where a redirect would not do: after a form,
+//! because browsers hold redirects to the policy `form-action`, and from a provider, because a cookie
+//! with `SameSite=Strict` is not sent along the redirects of another site.
 
 use serde::Serialize;
 
@@ -14,6 +14,25 @@ pub struct OnwardPage {
     pub to: String,
     /// What the provider is called. `None` means that it leads back to this site.
     pub label: Option<String>,
+    /// The visitor must click to connect their account with the provider. Otherwise a link on another
+    /// site could lead through a log-in here to the provider and back, and connect the account with
+    /// whom the attacker has logged this browser in there (forced linking).
+    pub waits: bool,
+}
+
+/// An address in a sample.
+const AWAY: &str = "https://provider.example/authorize?a=b&c=d";
+
+impl OnwardPage {
+    /// Leads to a page of this site.
+    pub fn back(to: String) -> Self {
+        OnwardPage { to, label: None, waits: false }
+    }
+
+    /// Leads to the provider of this name.
+    pub fn there(to: String, label: String) -> Self {
+        OnwardPage { to, label: Some(label), waits: false }
+    }
 }
 
 impl Content for OnwardPage {
@@ -22,11 +41,9 @@ impl Content for OnwardPage {
 
     fn samples() -> Vec<Self> {
         vec![
-            OnwardPage { to: "/account".into(), label: None },
-            OnwardPage {
-                to: "https://provider.example/authorize?a=b&c=d".into(),
-                label: Some("Example".into()),
-            },
+            OnwardPage::back("/account".into()),
+            OnwardPage { waits: true, ..OnwardPage::there(AWAY.into(), "Example".into()) },
+            OnwardPage::there(AWAY.into(), "Example".into()),
         ]
     }
 }

@@ -27,16 +27,22 @@ const CONNECT: &str = "/account/providers/";
 /// A page, or a redirect.
 type Led = Result<Either<Done, Html>, Rejection>;
 
-/// The request comes from a page of another site.
-pub struct IsCrossSite(bool);
+/// The request comes from no page of another site.
+///
+/// It _fails_ with `403 Forbidden` otherwise. It stands before the guard of the user, which leads to
+/// the log-in and from there back to the page.
+pub struct FromHere;
 
 #[rocket::async_trait]
-impl<'r> FromRequest<'r> for IsCrossSite {
-    type Error = std::convert::Infallible;
+impl<'r> FromRequest<'r> for FromHere {
+    type Error = ();
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let mut sites = request.headers().get("Sec-Fetch-Site");
-        request::Outcome::Success(IsCrossSite(sites.any(|site| site == "cross-site")))
+        match sites.any(|site| site == "cross-site") {
+            true => request::Outcome::Error((Status::Forbidden, ())),
+            false => request::Outcome::Success(FromHere),
+        }
     }
 }
 
@@ -111,20 +117,17 @@ pub async fn ask_again(
 pub async fn connect(
     name: &str,
     _configured: Configured,
+    _from_here: FromHere,
     user: RecentLogin<'_>,
-    is_cross_site: IsCrossSite,
     page: Page<'_>,
     auth: Auth<'_>,
-) -> Result<Either<Done, Html>, Either<Rejection, Either<LeadError, Status>>> {
-    if is_cross_site.0 {
-        return Err(Either::Right(Either::Right(Status::Forbidden)));
-    }
+) -> Result<Either<Done, Html>, Either<Rejection, LeadError>> {
     match auth.lead_to_connect(&user, name).await {
         // A message waits because a form has led here. The browser would stop a redirect to another
-        // site then.
+        // site then. And nobody may have clicked to connect anything.
         Ok(address) if page.has_message() => {
-            let label = Some(label(&page, name));
-            Ok(Either::Right(Html::without_session(OnwardPage { to: address, label })))
+            let onward = OnwardPage::there(address, label(&page, name));
+            Ok(Either::Right(Html::without_session(OnwardPage { waits: true, ..onward })))
         }
         Ok(address) => Ok(Either::Left(Done::to(address))),
         Err(error @ LeadError::ProviderDown) => {
@@ -132,7 +135,7 @@ pub async fn connect(
             let content = content.map_err(|error| Either::Left(error.into()))?;
             Err(Either::Left(down(&page, name, &error, content)))
         }
-        Err(error) => Err(Either::Right(Either::Left(error))),
+        Err(error) => Err(Either::Right(error)),
     }
 }
 
@@ -228,7 +231,7 @@ pub async fn callback(
     let is_strict = page.config.session.same_site == SameSite::Strict;
     if is_strict && query.onward.is_none() && query.state.is_some() {
         let to = format!("{origin}&onward=true");
-        return Ok(Either::Right(Html::without_session(OnwardPage { to, label: None })));
+        return Ok(Either::Right(Html::without_session(OnwardPage::back(to))));
     }
     let answer = ProviderAnswer::new().code(query.code).iss(query.iss).error(query.error);
     match auth.provider_flow(name, query.state.unwrap_or_default()) {
@@ -274,10 +277,12 @@ async fn finish(
     page.forget_email();
     // There another site's visitors are refused, and the browser counts this redirect as one.
     let connect = page.base.join(CONNECT);
-    match next.filter(|next| next.to_string().starts_with(&connect)) {
-        Some(next) => {
-            let to = next.to_string();
-            Ok(Either::Right(Html::without_session(OnwardPage { to, label: None })))
+    let next = next.map(|next| next.to_string());
+    match next.as_ref().and_then(|next| Some((next, next.strip_prefix(&connect)?))) {
+        Some((to, rest)) => {
+            let name = rest.split('/').next().unwrap_or_default();
+            let onward = OnwardPage::there(to.clone(), label(page, name));
+            Ok(Either::Right(Html::without_session(OnwardPage { waits: true, ..onward })))
         }
         None => Ok(Either::Left(page.redirect(flow.next(), &message))),
     }

@@ -18,6 +18,7 @@ use crate::support::{Browser, PASSWORD, Site, run_on, without_scripts};
 const ADA: &str = "ada@example.org";
 const LINK: &str = "a.provider[href*='/login/with/certified']";
 const CONNECT_FIRST: &str = "main a[href*='/login?next='][href$='%2Flink']";
+const ONWARD: &str = "main .actions a.button";
 const DISCONNECT: &str = "form[action='/account/providers/certified/unlink'] button";
 
 /// Runs `test` on a site that knows a provider. The site's clock is right, as the provider's is.
@@ -125,8 +126,10 @@ async fn connect_a_known_address(
         browser.fill("email", ADA).await;
         browser.fill("password", PASSWORD).await;
         // The form leads to the site's own page, and only then to the provider and back: Chromium
-        // holds the redirects of a form to `form-action 'self'`.
+        // holds the redirects of a form to `form-action 'self'`. There the person must click, because
+        // a link of another site may have begun all that.
         browser.submit().await;
+        browser.find(ONWARD).await.click().await.unwrap();
         browser.wait_for_path("/account/security").await;
         browser.find(DISCONNECT).await;
 

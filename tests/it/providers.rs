@@ -121,14 +121,15 @@ pub async fn identities(app: &TestApp) -> i64 {
     app.count("SELECT count(*) FROM login_identities WHERE removed_at IS NULL").await
 }
 
-/// Returns where an answer leads, by a redirect or by a page that goes on by itself.
+/// Returns where an answer leads, by a redirect or by a page with a button.
 #[track_caller]
 pub fn leads_to(answer: &Answer) -> String {
     if answer.status.code == 303 {
         return answer.header("location").unwrap().to_owned();
     }
     answer.assert_status(200);
-    let (_, rest) = answer.body.split_once("url=").unwrap_or_else(|| panic!("{}", answer.body));
+    let link = answer.body.split_once("<a class=\"button\" href=\"");
+    let (_, rest) = link.unwrap_or_else(|| panic!("{}", answer.body));
     unescaped(rest.split('"').next().unwrap())
 }
 

@@ -4,7 +4,7 @@ use super::{ADA, BOB, Site, assert_flow_ended, code_of, leads_to};
 use crate::factors::confirmed;
 use crate::passkeys;
 use crate::servers::liar::Liar;
-use crate::support::{PASSWORD, Visitor, header};
+use crate::support::{Answer, PASSWORD, Visitor, header};
 
 const LINK: &str = "/account/providers/test/link";
 const UNLINK: &str = "/account/providers/test/unlink";
@@ -191,6 +191,40 @@ async fn another_site_connects_and_disconnects_nothing() {
 }
 
 #[rocket::async_test]
+async fn no_chain_of_links_connects_a_provider_without_a_click() {
+    const REFRESH: &str = "http-equiv=\"refresh\"";
+    let (site, other) = (Site::new().await, Liar::start());
+    let site = site.restarted(|f| super::with_provider(f, "other", &other)).await;
+    other.follow(&site.clock);
+    let ada = site.came().await;
+    let is_asked = |answer: &Answer| {
+        answer.assert_status(200).assert_text("Connect").assert_no_text(REFRESH);
+    };
+    // Another site leads to a log-in that needs no click, and from there to connecting. Who is logged
+    // in at the other provider may be the attacker.
+    let next = "%2Faccount%2Fproviders%2Fother%2Flink";
+    let back = site.go(&ada, &format!("/login/with/test?next={next}")).await;
+    is_asked(&site.come_back(&ada, &back).await);
+    let back = site.go(&ada, &format!("/reauthenticate/with/test?next={next}")).await;
+    is_asked(&site.come_back(&ada, &back).await);
+    ada.post("/account/password", &[("new_password", PASSWORD)]).await.assert_redirect("/account");
+    let link = "/account/providers/other/link";
+    for path in ["/login", "/reauthenticate"] {
+        let fields = [("email", ADA), ("password", PASSWORD), ("next", link)];
+        ada.post(path, &fields).await.assert_redirect(link);
+        is_asked(&ada.get(link).await);
+    }
+    // Not even a log-in that is too old leads a visitor of another site on.
+    site.advance(11 * 60);
+    for visitor in [&ada, &site.visitor()] {
+        let request = site.client.get(link).header(header("Sec-Fetch-Site", "cross-site"));
+        visitor.send(request).await.assert_status(403);
+    }
+    assert_eq!(other.count("/token"), 0);
+    assert_eq!(site.identities().await, 1);
+}
+
+#[rocket::async_test]
 async fn a_disconnected_provider_logs_nobody_in() {
     let site = Site::new().await;
     let ada = connected(&site).await;
@@ -255,6 +289,29 @@ async fn a_password_is_a_way_in_and_its_owner_may_do_without_it() {
     ada.post("/account/password", &fields).await.assert_redirect("/account");
     ada.post(UNLINK, &[]).await.assert_redirect("/account/security");
     site.visitor().log_in_with(ADA, "wooden battery horse").await.assert_redirect("/account");
+}
+
+#[rocket::async_test]
+async fn with_a_provider_the_password_and_the_passkeys_may_go_but_not_all() {
+    let site = Site::new().await;
+    let ada = connected(&site).await;
+    let phone = passkeys::phone();
+    passkeys::add(&ada, &phone, "").await.assert_status(200);
+    ada.post("/account/password/remove", &[]).await.assert_redirect("/account/security");
+    let page = super::json(&site, &ada, "/account/security").await;
+    let ways: serde_json::Value = serde_json::from_str(&page.body).unwrap();
+    let id = ways["factors"][0]["id"].as_str().unwrap().to_owned();
+    let remove = format!("/account/passkeys/{id}/remove");
+    ada.post(&remove, &[]).await.assert_redirect("/account/security");
+    ada.post(UNLINK, &[]).await.assert_status(422);
+    site.log_in(&site.visitor()).await.assert_redirect("/account");
+    // Without the provider the last passkey would have stayed.
+    passkeys::add(&ada, &phone, "").await.assert_status(200);
+    ada.post(UNLINK, &[]).await.assert_redirect("/account/security");
+    let page = super::json(&site, &ada, "/account/security").await;
+    let ways: serde_json::Value = serde_json::from_str(&page.body).unwrap();
+    let id = ways["factors"][0]["id"].as_str().unwrap().to_owned();
+    ada.post(&format!("/account/passkeys/{id}/remove"), &[]).await.assert_status(422);
 }
 
 #[rocket::async_test]
