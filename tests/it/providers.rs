@@ -7,7 +7,9 @@ mod connecting;
 mod down;
 mod flow;
 mod github;
+mod leaving;
 mod lies;
+mod operating;
 mod undone;
 
 use std::ops::Deref;

@@ -177,6 +177,45 @@ async fn the_provider_alone_does_not_stand_in_for_a_second_factor() {
 }
 
 #[rocket::async_test]
+async fn what_the_provider_has_confirmed_waits_ten_minutes_for_the_code_and_counts_once() {
+    let site = Site::new().await;
+    let ada = site.came().await;
+    let phone = add_app(&site, &ada).await;
+    site.advance(11 * 60);
+    let give = async || {
+        let code = phone.code(&site);
+        let fields = [("code", &*code), ("next", "/account/delete")];
+        ada.post("/reauthenticate", &fields).await.status.code
+    };
+    let back = site.go(&ada, AGAIN).await;
+    site.come_back(&ada, &back).await;
+    site.advance(10 * 60 + 1);
+    assert_eq!(give().await, 422, "too late");
+    assert!(!is_recent(&ada).await);
+
+    let back = site.go(&ada, AGAIN).await;
+    site.come_back(&ada, &back).await;
+    site.advance(60);
+    assert_eq!(give().await, 303);
+    assert!(is_recent(&ada).await);
+    site.advance(11 * 60);
+    assert_eq!(give().await, 422, "used up");
+
+    // And in no other session of the user.
+    let back = site.go(&ada, AGAIN).await;
+    site.come_back(&ada, &back).await;
+    let other = site.visitor();
+    site.log_in(&other).await.assert_redirect("/login/factor");
+    other.post("/login/factor", &[("code", &phone.code(&site))]).await.assert_redirect("/account");
+    site.advance(11 * 60);
+    let back = site.go(&ada, AGAIN).await;
+    site.come_back(&ada, &back).await;
+    let fields = [("code", &*phone.code(&site)), ("next", "/account/delete")];
+    other.post("/reauthenticate", &fields).await.assert_status(422);
+    assert!(!is_recent(&other).await);
+}
+
+#[rocket::async_test]
 async fn a_code_without_the_provider_is_not_enough() {
     let site = Site::new().await;
     let ada = site.came().await;
