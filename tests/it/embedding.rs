@@ -379,9 +379,10 @@ async fn the_metrics_endpoint_refuses_a_guessable_token() {
 
 #[cfg(feature = "prometheus")]
 #[rocket::async_test]
-async fn the_metrics_count_what_happened_to_sessions() {
+async fn the_metrics_count_what_happened_to_sessions_and_at_providers() {
+    let liar = crate::servers::liar::Liar::start();
     let (client, _dir) = launch(
-        |f| f,
+        |f| crate::providers::with_provider(f, "test", &liar),
         |r| {
             r.attach(rocket_login::stage())
                 .attach(rocket_login::metrics::prometheus("a long random token"))
@@ -396,6 +397,17 @@ async fn the_metrics_count_what_happened_to_sessions() {
     visitor.with_session(async |session| session.destroy().await.unwrap()).await;
     visitor.set_cookie("session", "tampered");
     visitor.get("/count").await;
+
+    liar.follow(client.rocket().state().unwrap());
+    let person = Browser::new(&client);
+    for path in ["/login/with/test", "/login/with/test", "/account/providers/test/link"] {
+        let begun = person.get(path).await;
+        let back = liar.answer(begun.header("location").unwrap());
+        person.get(&back).await.assert_status(303);
+        // The second use of the same answer.
+        person.get(&back).await.assert_status(422);
+        person.get("/account").await.assert_status(200);
+    }
 
     let scrape = async |token: Option<&str>| {
         let request = client.get("/metrics");
@@ -420,6 +432,9 @@ async fn the_metrics_count_what_happened_to_sessions() {
         r#"rocket_login_sessions_total{event="regenerated"} "#,
         r#"rocket_login_sessions_total{event="ended"} "#,
         r#"rocket_login_sessions_total{event="refused"} "#,
+        r#"rocket_login_providers_total{provider="test",event="signed_up"} 1"#,
+        r#"rocket_login_providers_total{provider="test",event="logged_in"} 1"#,
+        r#"rocket_login_providers_total{provider="test",event="linked"} 1"#,
         "rocket_login_session_lookup_seconds_count ",
         "rocket_login_session_write_seconds_count ",
     ] {

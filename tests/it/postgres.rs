@@ -1231,7 +1231,10 @@ fn the_metrics_count_the_connections() {
 
     let cluster = Cluster::start();
     let mut test = Command::new(std::env::current_exe().unwrap());
-    test.args(["--exact", "embedding::the_metrics_count_what_happened_to_sessions"]);
+    test.args([
+        "--exact",
+        "embedding::the_metrics_count_what_happened_to_sessions_and_at_providers",
+    ]);
     let done = test.env("TEST_POSTGRES", cluster.socket()).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success() && said.contains("1 passed"), "{said}");
