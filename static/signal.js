@@ -9,11 +9,16 @@
   // A passkey that no account has.
   if (unknown) known?.signalUnknownCredential?.({ rpId, credentialId: unknown }).catch(() => {});
 
+  // A passkey that is made here meanwhile is not in the answer, and would be taken for one that was removed.
+  let isOld = false;
+  const isMade = (event) => event.target.closest?.("[data-passkey=create]");
+  addEventListener("click", (event) => { if (isMade(event)) isOld = true; }, true);
+
   const tell = async () => {
     const answer = await fetch(url, { headers: { Accept: "application/json" } });
     if (answer.redirected || !answer.ok) return;
     const told = await answer.json();
-    if (!told) return; // the user never had a passkey
+    if (!told || isOld) return; // without `told`, the user never had a passkey
     const { rpId, userId, name, displayName, allAcceptedCredentialIds } = told;
     await known.signalAllAcceptedCredentials({ rpId, userId, allAcceptedCredentialIds });
     await known.signalCurrentUserDetails({ rpId, userId, name, displayName });

@@ -179,6 +179,39 @@ async fn each_of_two_authenticators_logs_in() {
     .await;
 }
 
+/// Holds the site's list of known passkeys back until a new one is made.
+const LATE_LIST: &str = "
+    let made;
+    const isMade = new Promise((resolve) => { made = resolve; });
+    const ask = window.fetch;
+    window.fetch = async (...arguments) => {
+        const answer = await ask(...arguments);
+        if (String(arguments[0]).endsWith('/account/passkeys/known')) await isMade;
+        return answer;
+    };
+    const make = navigator.credentials.create.bind(navigator.credentials);
+    navigator.credentials.create = async (options) => {
+        const credential = await make(options);
+        made();
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return credential;
+    };";
+
+#[rocket::async_test]
+async fn a_list_that_comes_late_does_not_take_a_new_passkey_for_a_removed_one() {
+    run_configured(at_known_port, async |_: &Site, browser: &Browser| {
+        let laptop = with_passkey(browser).await;
+        unplug(browser, &laptop).await;
+        let phone = plug_in(browser, "internal", true).await;
+        let script = json!({ "source": LATE_LIST });
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", script).await;
+        add(browser).await;
+        browser.until_shown("[role=status]", "The passkey was added.").await;
+        assert_eq!(passkeys_of(browser, &phone).await.len(), 1);
+    })
+    .await;
+}
+
 #[rocket::async_test]
 async fn the_field_for_the_address_offers_passkeys() {
     run_configured(at_known_port, async |_: &Site, browser: &Browser| {

@@ -146,7 +146,8 @@ async fn after_too_many_attempts_the_reset_link_leads_to_a_new_password() {
         browser.wait_for_path("/reset").await;
         assert_eq!(value_of(browser, "email").await, ADA);
         browser.submit().await;
-        browser.find("main a[href='/login']").await;
+        // The page before has a link there as well, but no button.
+        browser.find("main a.button[href='/login']").await;
         assert!(browser.text().await.contains("Check your email"));
 
         browser.open_mailed("/reset/").await;

@@ -377,9 +377,13 @@ impl Browser {
     /// Waits for an element that `css` selects and returns it.
     pub async fn find(&self, css: &str) -> WebElement {
         let query = self.driver.query(By::Css(css.to_owned()));
-        query.wait(PATIENCE, Duration::from_millis(20)).first().await.unwrap_or_else(|error| {
-            panic!("nothing is {css}: {error}");
-        })
+        match query.wait(PATIENCE, Duration::from_millis(20)).first().await {
+            Ok(element) => element,
+            Err(error) => {
+                let source = self.driver.source().await.unwrap_or_default();
+                panic!("nothing is {css} at {}: {error}\n{source}", self.path().await);
+            }
+        }
     }
 
     /// Returns the HTML of the page as the site has sent it, for which `Network.enable` was sent
