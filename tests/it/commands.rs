@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::database::command;
+use crate::database::{command, pick};
 use crate::servers::Running;
 use crate::servers::program::{Program, session_cookie};
 
@@ -1090,12 +1090,16 @@ fn run_with_provider(dir: &TempDir, arguments: &[&str]) -> String {
 
 /// Connects accounts at [`ACME`], and at a provider that is not configured.
 fn connect(dir: &TempDir) {
-    in_database(
-        dir,
+    let insert = pick(
         "INSERT INTO login_identities (id, user_id, issuer, subject, provider, email, created_at)
          VALUES (7, 1, 'http://127.0.0.1:1', '1001', 'acme', 'ada@work.example', 1),
                 (8, 1, 'https://gone.example', 'x', 'gone', NULL, 2)",
+        "INSERT INTO login_identities (id, user_id, issuer, subject, provider, email, created_at)
+         OVERRIDING SYSTEM VALUE
+         VALUES (7, 1, 'http://127.0.0.1:1', '1001', 'acme', 'ada@work.example', 1),
+                (8, 1, 'https://gone.example', 'x', 'gone', NULL, 2)",
     );
+    in_database(dir, insert);
 }
 
 #[cfg(feature = "providers")]

@@ -58,10 +58,13 @@ const SUITE: [&str; 25] = [
 const ON_EMPTY: [&str; 3] = ["commands::", "migrations::", "versions::open::"];
 
 /// The tests among them that concern SQLite's file, its PRAGMAs or its plans.
-pub const OF_SQLITE: [&str; 26] = [
+pub const OF_SQLITE: [&str; 28] = [
     "account::verify::the_database_holds_no_link_token_in_clear_text",
     "commands::check_examines_the_database_its_clock_and_its_backup",
     "commands::check_names_each_unsafe_setting",
+    // The tests' server is no safe one.
+    "commands::check_asks_each_provider_and_says_what_to_register",
+    "commands::check_names_a_file_with_a_providers_secret_that_others_can_read",
     "embedding::an_application_can_keep_its_own_tables_beside_ours",
     "embedding::the_sessions_stage_sends_retry_after_with_503",
     "migrations::an_export_looks_its_sessions_up_by_family",
