@@ -8,7 +8,7 @@ mod mails;
 mod passkeys;
 mod providers;
 mod refused;
-#[path = "../servers/mod.rs"]
+#[path = "../servers/with_providers.rs"]
 mod servers;
 mod support;
 

@@ -82,7 +82,7 @@ mod routes;
 mod same_origin;
 mod search_engines;
 mod seen;
-#[path = "../servers/mod.rs"]
+#[path = "../servers/with_providers.rs"]
 mod servers;
 mod session;
 mod site_name;

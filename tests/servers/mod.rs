@@ -1,11 +1,9 @@
-//! The tests' own PostgreSQL, if it is installed, OpenID providers, and our programs.
+//! The tests' own PostgreSQL, if it is installed, and our programs.
 
 #![allow(dead_code)] // each of the test programs uses its part of it
 
 pub mod client;
 mod guard;
-pub mod liar;
-pub mod oidc;
 pub mod program;
 
 use std::fs;
