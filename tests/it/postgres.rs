@@ -26,13 +26,12 @@ use crate::{factors, passkeys};
 const ADA: &str = "ada@example.org";
 
 /// The tests that also run on PostgreSQL: all that concern stored data.
-const SUITE: [&str; 25] = [
+const SUITE: [&str; 24] = [
     "account::",
     "alike::",
     "certified::",
     "cookbook::",
     "embedding::",
-    "examples::",
     "factors::",
     "hooks::",
     "life::",
@@ -55,7 +54,7 @@ const SUITE: [&str; 25] = [
 ];
 
 /// The modules whose tests want an empty database.
-const ON_EMPTY: [&str; 3] = ["commands::", "migrations::", "versions::open::"];
+const ON_EMPTY: [&str; 4] = ["commands::", "examples::", "migrations::", "versions::open::"];
 
 /// The tests among them that concern SQLite's file, its PRAGMAs or its plans.
 pub const OF_SQLITE: [&str; 28] = [
