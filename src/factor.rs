@@ -14,14 +14,11 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::cookies::SealedCookies;
+pub(crate) use crate::identity::KEPT;
 #[cfg(feature = "passkeys")]
 use crate::token::Token;
 pub use recovery::RecoveryCode;
 use totp::TotpSecret;
-
-/// How long a factor that was removed is kept, in seconds, so that "this was not me" can bring it
-/// back: as long as such a link is good, a week.
-pub(crate) const KEPT: Timestamp = 7 * 24 * 60 * 60;
 
 /// The kind of a second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

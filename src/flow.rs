@@ -164,9 +164,14 @@ impl FlowCookies {
         pending.set(self.cookies.seal(self.last, provider, Some(REMEMBERED)));
     }
 
+    /// Returns the cookies of the way that was used last, for [`open_last()`](Self::open_last()).
+    pub fn last_of(&self, request: &Request<'_>) -> Vec<String> {
+        cookies::values(request, self.last)
+    }
+
     /// Returns the name of the provider with which somebody has logged in last in this browser.
-    pub fn last(&self, request: &Request<'_>) -> Option<String> {
-        let opened = self.cookies.open_all(request, self.last).into_iter().next();
+    pub fn open_last(&self, brought: &[String]) -> Option<String> {
+        let opened = brought.iter().find_map(|value| self.cookies.open(self.last, value.clone()));
         opened.map(|opened| opened.value)
     }
 

@@ -8,9 +8,9 @@ use crate::db::Connection;
 use crate::error::Error;
 use crate::sql::{self, Lock};
 
-/// How long an identity that was disconnected is kept, in seconds: as long as a link "this was not me"
-/// is good, a week.
-const KEPT: Timestamp = 7 * 24 * 60 * 60;
+/// How long an identity that was disconnected is kept, in seconds, or a factor that was removed, so that
+/// "this was not me" can bring it back: as long as such a link is good, a week.
+pub const KEPT: Timestamp = 7 * 24 * 60 * 60;
 
 /// An identity of a user.
 #[derive(Debug, Clone, sqlx::FromRow)]

@@ -7,7 +7,6 @@ use super::log_in::Entry;
 use super::second_step::{Place, SecondFactor};
 use super::ways_in::{Removal, label_of};
 use super::{Auth, DisconnectError, Factors, HookError, LogIn, ReauthenticateError, SignUp};
-use crate::clock::Timestamp;
 use crate::done::{self, Act};
 use crate::error::Error;
 use crate::factor::pending::Begun;
@@ -419,16 +418,19 @@ impl ProviderFlow<'_> {
         answer: ProviderAnswer<'_>,
     ) -> Result<Returned, ProviderAnswerError> {
         let auth = self.auth;
-        if self.flow.purpose != FlowPurpose::LogIn {
-            self.same_user()?;
-        }
+        let user = match self.flow.purpose {
+            FlowPurpose::LogIn => None,
+            FlowPurpose::Connect | FlowPurpose::Reauthenticate => Some(self.same_user()?),
+        };
         let limits: Vec<Limit> = auth.limit_of_address().into_iter().collect();
         auth.begin(&limits, None).await?;
         let brought = self.ask(answer, &limits).await?;
-        let done = match self.flow.purpose {
-            FlowPurpose::LogIn => self.log_in(&brought, &limits).await,
-            FlowPurpose::Connect => self.connect(&brought, &limits).await,
-            FlowPurpose::Reauthenticate => self.reauthenticate(&brought, &limits).await,
+        let done = match user {
+            None => self.log_in(&brought, &limits).await,
+            Some(user) if self.flow.purpose == FlowPurpose::Connect => {
+                self.connect(user, &brought, &limits).await
+            }
+            Some(user) => self.reauthenticate(user, &brought, &limits).await,
         };
         let name = self.provider.name();
         match &done {
@@ -524,7 +526,7 @@ impl ProviderFlow<'_> {
         let writing = auth.session.writing().await;
         let mut change = auth.accounts.change().await?;
         change.lock_identity(brought).await?;
-        // The same visitor may have come back twice at once.
+        // The same visitor may come back twice at the same time.
         let found = identity::find(&mut change, &brought.issuer, &brought.subject).await?;
         match (found, email) {
             (Some(identity), _) => {
@@ -646,8 +648,8 @@ impl ProviderFlow<'_> {
         identity::note_use(&mut change, id, self.said(brought), now).await?;
         change.record_detail(EventKind::ProviderLinked, name, &user).await?;
         let device = auth.meet(&mut change, &user, false).await?.token;
-        let given = if self.provider.is_strong() { Given::TwoFactors } else { Given::OneFactor };
-        let started = auth.session.start(&mut change, &user, given, self.flow.remember).await?;
+        let (given, remember) = (self.given(), self.flow.remember);
+        let started = auth.session.start(&mut change, &user, given, remember).await?;
         let via = Via { id, sid: brought.sid.clone() };
         sessions::note_identity(&mut change, started.id(), &via).await?;
         change.settle(limits, AttemptOutcome::Succeeded).await?;
@@ -660,26 +662,46 @@ impl ProviderFlow<'_> {
         Ok(user)
     }
 
-    /// Returns the user who is still logged in to the session that has begun this. Otherwise somebody
-    /// who has logged in meanwhile would get another person's identity (a planted link).
+    /// Returns the user who is still logged in to the session that has begun this. Without this check,
+    /// another user who has logged in since would get the identity of the first one (forced linking).
     fn same_user(&self) -> Result<&User, ProviderAnswerError> {
         let is_same = self.auth.family() == self.flow.session;
         self.auth.session.user().filter(|_| is_same).ok_or(ProviderAnswerError::FlowOver)
     }
 
+    /// Begins a change in the name of `user`, and returns whose identity has come back.
+    async fn change_as(
+        &self,
+        user: &User,
+        brought: &Brought,
+    ) -> Result<(Change<'_>, Option<Identity>), Error> {
+        let mut change = self.auth.accounts.change().await?;
+        change.lock_identity(brought).await?;
+        self.auth.confirm(&mut change, user).await?;
+        let found = identity::find(&mut change, &brought.issuer, &brought.subject).await?;
+        Ok((change, found))
+    }
+
+    /// Returns what a log-in with the provider counts as.
+    fn given(&self) -> Given {
+        match self.provider.is_strong() {
+            true => Given::TwoFactors,
+            false => Given::OneFactor,
+        }
+    }
+
     async fn connect(
         &self,
+        user: &User,
         brought: &Brought,
         limits: &[Limit],
     ) -> Result<Returned, ProviderAnswerError> {
-        let (auth, user) = (self.auth, self.same_user()?);
+        let auth = self.auth;
         let _writing = auth.session.writing().await;
-        let mut change = auth.accounts.change().await?;
-        change.lock_identity(brought).await?;
-        auth.confirm(&mut change, user).await?;
+        let (mut change, found) = self.change_as(user, brought).await?;
         let now = change.now;
         change.settle(limits, AttemptOutcome::Succeeded).await?;
-        match identity::find(&mut change, &brought.issuer, &brought.subject).await? {
+        match found {
             Some(identity) if identity.user_id == user.id => {
                 identity::note_use(&mut change, identity.id, self.said(brought), now).await?;
                 change.commit().await?;
@@ -709,16 +731,14 @@ impl ProviderFlow<'_> {
 
     async fn reauthenticate(
         &self,
+        user: &User,
         brought: &Brought,
         limits: &[Limit],
     ) -> Result<Returned, ProviderAnswerError> {
-        let (auth, user) = (self.auth, self.same_user()?);
+        let auth = self.auth;
         let _writing = auth.session.writing().await;
-        let mut change = auth.accounts.change().await?;
-        change.lock_identity(brought).await?;
-        auth.confirm(&mut change, user).await?;
-        let (now, found): (Timestamp, _) =
-            (change.now, identity::find(&mut change, &brought.issuer, &brought.subject).await?);
+        let (mut change, found) = self.change_as(user, brought).await?;
+        let now = change.now;
         let own = found.filter(|identity| identity.user_id == user.id && brought.is_again);
         let Some(identity) = own else {
             change.settle(limits, AttemptOutcome::Failed).await?;
@@ -735,8 +755,7 @@ impl ProviderFlow<'_> {
             change.commit().await?;
             return Ok(Returned::CodeNeeded);
         }
-        let given = if self.provider.is_strong() { Given::TwoFactors } else { Given::OneFactor };
-        auth.confirmed(change, user, given).await?;
+        auth.confirmed(change, user, self.given()).await?;
         Ok(Returned::Reauthenticated)
     }
 }

@@ -60,7 +60,7 @@ impl<'p> LogInPage<'p> {
             has_passkeys,
             #[cfg(feature = "passkeys")]
             unknown_passkey: None,
-            last_provider: page.last_provider.clone(),
+            last_provider: page.last_provider(),
             connect: None,
         }
     }

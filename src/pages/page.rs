@@ -17,6 +17,8 @@ use crate::clock::Timestamp;
 use crate::config::{Config, Registration};
 use crate::error::{Error, RetryAfter};
 use crate::factor::NeedsPasskeys;
+#[cfg(feature = "providers")]
+use crate::flow::FlowCookies;
 use crate::mail::Mail;
 use crate::password::PasswordError;
 use crate::session::{Flash, Session};
@@ -91,8 +93,11 @@ pub struct Page<'r> {
     pub has_passkeys: bool,
     /// The providers that are configured.
     pub providers: &'r [ProviderLink],
-    /// The name of the provider with which somebody has logged in last in this browser.
-    pub last_provider: Option<String>,
+    #[cfg(feature = "providers")]
+    flow_cookies: &'r FlowCookies,
+    /// The cookies of the provider that was used last. Few pages show it, so they are opened there.
+    #[cfg(feature = "providers")]
+    last_way: Vec<String>,
     /// `true` if a program asks, which gets data instead of a page.
     pub prefers_json: bool,
     flash: Flash<'r>,
@@ -243,6 +248,22 @@ impl Page<'_> {
         if !self.prefers_json {
             self.flash.set(&self.config.site.name_support(message));
         }
+    }
+
+    /// Returns the name of the provider with which somebody has logged in last in this browser.
+    #[cfg(feature = "providers")]
+    pub fn last_provider(&self) -> Option<String> {
+        self.flow_cookies.open_last(&self.last_way)
+    }
+
+    #[cfg(not(feature = "providers"))]
+    pub fn last_provider(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the configured provider of this name. `None`: there is none, or it is gone.
+    pub fn provider(&self, name: &str) -> Option<&ProviderLink> {
+        self.providers.iter().find(|link| link.name == name)
     }
 
     /// Returns whether a message waits to be shown: the page before was a form.
@@ -406,18 +427,11 @@ impl<'r> FromRequest<'r> for Page<'r> {
             flash: Flash::of(request),
             typed: TypedEmail::of(request),
             providers: &attached::<ProviderLinks>(request.rocket()).0,
-            last_provider: last_provider(request),
+            #[cfg(feature = "providers")]
+            flow_cookies: attached(request.rocket()),
+            #[cfg(feature = "providers")]
+            last_way: attached::<FlowCookies>(request.rocket()).last_of(request),
             prefers_json: prefers_json(request),
         })
     }
-}
-
-#[cfg(feature = "providers")]
-fn last_provider(request: &Request<'_>) -> Option<String> {
-    attached::<crate::flow::FlowCookies>(request.rocket()).last(request)
-}
-
-#[cfg(not(feature = "providers"))]
-fn last_provider(_: &Request<'_>) -> Option<String> {
-    None
 }

@@ -316,7 +316,7 @@ async fn rejected(
             let content = match error {
                 ProviderAnswerError::ProviderEmailTaken
                 | ProviderAnswerError::ProviderEmailUnverified => {
-                    match page.providers.iter().find(|link| link.name == name).cloned() {
+                    match page.provider(name).cloned() {
                         Some(link) => content.connecting(page, link),
                         None => content,
                     }
@@ -328,7 +328,7 @@ async fn rejected(
     }
 }
 
-/// Shows `content` with the reason, in which the provider has its own name.
+/// Shows `content` with the reason.
 fn refuse(
     page: &Page<'_>,
     name: &str,
@@ -338,27 +338,27 @@ fn refuse(
     match error {
         ProviderAnswerError::Failed(error) => page.failed(error.clone(), content),
         ProviderAnswerError::Refused(errors) => page.refuse(errors.clone(), content).into(),
-        error => {
-            let message = named(&error.to_string(), &label(page, name));
-            let errors = FieldErrors::of("form", error.code(), message);
-            page.refuse_as(error.status(), errors, content).into()
-        }
+        error => say(page, name, (error.status(), error.code(), error.to_string()), content),
     }
 }
 
 /// Says on a page with the other ways that the provider does not answer.
 fn down(page: &Page<'_>, name: &str, error: &LeadError, content: impl Content) -> Rejection {
-    let message = named(&error.to_string(), &label(page, name));
-    let errors = FieldErrors::of("form", error.code(), message);
-    page.refuse_as(error.status(), errors, content).into()
+    say(page, name, (error.status(), error.code(), error.to_string()), content)
+}
+
+/// Shows `content` with a message, in which the provider has its own name.
+fn say(
+    page: &Page<'_>,
+    name: &str,
+    (status, code, message): (Status, &'static str, String),
+    content: impl Content,
+) -> Rejection {
+    let label = label(page, name);
+    let message = message.replace("The provider", &label).replace("the provider", &label);
+    page.refuse_as(status, FieldErrors::of("form", code, message), content).into()
 }
 
 fn label(page: &Page<'_>, name: &str) -> String {
-    let link = page.providers.iter().find(|link| link.name == name);
-    link.map_or_else(|| name.to_owned(), |link| link.label.clone())
-}
-
-/// Puts the name of the provider in the place of "the provider".
-fn named(message: &str, label: &str) -> String {
-    message.replace("The provider", label).replace("the provider", label)
+    page.provider(name).map_or_else(|| name.to_owned(), |link| link.label.clone())
 }

@@ -35,7 +35,7 @@ impl<'p> SignUpPage<'p> {
     }
 
     fn seen_by(self, page: &Page<'_>) -> Self {
-        SignUpPage { last_provider: page.last_provider.clone(), ..self }
+        SignUpPage { last_provider: page.last_provider(), ..self }
     }
 }
 

@@ -116,20 +116,15 @@ impl SecurityPage {
             false => Advice::AddFactor,
             true => Advice::Nothing,
         };
-        let configured = page.providers;
-        let mark = |name: &str| {
-            let link = configured.iter().find(|link| link.name == name);
-            link.map_or(NO_MARK, |link| link.mark)
-        };
         let shown = |identity: ConnectedIdentity| ShownIdentity {
-            mark: mark(&identity.provider),
+            mark: page.provider(&identity.provider).map_or(NO_MARK, |link| link.mark),
             identity,
         };
         let identities: Vec<_> = found.identities.into_iter().map(shown).collect();
         let is_free = |link: &ProviderLink| {
             identities.iter().all(|shown| shown.identity.provider != link.name)
         };
-        let connectable = configured.iter().filter(|link| is_free(link)).cloned().collect();
+        let connectable = page.providers.iter().filter(|link| is_free(link)).cloned().collect();
         SecurityPage {
             has_password: settings.has_password,
             is_password_optional,

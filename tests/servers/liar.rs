@@ -67,7 +67,7 @@ pub struct Liar {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Who is in front of the provider's page.
+/// The person in front of the provider's page.
 #[derive(Clone)]
 struct Person {
     subject: String,

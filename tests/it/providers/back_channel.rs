@@ -232,18 +232,7 @@ async fn a_logout_token_that_does_not_hold_ends_nothing() {
     ] {
         tokens.push((name, with(claims)));
     }
-    for signing in [
-        Signing::None,
-        Signing::OddNone,
-        Signing::Hs256,
-        Signing::Ps256,
-        Signing::OtherKey,
-        Signing::OwnKeyInHeader,
-        Signing::UnknownKid,
-        Signing::OtherAlgorithm,
-        Signing::Damaged,
-        Signing::Critical,
-    ] {
+    for signing in Signing::FALSE {
         site.liar.signs(signing);
         tokens.push(("signature", with(json!({}))));
     }

@@ -240,7 +240,7 @@ async fn a_disconnected_provider_logs_nobody_in() {
     let told = subjects.iter().filter(|subject| subject.contains("ay to log in")).count();
     assert_eq!(told, 2, "{subjects:?}");
 
-    // What is disconnected may be connected again, and by somebody else too.
+    // Its owner may connect it again, and so may somebody else.
     let bob = confirmed(&site, BOB).await;
     site.connect(&bob).await.assert_redirect("/account/security");
     let visitor = site.visitor();

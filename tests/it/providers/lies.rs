@@ -110,18 +110,7 @@ async fn each_lie_is_refused_for_a_known_identity_too() {
 async fn each_false_signature_is_refused_and_changes_nothing() {
     let site = Site::new().await;
     let before = site.state().await;
-    for signing in [
-        Signing::None,
-        Signing::OddNone,
-        Signing::Hs256,
-        Signing::Ps256,
-        Signing::OtherKey,
-        Signing::OwnKeyInHeader,
-        Signing::UnknownKid,
-        Signing::OtherAlgorithm,
-        Signing::Damaged,
-        Signing::Critical,
-    ] {
+    for signing in Signing::FALSE {
         site.liar.signs(signing);
         // Even if it says that it signs so.
         let announced = json!(["none", "HS256", "PS256", "ES256", "RS256"]);

@@ -37,10 +37,26 @@ pub enum Signing {
     UnknownKid,
     /// The header says RS256 and names the key for ES256.
     OtherAlgorithm,
-    /// With the right key, but for other claims.
+    /// It is by the right key, but of other claims.
     Damaged,
     /// Rightly, and the header demands an extension that nobody knows.
     Critical,
+}
+
+impl Signing {
+    /// The ways that a client must refuse.
+    pub const FALSE: [Signing; 10] = [
+        Signing::None,
+        Signing::OddNone,
+        Signing::Hs256,
+        Signing::Ps256,
+        Signing::OtherKey,
+        Signing::OwnKeyInHeader,
+        Signing::UnknownKid,
+        Signing::OtherAlgorithm,
+        Signing::Damaged,
+        Signing::Critical,
+    ];
 }
 
 pub struct Keys {
