@@ -108,7 +108,7 @@ impl Sealer {
     /// Opens what [`seal()`](Self::seal()) has sealed for this user. `None`: it was sealed with a key
     /// that is not configured any more, or for somebody else.
     pub fn open(&self, user_id: i64, sealed: &str) -> Option<OpenedSecret> {
-        let opened = self.0.open_sealed(&purpose(user_id), sealed.to_owned())?;
+        let opened = self.0.open_sealed(&purpose(user_id), sealed)?;
         let secret = TotpSecret::from_base32(&opened.value)?;
         Some(OpenedSecret { secret, is_outdated: opened.is_outdated })
     }
@@ -149,7 +149,7 @@ impl Sealer {
     /// Opens what [`seal_offer()`](Self::seal_offer()) has sealed for this user. `None`: it was not, or
     /// it has expired at `now`.
     pub fn open_offer(&self, user_id: i64, sealed: &str, now: Timestamp) -> Option<TotpSecret> {
-        let opened = self.0.open_sealed(&offer(user_id), sealed.to_owned())?;
+        let opened = self.0.open_sealed(&offer(user_id), sealed)?;
         let (expires_at, secret) = opened.value.split_once('.')?;
         let expires_at: Timestamp = expires_at.parse().ok()?;
         TotpSecret::from_base32(secret).filter(|_| now < expires_at)

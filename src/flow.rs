@@ -171,12 +171,12 @@ impl FlowCookies {
 
     /// Returns the name of the provider with which somebody has logged in last in this browser.
     pub fn open_last(&self, brought: &[String]) -> Option<String> {
-        let opened = brought.iter().find_map(|value| self.cookies.open(self.last, value.clone()));
+        let opened = brought.iter().find_map(|value| self.cookies.open(self.last, value));
         opened.map(|opened| opened.value)
     }
 
     fn open(&self, name: &str, value: &str) -> Option<Flow> {
-        let opened = self.cookies.open(name, value.to_owned())?;
+        let opened = self.cookies.open(name, value)?;
         serde_json::from_str(&opened.value).ok()
     }
 

@@ -39,7 +39,7 @@ pub fn cookie(value: &str) -> Option<String> {
         let figment = Figment::from(rocket::Config::debug_default()).merge(url);
         SealedCookies::new(&Config::from_figment(&figment).expect("the defaults are taken"))
     });
-    let opened = COOKIES.open("session", value.to_owned())?;
+    let opened = COOKIES.open("session", value)?;
     token(&opened.value)
 }
 

@@ -37,7 +37,7 @@ impl Queued {
     /// Opens the values for the template. `None` means that they were sealed with a key that is not
     /// known any more.
     pub fn open(&self, cookies: &SealedCookies) -> Option<Content> {
-        let content = cookies.open_text(SEAL, self.content.clone())?;
+        let content = cookies.open_text(SEAL, &self.content)?;
         serde_json::from_str(&content).ok()
     }
 }
