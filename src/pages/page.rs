@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use rocket::Responder as DeriveResponder;
 use rocket::http::Status;
@@ -84,7 +85,7 @@ impl From<Error> for Rejection {
 /// It _succeeds_ and _fails_ as [`&Session`](Session) does.
 #[derive(Debug)]
 pub struct Page<'r> {
-    pub user: Option<&'r User>,
+    pub user: Option<&'r Arc<User>>,
     pub config: &'r Config,
     pub base: &'r Base,
     pub landing: &'r Landing,
@@ -305,8 +306,6 @@ impl Page<'_> {
         #[derive(Serialize)]
         struct Whole<'p, C> {
             #[serde(skip_serializing_if = "Option::is_none")]
-            user: Option<&'p User>,
-            #[serde(skip_serializing_if = "Option::is_none")]
             message: Option<String>,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             errors: BTreeMap<&'p str, &'p str>,
@@ -318,14 +317,14 @@ impl Page<'_> {
             content: C,
         }
 
-        Html::of::<C>(Whole {
-            user: self.user,
+        let whole = Whole {
             message,
             errors: errors.iter().map(|error| (error.field, &*error.message)).collect(),
             codes: errors.iter().map(|error| (error.field, error.code)).collect(),
             retry_after,
             content,
-        })
+        };
+        Html::of::<C>(whole, self.user.cloned())
     }
 }
 
@@ -359,12 +358,12 @@ pub fn wrong_password(field: &'static str, typed: &str) -> FieldErrors {
 impl Html {
     /// Renders a page for nobody in particular, without a session.
     pub(super) fn without_session<C: Content>(content: C) -> Self {
-        Html::of::<C>(content)
+        Html::of::<C>(content, None)
     }
 
-    /// Renders the page of `C` with `whole`, which is what its template gets.
-    fn of<C: Content>(whole: impl Serialize) -> Self {
-        let page = Box::new(Rendered::ours(C::TEMPLATE, whole));
+    /// Renders the page of `C` with `whole`, which is what its template gets, and with `user`.
+    fn of<C: Content>(whole: impl Serialize, user: Option<Arc<User>>) -> Self {
+        let page = Box::new(Rendered::ours(C::TEMPLATE, whole, user));
         Html { page, is_for_search: C::IS_FOR_SEARCH }
     }
 
@@ -418,7 +417,7 @@ impl<'r> FromRequest<'r> for Page<'r> {
         let config: &Config = attached(request.rocket());
         let NeedsPasskeys(needs_passkeys) = attached(request.rocket());
         Outcome::Success(Page {
-            user: session.user(),
+            user: session.logged_in(),
             config,
             has_passkeys: config.offers_passkeys() || *needs_passkeys,
             base: attached(request.rocket()),

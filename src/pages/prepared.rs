@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use rocket_dyn_templates::tera::{Map, Tera, Value};
 
+use crate::user::User;
 use make::Maker;
 use term::{Condition, Term, push_value};
 
@@ -57,16 +58,22 @@ impl Prepared {
         Prepared(names.filter_map(page).collect())
     }
 
-    /// Renders the page `name` of `tera` with the values `given` of a request. `None` means that
-    /// the engine has to do it.
-    pub fn render(&self, tera: &Tera, name: &str, given: &Value) -> Option<String> {
+    /// Renders the page `name` of `tera` with the values `given` of a request, and for `user`. `None`
+    /// means that the engine has to do it.
+    pub fn render(
+        &self,
+        tera: &Tera,
+        name: &str,
+        given: &Value,
+        user: Option<&User>,
+    ) -> Option<String> {
         let (page, given) = (self.0.get(name)?, given.as_object()?);
         if OF_REFUSAL.iter().any(|name| given.get(*name).is_some_and(|value| !is_empty(value))) {
             return None;
         }
         // Values are short, and a page that is longer grows once.
         let mut text = String::with_capacity(page.length + 512);
-        write(&page.steps, &Request { tera, given }, &mut text)?;
+        write(&page.steps, &Request { tera, given, user }, &mut text)?;
         Some(text)
     }
 }
@@ -75,6 +82,8 @@ impl Prepared {
 struct Request<'r> {
     tera: &'r Tera,
     given: &'r Map<String, Value>,
+    /// Beside the values: to make a value of all of it costs more than the few fields that are shown.
+    user: Option<&'r User>,
 }
 
 fn write(steps: &[Step], request: &Request<'_>, text: &mut String) -> Option<()> {
@@ -116,6 +125,7 @@ mod tests {
     use super::super::templates::built_in;
     use super::*;
     use crate::base::Base;
+    use crate::user::{Email, Roles};
 
     fn engine() -> Tera {
         built_in(&Base::parse("/auth").unwrap(), &Icon::default()).unwrap()
@@ -136,10 +146,27 @@ mod tests {
         (known.into(), given.into())
     }
 
+    /// Returns the user of a sample.
+    fn user(given: &Value) -> Option<User> {
+        let user = given.get("user")?.as_object()?;
+        let number = |name| user.get(name).and_then(Value::as_i64);
+        let roles: Vec<_> = user["roles"].as_array()?.iter().filter_map(Value::as_str).collect();
+        Some(User {
+            id: number("id")?,
+            email: Email::from_stored(user["email"].as_str()?.to_owned()),
+            created_at: number("created_at")?,
+            verified_at: number("verified_at"),
+            roles: Roles::from_stored(&roles.join(" ")),
+            has_factor: user["has_factor"].as_bool()?,
+        })
+    }
+
     /// Renders the page `name` both ways, compares, and returns whether it was prepared.
     fn is_prepared(tera: &Tera, name: &str, known: &Value, given: &Value) -> bool {
         let prepared = Prepared::of(tera, [name].into_iter(), known);
-        let Some(page) = prepared.render(tera, name, given) else { return false };
+        let user = user(given);
+        let page = prepared.render(tera, name, given, user.as_ref());
+        let Some(page) = page else { return false };
         let mut context = Context::from_value(known.clone()).unwrap();
         context.extend(Context::from_value(given.clone()).unwrap());
         assert_eq!(page, tera.render(name, &context).unwrap(), "{name} with {given}");
@@ -277,11 +304,12 @@ mod tests {
     fn a_form_with_errors_is_left_to_the_engine() {
         let (tera, (known, given)) = (engine(), split(Context::new()));
         let prepared = Prepared::of(&tera, ["rocket-login/logout"].into_iter(), &known);
-        assert!(prepared.render(&tera, "rocket-login/logout", &given).is_some());
+        assert!(prepared.render(&tera, "rocket-login/logout", &given, None).is_some());
         for name in OF_REFUSAL {
             let mut given = given.clone();
             given[name] = Map::from_iter([("form".to_owned(), "Wrong.".into())]).into();
-            assert!(prepared.render(&tera, "rocket-login/logout", &given).is_none(), "{name}");
+            let page = prepared.render(&tera, "rocket-login/logout", &given, None);
+            assert!(page.is_none(), "{name}");
         }
     }
 }

@@ -26,6 +26,7 @@ use super::{Icon, Landing};
 use crate::base::Base;
 use crate::config::Config;
 use crate::mail;
+use crate::user::User;
 
 /// The suffixes of the templates that `rocket_dyn_templates` escapes, so the application's
 /// templates are escaped here too.
@@ -111,6 +112,8 @@ impl fmt::Debug for Customize {
 pub struct Rendered {
     name: Cow<'static, str>,
     content: tera::Result<Value>,
+    /// The user of a page of ours. The content has them only if the engine needs it.
+    user: Option<Arc<User>>,
     /// `true` if the content is that of a page of ours.
     is_ours: bool,
 }
@@ -119,12 +122,13 @@ impl Rendered {
     /// Creates a page from the template `name` with `content`, which must be a map.
     pub fn new(name: impl Into<Cow<'static, str>>, content: impl Serialize) -> Self {
         let content = tera::to_value(content).map_err(tera::Error::json);
-        Rendered { name: name.into(), content, is_ours: false }
+        Rendered { name: name.into(), content, user: None, is_ours: false }
     }
 
-    /// Creates the page of our template `name`, which stands without its folder.
-    pub(super) fn ours(name: &str, content: impl Serialize) -> Self {
-        Rendered { is_ours: true, ..Rendered::new(format!("{FOLDER}/{name}"), content) }
+    /// Creates the page of our template `name`, which stands without its folder, for `user`.
+    pub(super) fn ours(name: &str, content: impl Serialize, user: Option<Arc<User>>) -> Self {
+        let rendered = Rendered::new(format!("{FOLDER}/{name}"), content);
+        Rendered { user, is_ours: true, ..rendered }
     }
 }
 
@@ -137,10 +141,10 @@ impl fmt::Debug for Rendered {
 
 impl<'r> Responder<'r, 'static> for Rendered {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let Rendered { name, content, is_ours } = self;
+        let Rendered { name, content, user, is_ours } = self;
         let templates = request.rocket().state::<Templates>();
         let templates = templates.ok_or(Status::InternalServerError)?;
-        match content.and_then(|content| templates.render(&name, content, is_ours)) {
+        match content.and_then(|content| templates.render(&name, content, user, is_ours)) {
             Ok(html) => {
                 let mut response = Response::new();
                 response.set_header(ContentType::HTML);
@@ -261,14 +265,23 @@ impl Templates {
     /// Renders the template `name`, as it was prepared if `is_ours`. If the application's template in
     /// place of one of ours fails in a branch that no sample has taken, ours is rendered, and the log
     /// says so.
-    fn render(&self, name: &str, content: Value, is_ours: bool) -> tera::Result<String> {
+    fn render(
+        &self,
+        name: &str,
+        content: Value,
+        user: Option<Arc<User>>,
+        is_ours: bool,
+    ) -> tera::Result<String> {
         let Engine { tera, prepared } =
             &*self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        if is_ours && let Some(page) = prepared.render(tera, name, &content) {
+        if is_ours && let Some(page) = prepared.render(tera, name, &content, user.as_deref()) {
             return Ok(page);
         }
         let mut context = self.shared.clone();
         context.extend(Context::from_value(content)?);
+        if let Some(user) = user {
+            context.insert("user", &*user);
+        }
         match tera.render(name, &context) {
             Err(error) if BUILT_IN.iter().any(|built_in| built_in.name == name) => {
                 log::error!("{name} cannot be rendered, so ours is: {}", in_one_line(&error));

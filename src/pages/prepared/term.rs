@@ -9,6 +9,7 @@ use rocket_dyn_templates::tera::Value;
 use super::super::escape::push_escaped;
 use super::Request;
 use super::date::DateFormat;
+use crate::user::User;
 
 /// A value.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ impl Term {
     pub fn of<'v>(&'v self, request: &'v Request<'_>) -> Option<Cow<'v, Value>> {
         match self {
             Term::Known(value) => Some(Cow::Borrowed(value)),
-            Term::Given(path) => given(path, request).map(Cow::Borrowed),
+            Term::Given(path) => given(path, request),
             Term::Filtered { value, filter, arguments } => {
                 let filter = request.tera.get_filter(filter).ok()?;
                 filter.filter(&*value.of(request)?, arguments).ok().map(Cow::Owned)
@@ -62,7 +63,10 @@ impl Condition {
         Some(match self {
             Condition::Known(holds) => *holds,
             // An absent value is not true.
-            Condition::Truthy(Term::Given(path)) => given(path, request).is_some_and(is_truthy),
+            Condition::Truthy(Term::Given(path)) if *path == ["user"] => request.user.is_some(),
+            Condition::Truthy(Term::Given(path)) => {
+                given(path, request).is_some_and(|value| is_truthy(&value))
+            }
             Condition::Truthy(value) => is_truthy(&*value.of(request)?),
             Condition::Equal(one, other) => equal(&*one.of(request)?, &*other.of(request)?)?,
             Condition::Not(other) => !other.holds(request)?,
@@ -81,9 +85,26 @@ impl Condition {
     }
 }
 
-fn given<'v>(path: &[String], request: &'v Request<'_>) -> Option<&'v Value> {
+fn given<'v>(path: &[String], request: &'v Request<'_>) -> Option<Cow<'v, Value>> {
     let (first, rest) = path.split_first()?;
-    rest.iter().try_fold(request.given.get(first)?, |value, name| value.get(name))
+    if let ("user", Some(user)) = (first.as_str(), request.user) {
+        let [name] = rest else { return None };
+        return of_user(user, name).map(Cow::Owned);
+    }
+    let value = rest.iter().try_fold(request.given.get(first)?, |value, name| value.get(name));
+    value.map(Cow::Borrowed)
+}
+
+/// Returns a field of the user as the engine would find it. `None` means that it has to.
+fn of_user(user: &User, name: &str) -> Option<Value> {
+    Some(match name {
+        "id" => user.id.into(),
+        "email" => user.email.to_string().into(),
+        "created_at" => user.created_at.into(),
+        "verified_at" => user.verified_at.into(),
+        "has_factor" => user.has_factor.into(),
+        _ => return None,
+    })
 }
 
 /// Returns whether two values are equal. `None` means that only the engine knows: a number is equal to
