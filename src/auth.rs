@@ -108,6 +108,8 @@ mod throttling;
 mod verify;
 mod ways_in;
 
+use std::sync::Arc;
+
 use rocket::http::Method;
 use rocket::outcome::{Outcome, try_outcome};
 use rocket::request::{self, FromRequest, Request};
@@ -118,7 +120,7 @@ use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cookies::PendingCookies;
-use crate::db::{Db, Pool};
+use crate::db::{Db, Pool, Together};
 use crate::device::DeviceCookie;
 use crate::done::{Act, DoneCookie};
 use crate::error::Error;
@@ -173,6 +175,7 @@ pub use search::{Account, AccountPage, AccountSearch};
 use second_step::Place;
 pub use second_step::{Completed, PendingLogIn, SecondFactor, SecondStepError, Ways};
 pub use sessions::{EndSessionError, SessionPage, UserSession};
+pub(crate) use settings::OfUser;
 pub use settings::Settings;
 #[cfg(feature = "passkeys")]
 pub use signals::UnknownPasskey;
@@ -228,6 +231,7 @@ pub struct Auth<'r> {
     done_cookie: &'r DoneCookie,
     /// The links that this browser has used a moment ago.
     done: Vec<String>,
+    settings: &'r Arc<Together<OfUser>>,
     sealer: &'r Sealer,
     pending_cookie: &'r PendingCookie,
     /// The log-ins of this browser whose second step is missing.
@@ -508,6 +512,7 @@ impl<'r> FromRequest<'r> for Auth<'r> {
             signed_up: sign_up_cookie.all_of(request),
             done_cookie,
             done: done_cookie.all_of(request),
+            settings: attached(rocket),
             sealer: attached(rocket),
             pending_cookie,
             begun: pending_cookie.all_of(request),

@@ -32,6 +32,7 @@ mod source;
 mod sqlite;
 #[cfg(any(feature = "cli", feature = "postgres"))]
 pub(crate) mod tables;
+mod together;
 mod watch;
 
 use std::fmt;
@@ -59,6 +60,7 @@ pub(crate) use source::Source;
 #[cfg(feature = "cli")]
 pub(crate) use sqlite::is_database;
 pub use sqlx_core::migrate::Migrator;
+pub(crate) use together::{Answers, Question, Together};
 
 /// The database, as managed state and as the request guard `&Db`.
 ///

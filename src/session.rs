@@ -7,7 +7,6 @@ mod group;
 mod guard;
 mod key;
 pub(crate) mod life;
-mod lookup;
 #[cfg(feature = "pages")]
 mod of_user;
 mod response;

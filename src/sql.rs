@@ -291,6 +291,17 @@ pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     rows.join(", ")
 }
 
+/// Rounds up the number of values in a statement, so that there are few different texts to prepare.
+pub(crate) fn rounded(count: usize) -> usize {
+    count.next_power_of_two()
+}
+
+/// Repeats the last value until the rounded number is reached, which changes nothing.
+pub(crate) fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
+    let missing = rounded(values.len()) - values.len();
+    values.iter().chain(values.last().into_iter().cycle().take(missing))
+}
+
 pub(crate) fn sql_str(text: Cow<'static, str>) -> SqlStr {
     match text {
         Cow::Borrowed(text) => text.into_sql_str(),

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::Auth;
+use super::change::Accounts;
 use crate::clock::Timestamp;
-use crate::db::Connection;
+use crate::db::{Answers, Connection, Question};
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::password::PasswordHash;
@@ -29,7 +30,8 @@ pub struct Settings {
 }
 
 impl Auth<'_> {
-    /// Returns the state of the user's settings. It costs one statement.
+    /// Returns the state of the user's settings. It costs one statement, which those who ask at the same
+    /// time share.
     ///
     /// # Examples
     ///
@@ -50,8 +52,8 @@ impl Auth<'_> {
     /// user's.
     pub async fn settings(&self, user: &User) -> Result<Settings, Error> {
         self.own(user)?;
-        let (mut db, now) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        find(&mut db, user.id, now).await?.ok_or_else(Error::ended)
+        let Accounts { db, clock, .. } = self.accounts;
+        self.settings.ask(db, user.id, clock.now()).await?.ok_or_else(Error::ended)
     }
 
     /// Returns whether the account of the user has a password. A page asks for the current password only
@@ -79,34 +81,45 @@ impl Auth<'_> {
     }
 }
 
-/// The hash, when the password was changed and a passkey declined, how many sessions, and how many notices
-/// that are off.
-type Row = (String, Option<Timestamp>, Option<Timestamp>, i64, i64);
+/// The look-up of the state of all settings of a user.
+pub(crate) struct OfUser;
 
-/// Returns the state of all settings of the user, read in one statement. `None`: there is no such
-/// account any more.
-pub(super) async fn find(
-    db: &mut Connection,
-    user_id: i64,
-    now: Timestamp,
-) -> Result<Option<Settings>, Error> {
-    let row: Option<Row> = sql::query_as(
-        "SELECT u.password_hash, u.password_changed_at, u.passkey_declined_at,
-                (SELECT count(*) FROM sessions s
-                 WHERE s.user_id = u.id AND s.expires_at > $2
-                 AND s.generation >= u.session_generation AND u.disabled_at IS NULL),
-                (SELECT count(*) FROM login_muted_notices m WHERE m.user_id = u.id)
-         FROM users u WHERE u.id = $1",
-    )
-    .bind(user_id)
-    .bind(now)
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|(hash, password_changed_at, declined_at, devices, muted)| Settings {
-        has_password: !PasswordHash::from_stored(hash).is_unusable(),
-        password_changed_at,
-        wants_no_passkey: declined_at.is_some(),
-        devices,
-        notices: Notice::ALL.len() as i64 - muted,
-    }))
+/// The id, the hash, when the password was changed and a passkey declined, how many sessions, and how many
+/// notices that are off.
+type Row = (i64, String, Option<Timestamp>, Option<Timestamp>, i64, i64);
+
+impl Question for OfUser {
+    type Key = i64;
+    type Answer = Settings;
+
+    async fn ask(
+        db: &mut Connection,
+        ids: &[i64],
+        now: Timestamp,
+    ) -> Result<Answers<Self>, Error> {
+        let text = format!(
+            "SELECT u.id, u.password_hash, u.password_changed_at, u.passkey_declined_at,
+                    (SELECT count(*) FROM sessions s
+                     WHERE s.user_id = u.id AND s.expires_at > $1
+                     AND s.generation >= u.session_generation AND u.disabled_at IS NULL),
+                    (SELECT count(*) FROM login_muted_notices m WHERE m.user_id = u.id)
+             FROM users u WHERE u.id IN ({})",
+            sql::places(1, sql::rounded(ids.len())),
+        );
+        let query = sql::query_as_made(text).bind(now);
+        let query = sql::padded(ids).fold(query, |query, id| query.bind(*id));
+        let rows: Vec<Row> = query.fetch_all(db).await?;
+        let settings =
+            rows.into_iter().map(|(id, hash, password_changed_at, declined_at, devices, muted)| {
+                let settings = Settings {
+                    has_password: !PasswordHash::from_stored(hash).is_unusable(),
+                    password_changed_at,
+                    wants_no_passkey: declined_at.is_some(),
+                    devices,
+                    notices: Notice::ALL.len() as i64 - muted,
+                };
+                (id, settings)
+            });
+        Ok(settings.collect())
+    }
 }

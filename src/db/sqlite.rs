@@ -46,9 +46,10 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// SQLite's default.
 const LONG_LOG: u32 = 1000;
 
-/// The pages that the writer keeps, in KiB (negative: kibibytes instead of pages). What it does not
-/// keep, the operating system does.
-const WRITER_CACHE: &str = "-16384";
+/// The pages that the writer keeps, in KiB (negative: kibibytes instead of pages): more than a
+/// transaction of a thousand last-seen times changes. What it does not keep, the operating system
+/// does.
+const WRITER_CACHE: &str = "-8192";
 
 /// The pages that each reader keeps, in KiB. It drops them all after each commit of the writer, so
 /// more of them would only take memory.

@@ -14,16 +14,15 @@ use rocket::{Ignite, Orbit, Rocket, Sentinel};
 use super::cache::{Cache, Loaded};
 use super::clocks::Clocks;
 use super::group::{Group, Means};
-use super::lookup::Lookups;
 use super::seen::Seen;
-use super::store::{Found, Record, Touch};
+use super::store::{ById, Found, Record, Touch};
 use super::value::{self, State};
 use crate::attached::attached;
 use crate::client::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::cookies::{self, Opened, PendingCookies, SealedCookies};
-use crate::db::{Db, Pool};
+use crate::db::{Db, Pool, Together};
 use crate::error::Error;
 use crate::kept::Kept;
 use crate::metrics::{self, SessionEvent};
@@ -46,7 +45,7 @@ pub struct Sessions {
     #[cfg(feature = "pages")]
     pub(super) account_limit: i64,
     pub(super) cache: Option<Arc<Cache>>,
-    pub(super) lookups: Arc<Lookups>,
+    pub(super) lookups: Arc<Together<ById>>,
     pub(super) group: Arc<Group>,
     pub(super) seen: Arc<Seen>,
 }
@@ -90,7 +89,7 @@ impl Sessions {
     pub(crate) fn open(&self, values: impl IntoIterator<Item = String>) -> Vec<(Opened, Token)> {
         let mut is_any = false;
         let opened = values.into_iter().inspect(|_| is_any = true);
-        let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, value));
+        let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, &value));
         let tokens = opened.filter_map(|opened| {
             let token = Token::parse(&opened.value)?;
             Some((opened, token))
@@ -169,7 +168,7 @@ impl Session {
     }
 
     /// Returns the user of [`user()`](Self::user()), to be shared.
-    pub(super) fn logged_in(&self) -> Option<&Arc<User>> {
+    pub(crate) fn logged_in(&self) -> Option<&Arc<User>> {
         self.later_users.last().unwrap_or(&self.first_user).as_ref()
     }
 
@@ -303,7 +302,7 @@ impl Session {
 
     async fn find(&self, id: TokenId, now: Timestamp) -> Result<Option<Found>, Error> {
         let start = Instant::now();
-        let found = self.sessions.lookups.find(&self.db, id, now).await?;
+        let found = self.sessions.lookups.ask(&self.db, id, now).await?;
         metrics::looked_up(start);
         Ok(found)
     }

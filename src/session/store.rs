@@ -41,7 +41,7 @@ mod texts;
 
 use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::db::{Connection, Transaction};
+use crate::db::{Answers, Connection, Question, Transaction};
 use crate::error::Error;
 use crate::sql::{self, Lock};
 use crate::token::TokenId;
@@ -52,7 +52,7 @@ pub use of_users::{
 };
 #[cfg(feature = "providers")]
 pub use of_users::{families_of_identity, identity_of};
-use texts::{of_generation, padded, rounded};
+use texts::of_generation;
 
 /// The row of a session, without its state and its origin.
 #[derive(Debug, Clone)]
@@ -114,46 +114,35 @@ struct Row {
     has_factor: Option<bool>,
 }
 
-/// Selects the row of a session with its user.
-macro_rules! select {
-    ($which:literal) => {
-        concat!(
-            "SELECT sessions.id, family, user_id, data, remember, sessions.created_at,
-                    last_seen_at, expires_at, authenticated_at, strong_at, email,
-                    u.created_at AS user_created_at, verified_at, roles, has_factor
-             FROM sessions LEFT JOIN users u ON u.id = user_id
-             WHERE expires_at > $1 AND ",
-            of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
-            " AND sessions.id ",
-            $which
-        )
-    };
-}
+/// Selects the rows of sessions with their users. The ids follow.
+const SELECT: &str = concat!(
+    "SELECT sessions.id, family, user_id, data, remember, sessions.created_at,
+            last_seen_at, expires_at, authenticated_at, strong_at, email,
+            u.created_at AS user_created_at, verified_at, roles, has_factor
+     FROM sessions LEFT JOIN users u ON u.id = user_id
+     WHERE expires_at > $1 AND ",
+    of_generation!("CASE WHEN u.disabled_at IS NULL THEN u.session_generation END"),
+    " AND sessions.id IN",
+);
 
-/// Returns the session `id` with its user. `None` means that there is no such session, or that it
-/// has expired at `now`.
-pub async fn find(
-    db: &mut Connection,
-    id: TokenId,
-    now: Timestamp,
-) -> Result<Option<Found>, Error> {
-    let row: Option<Row> =
-        sql::query_as(select!("= $2")).bind(now).bind(id).fetch_optional(db).await?;
-    Ok(row.map(Found::from))
-}
+/// The look-up of a session by its id, with its user.
+pub struct ById;
 
-/// Returns those of the sessions `ids` that have not ended at `now`, as [`find()`] does, in any
-/// order.
-pub async fn find_all(
-    db: &mut Connection,
-    ids: &[TokenId],
-    now: Timestamp,
-) -> Result<Vec<Found>, Error> {
-    let text = format!("{} ({})", select!("IN"), sql::places(1, rounded(ids.len())));
-    let query = sql::query_as_made(text).bind(now);
-    let query = padded(ids).fold(query, |query, id| query.bind(*id));
-    let rows: Vec<Row> = query.fetch_all(db).await?;
-    Ok(rows.into_iter().map(Found::from).collect())
+impl Question for ById {
+    type Key = TokenId;
+    type Answer = Found;
+
+    async fn ask(
+        db: &mut Connection,
+        ids: &[TokenId],
+        now: Timestamp,
+    ) -> Result<Answers<Self>, Error> {
+        let text = format!("{SELECT} ({})", sql::places(1, sql::rounded(ids.len())));
+        let query = sql::query_as_made(text).bind(now);
+        let query = sql::padded(ids).fold(query, |query, id| query.bind(*id));
+        let rows: Vec<Row> = query.fetch_all(db).await?;
+        Ok(rows.into_iter().map(|row| (row.id, Found::from(row))).collect())
+    }
 }
 
 impl From<Row> for Found {
@@ -222,11 +211,11 @@ pub async fn find_states(
 
     let text = format!(
         "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({}) AND {} $lock",
-        sql::places(1, rounded(ids.len())),
+        sql::places(1, sql::rounded(ids.len())),
         of_generation!(),
     );
     let mut query = sql::query_as_made(text).locking(Lock::UpdateSkipLocked).bind(now);
-    for id in padded(ids) {
+    for id in sql::padded(ids) {
         query = query.bind(*id);
     }
     Ok(query.fetch_all(db).await?)
@@ -244,10 +233,10 @@ pub async fn update_states(db: &mut Transaction, changed: &[(TokenId, &str)]) ->
         "WITH changed (id, data) AS (VALUES {})
          UPDATE sessions SET data = changed.data FROM changed{by}
          WHERE sessions.id = changed.id AND sessions.data <> changed.data",
-        sql::places_of_rows(rounded(changed.len()), 2),
+        sql::places_of_rows(sql::rounded(changed.len()), 2),
     );
     let mut query = sql::query_made(text).declared().surely();
-    for (id, data) in padded(changed) {
+    for (id, data) in sql::padded(changed) {
         query = query.bind(*id).bind(*data);
     }
     query.execute(&mut *db).await?;
@@ -494,9 +483,9 @@ pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> 
         "UPDATE users SET has_ended_sessions = FALSE
          WHERE id IN ({}) AND NOT EXISTS
             (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
-        sql::places(0, rounded(users.len()))
+        sql::places(0, sql::rounded(users.len()))
     );
     let query = sql::query_made(text).declared().surely(); // only the sweep reads it
-    padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
+    sql::padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
     Ok(())
 }

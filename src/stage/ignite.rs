@@ -1,14 +1,17 @@
 //! Attaches a stage to an application, at ignition.
 
+use std::sync::Arc;
+
 use rocket::fairing::{self, AdHoc};
 use rocket::{Build, Catcher, Rocket, Route};
 
 use super::Stage;
-use crate::auth::{self, SignUpCookie};
+use crate::auth::{self, OfUser, SignUpCookie};
 use crate::base::Base;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cookies::SealedCookies;
+use crate::db::Together;
 use crate::device::DeviceCookie;
 use crate::done::DoneCookie;
 use crate::drain;
@@ -64,6 +67,7 @@ pub async fn attach_login(rocket: Rocket<Build>, stage: Stage) -> fairing::Resul
         .manage(stage.hooks)
         .manage(pages::ProviderLinks::new(&config))
         .manage(Polled::default())
+        .manage(Arc::<Together<OfUser>>::default())
         .attach(AdHoc::on_ignite("Login Headers", |rocket| async {
             // A fairing that is attached here comes after those that the application attaches at
             // ignition.

@@ -1,6 +1,6 @@
 //! Statements about all sessions of a user.
 
-use super::texts::{of_generation, padded, rounded};
+use super::texts::of_generation;
 use crate::clock::Timestamp;
 use crate::db::Connection;
 use crate::error::Error;
@@ -86,11 +86,11 @@ pub async fn export(
                 (SELECT provider FROM login_identities i WHERE i.id = identity_id) AS provider
          FROM sessions WHERE expires_at > $1 AND family IN ({}) AND {}
          ORDER BY last_seen_at DESC, created_at DESC, family",
-        sql::places(1, rounded(families.len())),
+        sql::places(1, sql::rounded(families.len())),
         of_generation!(),
     );
     let mut query = sql::query_as_made(text).bind(now);
-    for family in padded(families) {
+    for family in sql::padded(families) {
         query = query.bind(*family);
     }
     Ok(query.fetch_all(db).await?)

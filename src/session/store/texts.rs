@@ -19,14 +19,3 @@ macro_rules! of_generation {
 }
 
 pub(super) use of_generation;
-
-/// Rounds up the number of values in a statement, so that there are few different texts to prepare.
-pub fn rounded(count: usize) -> usize {
-    count.next_power_of_two()
-}
-
-/// Repeats the last value until the rounded number is reached, which changes nothing.
-pub fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
-    let missing = rounded(values.len()) - values.len();
-    values.iter().chain(values.last().into_iter().cycle().take(missing))
-}

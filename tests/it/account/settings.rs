@@ -1,5 +1,6 @@
 //! The account page as the way to all settings, and the way between them.
 
+use rocket::futures::future::{join, join_all};
 use rocket::http::Accept;
 use rocket_login::testing::count_calls;
 
@@ -59,6 +60,54 @@ async fn a_new_password_has_its_time_and_a_new_hash_of_the_same_one_has_not() {
     app.visitor().post("/reset", &[("email", ADA)]).await;
     app.visitor().post(&app.link(ADA, "/reset/").await, &[("new_password", NEW)]).await;
     assert_eq!(app.count(changed).await, START + 60);
+}
+
+#[rocket::async_test]
+async fn account_pages_that_are_asked_together_are_few_statements_and_each_is_its_users() {
+    let app = TestApp::new().await;
+    let mut people = Vec::new();
+    for number in 1..=20 {
+        let email = format!("user{number}@example.org");
+        let visitor = app.registered(&email).await;
+        if number % 2 == 0 {
+            many_sessions(&app, &email, number).await;
+        }
+        people.push((visitor, email, if number % 2 == 0 { number + 1 } else { 1 }));
+    }
+    // Now every session is in memory.
+    for (visitor, ..) in &people {
+        visitor.get("/account").await.assert_status(200);
+    }
+
+    // On a busy machine, some may not wait so long.
+    let mut fewest = u64::MAX;
+    for _ in 0..10 {
+        let pages = join_all(people.iter().map(|(visitor, ..)| visitor.get("/account")));
+        let (pages, calls) = count_calls(pages).await;
+        for (page, (_, email, devices)) in pages.iter().zip(&people) {
+            let plural = if *devices == 1 { "" } else { "s" };
+            page.assert_text(email);
+            page.assert_text(&format!("Logged in on {devices} device{plural}<"));
+        }
+        fewest = fewest.min(calls);
+    }
+    assert!(fewest < people.len() as u64 / 2, "{fewest} have asked alone");
+}
+
+#[rocket::async_test]
+async fn an_account_page_that_begins_after_a_change_shows_the_change() {
+    let app = TestApp::new().await;
+    let ada = app.registered(ADA).await;
+    let others: Vec<_> = (0..10).map(|_| app.visitor()).collect();
+    for (before, other) in (1..).zip(&others) {
+        let pages = join_all((0..8).map(|_| ada.get("/account")));
+        let change = async {
+            other.log_in(ADA).await.assert_redirect("/account");
+            ada.get("/account").await
+        };
+        let (_, page) = join(pages, change).await;
+        page.assert_text(&format!("Logged in on {} devices<", before + 1));
+    }
 }
 
 /// Returns how many look-ups the page costs. A commit beside it, such as that of a sent mail, may
