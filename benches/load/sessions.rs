@@ -32,7 +32,8 @@ pub fn log_in_many(home: &Home) -> Vec<String> {
     cookies
 }
 
-/// Measures `/` with one session, with all that a browser sends, and with a thousand sessions.
+/// Measures `/` with one session, with all that a browser sends, and with a thousand sessions, and the
+/// account page.
 pub fn pages(
     report: &mut Report,
     page: &Load,
@@ -53,6 +54,9 @@ pub fn pages(
         let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
         report.rate(&format!("/ logged in, {which}, {}{note}", home.kind()), compared, PAGE);
     }
+    let load = Load::get(&site, "/account").with(&browsers);
+    let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
+    report.rate(&format!("/account of one user, {}{note}", home.kind()), compared, PAGE);
     site.terminate();
 }
 

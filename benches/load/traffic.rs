@@ -47,10 +47,14 @@ pub fn measure(report: &mut Report, page: &Load, home: &Home, note: &str, second
     report.figure(&what, figure);
     site.terminate();
 
-    // Each round asks for other sessions than the one before, so none comes again in six seconds.
+    // Each round asks for other sessions than the one before, so none comes again in six seconds. The
+    // first visit makes each session end earlier, as the settings now say. That is a change, so each
+    // one is read again at the second visit.
     let mut site = home.start("rocket-login", &SOON_DUE);
-    visit(&site, all);
-    thread::sleep(Duration::from_secs(6));
+    for _ in 0..2 {
+        visit(&site, all);
+        thread::sleep(Duration::from_secs(6));
+    }
     let mut rounds_of = all.chunks_exact(of_round).cycle();
     let compared = compare(
         seconds,
