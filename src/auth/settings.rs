@@ -82,7 +82,7 @@ impl Auth<'_> {
 }
 
 /// The look-up of the state of all settings of a user.
-pub(crate) struct OfUser;
+pub struct OfUser;
 
 /// The id, the hash, when the password was changed and a passkey declined, how many sessions, and how many
 /// notices that are off.
