@@ -92,11 +92,7 @@ impl Question for OfUser {
     type Key = i64;
     type Answer = Settings;
 
-    async fn ask(
-        db: &mut Connection,
-        ids: &[i64],
-        now: Timestamp,
-    ) -> Result<Answers<Self>, Error> {
+    async fn ask(db: &mut Connection, ids: &[i64], now: Timestamp) -> Result<Answers<Self>, Error> {
         let text = format!(
             "SELECT u.id, u.password_hash, u.password_changed_at, u.passkey_declined_at,
                     (SELECT count(*) FROM sessions s
