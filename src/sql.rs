@@ -228,6 +228,11 @@ impl<'q, T, R> Query<'q, T, R> {
         self
     }
 
+    /// Binds the values of [`places_for()`].
+    pub(crate) fn bind_each<V: Copy + Into<Value<'q>>>(self, values: &[V]) -> Self {
+        padded(values).fold(self, |query, value| query.bind(*value))
+    }
+
     /// Locks the rows that the statement finds, until the transaction ends. The text must have
     /// `$lock` where the lock belongs: at its end, or at the end of the subquery that finds them.
     ///
@@ -289,6 +294,11 @@ pub(crate) fn places_of_rows(rows: usize, columns: usize) -> String {
     let rows: Vec<_> =
         (0..rows).map(|row| format!("({})", places(row * columns, columns))).collect();
     rows.join(", ")
+}
+
+/// Returns placeholders for `values`, after the first `before`. [`Query::bind_each()`] binds them.
+pub(crate) fn places_for<T>(before: usize, values: &[T]) -> String {
+    places(before, rounded(values.len()))
 }
 
 /// Rounds up the number of values in a statement, so that there are few different texts to prepare.

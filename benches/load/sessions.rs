@@ -46,17 +46,17 @@ pub fn pages(
     let shown = site.request("GET /", Some(&cookies[0]), "");
     assert!(shown.contains("ada@example.org"), "{shown}");
     let browsers = [log_in_like_a_browser(&site, "bob")];
-    let one = ("one session".to_owned(), &cookies[..1]);
-    let all = ("with all cookies of a browser".to_owned(), &browsers[..]);
-    let many = (format!("{} sessions by turns", thousands(SESSIONS as u64)), cookies);
-    for (which, cookies) in [one, all, many] {
-        let load = Load::get(&site, "/").with(cookies);
+    let many = format!("logged in, {} sessions by turns", thousands(SESSIONS as u64));
+    for (path, which, cookies) in [
+        ("/", "logged in, one session", &cookies[..1]),
+        ("/", "logged in, with all cookies of a browser", &browsers),
+        ("/", &many, cookies),
+        ("/account", "of one user", &browsers),
+    ] {
+        let load = Load::get(&site, path).with(cookies);
         let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
-        report.rate(&format!("/ logged in, {which}, {}{note}", home.kind()), compared, PAGE);
+        report.rate(&format!("{path} {which}, {}{note}", home.kind()), compared, PAGE);
     }
-    let load = Load::get(&site, "/account").with(&browsers);
-    let compared = compare(seconds, |seconds| page.run(seconds).rate, |s| load.run(s));
-    report.rate(&format!("/account of one user, {}{note}", home.kind()), compared, PAGE);
     site.terminate();
 }
 

@@ -110,8 +110,8 @@ impl Auth<'_> {
     /// Reads the part whose size is bounded, and which sessions and events there are to read.
     async fn begin_export(&self, user: &User) -> Result<Export, Error> {
         let (mut db, started_at) = (self.accounts.db.read().await?, self.accounts.clock.now());
-        let settings = OfUser::ask(&mut db, &[user.id], started_at).await?.pop();
-        let (_, settings) = settings.ok_or_else(Error::ended)?;
+        let settings = OfUser::ask_one(&mut db, user.id, started_at).await?;
+        let settings = settings.ok_or_else(Error::ended)?;
         let links = link::list(&mut db, user.id).await?;
         let devices = device::list(&mut db, user.id).await?;
         let mails = mail::list(&mut db, user.id, &user.email).await?;

@@ -110,8 +110,8 @@ impl SignUpCookie {
 
     /// Opens what [`seal()`](Self::seal()) has sealed. `None`: it was sealed with a key that is not known
     /// any more.
-    pub(super) fn open(&self, sealed: String) -> Option<StoredSignUp> {
-        serde_json::from_str(&self.1.open_text(SEAL, &sealed)?).ok()
+    pub(super) fn open(&self, sealed: &str) -> Option<StoredSignUp> {
+        serde_json::from_str(&self.1.open_text(SEAL, sealed)?).ok()
     }
 
     pub(super) fn all_of(&self, request: &rocket::Request<'_>) -> Vec<String> {

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::Auth;
-use super::change::Accounts;
 use crate::clock::Timestamp;
 use crate::db::{Answers, Connection, Question};
 use crate::error::Error;
@@ -52,8 +51,8 @@ impl Auth<'_> {
     /// user's.
     pub async fn settings(&self, user: &User) -> Result<Settings, Error> {
         self.own(user)?;
-        let Accounts { db, clock, .. } = self.accounts;
-        self.settings.ask(db, user.id, clock.now()).await?.ok_or_else(Error::ended)
+        let now = self.accounts.clock.now();
+        self.settings.ask(self.accounts.db, user.id, now).await?.ok_or_else(Error::ended)
     }
 
     /// Returns whether the account of the user has a password. A page asks for the current password only
@@ -100,11 +99,10 @@ impl Question for OfUser {
                      AND s.generation >= u.session_generation AND u.disabled_at IS NULL),
                     (SELECT count(*) FROM login_muted_notices m WHERE m.user_id = u.id)
              FROM users u WHERE u.id IN ({})",
-            sql::places(1, sql::rounded(ids.len())),
+            sql::places_for(1, ids),
         );
-        let query = sql::query_as_made(text).bind(now);
-        let query = sql::padded(ids).fold(query, |query, id| query.bind(*id));
-        let rows: Vec<Row> = query.fetch_all(db).await?;
+        let rows: Vec<Row> =
+            sql::query_as_made(text).bind(now).bind_each(ids).fetch_all(db).await?;
         let settings =
             rows.into_iter().map(|(id, hash, password_changed_at, declined_at, devices, muted)| {
                 let settings = Settings {

@@ -275,7 +275,7 @@ impl Auth<'_> {
     /// a key that is not known any more.
     fn sign_up_of(&self, link: &Link) -> Option<SignUp> {
         let stored = match &link.sign_up {
-            Some(sealed) => self.sign_up_cookie.open(sealed.clone())?,
+            Some(sealed) => self.sign_up_cookie.open(sealed)?,
             None => StoredSignUp::default(),
         };
         Some(stored.sign_up(&link.email))

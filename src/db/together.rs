@@ -21,7 +21,7 @@
 //! acknowledged sees it. If the statement fails or takes long, each question is asked alone, so that
 //! nobody gets an error because of somebody else's row.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +60,22 @@ pub trait Question: Sized + Send + Sync + 'static {
         keys: &[Self::Key],
         now: Timestamp,
     ) -> impl Future<Output = Result<Answers<Self>, Error>> + Send;
+
+    /// Returns what is stored under `key` at `now`. `None` means that there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`ask()`](Self::ask()).
+    fn ask_one(
+        db: &mut Connection,
+        key: Self::Key,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Self::Answer>, Error>> + Send {
+        async move {
+            let found = Self::ask(db, &[key], now).await?;
+            Ok(found.into_iter().next().map(|(_, answer)| answer))
+        }
+    }
 }
 
 /// What was found, each under its key.
@@ -119,8 +135,7 @@ impl<Q: Question> Together<Q> {
             },
             Err(turn) => Some(turn),
         };
-        let found = Q::ask(&mut db.read().await?, &[key], now).await?;
-        Ok(found.into_iter().next().map(|(_, answer)| answer))
+        Q::ask_one(&mut db.read().await?, key, now).await
     }
 
     /// Joins the queue. `None` means that the question may be asked at once, as one that is under way.
@@ -160,12 +175,8 @@ impl<Q: Question> Turn<Q> {
             let Ok(mut db) = self.db.read().await else { return drop(together.take()) };
             // Nobody may join a statement that was sent before they came.
             let waiting = together.take();
-            let mut keys = Vec::with_capacity(waiting.len());
-            for Waiting { key, .. } in &waiting {
-                if !keys.contains(key) {
-                    keys.push(*key);
-                }
-            }
+            let keys: HashSet<_> = waiting.iter().map(|waiting| waiting.key).collect();
+            let keys: Vec<_> = keys.into_iter().collect();
             let Some(now) = waiting.iter().map(|waiting| waiting.now).max() else { return };
             let Ok(found) = Q::ask(&mut db, &keys, now).await else { continue };
             drop(db);

@@ -144,7 +144,8 @@ impl<'r> Responder<'r, 'static> for Rendered {
         let Rendered { name, content, user, is_ours } = self;
         let templates = request.rocket().state::<Templates>();
         let templates = templates.ok_or(Status::InternalServerError)?;
-        match content.and_then(|content| templates.render(&name, content, user, is_ours)) {
+        match content.and_then(|content| templates.render(&name, content, user.as_deref(), is_ours))
+        {
             Ok(html) => {
                 let mut response = Response::new();
                 response.set_header(ContentType::HTML);
@@ -269,18 +270,18 @@ impl Templates {
         &self,
         name: &str,
         content: Value,
-        user: Option<Arc<User>>,
+        user: Option<&User>,
         is_ours: bool,
     ) -> tera::Result<String> {
         let Engine { tera, prepared } =
             &*self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        if is_ours && let Some(page) = prepared.render(tera, name, &content, user.as_deref()) {
+        if is_ours && let Some(page) = prepared.render(tera, name, &content, user) {
             return Ok(page);
         }
         let mut context = self.shared.clone();
         context.extend(Context::from_value(content)?);
         if let Some(user) = user {
-            context.insert("user", &*user);
+            context.insert("user", user);
         }
         match tera.render(name, &context) {
             Err(error) if BUILT_IN.iter().any(|built_in| built_in.name == name) => {

@@ -137,10 +137,9 @@ impl Question for ById {
         ids: &[TokenId],
         now: Timestamp,
     ) -> Result<Answers<Self>, Error> {
-        let text = format!("{SELECT} ({})", sql::places(1, sql::rounded(ids.len())));
-        let query = sql::query_as_made(text).bind(now);
-        let query = sql::padded(ids).fold(query, |query, id| query.bind(*id));
-        let rows: Vec<Row> = query.fetch_all(db).await?;
+        let text = format!("{SELECT} ({})", sql::places_for(1, ids));
+        let rows: Vec<Row> =
+            sql::query_as_made(text).bind(now).bind_each(ids).fetch_all(db).await?;
         Ok(rows.into_iter().map(|row| (row.id, Found::from(row))).collect())
     }
 }
@@ -211,14 +210,11 @@ pub async fn find_states(
 
     let text = format!(
         "SELECT id, data FROM sessions WHERE expires_at > $1 AND id IN ({}) AND {} $lock",
-        sql::places(1, sql::rounded(ids.len())),
+        sql::places_for(1, ids),
         of_generation!(),
     );
-    let mut query = sql::query_as_made(text).locking(Lock::UpdateSkipLocked).bind(now);
-    for id in sql::padded(ids) {
-        query = query.bind(*id);
-    }
-    Ok(query.fetch_all(db).await?)
+    let query = sql::query_as_made(text).locking(Lock::UpdateSkipLocked);
+    Ok(query.bind(now).bind_each(ids).fetch_all(db).await?)
 }
 
 /// Replaces the states of sessions that were found in this transaction. It skips a state that has
@@ -483,9 +479,9 @@ pub async fn settle_ended(db: &mut Connection, limit: u32) -> Result<(), Error> 
         "UPDATE users SET has_ended_sessions = FALSE
          WHERE id IN ({}) AND NOT EXISTS
             (SELECT 1 FROM sessions WHERE user_id = users.id AND generation < session_generation)",
-        sql::places(0, sql::rounded(users.len()))
+        sql::places_for(0, &users)
     );
     let query = sql::query_made(text).declared().surely(); // only the sweep reads it
-    sql::padded(&users).fold(query, |query, id| query.bind(*id)).execute(db).await?;
+    query.bind_each(&users).execute(db).await?;
     Ok(())
 }

@@ -87,7 +87,7 @@ async fn touch(db: &mut Connection, read: &Record, now: Timestamp, expires_at: T
 }
 
 async fn exists(db: &Pool, id: TokenId, now: Timestamp) -> bool {
-    !ById::ask(&mut db.read().await.unwrap(), &[id], now).await.unwrap().is_empty()
+    ById::ask_one(&mut db.read().await.unwrap(), id, now).await.unwrap().is_some()
 }
 
 async fn state_of(db: &Pool, id: TokenId) -> Value {
@@ -284,8 +284,8 @@ async fn a_sweep_deletes_ended_sessions_while_others_write(db: &Pool, other: &Po
 
     assert!(swept >= 30, "{swept} of 30 ended sessions were swept");
     for id in ended {
-        let expired = ById::ask(&mut db.read().await.unwrap(), &[id], NOW - 2).await.unwrap();
-        assert!(expired.is_empty(), "an ended session was left");
+        let expired = ById::ask_one(&mut db.read().await.unwrap(), id, NOW - 2).await.unwrap();
+        assert!(expired.is_none(), "an ended session was left");
     }
     assert_eq!(state_of(db, live.id).await["count"], 20, "a sweep disturbed a live session");
 }

@@ -86,14 +86,10 @@ pub async fn export(
                 (SELECT provider FROM login_identities i WHERE i.id = identity_id) AS provider
          FROM sessions WHERE expires_at > $1 AND family IN ({}) AND {}
          ORDER BY last_seen_at DESC, created_at DESC, family",
-        sql::places(1, sql::rounded(families.len())),
+        sql::places_for(1, families),
         of_generation!(),
     );
-    let mut query = sql::query_as_made(text).bind(now);
-    for family in sql::padded(families) {
-        query = query.bind(*family);
-    }
-    Ok(query.fetch_all(db).await?)
+    Ok(sql::query_as_made(text).bind(now).bind_each(families).fetch_all(db).await?)
 }
 
 /// Returns the number of the user's sessions that have not expired at `now`.
