@@ -7,9 +7,9 @@
 //! The cache is bounded by the memory that its entries take. When it is full, the entries that are
 //! used least are dropped, and their sessions are looked up again.
 
+mod entry;
 mod size;
 
-use std::num::NonZeroI64;
 use std::sync::Arc;
 
 use quick_cache::Weighter;
@@ -20,7 +20,7 @@ use super::value::State;
 use crate::clock::Timestamp;
 use crate::token::TokenId;
 use crate::user::User;
-use size::{allocated, of_state, shared};
+use entry::Entry;
 
 /// The longest time that an entry is used if no change is reported, in seconds. This bound should
 /// never matter. Without it, a change that the database does not report would stay unseen as long
@@ -33,12 +33,10 @@ const LARGEST_STATE: usize = 8 * 1024;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What most entries take, in bytes. A wrong guess costs nothing but a little speed.
-const USUAL_SIZE: u64 = 384;
-
-/// The memory that the cache itself takes for an entry, in bytes: 56 for the id and the links, and
-/// up to 12 in its table. It also remembers half as many ids that it has dropped.
-const PLACE: usize = 3 * (56 + 12) / 2;
+/// The memory that the cache takes for an entry, in bytes: the id, the entry, 16 for the links, and up to
+/// 12 in its table. It also remembers half as many ids that it has dropped, in places of the same size.
+/// Most entries own nothing else.
+const PLACE: usize = 3 * (size_of::<TokenId>() + size_of::<Entry>() + 16 + 12) / 2;
 
 /// A session as it was read from the database.
 #[derive(Clone)]
@@ -52,37 +50,14 @@ pub struct Loaded {
 
 /// The cache of the sessions that were used last. All entries together take at most as many bytes as
 /// it was made for.
-pub struct Cache(QuickCache<TokenId, Arc<Entry>, BySize>);
-
-/// A session in the form that takes the least memory. Its id is the key.
-struct Entry {
-    version: u64,
-    read_at: Timestamp,
-    /// `None` if it is the id.
-    family: Option<Box<TokenId>>,
-    user_id: Option<i64>,
-    created_at: Timestamp,
-    last_seen_at: Timestamp,
-    expires_at: Timestamp,
-    authenticated_at: Option<Timestamp>,
-    /// 1970 is never.
-    strong_at: Option<NonZeroI64>,
-    user: Option<Arc<User>>,
-    /// `None` if the state is empty.
-    state: Option<Arc<State>>,
-    /// At most [`LARGEST_STATE`].
-    length: u16,
-    /// The memory that the entry takes, in bytes.
-    size: u32,
-    remember: bool,
-}
+pub struct Cache(QuickCache<TokenId, Entry, BySize>);
 
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<TokenId, Arc<Entry>> for BySize {
-    fn weight(&self, _: &TokenId, entry: &Arc<Entry>) -> u64 {
-        entry.size.into()
+impl Weighter<TokenId, Entry> for BySize {
+    fn weight(&self, _: &TokenId, entry: &Entry) -> u64 {
+        (PLACE + entry.owned()) as u64
     }
 }
 
@@ -90,7 +65,7 @@ impl Cache {
     /// Creates a cache whose entries take at most `mebibytes`.
     pub fn new(mebibytes: u64) -> Self {
         let capacity = mebibytes * MIB;
-        let sessions = (capacity / USUAL_SIZE) as usize;
+        let sessions = capacity as usize / PLACE;
         Cache(QuickCache::with_weighter(sessions, capacity, BySize))
     }
 
@@ -108,7 +83,7 @@ impl Cache {
     /// not stored.
     pub fn put(&self, id: TokenId, version: u64, read_at: Timestamp, loaded: Loaded) {
         if loaded.length <= LARGEST_STATE {
-            self.0.insert(id, Arc::new(Entry::new(version, read_at, loaded)));
+            self.0.insert(id, Entry::new(version, read_at, loaded));
         }
     }
 
@@ -120,10 +95,9 @@ impl Cache {
     /// Moves the times in the entry of the session `id`. Its version stays, because a touch changes
     /// nobody's version (`store::touch()`).
     pub fn touch(&self, id: TokenId, last_seen_at: Timestamp, expires_at: Timestamp) {
-        let Some(entry) = self.0.get(&id) else { return };
-        let mut loaded = entry.loaded(id);
-        (loaded.record.last_seen_at, loaded.record.expires_at) = (last_seen_at, expires_at);
-        self.put(id, entry.version, entry.read_at, loaded);
+        let Some(mut entry) = self.0.get(&id) else { return };
+        (entry.last_seen_at, entry.expires_at) = (last_seen_at, expires_at);
+        self.0.insert(id, entry);
     }
 
     /// Applies `change` to the entry, and raises its version by one. The caller knows that this
@@ -131,65 +105,14 @@ impl Cache {
     pub fn update(&self, id: TokenId, version: u64, change: impl FnOnce(&mut Loaded)) {
         match self.0.get(&id) {
             Some(entry) if entry.version == version => {
+                let read_at = entry.read_at;
                 let mut loaded = entry.loaded(id);
                 change(&mut loaded);
-                self.put(id, version + 1, entry.read_at, loaded);
+                self.put(id, version + 1, read_at, loaded);
             }
             // An entry with another version is not used any more.
             _ => {}
         }
-    }
-}
-
-impl Entry {
-    fn new(version: u64, read_at: Timestamp, loaded: Loaded) -> Self {
-        let Loaded { record, user, state, length } = loaded;
-        let mut entry = Entry {
-            version,
-            read_at,
-            family: (record.family != record.id).then(|| Box::new(record.family)),
-            user_id: record.user_id,
-            created_at: record.created_at,
-            last_seen_at: record.last_seen_at,
-            expires_at: record.expires_at,
-            authenticated_at: record.authenticated_at,
-            strong_at: record.strong_at.and_then(NonZeroI64::new),
-            user,
-            state: (!state.is_empty()).then_some(state),
-            length: length.try_into().unwrap_or(u16::MAX),
-            size: 0,
-            remember: record.remember,
-        };
-        entry.size = entry.measure().try_into().unwrap_or(u32::MAX);
-        entry
-    }
-
-    /// Returns the memory that the entry takes, in bytes.
-    fn measure(&self) -> usize {
-        let family = self.family.as_ref().map_or(0, |_| allocated(size_of::<TokenId>()));
-        let user = self.user.as_ref().map_or(0, |user| {
-            shared::<User>() + allocated(user.email.len()) + allocated(user.roles.as_stored().len())
-        });
-        let state = self.state.as_ref().map_or(0, |state| shared::<State>() + of_state(state));
-        PLACE + shared::<Entry>() + family + user + state
-    }
-
-    /// Returns the session as it was stored, under its `id`.
-    fn loaded(&self, id: TokenId) -> Loaded {
-        let record = Record {
-            id,
-            family: self.family.as_ref().map_or(id, |family| **family),
-            user_id: self.user_id,
-            remember: self.remember,
-            created_at: self.created_at,
-            last_seen_at: self.last_seen_at,
-            expires_at: self.expires_at,
-            authenticated_at: self.authenticated_at,
-            strong_at: self.strong_at.map(NonZeroI64::get),
-        };
-        // All requests together would wait for the counter of one shared empty state.
-        let state = self.state.clone().unwrap_or_default();
-        Loaded { record, user: self.user.clone(), state, length: self.length.into() }
     }
 }
 
@@ -223,16 +146,20 @@ mod tests {
         Loaded { record, user: None, state, length: text.len() }
     }
 
-    fn ada(email: &str) -> Option<Arc<User>> {
-        let (email, roles) = (Email::from_stored(email.to_owned()), Roles::default());
-        Some(Arc::new(User {
+    fn ada(email: &str, roles: &str) -> User {
+        User {
             id: 1,
-            email,
-            created_at: 0,
+            email: Email::from_stored(email.to_owned()),
+            created_at: 500,
             verified_at: None,
-            roles,
+            roles: Roles::from_stored(roles),
             has_factor: false,
-        }))
+        }
+    }
+
+    /// Returns the address of this length.
+    fn address(length: usize) -> String {
+        format!("{}@example.org", "a".repeat(length - "@example.org".len()))
     }
 
     #[test]
@@ -253,7 +180,7 @@ mod tests {
         let (id, family) = (Token::generate().id(), Token::generate().id());
         for (family, text) in [(id, "{}"), (family, r#"{"views":3}"#)] {
             let (cache, mut stored) = (Cache::new(1), loaded(id, text));
-            stored.user = ada("ada@example.org");
+            stored.user = Some(ada("ada@example.org", "").into());
             stored.record = Record {
                 family,
                 user_id: Some(1),
@@ -273,12 +200,37 @@ mod tests {
     }
 
     #[test]
+    fn a_user_comes_back_as_they_were_stored() {
+        let plain = ada("Ada@example.org", "");
+        let users = [
+            User { verified_at: Some(600), has_factor: true, ..plain.clone() },
+            User { has_factor: true, ..plain.clone() },
+            User { verified_at: Some(600), ..plain },
+            ada("ada@example.org", "admin editor"),
+            ada(&address(38), ""),
+            ada(&address(39), ""),
+            ada(&address(254), "admin"),
+        ];
+        for user in users {
+            let (cache, id) = (Cache::new(1), Token::generate().id());
+            let mut stored = loaded(id, "{}");
+            stored.record.user_id = Some(1);
+            stored.user = Some(user.clone().into());
+            cache.put(id, 1, 1_000, stored);
+            cache.touch(id, 1_100, 9_100);
+            let found = cache.get(id, 1, 1_000).unwrap();
+            assert_eq!((found.record.last_seen_at, found.record.expires_at), (1_100, 9_100));
+            assert_eq!(found.user.as_deref(), Some(&user));
+        }
+    }
+
+    #[test]
     fn an_empty_session_takes_less_than_768_bytes() {
         let id = Token::generate().id();
         let mut empty = loaded(id, "{}");
-        empty.user = ada(&format!("{}@example.org", "a".repeat(200)));
+        empty.user = Some(ada(&address(212), "").into());
         empty.record.family = Token::generate().id();
-        let size = Entry::new(1, 1_000, empty).size;
+        let size = BySize.weight(&id, &Entry::new(1, 1_000, empty));
         assert!(size < 768, "{size}");
     }
 
@@ -302,9 +254,12 @@ mod tests {
     fn the_default_bound_has_room_for_200_000_plain_sessions() {
         let id = Token::generate().id();
         let mut plain = loaded(id, "{}");
-        plain.user = ada("ada.with.a.long.name@example.org");
-        let size = u64::from(Entry::new(1, 1_000, plain).size);
+        plain.record.user_id = Some(1);
+        plain.user = Some(ada("ada.with.a.long.name@example.org", "").into());
+        let entry = Entry::new(1, 1_000, plain);
+        // Holes in the memory would be as much again (docs/performance.md).
+        assert_eq!(entry.owned(), 0);
         let bound = SessionConfig::default().cache_size * MIB;
-        assert!(200_000 * size < bound, "{size} bytes each");
+        assert!(200_000 * BySize.weight(&id, &entry) < bound, "{PLACE} bytes each");
     }
 }

@@ -121,9 +121,9 @@ async fn nobody_waits_for_longer_than_five_seconds() {
         }
     }
     // A new site holds its thread up, so all of them exist before the first visitor waits.
-    let waits = sites.iter().map(async |(site, path, fault)| {
-        (path, fault, wait(site, path, fault.clone()).await)
-    });
+    let waits = sites
+        .iter()
+        .map(async |(site, path, fault)| (path, fault, wait(site, path, fault.clone()).await));
     for (path, fault, (waited, status)) in join_all(waits).await {
         assert_eq!(status, 503, "{path} {fault:?}");
         assert!(waited < LIMIT, "{path} {fault:?}: {waited:?}");
