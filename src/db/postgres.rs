@@ -129,7 +129,9 @@ impl PostgresPool {
     }
 
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, Error> {
-        let db = self.pool.acquire().await?;
+        // In a box, as in `write()`: it has 14 KiB, which every request would take with it that may need
+        // the database, those to SQLite too.
+        let db = Box::pin(self.pool.acquire()).await?;
         self.measure();
         Ok(db)
     }
@@ -142,7 +144,7 @@ impl PostgresPool {
         };
         // This may be given up between the request and the answer, here or by the caller. The
         // connection is then closed, unless it comes to rest.
-        let begun = timeout(SERVER_PATIENCE, self.pool.begin_with(begin)).await;
+        let begun = timeout(SERVER_PATIENCE, Box::pin(self.pool.begin_with(begin))).await;
         let tx = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
         self.measure();
         Ok(tx)
