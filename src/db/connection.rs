@@ -215,7 +215,10 @@ impl Transaction {
         let Connection { inner, deadline, effects, .. } = connection;
         calls::note();
         match inner {
-            Inner::SqliteWrite(writer) => writer.commit(watch.begin_commit(effects)).await?,
+            // In a box: every request that may write has room for it, and few requests do.
+            Inner::SqliteWrite(writer) => {
+                Box::pin(writer.commit(watch.begin_commit(effects))).await?;
+            }
             Inner::PostgresRead(tx) | Inner::PostgresWrite(tx) => {
                 let commit = watch.begin_commit(effects);
                 // A commit that is given up a moment too early would be reported as failed although
