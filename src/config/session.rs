@@ -73,7 +73,7 @@ pub struct SessionConfig {
     /// within milliseconds, and always within a second.
     pub cache: bool,
     /// `cache_size` (80): the most memory for the sessions that `cache` keeps, in MiB. A session
-    /// without values takes about 400 bytes. If there is no room, those that are used least are
+    /// without values takes about 300 bytes. If there is no room, those that are used least are
     /// read from the database again.
     pub cache_size: u64,
     /// `reauthenticate_after` (10 minutes): the time after which a sensitive act asks for the

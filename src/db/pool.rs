@@ -336,6 +336,15 @@ mod tests {
         all(&mut db.read().await.unwrap()).await
     }
 
+    /// Every request that may ask the database has room for these futures, and 1,000 may wait at a time.
+    #[rocket::async_test]
+    async fn what_a_request_takes_for_the_database_has_less_than_two_kibibytes() {
+        let (_dir, db) = numbers().await;
+        let tx = db.write().await.unwrap();
+        let sizes = [size_of_val(&db.read()), size_of_val(&db.write()), size_of_val(&tx.commit())];
+        assert!(sizes.iter().all(|size| *size < 2048), "{sizes:?}");
+    }
+
     #[rocket::async_test]
     async fn a_write_that_cannot_begin_fails_and_frees_the_writer() {
         let (dir, db) = numbers().await;
