@@ -166,7 +166,7 @@ impl FlowCookies {
 
     /// Returns the cookies of the way that was used last, for [`open_last()`](Self::open_last()).
     pub fn last_of(&self, request: &Request<'_>) -> Vec<String> {
-        cookies::values(request, self.last)
+        cookies::values(request, self.last).map(str::to_owned).collect()
     }
 
     /// Returns the name of the provider with which somebody has logged in last in this browser.

@@ -38,24 +38,32 @@ pub const MOST_OPENED: usize = 8;
 /// Names are compared without decoding. Rocket decodes them: a sibling domain may set
 /// `__Host%2Dsession`, because the browser sees no prefix in it, and Rocket would read it as
 /// `__Host-session`, with the session of its sender (cookie tossing).
-pub fn values(request: &Request<'_>, name: &str) -> Vec<String> {
-    pairs(request, |key| key == name).into_iter().map(|(_, value)| value).collect()
+pub fn values<'r>(request: &'r Request<'_>, name: &str) -> impl Iterator<Item = &'r str> {
+    received(request).filter(move |(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// Returns names and values of all cookies whose names begin with `prefix`, like [`values()`], and at
 /// most 20: each may have to be opened.
 #[cfg(feature = "providers")]
 pub fn beginning_with(request: &Request<'_>, prefix: &str) -> Vec<(String, String)> {
-    let mut pairs = pairs(request, |key| key.starts_with(prefix));
-    pairs.truncate(20);
-    pairs
+    let wanted = received(request).filter(|(key, _)| key.starts_with(prefix)).take(20);
+    wanted.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn pairs(request: &Request<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+/// Names and values of all cookies of a request. Up to six guards ask for some of them, and each look
+/// into Rocket's headers costs as much as the search among the cookies.
+struct Received(Vec<(String, String)>);
+
+fn received<'r>(request: &'r Request<'_>) -> impl Iterator<Item = (&'r str, &'r str)> {
+    let Received(pairs) = request.local_cache(|| Received(pairs(request)));
+    pairs.iter().map(|(key, value)| (&**key, &**value))
+}
+
+fn pairs(request: &Request<'_>) -> Vec<(String, String)> {
     let mut headers = request.headers().get("Cookie").peekable();
     if headers.peek().is_none() {
         // Rocket's local client passes cookies without a header.
-        let cookies = request.cookies().iter().filter(|cookie| is_wanted(cookie.name()));
+        let cookies = request.cookies().iter();
         return cookies
             .map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned()))
             .collect();
@@ -64,8 +72,7 @@ fn pairs(request: &Request<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<(String
     let pairs = headers.flat_map(|header| header.split(';'));
     let pairs = pairs.filter_map(|pair| pair.split_once('='));
     let pairs = pairs.map(|(key, value)| (key.trim(), value.trim()));
-    let wanted = pairs.filter(|(key, _)| is_wanted(key));
-    wanted.filter_map(|(key, value)| Some((key.to_owned(), decode(value)?))).collect()
+    pairs.filter_map(|(key, value)| Some((key.to_owned(), decode(value)?))).collect()
 }
 
 /// Removes the quotes and the percent-encoding of a value, if it has them. `None` means that the
@@ -133,7 +140,7 @@ impl SealedCookies {
     /// most [`MOST_OPENED`]. Cookies that others have set under that name are skipped.
     pub fn open_all(&self, request: &Request<'_>, name: &str) -> Vec<Opened> {
         let sealed = values(request, name);
-        sealed.iter().filter_map(|value| self.open(name, value)).take(MOST_OPENED).collect()
+        sealed.filter_map(|value| self.open(name, value)).take(MOST_OPENED).collect()
     }
 
     /// Opens a text that [`seal_text()`](Self::seal_text()) sealed for `purpose`. `None` means that

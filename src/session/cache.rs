@@ -10,17 +10,14 @@
 mod entry;
 mod size;
 
-use std::sync::Arc;
-
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
-use super::store::Record;
-use super::value::State;
 use crate::clock::Timestamp;
 use crate::token::TokenId;
-use crate::user::User;
 use entry::Entry;
+
+pub use entry::Loaded;
 
 /// The longest time that an entry is used if no change is reported, in seconds. This bound should
 /// never matter. Without it, a change that the database does not report would stay unseen as long
@@ -37,16 +34,6 @@ const MIB: u64 = 1024 * 1024;
 /// 12 in its table. It also remembers half as many ids that it has dropped, in places of the same size.
 /// Most entries own nothing else.
 const PLACE: usize = 3 * (size_of::<TokenId>() + size_of::<Entry>() + 16 + 12) / 2;
-
-/// A session as it was read from the database.
-#[derive(Clone)]
-pub struct Loaded {
-    pub record: Record,
-    pub user: Option<Arc<User>>,
-    pub state: Arc<State>,
-    /// The length of the state as text, in bytes.
-    pub length: usize,
-}
 
 /// The cache of the sessions that were used last. All entries together take at most as many bytes as
 /// it was made for.
@@ -125,10 +112,13 @@ impl std::fmt::Debug for Cache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::store::Record;
     use super::*;
     use crate::config::SessionConfig;
     use crate::token::Token;
-    use crate::user::{Email, Roles};
+    use crate::user::{Email, Roles, User};
 
     fn loaded(id: TokenId, text: &str) -> Loaded {
         let record = Record {

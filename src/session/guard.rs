@@ -86,10 +86,13 @@ impl Sessions {
 
     /// Opens the cookies `values` and returns the tokens in them. It checks the form of each token,
     /// so that a guess costs no query.
-    pub(crate) fn open(&self, values: impl IntoIterator<Item = String>) -> Vec<(Opened, Token)> {
+    pub(crate) fn open<'v>(
+        &self,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Vec<(Opened, Token)> {
         let mut is_any = false;
         let opened = values.into_iter().inspect(|_| is_any = true);
-        let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, &value));
+        let opened = opened.filter_map(|value| self.cookies.open(&self.cookie_name, value));
         let tokens = opened.filter_map(|opened| {
             let token = Token::parse(&opened.value)?;
             Some((opened, token))

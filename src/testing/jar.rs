@@ -59,7 +59,8 @@ impl Jar {
         act: impl AsyncFnOnce(&Session) -> R,
     ) -> R {
         let sessions: &Arc<Sessions> = attached(rocket);
-        let opened = sessions.open(self.get(sessions.cookie_name()));
+        let sent = self.get(sessions.cookie_name());
+        let opened = sessions.open(sent.as_deref());
         let pending = PendingCookies::default();
         let session = Session::of(rocket, pending.clone(), Client::default(), opened).await;
         let result = act(&session.expect("the session")).await;

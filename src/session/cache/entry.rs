@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::super::store::Record;
 use super::super::value::State;
 use super::size::{allocated, of_state, shared};
-use super::{LARGEST_STATE, Loaded};
 use crate::clock::Timestamp;
 use crate::token::TokenId;
 use crate::user::{Email, Roles, User};
@@ -18,7 +17,17 @@ use crate::user::{Email, Roles, User};
 /// The longest address that is kept in the entry, in bytes. Few people have a longer one.
 const SHORT: usize = 38;
 
-/// A session. Its id is the key.
+/// A session as it was read from the database.
+#[derive(Clone)]
+pub struct Loaded {
+    pub record: Record,
+    pub user: Option<Arc<User>>,
+    pub state: Arc<State>,
+    /// The length of the state as text, in bytes.
+    pub length: usize,
+}
+
+/// A session in the cache. Its id is the key.
 #[derive(Clone)]
 pub struct Entry {
     pub version: u64,
@@ -35,7 +44,7 @@ pub struct Entry {
     owner: Owner,
     /// `None` if the state is empty.
     state: Option<Arc<State>>,
-    /// At most [`LARGEST_STATE`].
+    /// At most `cache::LARGEST_STATE`.
     length: u16,
     remember: bool,
 }
@@ -61,7 +70,6 @@ struct Short {
 impl Entry {
     pub fn new(version: u64, read_at: Timestamp, loaded: Loaded) -> Self {
         let Loaded { record, user, state, length } = loaded;
-        debug_assert!(length <= LARGEST_STATE);
         Entry {
             version,
             read_at,
