@@ -50,8 +50,8 @@ pub fn beginning_with(request: &Request<'_>, prefix: &str) -> Vec<(String, Strin
     wanted.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// Names and values of all cookies of a request. Up to six guards ask for some of them, and each look
-/// into Rocket's headers costs as much as the search among the cookies.
+/// Names and values of all cookies of a request. They are read once: the guards of one page ask up to
+/// eight times, and Rocket hashes a header's name letter by letter.
 struct Received(Vec<(String, String)>);
 
 fn received<'r>(request: &'r Request<'_>) -> impl Iterator<Item = (&'r str, &'r str)> {
