@@ -44,7 +44,7 @@ struct BySize;
 
 impl Weighter<TokenId, Entry> for BySize {
     fn weight(&self, _: &TokenId, entry: &Entry) -> u64 {
-        (PLACE + entry.owned()) as u64
+        PLACE as u64 + u64::from(entry.owned)
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
         plain.user = Some(ada("ada.with.a.long.name@example.org", "").into());
         let entry = Entry::new(1, 1_000, plain);
         // Holes in the memory would be as much again (docs/performance.md).
-        assert_eq!(entry.owned(), 0);
+        assert_eq!(entry.owned, 0);
         let bound = SessionConfig::default().cache_size * MIB;
         assert!(200_000 * BySize.weight(&id, &entry) < bound, "{PLACE} bytes each");
     }

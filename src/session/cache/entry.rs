@@ -44,6 +44,9 @@ pub struct Entry {
     owner: Owner,
     /// `None` if the state is empty.
     state: Option<Arc<State>>,
+    /// The memory that the entry owns beside its place in the cache, in bytes. The cache asks for it
+    /// often and under its lock, and a state takes time to measure.
+    pub owned: u32,
     /// At most `cache::LARGEST_STATE`.
     length: u16,
     remember: bool,
@@ -70,7 +73,7 @@ struct Short {
 impl Entry {
     pub fn new(version: u64, read_at: Timestamp, loaded: Loaded) -> Self {
         let Loaded { record, user, state, length } = loaded;
-        Entry {
+        let mut entry = Entry {
             version,
             read_at,
             last_seen_at: record.last_seen_at,
@@ -82,13 +85,15 @@ impl Entry {
             strong_at: record.strong_at.and_then(NonZeroI64::new),
             owner: user.map_or(Owner::Nobody, |user| Owner::of(user, record.user_id)),
             state: (!state.is_empty()).then_some(state),
+            owned: 0,
             length: length.try_into().unwrap_or(u16::MAX),
             remember: record.remember,
-        }
+        };
+        entry.owned = entry.measure().try_into().unwrap_or(u32::MAX);
+        entry
     }
 
-    /// Returns the memory that the entry owns beside its place in the cache, in bytes.
-    pub fn owned(&self) -> usize {
+    fn measure(&self) -> usize {
         let family = self.family.as_ref().map_or(0, |_| allocated(size_of::<TokenId>()));
         let user = match &self.owner {
             Owner::Nobody | Owner::Short(_) => 0,
