@@ -10,9 +10,12 @@
 mod entry;
 mod size;
 
+use std::sync::Arc;
+
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
+use super::value::State;
 use crate::clock::Timestamp;
 use crate::token::TokenId;
 use entry::Entry;
@@ -87,18 +90,15 @@ impl Cache {
         self.0.insert(id, entry);
     }
 
-    /// Applies `change` to the entry, and raises its version by one. The caller knows that this
-    /// change is the only one since the session had this `version`.
-    pub fn update(&self, id: TokenId, version: u64, change: impl FnOnce(&mut Loaded)) {
-        match self.0.get(&id) {
-            Some(entry) if entry.version == version => {
-                let read_at = entry.read_at;
-                let mut loaded = entry.loaded(id);
-                change(&mut loaded);
-                self.put(id, version + 1, read_at, loaded);
-            }
-            // An entry with another version is not used any more.
-            _ => {}
+    /// Replaces the state in the entry, and raises its version by one. The caller knows that this
+    /// change is the only one since the session had this `version`. An entry with another version is
+    /// not used any more. `length` is that of the state as text, in bytes.
+    pub fn update(&self, id: TokenId, version: u64, state: Arc<State>, length: usize) {
+        let Some(mut entry) = self.0.get(&id) else { return };
+        if entry.version == version && length <= LARGEST_STATE {
+            entry.version += 1;
+            entry.set_state(state, length);
+            self.0.insert(id, entry);
         }
     }
 }
@@ -112,8 +112,6 @@ impl std::fmt::Debug for Cache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::store::Record;
     use super::*;
     use crate::config::SessionConfig;
@@ -158,7 +156,7 @@ mod tests {
         cache.put(id, 1, 1_000, loaded(id, "{}"));
         assert!(cache.get(id, 1, 1_059).is_some());
         // A write does not make the entry newer, because it does not read the user.
-        cache.update(id, 1, |_| ());
+        cache.update(id, 1, Arc::default(), 2);
         assert!(cache.get(id, 2, 1_059).is_some());
         assert!(cache.get(id, 2, 1_060).is_none());
         // The entry is not used either if the clock was set back.

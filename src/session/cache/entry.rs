@@ -84,13 +84,20 @@ impl Entry {
             authenticated_at: record.authenticated_at.and_then(NonZeroI64::new),
             strong_at: record.strong_at.and_then(NonZeroI64::new),
             owner: user.map_or(Owner::Nobody, |user| Owner::of(user, record.user_id)),
-            state: (!state.is_empty()).then_some(state),
+            state: None,
             owned: 0,
-            length: length.try_into().unwrap_or(u16::MAX),
+            length: 0,
             remember: record.remember,
         };
-        entry.owned = entry.measure().try_into().unwrap_or(u32::MAX);
+        entry.set_state(state, length);
         entry
+    }
+
+    /// Replaces the state, whose `length` is that of its text, in bytes.
+    pub fn set_state(&mut self, state: Arc<State>, length: usize) {
+        self.state = (!state.is_empty()).then_some(state);
+        self.length = length.try_into().unwrap_or(u16::MAX);
+        self.owned = self.measure().try_into().unwrap_or(u32::MAX);
     }
 
     fn measure(&self) -> usize {

@@ -173,9 +173,7 @@ pub async fn run(means: &Means, writes: Vec<Write>, next: Option<oneshot::Sender
     let outcome = commit(tx, &changed).await;
     if let (Ok(()), Some(cache)) = (&outcome, &means.cache) {
         for (id, slot) in changed {
-            cache.update(id, versions[&id], |loaded| {
-                (loaded.length, loaded.state) = (slot.data.len(), slot.state);
-            });
+            cache.update(id, versions[&id], slot.state, slot.data.len());
         }
     }
     round.tell(outcome);
