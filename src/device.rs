@@ -45,13 +45,15 @@ impl DeviceCookie {
 }
 
 /// A device as its owner sees it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Device {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     /// Until when it may skip the second factor.
     pub trusted_until: Option<Timestamp>,
 }
+
+sql::row!(Device { created_at, last_seen_at, trusted_until });
 
 /// Returns whether the device has logged in to this account before.
 pub async fn is_known(db: &mut Connection, user_id: i64, id: TokenId) -> Result<bool, Error> {

@@ -13,7 +13,7 @@ use crate::sql::{self, Lock};
 pub const KEPT: Timestamp = 7 * 24 * 60 * 60;
 
 /// An identity of a user.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     pub id: i64,
     #[cfg_attr(not(feature = "providers"), expect(dead_code, reason = "nobody comes with one"))]
@@ -27,6 +27,8 @@ pub struct Identity {
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
 }
+
+sql::row!(Identity { id, user_id, issuer, subject, provider, email, created_at, last_used_at });
 
 /// What a provider has just said of a person.
 #[derive(Debug, Clone, Copy)]

@@ -39,6 +39,7 @@
 
 mod drivers;
 mod lock;
+mod row;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -48,6 +49,7 @@ use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Type};
 pub(crate) use drivers::{PgArguments, PgConnection, PgRow, Postgres};
 pub(crate) use drivers::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 pub use lock::Lock;
+pub(crate) use row::row;
 
 /// Makes a statement that is run for its effect.
 ///

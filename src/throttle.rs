@@ -93,7 +93,7 @@ pub enum AttemptOutcome {
     Abandoned,
 }
 
-#[derive(Debug, Default, Clone, sqlx::FromRow)]
+#[derive(Debug, Default, Clone)]
 struct Row {
     key: Vec<u8>,
     failures: i64,
@@ -103,6 +103,8 @@ struct Row {
     updated_at: Timestamp,
     expires_at: Timestamp,
 }
+
+sql::row!(Row { key, failures, pending, blocked_until, spare, updated_at, expires_at });
 
 /// Counts an attempt against each of `limits`, or refuses it.
 ///

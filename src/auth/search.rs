@@ -149,7 +149,6 @@ impl Default for AccountSearch {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
     email: String,
@@ -161,6 +160,18 @@ struct Row {
     sessions: i64,
     failed_log_ins: i64,
 }
+
+sql::row!(Row {
+    id,
+    email,
+    created_at,
+    verified_at,
+    roles,
+    has_factor,
+    disabled_at,
+    sessions,
+    failed_log_ins,
+});
 
 impl From<Row> for Account {
     fn from(row: Row) -> Self {

@@ -8,7 +8,7 @@ use crate::sql::{self, Lock};
 use crate::token::TokenId;
 
 /// A passkey as it is stored.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Passkey {
     pub id: i64,
     pub user_id: i64,
@@ -23,6 +23,19 @@ pub struct Passkey {
     /// What the account is called in passkeys.
     pub handle: Option<Vec<u8>>,
 }
+
+sql::row!(Passkey {
+    id,
+    user_id,
+    name,
+    credential,
+    public_key,
+    sign_count,
+    transports,
+    is_verified,
+    can_sync,
+    handle,
+});
 
 /// A passkey that is added.
 #[derive(Debug)]

@@ -66,7 +66,7 @@ impl PendingCookie {
 }
 
 /// A log-in whose second step is missing.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Pending {
     pub id: TokenId,
     pub user_id: i64,
@@ -79,6 +79,18 @@ pub struct Pending {
     identity_id: Option<i64>,
     provider_sid: Option<String>,
 }
+
+sql::row!(Pending {
+    id,
+    user_id,
+    password,
+    remember,
+    created_at,
+    ip_address,
+    user_agent,
+    identity_id,
+    provider_sid,
+});
 
 /// What has begun a log-in.
 #[derive(Debug, Clone)]

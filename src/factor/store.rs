@@ -10,12 +10,14 @@ use super::totp::Step;
 use super::{Factor, FactorKind, KEPT, RecoveryCodes};
 
 /// The app of an account.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct App {
     pub id: i64,
     /// Sealed for its user.
     pub secret: String,
 }
+
+sql::row!(App { id, secret });
 
 type Row = (i64, String, String, Timestamp, Option<Timestamp>, Option<bool>, Option<bool>);
 

@@ -22,7 +22,7 @@ pub const RENEWAL: Timestamp = CLAIM / 3;
 const KEPT: i64 = 200;
 
 /// A mail in the outbox.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Queued {
     pub id: i64,
     pub recipient: String,
@@ -32,6 +32,8 @@ pub struct Queued {
     pub expires_at: Timestamp,
     pub attempts: i64,
 }
+
+sql::row!(Queued { id, recipient, template, content, created_at, expires_at, attempts });
 
 impl Queued {
     /// Opens the values for the template. `None` means that they were sealed with a key that is not
@@ -160,7 +162,7 @@ pub async fn delete(db: &mut Connection, id: i64) -> Result<(), Error> {
 }
 
 /// A mail, as the user it is about may see it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Listed {
     pub recipient: String,
     pub template: String,
@@ -168,6 +170,8 @@ pub struct Listed {
     pub expires_at: Timestamp,
     pub sent_at: Option<Timestamp>,
 }
+
+sql::row!(Listed { recipient, template, created_at, expires_at, sent_at });
 
 /// Returns the mails to the user that are in the outbox. It leaves out mails about them to other
 /// addresses: these would reveal whether such an address has an account.

@@ -95,7 +95,6 @@ pub struct Found {
     pub data: String,
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     id: TokenId,
     family: TokenId,
@@ -113,6 +112,24 @@ struct Row {
     roles: Option<String>,
     has_factor: Option<bool>,
 }
+
+sql::row!(Row {
+    id,
+    family,
+    user_id,
+    data,
+    remember,
+    created_at,
+    last_seen_at,
+    expires_at,
+    authenticated_at,
+    strong_at,
+    email,
+    user_created_at,
+    verified_at,
+    roles,
+    has_factor,
+});
 
 /// Selects the rows of sessions with their users. The ids follow.
 const SELECT: &str = concat!(

@@ -9,7 +9,7 @@ use crate::sql::{self, Lock};
 use crate::token::TokenId;
 
 /// A session as its owner sees it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Listed {
     pub family: TokenId,
     pub created_at: Timestamp,
@@ -22,6 +22,17 @@ pub struct Listed {
     /// The name of the provider with which it began.
     pub provider: Option<String>,
 }
+
+sql::row!(Listed {
+    family,
+    created_at,
+    last_seen_at,
+    expires_at,
+    ip_address,
+    user_agent,
+    is_strong,
+    provider,
+});
 
 /// A page of a list: its largest number of rows, and the number of rows before it.
 #[derive(Debug, Clone, Copy)]
@@ -60,15 +71,16 @@ pub async fn list(
 }
 
 /// A session as it is exported.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Exported {
     pub data: String,
     pub remember: bool,
     pub authenticated_at: Option<Timestamp>,
     pub strong_at: Option<Timestamp>,
-    #[sqlx(flatten)]
     pub listed: Listed,
 }
+
+sql::row!(Exported { data, remember, authenticated_at, strong_at } with listed);
 
 /// Returns those of the sessions `families` that have not expired at `now`. The session that was
 /// used last is first.
