@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::servers::program::{Program, receive, send, session_cookie};
@@ -52,6 +53,17 @@ fn it_starts_in_an_empty_folder_and_users_stay_logged_in_after_a_restart() {
     let account = site.request("GET /account", Some(&cookie), "");
     assert!(account.contains("ada@example.org"), "{account}");
     assert!(!account.to_lowercase().contains("server:"), "{account}");
+}
+
+#[rocket::async_test]
+async fn sqlite_counts_no_memory_and_its_connections_share_no_page_cache() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let options: Vec<String> =
+        sqlx::query_scalar("PRAGMA compile_options").fetch_all(&mut db).await.unwrap();
+    let has = |option: &str| options.iter().any(|one| one == option);
+    let fix = "run cargo in the checkout, and do not set LIBSQLITE3_FLAGS (.cargo/config.toml does)";
+    assert!(has("DEFAULT_MEMSTATUS=0"), "{fix}: {options:?}");
+    assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{fix}: {options:?}");
 }
 
 #[cfg(unix)]
