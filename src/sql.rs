@@ -79,8 +79,8 @@ pub(crate) fn query_as_made<'q, T>(text: String) -> Query<'q, T, Whole> {
     Query::new(text.into())
 }
 
-/// Makes a statement whose rows are read as `T`: a tuple, or a struct that derives
-/// [`sqlx::FromRow`].
+/// Makes a statement whose rows are read as `T`: a tuple, or a struct that implements
+/// [`sqlx::FromRow`]. To derive it, depend on sqlx with its feature `derive`, which is on by default.
 ///
 /// # Examples
 ///

@@ -90,9 +90,10 @@ impl Cache {
         self.0.insert(id, entry);
     }
 
-    /// Replaces the state in the entry, and raises its version by one. The caller knows that this
-    /// change is the only one since the session had this `version`. An entry with another version is
-    /// not used any more. `length` is that of the state as text, in bytes.
+    /// Replaces the state in the entry, and raises its version by one. `length` is the length of the
+    /// state as text, in bytes. The caller knows that this change is the only one since the session
+    /// had this `version`. If the entry has another version, or the state is larger than
+    /// [`LARGEST_STATE`], the entry stays as it is: `get()` does not return it any more.
     pub fn update(&self, id: TokenId, version: u64, state: Arc<State>, length: usize) {
         let Some(mut entry) = self.0.get(&id) else { return };
         if entry.version == version && length <= LARGEST_STATE {

@@ -1,10 +1,11 @@
 //! Reads structs from rows.
 //!
-//! `#[derive(sqlx::FromRow)]` does the same, but the crate that it comes from builds sqlx, both drivers and
-//! TLS once more, for the compiler: 20 seconds of processor time in each cold build.
+//! `#[derive(sqlx::FromRow)]` would do the same. But its procedural macro depends on sqlx, so cargo compiles
+//! sqlx and its drivers a second time: some 20 of 309 seconds of processor time in a cold debug build
+//! (docs/performance.md).
 
-/// Reads a struct of ours from a row: each field from the column of its name. The field after `with`
-/// is a struct that is read from the same row.
+/// Implements `sqlx::FromRow` for a struct of ours. Each field is read from the column of the same
+/// name. The field after `with` is a struct too, and is read from the same row.
 macro_rules! row {
     ($name:ident { $($field:ident),+ $(,)? } $(with $part:ident)?) => {
         #[cfg(feature = "sqlite")]

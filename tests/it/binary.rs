@@ -61,7 +61,8 @@ async fn sqlite_counts_no_memory_and_its_connections_share_no_page_cache() {
     let options: Vec<String> =
         sqlx::query_scalar("PRAGMA compile_options").fetch_all(&mut db).await.unwrap();
     let has = |option: &str| options.iter().any(|one| one == option);
-    let fix = "run cargo in the checkout, and do not set LIBSQLITE3_FLAGS (.cargo/config.toml does)";
+    let fix =
+        "run cargo in the checkout, and do not set LIBSQLITE3_FLAGS (.cargo/config.toml does)";
     assert!(has("DEFAULT_MEMSTATUS=0"), "{fix}: {options:?}");
     assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{fix}: {options:?}");
 }

@@ -93,7 +93,7 @@ impl Entry {
         entry
     }
 
-    /// Replaces the state, whose `length` is that of its text, in bytes.
+    /// Replaces the state. `length` is the length of the state as text, in bytes.
     pub fn set_state(&mut self, state: Arc<State>, length: usize) {
         self.state = (!state.is_empty()).then_some(state);
         self.length = length.try_into().unwrap_or(u16::MAX);
